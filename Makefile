@@ -1,0 +1,30 @@
+# People and CI share these targets. Everything is built into .venv and the user's cache folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lock clean
+
+demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
+	$(BIN)/watchslo demo
+
+test: check  ## every test; with Go present also against a real kube-apiserver and etcd
+	scripts/test
+
+check: $(VENV)/.installed  ## style, types and the rooms' walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
+	$(BIN)/python scripts/lock
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""watchslo: how late are my watches, and whose fault is it?"""

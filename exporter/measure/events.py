@@ -1,0 +1,182 @@
+"""Bytes of a watch in, events out. Any cut of the byte stream gives the same events.
+
+Only what dates an event is decoded: type, revision, and the times in its metadata; no model of an object is built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EventType: TypeAlias = Literal["added", "modified", "deleted", "bookmark"]
+
+LONGEST_LINE_BYTES = 16 * 1024 * 1024
+"""etcd refuses requests above 1.5 MB; a line of this length is not an event."""
+
+
+class ManagedField(msgspec.Struct, gc=False):
+    """One entry of metadata.managedFields; `time` is absent after a write through /scale."""
+
+    time: str | None = None
+
+
+class Metadata(msgspec.Struct, gc=False):
+    """The part of ObjectMeta that dates a write. `annotations` is narrowed to the one annotation that is asked for."""
+
+    resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
+    creationTimestamp: str | None = None  # noqa: N815
+    deletionTimestamp: str | None = None  # noqa: N815
+    deletionGracePeriodSeconds: int | None = None  # noqa: N815
+    managedFields: list[ManagedField] | None = None  # noqa: N815
+    annotations: Any = None
+
+
+class WatchedObject(msgspec.Struct, gc=False):
+    """An object as the watch sends it, less everything that does not date it."""
+
+    metadata: Metadata
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One line of a watch. `revision` is None when the object's resourceVersion is no decimal number."""
+
+    event_type: EventType
+    revision: int | None
+    metadata: Metadata
+    annotation: str | None = None
+
+
+class WatchError(msgspec.Struct, frozen=True):
+    """An ERROR event: the Status that the apiserver sends before it ends a watch."""
+
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+    retry_after_seconds: float | None = None
+
+
+class Undecodable(NamedTuple):
+    """A line that is not an event, and why."""
+
+    reason: str
+
+
+class _StatusDetails(msgspec.Struct):
+    retryAfterSeconds: float | None = None  # noqa: N815 Kubernetes' own name
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+    details: _StatusDetails | None = None
+
+
+class _ErrorLine(msgspec.Struct):
+    object: _Status
+
+
+class _Line(msgspec.Struct, gc=False):
+    type: str
+    object: WatchedObject
+
+
+class _TypeOnly(msgspec.Struct):
+    type: str
+
+
+_EVENT_TYPES: Mapping[str, EventType] = {
+    "ADDED": "added",
+    "MODIFIED": "modified",
+    "DELETED": "deleted",
+    "BOOKMARK": "bookmark",
+}
+
+
+class EventDecoder:
+    """Decodes single lines; with an annotation's key also that annotation's value, and no other."""
+
+    def __init__(self, annotation: str | None = None) -> None:
+        self._annotated = annotation is not None
+        line_type: type[Any] = _Line if annotation is None else _line_with_annotation(annotation)
+        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line_type)
+        self._errors = msgspec.json.Decoder(_ErrorLine)
+        self._types = msgspec.json.Decoder(_TypeOnly)
+
+    def decode(self, line: bytes) -> Event | WatchError | Undecodable:
+        """One line, without its newline. Whatever comes is answered by a value, never by an exception."""
+        try:
+            decoded = self._lines.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return self._error_or_undecodable(line, str(error))
+        event_type = _EVENT_TYPES.get(decoded.type)
+        if event_type is None:
+            return self._error_or_undecodable(line, f"unknown type {decoded.type!r}")
+        metadata: Metadata = decoded.object.metadata
+        version = metadata.resourceVersion
+        revision = int(version) if version.isascii() and version.isdecimal() else None
+        if self._annotated and metadata.annotations is not None:
+            return Event(event_type, revision, metadata, metadata.annotations.value)
+        return Event(event_type, revision, metadata)
+
+    def _error_or_undecodable(self, line: bytes, reason: str) -> WatchError | Undecodable:
+        try:
+            if self._types.decode(line).type != "ERROR":
+                return Undecodable(reason)
+            status = self._errors.decode(line).object
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return Undecodable(reason)
+        retry_after = status.details.retryAfterSeconds if status.details else None
+        return WatchError(status.code, status.reason, status.message, retry_after)
+
+
+def _line_with_annotation(key: str) -> type[Any]:
+    """The line's type with `metadata.annotations` narrowed to the value of `key`: the others are skipped, not built."""
+    annotations = msgspec.defstruct("Annotations", [("value", str | None, None)], rename={"value": key}, gc=False)
+    metadata = msgspec.defstruct(
+        "AnnotatedMetadata", [("annotations", annotations | None, None)], bases=(Metadata,), gc=False
+    )
+    watched = msgspec.defstruct("AnnotatedObject", [("metadata", metadata)], gc=False)
+    return msgspec.defstruct("AnnotatedLine", [("type", str), ("object", watched)], gc=False)
+
+
+class LineSplitter:
+    """Cuts a byte stream into lines, however the network cut it before."""
+
+    def __init__(self, longest_line_bytes: int = LONGEST_LINE_BYTES) -> None:
+        self._longest_line_bytes = longest_line_bytes
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> tuple[list[bytes], int]:
+        """The lines that `chunk` completes, and how many lines were thrown away for their length."""
+        *complete, tail = chunk.split(b"\n")
+        overlong = 0
+        if complete:
+            complete[0] = b"".join((*self._rest, complete[0]))
+            if self._skipping:
+                del complete[0]
+            self._forget_rest(skipping=False)
+        if tail and not self._skipping:
+            self._rest.append(tail)
+            self._rest_bytes += len(tail)
+            if self._rest_bytes > self._longest_line_bytes:
+                self._forget_rest(skipping=True)
+                overlong = 1
+        lines = [line for line in complete if 0 < len(line) <= self._longest_line_bytes]
+        return lines, overlong + sum(len(line) > self._longest_line_bytes for line in complete)
+
+    def _forget_rest(self, *, skipping: bool) -> None:
+        self._rest.clear()
+        self._rest_bytes = 0
+        self._skipping = skipping
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes of a line whose end has not come."""
+        return self._rest_bytes

@@ -1,0 +1,163 @@
+"""Polls of a store's revision in, the interval in which revision v was committed out.
+
+A consistent LIST sent at t0 and answered at t1 with the revision R says: every v > R was committed after t0, every
+v <= R before t1. Only one clock is read, our own, so the interval is certain.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.measure.times import Interval
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Instant
+
+STEPS_KEPT = 4096
+"""Steps a staircase may have before its older half is thinned."""
+
+
+class CommittedBefore:
+    """For each revision the earliest moment by which it is known to be committed: a staircase that rises both ways.
+
+    An entry (R, t) says that every revision up to R was committed before t.
+    """
+
+    __slots__ = ("instants", "revisions")
+
+    def __init__(self) -> None:
+        self.revisions: list[int] = []
+        self.instants: list[Instant] = []
+
+    def learn(self, revision: int, instant: Instant) -> None:
+        """Take in that `revision` was committed before `instant`."""
+        revisions, instants = self.revisions, self.instants
+        if not revisions or (revision > revisions[-1] and instant > instants[-1]):
+            revisions.append(revision)
+            instants.append(instant)
+            if len(revisions) > STEPS_KEPT:
+                _thin(revisions, instants)
+            return
+        end = bisect_right(revisions, revision)
+        at_least = bisect_left(revisions, revision)
+        if at_least < len(revisions) and instants[at_least] <= instant:
+            return  # a newer revision was known by then already
+        start = bisect_left(instants, instant, 0, end)
+        revisions[start:end] = [revision]
+        instants[start:end] = [instant]
+
+    def of(self, revision: int) -> Instant:
+        """The earliest moment by which `revision` is known to be committed; +inf if nothing says so."""
+        step = bisect_left(self.revisions, revision)
+        return self.instants[step] if step < len(self.instants) else inf
+
+    def newest_revision_by(self, instant: Instant) -> int:
+        """The newest revision that was known to be committed before `instant`; 0 if none was."""
+        step = bisect_left(self.instants, instant)
+        return self.revisions[step - 1] if step else 0
+
+
+class CommittedAfter:
+    """For each revision the latest moment at which it is known not to be committed yet.
+
+    An entry (R, t) says that every revision above R was committed after t.
+    """
+
+    __slots__ = ("instants", "revisions")
+
+    def __init__(self) -> None:
+        self.revisions: list[int] = []
+        self.instants: list[Instant] = []
+
+    def learn(self, revision: int, instant: Instant) -> None:
+        """Take in that every revision above `revision` was committed after `instant`."""
+        revisions, instants = self.revisions, self.instants
+        if not revisions or (revision > revisions[-1] and instant > instants[-1]):
+            revisions.append(revision)
+            instants.append(instant)
+            if len(revisions) > STEPS_KEPT:
+                _thin(revisions, instants)
+            return
+        start = bisect_left(revisions, revision)
+        at_most = bisect_right(revisions, revision)
+        if at_most and instants[at_most - 1] >= instant:
+            return  # that much was known of an older revision already
+        end = bisect_right(instants, instant, start)
+        revisions[start:end] = [revision]
+        instants[start:end] = [instant]
+
+    def of(self, revision: int) -> Instant:
+        """The latest moment at which `revision` is known not to be committed yet; -inf if nothing says so."""
+        step = bisect_left(self.revisions, revision)
+        return self.instants[step - 1] if step else -inf
+
+
+def _thin(revisions: list[int], instants: list[Instant]) -> None:
+    """Drop every second step of the older half: intervals of long ago grow wider, never wrong."""
+    half = len(revisions) // 2
+    del revisions[1:half:2]
+    del instants[1:half:2]
+
+
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """The store answered with less than was known before it was asked: it was restored from an older state."""
+
+    known_revision: int
+    answered_revision: int
+
+
+class RevisionClock:
+    """When each revision of one store was committed, as far as our polls and arrivals tell.
+
+    The clock of a store that went back is thrown away: what it knew is about revisions that do not exist any more.
+    """
+
+    def __init__(self) -> None:
+        self._committed_after = CommittedAfter()
+        self._committed_before = CommittedBefore()
+        self._arrived_before = CommittedBefore()
+        self._in_flight: dict[int, Instant] = {}
+        self._answered_t0 = -inf
+
+    def poll_sent(self, poll: int, t0: Instant) -> None:
+        """The request of `poll` goes out at `t0`; a second call for the same poll (a retry) keeps the first t0."""
+        self._in_flight.setdefault(poll, t0)
+
+    def poll_answered(self, poll: int, t1: Instant, revision: int) -> WentBack | None:
+        """The answer to `poll` is here at `t1` and says `revision`."""
+        t0 = self._in_flight.pop(poll)
+        known = max(self._committed_before.newest_revision_by(t0), self._arrived_before.newest_revision_by(t0))
+        if revision < known:
+            return WentBack(known, revision)
+        self._committed_after.learn(revision, t0)
+        self._committed_before.learn(revision, t1)
+        self._answered_t0 = max(self._answered_t0, t0)
+        return None
+
+    def poll_given_up(self, poll: int) -> None:
+        """No answer to `poll` will be waited for; unknown polls are ignored, a request may fail before it is sent."""
+        self._in_flight.pop(poll, None)
+
+    def arrived(self, revision: int, instant: Instant) -> None:
+        """An event or a bookmark with `revision` of this store reached us, on whichever stream, at `instant`."""
+        self._arrived_before.learn(revision, instant)
+
+    def committed(self, revision: int) -> Interval:
+        """When `revision` was committed, from polls alone."""
+        return Interval(self._committed_after.of(revision), self._committed_before.of(revision))
+
+    def arrived_by(self, revision: int) -> Instant:
+        """The first moment at which an arrival on any stream proved that `revision` was committed; +inf if none did."""
+        return self._arrived_before.of(revision)
+
+    @property
+    def settled_until(self) -> Instant:
+        """Nothing more will be learned about arrivals before this moment.
+
+        A poll sent after them was answered, and none that was sent before is still under way.
+        """
+        return min(self._answered_t0, min(self._in_flight.values(), default=inf))

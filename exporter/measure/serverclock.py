@@ -1,0 +1,143 @@
+"""Date headers of poll answers in, bounds of an apiserver's clock out, and with them when its answers were written.
+
+When polls and watch are late together, our clock cannot tell a late event from a late poll; the answer's own Date can.
+Certain while no clock slews faster than the drift allowance.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.measure.revisions import CommittedBefore
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Instant, WallTime
+
+DATE_RESOLUTION_SECONDS = 1.0
+"""A Date header is cut to whole seconds (RFC 9110; Go's net/http when it writes the headers)."""
+
+SAMPLES_TO_EARN = 8
+WIDTH_TO_EARN_SECONDS = 0.3
+"""An offset counts once this many answers agree on it this closely: two clocks behind one connection do not."""
+
+CONTRADICTIONS_TO_SWITCH_OFF = 3
+CONTRADICTIONS_WITHIN_SECONDS = 60.0
+SWITCHED_OFF_SECONDS = 300.0
+
+ANSWERS_KEPT = 4096
+
+
+class DatedAnswer(NamedTuple):
+    """A poll's answer: sent at t0, here at t1 (our clock), its headers written in the second `date` (the server's)."""
+
+    t0: Instant
+    t1: Instant
+    date: WallTime
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """The server's wall clock minus our monotonic clock, in seconds, within [lower, upper] at the moment `at`."""
+
+    lower: float = -inf
+    upper: float = inf
+    at: Instant = 0.0
+    samples: int = 0
+
+    def aged(self, instant: Instant, drift: float) -> Offset:
+        """The same knowledge at another moment, wider by `drift` seconds per second between the two."""
+        slack = abs(instant - self.at) * drift
+        return Offset(self.lower - slack, self.upper + slack, instant, self.samples)
+
+    def narrowed(self, answer: DatedAnswer, drift: float) -> Offset | None:
+        """What both this and `answer` allow, at the answer's t1; None if they contradict each other."""
+        slack = (answer.t1 - answer.t0) * drift
+        known = self.aged(answer.t1, drift)
+        lower = max(known.lower, answer.date - answer.t1 - slack)
+        upper = min(known.upper, answer.date + DATE_RESOLUTION_SECONDS - answer.t0 + slack)
+        return Offset(lower, upper, answer.t1, self.samples + 1) if lower <= upper else None
+
+    @property
+    def is_earned(self) -> bool:
+        """Whether enough answers agree closely enough for this to count as one server's clock."""
+        return self.samples >= SAMPLES_TO_EARN and self.upper - self.lower <= WIDTH_TO_EARN_SECONDS
+
+
+class ServerClocks:
+    """The clocks behind one address: one for all connections if it is known to be one apiserver, else one for each.
+
+    Connections are named by numbers that are never used twice: a new connection has learned nothing.
+    """
+
+    def __init__(self, *, one_apiserver: bool, drift: float) -> None:
+        self._one_apiserver = one_apiserver
+        self._drift = drift
+        self._offsets: dict[int, Offset] = {}
+        self._contradictions: deque[Instant] = deque(maxlen=CONTRADICTIONS_TO_SWITCH_OFF)
+        self._off_until: Instant = -inf
+        self._answers: deque[tuple[int, int, Instant]] = deque(maxlen=ANSWERS_KEPT)
+        self._written_before = CommittedBefore()
+
+    def answered(self, connection: int, answer: DatedAnswer) -> bool:
+        """Learn from one answer. False if it contradicts what its connection had said before."""
+        if answer.t1 < self._off_until:
+            return True
+        clock = 0 if self._one_apiserver else connection
+        offset = self._offsets.get(clock, Offset()).narrowed(answer, self._drift)
+        if offset is None:
+            self._contradicted(clock, answer.t1)
+            return False
+        self._offsets[clock] = offset
+        if offset.is_earned:
+            # Headers are written after the revision is read: it was committed before the Date's second ended.
+            written_before = answer.date + DATE_RESOLUTION_SECONDS - offset.aged(answer.t0, self._drift).lower
+            if written_before < answer.t1:
+                self._answers.append((clock, answer.revision, written_before))
+                self._written_before.learn(answer.revision, written_before)
+        return True
+
+    def connection_closed(self, connection: int) -> None:
+        """What only this connection had learned is gone with it; what it proved before stays true."""
+        if not self._one_apiserver:
+            self._offsets.pop(connection, None)
+
+    def store_went_back(self) -> None:
+        """Revisions mean something else now: forget the answers, keep the offsets."""
+        self._answers.clear()
+        self._written_before = CommittedBefore()
+
+    def committed_before(self, revision: int) -> Instant:
+        """The earliest moment by which a Date proves `revision` to be committed; +inf if none does."""
+        return self._written_before.of(revision)
+
+    def is_trusted(self, instant: Instant) -> bool:
+        """Whether Date headers count as evidence at `instant`: contradictions switch them off for a while."""
+        return instant >= self._off_until
+
+    def hull(self, instant: Instant) -> Offset | None:
+        """Bounds that contain every clock behind this address that is earned; None if there is none."""
+        earned = [offset.aged(instant, self._drift) for offset in self._offsets.values() if offset.is_earned]
+        if not earned:
+            return None
+        return Offset(
+            min(o.lower for o in earned), max(o.upper for o in earned), instant, min(o.samples for o in earned)
+        )
+
+    def _contradicted(self, clock: int, instant: Instant) -> None:
+        """A clock stepped, or it is another server's: withdraw all that it proved for events not judged yet."""
+        self._offsets.pop(clock, None)
+        self._answers = deque((entry for entry in self._answers if entry[0] != clock), maxlen=ANSWERS_KEPT)
+        self._contradictions.append(instant)
+        full = len(self._contradictions) == CONTRADICTIONS_TO_SWITCH_OFF
+        if full and instant - self._contradictions[0] <= CONTRADICTIONS_WITHIN_SECONDS:
+            self._off_until = instant + SWITCHED_OFF_SECONDS
+            self._offsets.clear()
+            self._answers.clear()
+            self._contradictions.clear()
+        self._written_before = CommittedBefore()
+        for _, revision, written_before in self._answers:
+            self._written_before.learn(revision, written_before)

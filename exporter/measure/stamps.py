@@ -1,0 +1,80 @@
+"""Metadata of an object in, the write times in it out: evidence that rests on the clock of whoever stamped it.
+
+A stamp says "committed after": it was made before the write was committed, whether or not this write moved it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from exporter.measure.events import Metadata
+    from exporter.measure.times import WallTime
+
+ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
+
+DIGITS_OF_SECONDS = 11
+DIGITS_OF_MILLISECONDS = 14
+DIGITS_OF_MICROSECONDS = 17
+
+
+class Stamp(NamedTuple):
+    """A write time that an apiserver put into the object, in whole seconds of its clock, cut and never rounded."""
+
+    source: ApiserverStampSource
+    time: WallTime
+
+
+def apiserver_stamps(metadata: Metadata) -> list[Stamp]:
+    """The stamps of apiservers in `metadata`; those that are no RFC 3339 times are left out."""
+    stamps: list[Stamp] = []
+    if metadata.managedFields:
+        newest = max((entry.time for entry in metadata.managedFields if entry.time), default=None)
+        _add(stamps, "managed_fields", newest, 0)
+    _add(stamps, "creation_timestamp", metadata.creationTimestamp, 0)
+    if metadata.deletionTimestamp:
+        # The time of the request: the apiserver adds the grace period to it (registry/rest/delete.go BeforeDelete).
+        _add(stamps, "deletion_timestamp", metadata.deletionTimestamp, metadata.deletionGracePeriodSeconds or 0)
+    return stamps
+
+
+def _add(stamps: list[Stamp], source: ApiserverStampSource, text: str | None, less_seconds: int) -> None:
+    time = parse_rfc3339(text) if text else None
+    if time is not None:
+        stamps.append(Stamp(source, time - less_seconds))
+
+
+@lru_cache(maxsize=1024)
+def parse_rfc3339(text: str) -> WallTime | None:
+    """Seconds since the epoch, or None for what is no RFC 3339 time. Many objects carry the same second: cached."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time.timestamp() if time.tzinfo is not None else None
+
+
+def parse_annotation(text: str) -> WallTime | None:
+    """A write time as users put it into an annotation: RFC 3339, or Unix s, ms, us or ns by its magnitude.
+
+    Returns seconds since the epoch, or None for anything else. Fractions of a second finer than a microsecond are cut
+    (towards the past, so that "committed after" stays true).
+    """
+    text = text.strip()
+    whole, _, fraction = text.partition(".")
+    if whole.isascii() and whole.isdecimal() and (not fraction or (fraction.isascii() and fraction.isdecimal())):
+        return _unix_time(whole, fraction)
+    return parse_rfc3339(text)
+
+
+def _unix_time(whole: str, fraction: str) -> WallTime | None:
+    digits = len(whole.lstrip("0"))
+    if digits <= DIGITS_OF_SECONDS:
+        return float(f"{whole}.{fraction or '0'}")
+    if digits <= DIGITS_OF_MILLISECONDS:
+        return int(whole) / 1e3
+    if digits <= DIGITS_OF_MICROSECONDS:
+        return int(whole) / 1e6
+    return int(whole) // 1000 / 1e6 if digits <= DIGITS_OF_MICROSECONDS + 3 else None
