@@ -26,10 +26,12 @@ MOST_PENDING = 50_000
 
 
 class Pending(NamedTuple):
-    """An event that waits for its verdict, and the interval of its arrival."""
+    """An event that waits for its verdict, the interval of its arrival, and what its annotation says."""
 
     event: Event
     arrival: Interval
+    annotated_at: Instant | None = None
+    """Its writer's own write time on our clock, made earlier by what the two clocks may differ."""
 
 
 class Judgement(NamedTuple):

@@ -94,6 +94,11 @@ class CommittedAfter:
         step = bisect_left(self.revisions, revision)
         return self.instants[step - 1] if step else -inf
 
+    def revision_after(self, instant: Instant) -> int | None:
+        """The oldest revision that was the newest at some moment after `instant`; None if nothing says so."""
+        step = bisect_right(self.instants, instant)
+        return self.revisions[step] if step < len(self.instants) else None
+
 
 def _thin(revisions: list[int], instants: list[Instant]) -> None:
     """Drop every second step of the older half: intervals of long ago grow wider, never wrong."""
@@ -128,8 +133,10 @@ class RevisionClock:
         self._in_flight.setdefault(poll, t0)
 
     def poll_answered(self, poll: int, t1: Instant, revision: int) -> WentBack | None:
-        """The answer to `poll` is here at `t1` and says `revision`."""
-        t0 = self._in_flight.pop(poll)
+        """The answer to `poll` is here at `t1` and says `revision`. Polls that were never sent are ignored."""
+        t0 = self._in_flight.pop(poll, None)
+        if t0 is None:
+            return None
         known = max(self._committed_before.newest_revision_by(t0), self._arrived_before.newest_revision_by(t0))
         if revision < known:
             return WentBack(known, revision)
@@ -153,6 +160,10 @@ class RevisionClock:
     def arrived_by(self, revision: int) -> Instant:
         """The first moment at which an arrival on any stream proved that `revision` was committed; +inf if none did."""
         return self._arrived_before.of(revision)
+
+    def answered_after(self, instant: Instant) -> int | None:
+        """The revision that the first poll sent after `instant` was answered with; None while there is none."""
+        return self._committed_after.revision_after(instant)
 
     @property
     def settled_until(self) -> Instant:

@@ -30,13 +30,20 @@ SWITCHED_OFF_SECONDS = 300.0
 ANSWERS_KEPT = 4096
 
 
+class ClockContradictionError(Exception):
+    """A Date that its clock, by what it said before, cannot have shown."""
+
+    def __init__(self, clock: int) -> None:
+        super().__init__(f"clock {clock} contradicts what it said before")
+        self.clock = clock
+
+
 class DatedAnswer(NamedTuple):
     """A poll's answer: sent at t0, here at t1 (our clock), its headers written in the second `date` (the server's)."""
 
     t0: Instant
     t1: Instant
     date: WallTime
-    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,11 @@ class Offset:
         upper = min(known.upper, answer.date + DATE_RESOLUTION_SECONDS - answer.t0 + slack)
         return Offset(lower, upper, answer.t1, self.samples + 1) if lower <= upper else None
 
+    def instant_of(self, time: WallTime, drift: float) -> Instant:
+        """The earliest moment on our clock at which the server's clock can have shown `time`."""
+        instant = time - self.upper
+        return time - self.aged(instant, drift).upper
+
     @property
     def is_earned(self) -> bool:
         """Whether enough answers agree closely enough for this to count as one server's clock."""
@@ -79,40 +91,34 @@ class ServerClocks:
         self._offsets: dict[int, Offset] = {}
         self._contradictions: deque[Instant] = deque(maxlen=CONTRADICTIONS_TO_SWITCH_OFF)
         self._off_until: Instant = -inf
-        self._answers: deque[tuple[int, int, Instant]] = deque(maxlen=ANSWERS_KEPT)
-        self._written_before = CommittedBefore()
 
-    def answered(self, connection: int, answer: DatedAnswer) -> bool:
-        """Learn from one answer. False if it contradicts what its connection had said before."""
-        if answer.t1 < self._off_until:
-            return True
-        clock = 0 if self._one_apiserver else connection
+    def clock_of(self, connection: int) -> int:
+        """The number of the clock that answers over `connection`."""
+        return 0 if self._one_apiserver else connection
+
+    def written_before(self, connection: int, answer: DatedAnswer) -> Instant | None:
+        """Learn from `answer`, and say by when its headers were written; None if that is not known.
+
+        Raises ClockContradictionError if it cannot be true together with what the same clock said before: it stepped,
+        or it is another server's. What that clock has proved must then be withdrawn.
+        """
+        if not self.is_trusted(answer.t1):
+            return None
+        clock = self.clock_of(connection)
         offset = self._offsets.get(clock, Offset()).narrowed(answer, self._drift)
         if offset is None:
             self._contradicted(clock, answer.t1)
-            return False
+            raise ClockContradictionError(clock)
         self._offsets[clock] = offset
-        if offset.is_earned:
-            # Headers are written after the revision is read: it was committed before the Date's second ended.
-            written_before = answer.date + DATE_RESOLUTION_SECONDS - offset.aged(answer.t0, self._drift).lower
-            if written_before < answer.t1:
-                self._answers.append((clock, answer.revision, written_before))
-                self._written_before.learn(answer.revision, written_before)
-        return True
+        if not offset.is_earned:
+            return None
+        written_before = answer.date + DATE_RESOLUTION_SECONDS - offset.aged(answer.t0, self._drift).lower
+        return min(written_before, answer.t1)
 
     def connection_closed(self, connection: int) -> None:
         """What only this connection had learned is gone with it; what it proved before stays true."""
         if not self._one_apiserver:
             self._offsets.pop(connection, None)
-
-    def store_went_back(self) -> None:
-        """Revisions mean something else now: forget the answers, keep the offsets."""
-        self._answers.clear()
-        self._written_before = CommittedBefore()
-
-    def committed_before(self, revision: int) -> Instant:
-        """The earliest moment by which a Date proves `revision` to be committed; +inf if none does."""
-        return self._written_before.of(revision)
 
     def is_trusted(self, instant: Instant) -> bool:
         """Whether Date headers count as evidence at `instant`: contradictions switch them off for a while."""
@@ -123,21 +129,38 @@ class ServerClocks:
         earned = [offset.aged(instant, self._drift) for offset in self._offsets.values() if offset.is_earned]
         if not earned:
             return None
-        return Offset(
-            min(o.lower for o in earned), max(o.upper for o in earned), instant, min(o.samples for o in earned)
-        )
+        lower, upper = min(offset.lower for offset in earned), max(offset.upper for offset in earned)
+        return Offset(lower, upper, instant, min(offset.samples for offset in earned))
 
     def _contradicted(self, clock: int, instant: Instant) -> None:
-        """A clock stepped, or it is another server's: withdraw all that it proved for events not judged yet."""
-        self._offsets.pop(clock, None)
-        self._answers = deque((entry for entry in self._answers if entry[0] != clock), maxlen=ANSWERS_KEPT)
+        del self._offsets[clock]
         self._contradictions.append(instant)
         full = len(self._contradictions) == CONTRADICTIONS_TO_SWITCH_OFF
         if full and instant - self._contradictions[0] <= CONTRADICTIONS_WITHIN_SECONDS:
             self._off_until = instant + SWITCHED_OFF_SECONDS
             self._offsets.clear()
-            self._answers.clear()
             self._contradictions.clear()
-        self._written_before = CommittedBefore()
+
+
+class WrittenBefore:
+    """What Date headers prove of the revisions of one store, and which clock proved it, so that it can be withdrawn."""
+
+    def __init__(self) -> None:
+        self._answers: deque[tuple[int, int, Instant]] = deque(maxlen=ANSWERS_KEPT)
+        self._committed_before = CommittedBefore()
+
+    def learn(self, clock: int, revision: int, written_before: Instant) -> None:
+        """Headers are written after the revision is read: `revision` was committed before they were."""
+        self._answers.append((clock, revision, written_before))
+        self._committed_before.learn(revision, written_before)
+
+    def withdraw(self, clock: int) -> None:
+        """`clock` has contradicted itself: what it proved counts no more for events not judged yet."""
+        self._answers = deque((answer for answer in self._answers if answer[0] != clock), maxlen=ANSWERS_KEPT)
+        self._committed_before = CommittedBefore()
         for _, revision, written_before in self._answers:
-            self._written_before.learn(revision, written_before)
+            self._committed_before.learn(revision, written_before)
+
+    def of(self, revision: int) -> Instant:
+        """The earliest moment by which a Date proves `revision` to be committed; +inf if none does."""
+        return self._committed_before.of(revision)

@@ -1,0 +1,168 @@
+"""The door: words from the command line in, an exit code out.
+
+Each command settles its configuration first and only then imports what it runs, so that a refusal, `--help` and
+`version` come at once. Nothing is measured or served here.
+"""
+# ruff: noqa: T201 - a command line prints
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from importlib.metadata import version
+
+from exporter.config import ConfigError, Given, ListenAddress, Loaded, flag_parser, load, parsed_setting, read_flags
+from exporter.config.wording import did_you_mean, printable, quoted
+
+_BAD_CONFIGURATION = 2
+_INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
+_READER_GONE = 141  # and one that SIGPIPE has ended
+_HEALTHCHECK_TIMEOUT_SECONDS = 3
+_LOOPBACKS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to connect to, not to listen on
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    summary: str
+    act: Callable[[Mapping[str, Given]], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the words name and return the exit code; 2 is bad configuration, said in one line."""
+    try:
+        exit_code = _run_command(sys.argv[1:] if argv is None else argv)
+        print(end="", flush=True)
+    except ConfigError as error:
+        print(f"watchslo: error: {error}", file=sys.stderr)
+        return _BAD_CONFIGURATION
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_GONE
+    return exit_code
+
+
+def _run_command(words: Sequence[str]) -> int:
+    if not words:
+        raise ConfigError(f"no command given: choose one of {', '.join(_COMMANDS)}")
+    name, *arguments = words
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if name == "--version":
+        name = "version"
+    if (command := _COMMANDS.get(name)) is None:
+        if name.startswith("-"):
+            raise ConfigError(f"the command comes before {quoted(name)}: choose one of {', '.join(_COMMANDS)}")
+        raise ConfigError(f"unknown command {quoted(name)}{did_you_mean(name, _COMMANDS)}")
+    parser = flag_parser(name, command.summary)
+    if "-h" in arguments or "--help" in arguments:
+        print(parser.format_help(), end="")
+        return 0
+    return command.act(read_flags(name, parser, arguments))
+
+
+def _overview() -> str:
+    commands = (f"  {name:<13}{command.summary}" for name, command in _COMMANDS.items())
+    return "\n".join(
+        [
+            "usage: watchslo COMMAND [flag ...]",
+            "",
+            "How late are my Kubernetes watches, and whose fault is it?",
+            "",
+            *commands,
+            "",
+            "watchslo COMMAND --help lists the flags of a command.",
+        ]
+    )
+
+
+def _run(flags: Mapping[str, Given]) -> int:
+    loaded = load("run", flags, os.environ)
+    from exporter import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+
+    return daemon.run(loaded.config, loaded.warnings)
+
+
+def _demo(flags: Mapping[str, Given]) -> int:
+    loaded = _load_aloud("demo", flags)
+    from exporter import demo  # noqa: PLC0415 - heavy: the daemon and the simulator
+
+    return demo.run(loaded.config, loaded.scenario)
+
+
+def _check(flags: Mapping[str, Given]) -> int:
+    loaded = _load_aloud("check", flags)
+    from exporter import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+
+    return daemon.check(loaded.config)
+
+
+def _measure(flags: Mapping[str, Given]) -> int:
+    _load_aloud("measure", flags)
+    raise AssertionError("load refuses what is not built")
+
+
+def _load_aloud(command: str, flags: Mapping[str, Given]) -> Loaded:
+    """Load for a command that a person watches: warnings go to the terminal, not to a log."""
+    loaded = load(command, flags, os.environ)
+    for warning in loaded.warnings:
+        print(f"watchslo: warning: {warning}", file=sys.stderr)
+    return loaded
+
+
+def _healthcheck(flags: Mapping[str, Given]) -> int:
+    address = load("healthcheck", flags, os.environ).config.listen_addresses[0]
+    if address.port == 0:
+        raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
+    reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)
+    url = f"http://{reachable}/livez"
+    try:
+        status = _status(reachable, "/livez")
+    except OSError as error:
+        print(f"{url} does not answer: {error.strerror or error}")
+        return 1
+    except HTTPException as error:
+        print(f"{url} does not speak HTTP: {printable(str(error).strip())}")
+        return 1
+    print("ok" if status == 200 else f"{url} answers with status {status}")
+    return 0 if status == 200 else 1
+
+
+def _status(address: ListenAddress, path: str) -> int:
+    connection = HTTPConnection(address.host, address.port, timeout=_HEALTHCHECK_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _version(flags: Mapping[str, Given]) -> int:
+    versions = {
+        "watchslo": version("watchslo"),
+        "python": platform.python_version(),
+        "aiohttp": version("aiohttp"),
+        "uvloop": version("uvloop"),
+    }
+    if parsed_setting("output", flags) == "json":
+        print(json.dumps(versions))
+    else:
+        own, *others = (f"{name} {number}" for name, number in versions.items())
+        print(f"{own} ({', '.join(others)})")
+    return 0
+
+
+_COMMANDS = {
+    "run": _Command("measure and serve metrics until SIGTERM or SIGINT", _run),
+    "demo": _Command("measure a simulated apiserver that this command brings along", _demo),
+    "check": _Command("try the configuration, credentials, permissions and clocks, and print what was found", _check),
+    "measure": _Command("measure once and print the verdict (not built yet)", _measure),
+    "healthcheck": _Command("ask a running watchslo whether it is alive", _healthcheck),
+    "version": _Command("print the versions of watchslo and of what it runs on", _version),
+}

@@ -1,0 +1,94 @@
+"""The command line of one command: argparse built off the table of settings, and what its flags say as text.
+
+argparse splits the words and prints the help; refusals are worded here, the same on every Python.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from exporter.config.model import ConfigError
+from exporter.config.settings import BY_NAME, SETTINGS, Setting
+from exporter.config.sources import Given
+from exporter.config.wording import did_you_mean, quoted
+
+_NO = "--no-"
+
+
+def flag_parser(command: str, summary: str) -> argparse.ArgumentParser:
+    """Parser with the flags of one command, grouped as the table says; `format_help()` is the command's help."""
+    parser = argparse.ArgumentParser(
+        prog=f"watchslo {command}",
+        usage=f"watchslo {command} [flag ...]",
+        description=summary,
+        epilog="Each flag may also be said in the environment: --slo.window is WATCHSLO_SLO_WINDOW.",
+        formatter_class=_Formatter,
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    groups: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if command in setting.commands:
+            if setting.section not in groups:
+                groups[setting.section] = parser.add_argument_group(setting.section)
+            _add_flag(groups[setting.section], setting)
+    parser.add_argument_group("Help").add_argument("-h", "--help", action="store_true", help="print this")
+    return parser
+
+
+def _add_flag(group: Any, setting: Setting) -> None:
+    text = _help_text(setting).replace("%", "%%")
+    if setting.is_switch:
+        action = argparse.BooleanOptionalAction
+        group.add_argument(setting.flag, dest=setting.name, action=action, help=text)
+    else:
+        group.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
+
+
+def _help_text(setting: Setting) -> str:
+    notes = ["repeatable"] if setting.repeatable else []
+    if setting.default and not setting.is_switch:
+        notes.append(f"default {' '.join(setting.default)}")
+    return f"{setting.help} ({', '.join(notes)})" if notes else setting.help
+
+
+class _Formatter(argparse.HelpFormatter):
+    """As wide on every terminal, so that help reads the same in a log, a pipe and the docs."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=118)
+
+
+def read_flags(command: str, parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Given]:
+    """Return what the flags say; raises ConfigError for one that is unknown, lacks its value or comes twice."""
+    try:
+        namespace, left_over = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        # Only one thing can be wrong with each kind of flag; a switch is named together with its --no- form.
+        flag, _, is_switch = (error.argument_name or "").partition("/")
+        raise ConfigError(f"{flag}: {'takes no value' if is_switch else 'needs a value'}") from None
+    if left_over:
+        raise ConfigError(_why_unknown(command, left_over[0]))
+    said = {name: value for name, value in vars(namespace).items() if name in BY_NAME and value is not None}
+    return {name: Given(_texts(BY_NAME[name], value), BY_NAME[name].flag) for name, value in said.items()}
+
+
+def _texts(setting: Setting, value: bool | list[str]) -> tuple[str, ...]:  # noqa: FBT001 - it is what argparse found
+    if isinstance(value, bool):
+        return (str(value).lower(),)
+    if len(value) > 1 and not setting.repeatable:
+        raise ConfigError(f"{setting.flag}: is given {len(value)} times, with {' and '.join(map(quoted, value))}")
+    return tuple(value)
+
+
+def _why_unknown(command: str, argument: str) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument {quoted(argument)}: {command} takes only flags"
+    flag = argument.partition("=")[0]
+    name = flag.removeprefix(_NO).removeprefix("--")
+    if name in BY_NAME and command not in BY_NAME[name].commands:
+        owners = ", ".join(sorted(BY_NAME[name].commands))
+        return f"{BY_NAME[name].flag}: is not a flag of {command} (but of {owners})"
+    known = [setting.flag for setting in SETTINGS if command in setting.commands]
+    return f"unknown flag {quoted(flag)}{did_you_mean(flag, known, '--')}"

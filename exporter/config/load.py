@@ -1,0 +1,119 @@
+"""From everything that was said to one valid configuration.
+
+Flags win over the environment, that over the file, and that over the defaults, setting by setting: a list
+replaces a list. Every refusal is a ConfigError that names the place where the value was said.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import combinations
+from typing import Any
+
+from exporter.config.model import Config, ConfigError
+from exporter.config.not_built import refuse_not_built
+from exporter.config.settings import BY_NAME, SETTINGS
+from exporter.config.sources import Given, read_environment, read_file
+from exporter.config.wording import quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A valid configuration, what only single commands ask for, and what the user should be told."""
+
+    config: Config
+    scenario: str | None
+    duration_seconds: float
+    output: str
+    warnings: tuple[str, ...]
+
+
+def load(command: str, flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
+    """Settle every setting for a command; raises ConfigError.
+
+    Files named in the settings are looked at, nothing else is: no connection is made and no credentials are used.
+    """
+    in_environment, warnings = read_environment(environ)
+    given = {**in_environment, **flags}
+    config_file = parsed_setting("config.file", given)
+    if config_file is not None:
+        given = {**read_file(config_file), **given}
+    values = {setting.name: parsed_setting(setting.name, given) for setting in SETTINGS}
+    _Agreement(given, values).check()
+    refuse_not_built(command, given, values)
+    by_field = {setting.field: values[setting.name] for setting in SETTINGS}
+    return Loaded(
+        config=Config(**{field.name: by_field[field.name] for field in fields(Config)}),
+        scenario=by_field["scenario"],
+        duration_seconds=by_field["duration_seconds"],
+        output=by_field["output"],
+        warnings=warnings,
+    )
+
+
+def parsed_setting(name: str, given: Mapping[str, Given]) -> Any:
+    """Value of a setting, or its default: a tuple if it is repeatable, None if there is none. Raises ConfigError."""
+    setting = BY_NAME[name]
+    texts, where = (given[name].texts, given[name].where) if name in given else (setting.default, setting.flag)
+    values = []
+    for text in texts:
+        try:
+            values.append(setting.parse(text))
+        except ValueError as error:
+            raise ConfigError(f"{where}: {quoted(text)} {error}") from None
+    if setting.repeatable:
+        return tuple(values)
+    return values[0] if values else None
+
+
+class _Agreement:
+    """Checks of valid values against each other."""
+
+    def __init__(self, given: Mapping[str, Given], values: Mapping[str, Any]) -> None:
+        self._given = given
+        self._values = values
+
+    def check(self) -> None:
+        """Raise ConfigError at the first pair of values that cannot be meant together."""
+        self._refuse_the_same_twice()
+        self._refuse_one_kind_twice()
+        self._refuse_nothing_to_watch()
+        self._refuse_list_beside_discovery()
+        self._refuse_server_name_without_tls()
+        self._refuse_more_polls_than_allowed("revision-clock.hz")
+        self._refuse_more_polls_than_allowed("cache-clock.hz")
+
+    def _where(self, name: str) -> str:
+        return self._given[name].where if name in self._given else f"{BY_NAME[name].flag} (default)"
+
+    def _refuse_the_same_twice(self) -> None:
+        for setting in SETTINGS:
+            for one, other in combinations(self._values[setting.name] if setting.repeatable else (), 2):
+                if one == other:
+                    raise ConfigError(f"{self._where(setting.name)}: {quoted(str(one))} is there twice")
+
+    def _refuse_one_kind_twice(self) -> None:
+        for one, other in combinations(self._values["resource"], 2):
+            if (one.plural, one.group) == (other.plural, other.group):
+                kinds = f"{quoted(str(one))} and {quoted(str(other))}"
+                raise ConfigError(f"{self._where('resource')}: {kinds} are the same kind")
+
+    def _refuse_nothing_to_watch(self) -> None:
+        if not self._values["resource"] and not self._values["custom-resources"]:
+            raise ConfigError(f"{self._where('resource')}: names nothing to watch, and neither does --custom-resources")
+
+    def _refuse_list_beside_discovery(self) -> None:
+        if self._values["apiserver"] and self._values["apiserver.discover"]:
+            listed, discovered = self._where("apiserver"), self._where("apiserver.discover")
+            raise ConfigError(f"{listed} and {discovered} exclude each other: list the apiservers or discover them")
+
+    def _refuse_server_name_without_tls(self) -> None:
+        for url in self._values["apiserver"] if self._values["tls-server-name"] else ():
+            if url.startswith("http:"):
+                where = self._where("tls-server-name")
+                raise ConfigError(f"{where}: there is no certificate to verify at {quoted(url)}: use https there")
+
+    def _refuse_more_polls_than_allowed(self, clock: str) -> None:
+        polls_hz, most_hz = self._values[clock], self._values["clock.max-requests"]
+        if polls_hz > most_hz:
+            limit = f"the {most_hz:g} of {self._where('clock.max-requests')}"
+            raise ConfigError(f"{self._where(clock)}: {polls_hz:g} polls per second are more than {limit}")

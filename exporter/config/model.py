@@ -1,0 +1,48 @@
+"""What the daemon runs with, once everything that was said about it is checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from exporter.config.names import ListenAddress, ResourceName
+
+
+class ConfigError(Exception):
+    """One sentence for the user: what was said, where, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Every setting, valid by itself and together with the others. The table in settings.py explains each one."""
+
+    kubeconfig: Path | None
+    context: str | None
+    apiservers: tuple[str, ...]  # https://host:port, always with the port
+    discover_apiservers: bool
+    tls_server_name: str | None
+
+    resources: tuple[ResourceName, ...]
+    custom_resources: tuple[str, ...]  # globs for plural.group
+    custom_resources_max: int
+    namespace: str | None
+    annotation: str | None
+    annotation_clock_error_seconds: float
+
+    slo_threshold_seconds: float
+    slo_objective_ratio: float
+    slo_window_seconds: float
+
+    revision_clock_hz: float
+    cache_clock_hz: float
+    clock_max_requests_hz: float
+    clock_drift_ppm: float
+
+    canary_interval_seconds: float
+    canary_pod: str | None  # name or namespace/name
+    canary_node: str | None
+    canary_custom_resource: str | None  # name or namespace/name
+
+    listen_addresses: tuple[ListenAddress, ...]
+    web_config_file: Path | None
+    log_level: Literal["debug", "info", "warn", "error"]
+    log_format: Literal["logfmt", "json"]

@@ -1,0 +1,30 @@
+"""What the command line promises and this version does not do yet. What gets built is deleted here, line by line."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from exporter.config.model import ConfigError
+from exporter.config.sources import Given
+
+COMMANDS: Final = frozenset({"measure"})
+
+# Setting, what of it is meant, and which of its valid values ask for it.
+_SETTINGS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("apiserver", " with more than one URL", lambda urls: len(urls) > 1),
+    ("apiserver.discover", "", lambda is_on: is_on),
+    ("cache-clock.hz", " other than 0", lambda hz: hz != 0),
+    ("canary.interval", "", lambda seconds: seconds > 0),
+    ("canary.pod", "", lambda _: True),
+    ("canary.node", "", lambda _: True),
+    ("canary.custom-resource", "", lambda _: True),
+    ("web.config.file", "", lambda _: True),
+)
+
+
+def refuse_not_built(command: str, given: Mapping[str, Given], values: Mapping[str, Any]) -> None:
+    """Raise ConfigError if somebody asked for what is not there; defaults are nobody's wish."""
+    for name, part, is_asked_for in _SETTINGS:
+        if name in given and is_asked_for(values[name]):
+            raise ConfigError(f"{given[name].where}{part} is not built yet")
+    if command in COMMANDS:
+        raise ConfigError(f"{command} is not built yet")

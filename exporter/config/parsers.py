@@ -1,0 +1,147 @@
+"""Text to value, one function per kind of value: flags, environment and file all go through these.
+
+A refusal is a ValueError whose message completes the sentence that begins with the quoted text: `is not ...`.
+Nothing here knows which setting a text is for.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from exporter.config.names import is_dns_label, is_dns_subdomain, is_host_name, is_ipv6
+from exporter.config.yaml_file import compose_mapping
+
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_SECONDS_PER_DAY = 86_400
+_MOST_POLLS_HZ = 1_000
+_URL = re.compile(r"(?P<scheme>https?)://(\[(?P<ipv6>[^\]]+)\]|(?P<host>[^/:?#@\[\]]+))(:(?P<port>[0-9]{1,5}))?/?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_ANNOTATION_NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_GLOB = re.compile(r"[a-z0-9.*?-]+")
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _number(description: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    """Parser of finite decimal numbers; every `accepts` has an upper bound, which also keeps infinity out."""
+
+    def parse(text: str) -> float:
+        if _DECIMAL.fullmatch(text) and accepts(number := float(text)):
+            return number
+        raise ValueError(f"is not {description}")
+
+    return parse
+
+
+ratio = _number("a ratio between 0 and 1 (both excluded)", lambda number: 0 < number < 1)
+some_seconds = _number("a number of seconds above 0, at most 86400", lambda number: 0 < number <= _SECONDS_PER_DAY)
+seconds_or_zero = _number("a number of seconds from 0 to 86400", lambda number: 0 <= number <= _SECONDS_PER_DAY)
+window_seconds = _number("a number of seconds from 10 to 86400", lambda number: 10 <= number <= _SECONDS_PER_DAY)
+polls_hz = _number("a number of polls per second from 0 to 1000", lambda number: 0 <= number <= _MOST_POLLS_HZ)
+some_polls_hz = _number(
+    "a number of polls per second above 0, at most 1000", lambda number: 0 < number <= _MOST_POLLS_HZ
+)
+parts_per_million = _number("a number of parts per million from 0 to 100000", lambda number: 0 <= number <= 100_000)
+
+
+def count(text: str) -> int:
+    """Whole number of things there may be, at least one."""
+    if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= 1000:
+        return int(text)
+    raise ValueError("is not a whole number from 1 to 1000")
+
+
+def switch(text: str) -> bool:
+    """On or off, in any of the spellings that YAML and shells know."""
+    if (value := _SWITCH.get(text.lower())) is None:
+        raise ValueError("is neither true nor false")
+    return value
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Parser that takes exactly these words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def word(text: str) -> str:
+    """Name whose rules are somebody else's, such as a kubeconfig context."""
+    if not text.strip() or not text.isprintable():
+        raise ValueError("is not a name")
+    return text
+
+
+def namespace(text: str) -> str:
+    """Name of a Kubernetes namespace."""
+    if not is_dns_label(text):
+        raise ValueError("is not a namespace: lower-case letters, digits and dashes, at most 63")
+    return text
+
+
+def object_name(text: str) -> str:
+    """Name of a Kubernetes object without a namespace."""
+    if not is_dns_subdomain(text):
+        raise ValueError("is not the name of an object: lower-case letters, digits, dashes and dots, at most 253")
+    return text
+
+
+def namespaced_name(text: str) -> str:
+    """Name of a Kubernetes object, after its namespace or alone."""
+    before, slash, name = text.rpartition("/")
+    if not is_dns_subdomain(name) or (slash and not is_dns_label(before)):
+        raise ValueError("is not the name of an object: write namespace/name or name")
+    return text
+
+
+def annotation_key(text: str) -> str:
+    """Key of an annotation: a name, after a domain or alone. Unlike a label's, its letters may be of either case."""
+    prefix, slash, name = text.rpartition("/")
+    if not _ANNOTATION_NAME.fullmatch(name) or (slash and not is_dns_subdomain(prefix.lower())):
+        raise ValueError("is not an annotation's key: write example.com/name or name, the name with at most 63")
+    return text
+
+
+def custom_resource_glob(text: str) -> str:
+    """Pattern for the names of CRDs, which read plural.group."""
+    if not _GLOB.fullmatch(text):
+        raise ValueError(
+            "is not a pattern for custom resources such as *.example.com: lower-case letters, digits and - . * ?"
+        )
+    return text
+
+
+def server_name(text: str) -> str:
+    """Name or address that a certificate is made out to."""
+    if not is_host_name(text) and not is_ipv6(text):
+        raise ValueError("is not the name of a server, as it stands in its certificate")
+    return text
+
+
+def apiserver_url(text: str) -> str:
+    """Address of an apiserver as `scheme://host:port`, in lower case and always with its port."""
+    if match := _URL.fullmatch(text.lower()):
+        scheme, ipv6, host = match["scheme"], match["ipv6"], match["host"]
+        port = int(match["port"] or _DEFAULT_PORTS[scheme])
+        is_known_host = is_ipv6(ipv6) if ipv6 else is_host_name(host)
+        if is_known_host and 1 <= port <= 65535:
+            return f"{scheme}://{f'[{ipv6}]' if ipv6 else host}:{port}"
+    raise ValueError("is not an apiserver: write https://host:port, without a path")
+
+
+def readable_yaml(text: str) -> Path:
+    """Path of a file that exists, can be read and holds a YAML mapping."""
+    path = Path(text)
+    if compose_mapping(path) is None:
+        raise ValueError("is empty")
+    return path
+
+
+def config_file(text: str) -> Path:
+    """Path of a file that exists, can be read and holds a YAML mapping or only comments."""
+    path = Path(text)
+    compose_mapping(path)
+    return path

@@ -1,0 +1,331 @@
+"""The one table of everything that may be set.
+
+Flags, environment, file, `--help` and the reference are all read off it, so that they cannot differ.
+Where values come from and how they are checked against each other is not known here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from exporter.config import parsers
+from exporter.config.names import ListenAddress, ResourceName
+
+_SIMULATED = frozenset({"demo"})
+_CLUSTER = frozenset({"run", "check", "measure"})
+_MEASURING = _CLUSTER | _SIMULATED
+_EVERYWHERE = _MEASURING | {"healthcheck"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One thing that may be set. Defaults are text too and go the same way as what a user writes."""
+
+    name: str
+    """The flag without its dashes and the key in the file; a dot is a level there."""
+    field: str
+    """The field of Config or of Loaded that it fills."""
+    parse: Callable[[str], Any]
+    """From text to a value; raises ValueError with the rest of a sentence that begins with the quoted text."""
+    help: str
+    section: str
+    metavar: str = ""
+    default: tuple[str, ...] = ()
+    repeatable: bool = False
+    commands: frozenset[str] = _MEASURING
+    """The commands that have the flag; environment and file may always say it."""
+    in_file: bool = True
+
+    @property
+    def flag(self) -> str:
+        """As it is written on the command line."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """As it is written in the environment."""
+        return "WATCHSLO_" + self.name.upper().replace(".", "_").replace("-", "_")
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the flag stands alone, without a value."""
+        return self.parse is parsers.switch
+
+
+SETTINGS: Final = (
+    Setting(
+        name="config.file",
+        field="config_file",
+        parse=parsers.config_file,
+        metavar="FILE",
+        help="YAML file with any of these settings",
+        section="Configuration",
+        commands=_EVERYWHERE,
+        in_file=False,
+    ),
+    Setting(
+        name="kubeconfig",
+        field="kubeconfig",
+        parse=parsers.readable_yaml,
+        metavar="FILE",
+        help="credentials; without it the pod's service account, then $KUBECONFIG, then ~/.kube/config",
+        section="Apiserver",
+        commands=_CLUSTER,
+    ),
+    Setting(
+        name="context",
+        field="context",
+        parse=parsers.word,
+        metavar="NAME",
+        help="context of the kubeconfig, if not its current one",
+        section="Apiserver",
+        commands=_CLUSTER,
+    ),
+    Setting(
+        name="apiserver",
+        field="apiservers",
+        parse=parsers.apiserver_url,
+        metavar="URL",
+        help="watch this endpoint instead of the server that the credentials name; series are labelled host:port",
+        section="Apiserver",
+        repeatable=True,
+        commands=_CLUSTER,
+    ),
+    Setting(
+        name="apiserver.discover",
+        field="discover_apiservers",
+        parse=parsers.switch,
+        default=("false",),
+        help="watch every endpoint of the Service default/kubernetes",
+        section="Apiserver",
+        commands=_CLUSTER,
+    ),
+    Setting(
+        name="tls-server-name",
+        field="tls_server_name",
+        parse=parsers.server_name,
+        metavar="NAME",
+        help="name to verify in the certificate when connecting to an address",
+        section="Apiserver",
+        commands=_CLUSTER,
+    ),
+    Setting(
+        name="resource",
+        field="resources",
+        parse=ResourceName.parse,
+        metavar="RESOURCE",
+        default=("pods", "nodes"),
+        help="resource to watch, as plural, plural.group or plural.version.group",
+        section="Watches",
+        repeatable=True,
+    ),
+    Setting(
+        name="custom-resources",
+        field="custom_resources",
+        parse=parsers.custom_resource_glob,
+        metavar="GLOB",
+        help="watch every custom resource whose plural.group matches, such as *.example.com, as CRDs come and go",
+        section="Watches",
+        repeatable=True,
+    ),
+    Setting(
+        name="custom-resources.max",
+        field="custom_resources_max",
+        parse=parsers.count,
+        metavar="COUNT",
+        default=("20",),
+        help="how many custom resources the patterns may add",
+        section="Watches",
+    ),
+    Setting(
+        name="namespace",
+        field="namespace",
+        parse=parsers.namespace,
+        metavar="NAMESPACE",
+        help="watch namespaced resources in this namespace only",
+        section="Watches",
+    ),
+    Setting(
+        name="annotation",
+        field="annotation",
+        parse=parsers.annotation_key,
+        metavar="KEY",
+        help="annotation in which your own writer puts its time: RFC 3339 with a fraction, or Unix s, ms, us or ns",
+        section="Evidence",
+    ),
+    Setting(
+        name="annotation.clock-error",
+        field="annotation_clock_error_seconds",
+        parse=parsers.seconds_or_zero,
+        metavar="SECONDS",
+        default=("0.1",),
+        help="how far the clocks that write annotations and Leases may be from ours",
+        section="Evidence",
+    ),
+    Setting(
+        name="revision-clock.hz",
+        field="revision_clock_hz",
+        parse=parsers.polls_hz,
+        metavar="HZ",
+        default=("5",),
+        help="polls per second of the store's revision, per apiserver and store; 0 turns them off",
+        section="Evidence",
+    ),
+    Setting(
+        name="cache-clock.hz",
+        field="cache_clock_hz",
+        parse=parsers.polls_hz,
+        metavar="HZ",
+        default=("5",),
+        help="polls per second of the watch cache's revision, per apiserver and resource; 0 turns them off",
+        section="Evidence",
+    ),
+    Setting(
+        name="clock.max-requests",
+        field="clock_max_requests_hz",
+        parse=parsers.some_polls_hz,
+        metavar="HZ",
+        default=("50",),
+        help="polls per second and apiserver, of all clocks together",
+        section="Evidence",
+    ),
+    Setting(
+        name="clock.drift-ppm",
+        field="clock_drift_ppm",
+        parse=parsers.parts_per_million,
+        metavar="PPM",
+        default=("500",),
+        help="how fast an apiserver's clock may drift from ours: widens with age what was learned about its offset",
+        section="Evidence",
+    ),
+    Setting(
+        name="slo.threshold",
+        field="slo_threshold_seconds",
+        parse=parsers.some_seconds,
+        metavar="SECONDS",
+        default=("1.0",),
+        help="an event that takes longer from commit to arrival is late",
+        section="Objective",
+    ),
+    Setting(
+        name="slo.objective",
+        field="slo_objective_ratio",
+        parse=parsers.ratio,
+        metavar="RATIO",
+        default=("0.99",),
+        help="share of events that has to be on time",
+        section="Objective",
+    ),
+    Setting(
+        name="slo.window",
+        field="slo_window_seconds",
+        parse=parsers.window_seconds,
+        metavar="SECONDS",
+        default=("60",),
+        help="length of the rolling window that the state is judged by",
+        section="Objective",
+    ),
+    Setting(
+        name="canary.interval",
+        field="canary_interval_seconds",
+        parse=parsers.seconds_or_zero,
+        metavar="SECONDS",
+        default=("0",),
+        help="time between two writes to an object of our own, awaited on the watch; 0 turns them off",
+        section="Canary",
+    ),
+    Setting(
+        name="canary.pod",
+        field="canary_pod",
+        parse=parsers.namespaced_name,
+        metavar="NAME",
+        help="pod to write to, as name or namespace/name",
+        section="Canary",
+    ),
+    Setting(
+        name="canary.node",
+        field="canary_node",
+        parse=parsers.object_name,
+        metavar="NAME",
+        help="node to write to",
+        section="Canary",
+    ),
+    Setting(
+        name="canary.custom-resource",
+        field="canary_custom_resource",
+        parse=parsers.namespaced_name,
+        metavar="NAME",
+        help="object of our own CRD to write to, as name or namespace/name",
+        section="Canary",
+    ),
+    Setting(
+        name="web.listen-address",
+        field="listen_addresses",
+        parse=ListenAddress.parse,
+        metavar="ADDRESS",
+        default=(":9985",),
+        help="where to serve metrics and the page, as host:port, :port or [ipv6]:port",
+        section="HTTP",
+        repeatable=True,
+        commands=_EVERYWHERE,
+    ),
+    Setting(
+        name="web.config.file",
+        field="web_config_file",
+        parse=parsers.readable_yaml,
+        metavar="FILE",
+        help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
+        section="HTTP",
+        commands=_EVERYWHERE,
+    ),
+    Setting(
+        name="log.level",
+        field="log_level",
+        parse=parsers.one_of("debug", "info", "warn", "error"),
+        metavar="LEVEL",
+        default=("info",),
+        help="least severe messages to log: debug, info, warn or error",
+        section="Log",
+    ),
+    Setting(
+        name="log.format",
+        field="log_format",
+        parse=parsers.one_of("logfmt", "json"),
+        metavar="FORMAT",
+        default=("logfmt",),
+        help="logfmt or json",
+        section="Log",
+    ),
+    Setting(
+        name="scenario",
+        field="scenario",
+        parse=parsers.word,
+        metavar="NAME",
+        help="what the simulated apiserver suffers from",
+        section="This command",
+        commands=_SIMULATED,
+    ),
+    Setting(
+        name="duration",
+        field="duration_seconds",
+        parse=parsers.some_seconds,
+        metavar="SECONDS",
+        default=("60",),
+        help="how long to measure",
+        section="This command",
+        commands=frozenset({"measure"}),
+    ),
+    Setting(
+        name="output",
+        field="output",
+        parse=parsers.one_of("table", "json"),
+        metavar="FORMAT",
+        default=("table",),
+        help="table for people or json for programs",
+        section="This command",
+        commands=frozenset({"measure", "version"}),
+    ),
+)
+
+BY_NAME: Final = MappingProxyType({setting.name: setting for setting in SETTINGS})

@@ -1,0 +1,40 @@
+"""A YAML file to its nodes: every scalar stays the text that its author wrote, with the line that it stands in.
+
+YAML's own types would turn a context named `no` into False and lose where a value came from.
+"""
+
+from pathlib import Path
+
+import yaml
+
+
+def compose_mapping(path: Path) -> yaml.MappingNode | None:
+    """Read a file whose content is a mapping; None if it holds nothing but comments.
+
+    Raises ValueError with the rest of a sentence that begins with the path.
+    """
+    content = _content(path)
+    try:
+        node = yaml.compose(content, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        why = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ValueError(f"is not YAML: {why}{line}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"is not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise ValueError("is not usable YAML: it is nested too deeply") from None
+    if node is None or isinstance(node, yaml.MappingNode):
+        return node
+    raise ValueError("is not a YAML mapping (lines of `key: value`)")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if not path.exists():
+            raise ValueError("does not exist")
+        if not path.is_file():
+            raise ValueError("is not a file")
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None

@@ -1,0 +1,291 @@
+"""The metric contract: every family with its labels, the values that seed them, its buckets and its help text.
+
+Nothing comes in; the other modules of this room and docs/metrics.md read the table. It must not know a single value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+# All bounds are in seconds; the bucket +Inf is implied. The SLO's threshold joins the latency bounds if it is missing.
+LATENCY_BOUNDS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0,
+    1.1, 1.25, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+RECONNECT_BOUNDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+LIFETIME_BOUNDS = (1.0, 10.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+FINE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+CLOCKS = ("revision", "cache")
+SOURCES = (
+    "revision_clock",
+    "arrival",
+    "canary",
+    "date",
+    "managed_fields",
+    "creation_timestamp",
+    "deletion_timestamp",
+    "annotation",
+    "lease",
+)
+STAGES = ("write", "storage_to_cache", "cache_to_client")
+WATCH_END_REASONS = (
+    "timeout",
+    "early_eof",
+    "gone",
+    "server_timeout",
+    "throttled",
+    "server_error",
+    "transport_error",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "silent",
+)
+START_ERROR_REASONS = (
+    "connect",
+    "gone",
+    "throttled",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "server_timeout",
+    "server_error",
+    "bad_response",
+)
+
+
+class Scope(Enum):
+    """Whom a family speaks of: the labels that all its series carry."""
+
+    RESOURCE = ("apiserver", "group", "resource")
+    CLOCK = ("apiserver", "group", "resource", "clock")
+    APISERVER = ("apiserver",)
+    EXPORTER = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """One row of the contract; `seeds` are the labels beyond the scope's, each with all its values."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    scope: Scope = Scope.RESOURCE
+    seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bounds: tuple[float, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names in the order in which they are written."""
+        return (*self.scope.value, *self.seeds)
+
+
+def _counter(name: str, text: str, scope: Scope = Scope.RESOURCE, **seeds: tuple[str, ...]) -> Family:
+    return Family(name=name, type="counter", help=text, scope=scope, seeds=seeds)
+
+
+def _gauge(name: str, text: str, scope: Scope = Scope.RESOURCE, **seeds: tuple[str, ...]) -> Family:
+    return Family(name=name, type="gauge", help=text, scope=scope, seeds=seeds)
+
+
+def _histogram(
+    name: str,
+    text: str,
+    bounds: tuple[float, ...] = LATENCY_BOUNDS,
+    scope: Scope = Scope.RESOURCE,
+    **seeds: tuple[str, ...],
+) -> Family:
+    return Family(name=name, type="histogram", help=text, scope=scope, seeds=seeds, bounds=bounds)
+
+
+FAMILIES: tuple[Family, ...] = (
+    # What users feel.
+    _histogram(
+        "watchslo_apiserver_time_span_seconds",
+        "Time from an event's commit to its arrival here, as the middle of its certain bounds. It is for plots and "
+        "resolves nothing below half a poll period of the revision clock; judge with the lower and upper ends.",
+    ),
+    _histogram(
+        "watchslo_apiserver_time_span_lower_seconds",
+        "Time from commit to arrival that an event certainly took. Each live measured event counts once here and "
+        "once in watchslo_apiserver_time_span_upper_seconds.",
+    ),
+    _histogram(
+        "watchslo_apiserver_time_span_upper_seconds",
+        "Time from commit to arrival that an event certainly did not exceed. An event without such a limit counts "
+        "in the bucket +Inf and is left out of the sum.",
+    ),
+    _counter(
+        "watchslo_events_judged_total",
+        "Live events that certainly arrived within the threshold (on_time), certainly did not (late), or of which "
+        "neither is certain (ambiguous).",
+        verdict=("on_time", "late", "ambiguous"),
+    ),
+    _gauge(
+        "watchslo_p99_seconds",
+        "The 99th percentile of the time span in the rolling window, by the middle of each event's bounds. It is "
+        "absent while the window is empty.",
+    ),
+    _gauge(
+        "watchslo_p99_lower_seconds",
+        "The 99th percentile of the time span in the rolling window is certainly not below this. It is absent while "
+        "the window is empty.",
+    ),
+    _gauge(
+        "watchslo_p99_upper_seconds",
+        "The 99th percentile of the time span in the rolling window is certainly not above this. It is absent while "
+        "the window is empty.",
+    ),
+    _gauge("watchslo_window_events", "Events in the rolling window."),
+    _gauge(
+        "watchslo_slo_state",
+        "State of the SLO in the rolling window: the state that holds is 1, the others are 0. It is unknown while "
+        "the certain bounds allow both answers, and quiet while there are too few events.",
+        state=("met", "violated", "unknown", "quiet"),
+    ),
+    _gauge("watchslo_threshold_seconds", "Time span within which an event is on time.", Scope.EXPORTER),
+    _gauge("watchslo_objective_ratio", "Share of events that the SLO wants on time.", Scope.EXPORTER),
+    # Where the time went, and how sure we are.
+    _histogram(
+        "watchslo_stage_lower_seconds",
+        "Time that an event certainly spent in a stage: from its newest stamp to its commit (write), from commit into "
+        "the watch cache (storage_to_cache), from the watch cache to its arrival here (cache_to_client).",
+        stage=STAGES,
+    ),
+    _histogram(
+        "watchslo_stage_upper_seconds",
+        "Time that an event certainly did not exceed in a stage. An event without such a limit counts in the bucket "
+        "+Inf and is left out of the sum.",
+        stage=STAGES,
+    ),
+    _counter(
+        "watchslo_events_total",
+        "Watch events received. Replayed are those that tell the state at a watch's start; they are never judged.",
+        event_type=("added", "modified", "deleted", "bookmark"),
+        phase=("live", "replayed"),
+    ),
+    _counter(
+        "watchslo_evidence_total",
+        "Live events about whose commit this source of evidence said something.",
+        source=SOURCES,
+    ),
+    _counter(
+        "watchslo_events_unmeasured_total",
+        "Live events without a usable interval: nothing bounds their commit (no_evidence), memory for pending events "
+        "was full (overflow), or their resourceVersion is no revision (bad_revision).",
+        reason=("no_evidence", "overflow", "bad_revision"),
+    ),
+    _counter(
+        "watchslo_contradictions_total",
+        "Pieces of evidence that cannot be true together with the local clock's and were left out.",
+        source=SOURCES,
+    ),
+    _histogram(
+        "watchslo_interval_width_seconds",
+        "Distance between the certain bounds of an event's time span. An event without an upper bound counts in the "
+        "bucket +Inf and is left out of the sum.",
+        FINE_BOUNDS,
+    ),
+    # How the watches fare.
+    _gauge("watchslo_stream_up", "Whether a watch is open (1) or not (0)."),
+    _counter(
+        "watchslo_watch_ends_total",
+        "Ends of watches that were open. An early end takes its reason from the first answer to the reconnect.",
+        reason=WATCH_END_REASONS,
+    ),
+    _counter(
+        "watchslo_forced_closes_total",
+        "Watches ended by the other side before the time that was asked for (early_eof, transport_error).",
+    ),
+    _counter(
+        "watchslo_relists_total",
+        "Times that continuity was given up: at the start, because the last revision is gone from the apiserver's "
+        "history, or because the store's revision went back.",
+        reason=("start", "gone", "revision_went_back"),
+    ),
+    _histogram(
+        "watchslo_relist_seconds",
+        "Time from the loss of a watch to the next open one where continuity was given up. The relist is ours, a LIST "
+        "that matches nothing; an informer pays for a full one.",
+        RECONNECT_BOUNDS,
+    ),
+    _histogram(
+        "watchslo_rewatch_seconds",
+        "Time from the loss of a watch to the next open one that resumed from the last revision.",
+        RECONNECT_BOUNDS,
+    ),
+    _counter(
+        "watchslo_init_events_errors_total",
+        "Starts (LIST or WATCH) that failed: no connection, an HTTP error, or an ERROR before any other event. They "
+        "are neither ends nor forced closes.",
+        reason=START_ERROR_REASONS,
+    ),
+    _counter("watchslo_uncovered_seconds_total", "Time without an open watch."),
+    _histogram("watchslo_watch_lifetime_seconds", "Time for which a watch was open.", LIFETIME_BOUNDS),
+    _gauge(
+        "watchslo_last_activity_timestamp_seconds",
+        "Unix time of the last byte or bookmark of the watch. It is absent before the first one.",
+    ),
+    _counter("watchslo_received_bytes_total", "Bytes received from watches."),
+    # The canary.
+    _counter("watchslo_canary_writes_total", "Canary writes sent."),
+    _counter("watchslo_canary_write_failures_total", "Canary writes that got no 2xx answer."),
+    _counter(
+        "watchslo_canary_lost_total",
+        "Canaries whose write got a 2xx answer and which did not arrive in time. Each is one late event.",
+    ),
+    _histogram("watchslo_canary_delivery_seconds", "Time from sending a canary's write to its arrival on the watch."),
+    _histogram("watchslo_canary_write_seconds", "Time from sending a canary's write to its answer."),
+    # The clocks.
+    _counter(
+        "watchslo_clock_polls_total",
+        "Polls that asked how far the store (revision) or the apiserver's watch cache (cache) has come. Group and "
+        "resource are the polled kind's.",
+        Scope.CLOCK,
+        result=("ok", "error"),
+    ),
+    _histogram(
+        "watchslo_clock_poll_seconds",
+        "Time from sending a poll to its answer. Group and resource are the polled kind's.",
+        FINE_BOUNDS,
+        Scope.CLOCK,
+    ),
+    _gauge(
+        "watchslo_clock_offset_lower_seconds",
+        "The apiserver's wall clock is ahead of ours by at least this. It is absent while nothing is known.",
+        Scope.APISERVER,
+    ),
+    _gauge(
+        "watchslo_clock_offset_upper_seconds",
+        "The apiserver's wall clock is ahead of ours by at most this. It is absent while nothing is known.",
+        Scope.APISERVER,
+    ),
+    _gauge(
+        "watchslo_date_evidence_enabled",
+        "Whether the Date headers of this address count as evidence (1) or contradictions have switched that off (0).",
+        Scope.APISERVER,
+    ),
+    # Ourselves.
+    _histogram(
+        "watchslo_loop_lag_seconds",
+        "Lateness of our own event loop. Lag makes events ambiguous, never late.",
+        FINE_BOUNDS,
+        Scope.EXPORTER,
+    ),
+    _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
+    _gauge("watchslo_build_info", "Always 1; the label names the running version.", Scope.EXPORTER),
+)
+
+
+def reference_markdown() -> str:
+    """The table as a page of documentation: one row per family, in the order of a scrape."""
+    rows = ["| family | type | labels | meaning |", "|---|---|---|---|"]
+    for family in FAMILIES:
+        labels = [f"`{label}`" for label in family.scope.value]
+        labels += [f"`{label}` ({', '.join(values)})" for label, values in family.seeds.items()]
+        bounds = " ".join(f"{bound:g}" for bound in (*family.bounds, float("inf"))) if family.bounds else ""
+        meaning = f"{family.help} Buckets: {bounds}." if bounds else family.help
+        rows.append(f"| `{family.name}` | {family.type} | {', '.join(labels)} | {meaning} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,115 @@
+"""Globs in, the custom resources that match them out, as their definitions come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from exporter.config import ResourceName
+from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
+from exporter.kubernetes.session import METADATA_LIST, UNREACHABLE, AnswerError, CredentialsError
+from exporter.kubernetes.watch import Collection, StartError, Watch
+from exporter.measure.arrivals import Arrivals
+from exporter.measure.events import EventDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from exporter.kubernetes.heartbeat import Heartbeat
+    from exporter.kubernetes.session import ApiSession
+    from exporter.kubernetes.watch import Reading
+    from exporter.measure.times import Interval
+
+log = logging.getLogger(__name__)
+
+PAGE = "500"
+SETTLING_SECONDS = 0.5
+"""A definition that comes is written several times in a row: look once they are through."""
+
+
+class _Metadata(msgspec.Struct):
+    name: str
+
+
+class _Definition(msgspec.Struct):
+    metadata: _Metadata
+
+
+class _ListMetadata(msgspec.Struct, rename="camel"):
+    resource_version: str
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Definitions(msgspec.Struct):
+    metadata: _ListMetadata
+    items: list[_Definition] | None = None
+
+
+class CustomResources:
+    """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob; at most `most` of them."""
+
+    def __init__(self, globs: Sequence[str], most: int, session: ApiSession, heartbeat: Heartbeat) -> None:
+        self._globs = globs
+        self._most = most
+        self._session = session
+        self._heartbeat = heartbeat
+        self._changed = asyncio.Event()
+
+    async def follow(self, use: Callable[[set[ResourceName]], Awaitable[None]]) -> None:
+        """Tell `use` the whole set whenever it may have changed. For ever, whatever the apiserver answers."""
+        backoff = Backoff()
+        while True:
+            try:
+                revision, names = await self._definitions()
+                await use(self._matching(names))
+                await self._until_one_changes(revision)
+                backoff.succeeded()
+                await asyncio.sleep(SETTLING_SECONDS)
+            except (AnswerError, CredentialsError, StartError, msgspec.ValidationError, *UNREACHABLE) as error:
+                log.warning("custom resources cannot be followed", extra={"fields": {"error": str(error)}})
+                await asyncio.sleep(backoff.after_failure())
+
+    def _matching(self, names: Sequence[str]) -> set[ResourceName]:
+        matching = sorted(name for name in names if any(fnmatchcase(name, glob) for glob in self._globs))
+        left_out = matching[self._most :]
+        if left_out:
+            fields = {"watched": self._most, "left_out": ",".join(left_out)}
+            log.warning("more custom resources match than --custom-resources.max", extra={"fields": fields})
+        return {ResourceName(*name.split(".", 1)) for name in matching[: self._most]}
+
+    async def _definitions(self) -> tuple[int, list[str]]:
+        """The revision, and the name of every definition."""
+        names: list[str] = []
+        parameters = {"limit": PAGE}
+        while True:
+            path = CUSTOM_RESOURCE_DEFINITIONS.path()
+            answer = await self._session.get_json(path, parameters, accept=METADATA_LIST)
+            page = msgspec.convert(answer, _Definitions)
+            names += [definition.metadata.name for definition in page.items or []]
+            if not page.metadata.continue_:
+                return int(page.metadata.resource_version), names
+            parameters["continue"] = page.metadata.continue_
+
+    async def _until_one_changes(self, revision: int) -> None:
+        """Returns when a definition was written, or when the watch that would tell has ended. Raises StartError."""
+        self._changed.clear()
+        collection = Collection(self._session, CUSTOM_RESOURCE_DEFINITIONS, None)
+        watch = Watch(collection, EventDecoder(), Arrivals(), self._heartbeat, self._read)
+        await watch.open(revision)
+        reading = asyncio.create_task(watch.read())
+        changed = asyncio.create_task(self._changed.wait())
+        try:
+            await asyncio.wait({reading, changed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+            changed.cancel()
+            await asyncio.wait({reading, changed})
+
+    def _read(self, reading: Reading, _arrival: Interval) -> None:
+        if any(event.event_type != "bookmark" for event in reading.events):
+            self._changed.set()

@@ -1,0 +1,131 @@
+"""A pool of connections to one apiserver address, and one poll of a store's revision over any of them.
+
+A fixed pool, opened at the start and used in rotation: when answers are slow the polls keep their rate, and need no new
+connection just then. What a connection learns of the server's clock is its own, so each has a session of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiohttp
+import msgspec
+
+from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, UNREACHABLE, ApiSession, refusal
+from exporter.kubernetes.watch import EmptyList, StartError, start_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import SimpleNamespace
+
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import AnswerError, Credentials, Server
+    from exporter.measure.times import Instant, WallTime
+
+PLACES = 16
+POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
+"""An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
+
+_connections = itertools.count(1)
+
+
+class Answer(NamedTuple):
+    """A poll's answer: here at t1, over which connection, with the Date of the server's clock if it can be trusted."""
+
+    t1: Instant
+    revision: int
+    connection: int
+    date: WallTime | None
+
+
+class Place:
+    """One connection, with at most one poll in flight on it."""
+
+    def __init__(self, server: Server, credentials: Credentials, closed: Callable[[int], None]) -> None:
+        self._closed = closed
+        self._connection = 0
+        self.is_free = True
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._new_connection)
+        trace.on_request_headers_sent.append(self._headers_sent)
+        self._session = ApiSession(server, credentials, connections=1, trace=trace)
+
+    async def poll(self, resource: Resource, namespace: str | None, sent: Callable[[Instant], None]) -> Answer:
+        """A consistent LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
+        path, parameters = resource.empty_list(namespace)
+        try:
+            response = await self._session.get(
+                path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, trace_context=sent
+            )
+            async with response:
+                content = await response.read()
+                t1 = time.monotonic()
+                if response.status != 200:
+                    raise _start_error(refusal(response, content))
+                if "Age" in response.headers:
+                    raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
+                revision = msgspec.json.decode(content, type=EmptyList).revision
+        except (msgspec.DecodeError, ValueError) as error:
+            raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
+        except UNREACHABLE as error:
+            raise start_error(error) from error
+        return Answer(t1, revision, self._connection, _trusted_date(response))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._session.close()
+
+    async def _new_connection(
+        self,
+        _session: aiohttp.ClientSession,
+        _context: SimpleNamespace,
+        _params: aiohttp.TraceConnectionCreateEndParams,
+    ) -> None:
+        self._closed(self._connection)
+        self._connection = next(_connections)
+
+    async def _headers_sent(
+        self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        # The trace fires just before the bytes are written: waiting for a connection or for TLS is behind us.
+        context.trace_request_ctx(time.monotonic())
+
+
+class Pool:
+    """The places of one apiserver address, used in rotation."""
+
+    def __init__(self, server: Server, credentials: Credentials, closed: Callable[[int], None]) -> None:
+        self._places = [Place(server, credentials, closed) for _ in range(PLACES)]
+        self._next = 0
+
+    def take(self) -> Place | None:
+        """The next free place, now in use; None if all are."""
+        for step in range(PLACES):
+            place = self._places[(self._next + step) % PLACES]
+            if place.is_free:
+                self._next = (self._next + step + 1) % PLACES
+                place.is_free = False
+                return place
+        return None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for place in self._places:
+            await place.close()
+
+
+def _start_error(error: AnswerError) -> StartError:
+    return start_error(error)
+
+
+def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:
+    """The Date that the apiserver itself wrote: every answer of its own has an Audit-Id, and nothing stood between."""
+    if "Audit-Id" not in response.headers or "Via" in response.headers:
+        return None
+    try:
+        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except ValueError:
+        return None

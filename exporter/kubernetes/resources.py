@@ -1,0 +1,109 @@
+"""Names of resources in, what discovery says of them out: group, version, path, scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from exporter.kubernetes.session import AnswerError
+
+if TYPE_CHECKING:
+    from exporter.config import ResourceName
+    from exporter.kubernetes.session import ApiSession
+
+NO_SUCH_NAME = "watchslo-matches-nothing"
+"""A name that selects nothing: an empty LIST costs the apiserver next to nothing and still says the revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind as one version of its API group serves it."""
+
+    group: str
+    version: str
+    plural: str
+    is_namespaced: bool
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str | None = None) -> str:
+        """The collection's path: of one namespace, or of all."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if namespace and self.is_namespaced else ""
+        return f"{root}{scope}/{self.plural}"
+
+    def empty_list(self, namespace: str | None) -> tuple[str, dict[str, str]]:
+        """Path and parameters of a LIST that matches nothing, cheaply: one key is looked up, nothing is scanned.
+
+        A name selector is cheap only within one namespace, so one is named where all are watched.
+        """
+        parameters = {"limit": "1", "fieldSelector": f"metadata.name={NO_SUCH_NAME}"}
+        return self.path(namespace or "default"), parameters
+
+
+EVENTS = Resource("", "v1", "events", is_namespaced=True)
+CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", is_namespaced=False)
+
+QUIET_KINDS = (
+    EVENTS,  # has no watch cache by default: its LIST reads etcd and waits for nothing
+    CUSTOM_RESOURCE_DEFINITIONS,
+    Resource("", "v1", "configmaps", is_namespaced=True),
+    Resource("coordination.k8s.io", "v1", "leases", is_namespaced=True),
+)
+"""What the revision clock polls, in the order of preference: the first that we may list."""
+
+
+class _ApiResource(msgspec.Struct):
+    name: str
+    namespaced: bool
+    verbs: list[str] = []
+
+
+class _ApiResourceList(msgspec.Struct):
+    resources: list[_ApiResource] = []
+
+
+class _GroupVersion(msgspec.Struct):
+    version: str
+
+
+class _ApiGroup(msgspec.Struct):
+    preferredVersion: _GroupVersion  # noqa: N815 Kubernetes' own name
+    versions: list[_GroupVersion] = []
+
+
+async def discover(session: ApiSession, name: ResourceName) -> Resource:
+    """Find `name` as the apiserver serves it, in its preferred version unless one is named.
+
+    Raises AnswerError (404 if it is not served or cannot be watched), UNREACHABLE or CredentialsError.
+    """
+    for version in await _versions(session, name):
+        path = f"/apis/{name.group}/{version}" if name.group else f"/api/{version}"
+        found = _as(_ApiResourceList, await session.get_json(path), path)
+        for resource in found.resources:
+            if resource.name == name.plural:
+                if not {"list", "watch"} <= set(resource.verbs):
+                    raise AnswerError(404, f"{name} cannot be watched: it has no list or no watch")
+                return Resource(name.group, version, name.plural, is_namespaced=resource.namespaced)
+    raise AnswerError(404, f"{name} is not served here")
+
+
+async def _versions(session: ApiSession, name: ResourceName) -> list[str]:
+    if name.version is not None:
+        return [name.version]
+    if not name.group:
+        return ["v1"]
+    path = f"/apis/{name.group}"
+    group = _as(_ApiGroup, await session.get_json(path), path)
+    preferred = group.preferredVersion.version
+    return [preferred, *(version.version for version in group.versions if version.version != preferred)]
+
+
+def _as(kind: type[Any], answer: Any, path: str) -> Any:
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise AnswerError(200, f"{path}: the answer is no discovery document ({error})") from error

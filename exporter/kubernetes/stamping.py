@@ -1,0 +1,105 @@
+"""Bytes as they come off a socket in, bytes with the interval of their arrival out.
+
+The stamp is taken in `data_received`, before aiohttp or anybody else looks at the bytes. What follows (splitting,
+decoding, dating) waits for the loop's next turn, so that a burst on one stream does not delay another's stamps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from exporter.kubernetes.heartbeat import Heartbeat
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.times import Instant, Interval
+
+
+class StampedBody(asyncio.Protocol):
+    """The body of one streaming response, each chunk handed on with the interval of its arrival.
+
+    It stands between the transport and aiohttp's own protocol, which goes on parsing: only public interfaces of both
+    are used. `ended` is a future of None at a clean end, else of the exception that cut the body short.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        arrivals: Arrivals,
+        heartbeat: Heartbeat,
+        take: Callable[[bytes, Interval], None],
+    ) -> None:
+        connection = response.connection
+        self._response = response
+        self._content = response.content
+        self._arrivals = arrivals
+        self._heartbeat = heartbeat
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._fd = -1
+        self.ended: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self.last_byte: Instant = time.monotonic()
+        # A short answer may have ended, and given its connection back, before anybody could ask for it.
+        self._aiohttp = connection.protocol if connection is not None else None
+        transport = connection.transport if connection is not None else None
+        if transport is not None:
+            self._fd = transport.get_extra_info("socket").fileno()
+            transport.set_protocol(self)
+            heartbeat.attend(self._fd, arrivals)
+        self._pass_on(time.monotonic())
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp first; then let aiohttp take the framing off."""
+        instant = time.monotonic()
+        assert self._aiohttp is not None
+        self._aiohttp.data_received(data)
+        self._pass_on(instant)
+
+    def eof_received(self) -> None:
+        """The other side has sent its last byte."""
+        assert self._aiohttp is not None
+        self._aiohttp.eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone; aiohttp turns that into the body's exception where the body was not complete."""
+        self._heartbeat.forget(self._fd)
+        assert self._aiohttp is not None
+        self._aiohttp.connection_lost(exc)
+        self._pass_on(time.monotonic())
+        self._end()
+
+    def pause_writing(self) -> None:
+        """Nothing is written while a body is read."""
+
+    def resume_writing(self) -> None:
+        """Nothing is written while a body is read."""
+
+    def abort(self) -> None:
+        """End it now, as if the body were complete."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def close(self) -> None:
+        """Stop reading, now."""
+        self._heartbeat.forget(self._fd)
+        self._response.close()
+
+    def _pass_on(self, instant: Instant) -> None:
+        failed = self._content.exception() is not None
+        chunk = b"" if failed else self._content.read_nowait()
+        if chunk:
+            self.last_byte = instant
+            self._loop.call_soon(self._take, chunk, self._arrivals.received(instant, len(chunk)))
+        if failed or self._content.is_eof():
+            self._end()
+
+    def _end(self) -> None:
+        self._heartbeat.forget(self._fd)
+        if not self.ended.done():
+            # The loop serves in order: what was handed to `take` before is decoded before the end is told.
+            self.ended.set_result(self._content.exception())

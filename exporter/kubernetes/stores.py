@@ -1,0 +1,79 @@
+"""Which clock is good for which resource: proven, not assumed, and proven again every ten seconds.
+
+Polls of the resource, of the clock's kind, of the resource again must not go back. Where they do (another etcd, an
+aggregated API), the resource gets a clock of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from exporter.kubernetes.clocks import RevisionClockwork
+from exporter.kubernetes.resources import QUIET_KINDS
+from exporter.kubernetes.watch import Collection, StartError, current_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.kubernetes.clocks import ServerPolls
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import ApiSession
+
+PROOF_PERIOD_SECONDS = 10.0
+FIRST_PROOF_PERIOD_SECONDS = 1.0
+FAILED_PROOFS_FOR_OWN_CLOCK = 2
+"""One failure may be a store that was restored between two polls."""
+
+
+class Stores:
+    """The revision clocks of one apiserver: one that serves all of its main store, others where that is disproved."""
+
+    def __init__(
+        self, polls: ServerPolls, session: ApiSession, namespace: str | None, hz: float, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._polls = polls
+        self._session = session
+        self._namespace = namespace
+        self._hz = hz
+        self._tasks = tasks
+        self._main = RevisionClockwork(polls, QUIET_KINDS, namespace, hz)
+        self._own: dict[Resource, RevisionClockwork] = {}
+        if hz > 0:
+            tasks.create_task(self._main.run())
+
+    async def keep_proving(self, resource: Resource, use: Callable[[RevisionClockwork | None], None]) -> None:
+        """Tell `use` which clock is good for `resource`, again after every proof; None while none is. For ever."""
+        failures = 0
+        proven = False
+        while self._hz > 0:
+            own = self._own.get(resource)
+            if own is not None:
+                use(own)
+                return
+            try:
+                holds = not self._main.stands_still and await self._read_the_same_store(resource)
+            except StartError:
+                # No answer proves nothing either way.
+                await asyncio.sleep(FIRST_PROOF_PERIOD_SECONDS)
+                continue
+            failures = 0 if holds else failures + 1
+            if holds:
+                proven = True
+                use(self._main)
+            else:
+                proven = False
+                use(None)
+            if failures >= FAILED_PROOFS_FOR_OWN_CLOCK:
+                self._own[resource] = own = RevisionClockwork(self._polls, (resource,), self._namespace, self._hz)
+                self._tasks.create_task(own.run())
+            await asyncio.sleep(PROOF_PERIOD_SECONDS if proven else FIRST_PROOF_PERIOD_SECONDS)
+
+    async def _read_the_same_store(self, resource: Resource) -> bool:
+        """Whether the revisions of `resource` and of the clock's kind are one sequence. Raises StartError."""
+        of_resource = Collection(self._session, resource, self._namespace)
+        of_clock = Collection(self._session, self._main.kind, self._namespace)
+        first = await current_revision(of_resource)
+        between = await current_revision(of_clock)
+        last = await current_revision(of_resource)
+        return first <= between <= last

@@ -1,0 +1,270 @@
+"""One watch, opened and read to its end: each line goes out with its arrival, and how the watch ended comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import aiohttp
+import msgspec
+
+from exporter.kubernetes.session import (
+    METADATA_LIST,
+    METADATA_WATCH,
+    STREAM,
+    AnswerError,
+    CredentialsError,
+    refusal,
+)
+from exporter.kubernetes.stamping import StampedBody
+from exporter.measure.events import EventDecoder, LineSplitter, Undecodable, WatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.kubernetes.heartbeat import Heartbeat
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import ApiSession
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.events import Event
+    from exporter.measure.times import Instant, Interval
+
+Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "not_found", "server_timeout"]
+StartReason: TypeAlias = Literal[Refusal, "connect", "server_error", "bad_response"]
+EndReason: TypeAlias = Literal[Refusal, "timeout", "early_eof", "server_error", "transport_error", "silent"]
+
+HEADERS_SECONDS = 30.0
+FIRST_WORDS_SECONDS = 0.25
+SHORTEST_WATCH_SECONDS = 300
+LONGEST_WATCH_SECONDS = 600
+"""How long a watch is asked to last, as client-go's reflector does: spread, so that a fleet does not return at once."""
+
+DEADLINE_SLACK_SECONDS = 1.0
+"""The server's timer and ours need not agree to the second."""
+
+SILENT_SECONDS = 90.0
+"""Bookmarks come about once a minute: a stream that says nothing for longer than this is dead, whatever TCP says."""
+
+
+class StartError(Exception):
+    """A LIST or a WATCH that did not start."""
+
+    def __init__(self, reason: StartReason, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.reason: StartReason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class End(NamedTuple):
+    """How a watch that was open ended."""
+
+    reason: EndReason
+    at: Instant
+    """When the last was heard of it: its end, or its last byte if it fell silent."""
+
+    message: str = ""
+    retry_after_seconds: float | None = None
+
+
+class Reading(NamedTuple):
+    """What a chunk of a watch was found to hold."""
+
+    events: Sequence[Event]
+    undecodable: int
+    size_bytes: int
+
+
+_REFUSALS: dict[int, Refusal] = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    410: "gone",
+    429: "throttled",
+    504: "server_timeout",
+}
+
+
+def start_reason(status: int) -> StartReason:
+    """The reason under which a start is counted that was refused with this HTTP status or Status code."""
+    return _REFUSALS.get(status, "server_error" if status >= 500 else "bad_response")
+
+
+def end_reason(status: int) -> EndReason:
+    """The reason under which an end is counted that an ERROR event with this code announced."""
+    return _REFUSALS.get(status, "server_error")
+
+
+def start_error(error: Exception) -> StartError:
+    """Any failure of a request, under the reason that it is counted for."""
+    if isinstance(error, AnswerError):
+        return StartError(start_reason(error.status), str(error), error.retry_after_seconds)
+    return StartError("connect", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+class _ListMetadata(msgspec.Struct):
+    resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
+
+
+class EmptyList(msgspec.Struct):
+    """An answer to a LIST that matches nothing; other fields are skipped."""
+
+    kind: str
+    metadata: _ListMetadata
+
+    @property
+    def revision(self) -> int:
+        """The store's revision. Raises ValueError if it is no decimal number."""
+        if not self.kind.endswith("List") or not self.metadata.resourceVersion.isdecimal():
+            raise ValueError(f"a {self.kind} with resourceVersion {self.metadata.resourceVersion!r}")
+        return int(self.metadata.resourceVersion)
+
+
+class Collection(NamedTuple):
+    """The objects that a watch covers: one resource on one apiserver, in one namespace or in all (None)."""
+
+    session: ApiSession
+    resource: Resource
+    namespace: str | None
+
+
+async def current_revision(collection: Collection) -> int:
+    """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
+    path, parameters = collection.resource.empty_list(collection.namespace)
+    try:
+        response = await collection.session.get(path, parameters, accept=METADATA_LIST)
+        async with response:
+            content = await response.read()
+            if response.status != 200:
+                raise refusal(response, content)
+            return msgspec.json.decode(content, type=EmptyList).revision
+    except (msgspec.DecodeError, ValueError) as error:
+        raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
+    except (AnswerError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise start_error(error) from error
+
+
+class Watch:
+    """One watch: opened once, from one revision on, and read to its end."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        decoder: EventDecoder,
+        arrivals: Arrivals,
+        heartbeat: Heartbeat,
+        take: Callable[[Reading, Interval], None],
+    ) -> None:
+        self._collection = collection
+        self._decoder = decoder
+        self._arrivals = arrivals
+        self._heartbeat = heartbeat
+        self._take = take
+        self._splitter = LineSplitter()
+        self._body: StampedBody | None = None
+        self._deadline: Instant = 0.0
+        self._error: WatchError | None = None
+        self._said_something = asyncio.Event()
+        self.has_delivered = False
+        self.opened: Instant = 0.0
+        """When the answer's headers were here."""
+
+    async def open(self, revision: int) -> None:
+        """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
+        lasts_seconds = random.randint(SHORTEST_WATCH_SECONDS, LONGEST_WATCH_SECONDS)
+        sent = time.monotonic()
+        response = await self._answer(revision, lasts_seconds)
+        self.opened = time.monotonic()
+        self._deadline = sent + lasts_seconds
+        self._arrivals.connected(sent)
+        self._body = StampedBody(response, self._arrivals, self._heartbeat, self._chunk)
+        await self._first_words()
+
+    async def read(self) -> End:
+        """Read to the end. Whatever happens on the wire is an End, never an exception."""
+        body = self._body
+        assert body is not None
+        try:
+            return await self._until_end_or_silence(body)
+        finally:
+            self.close()
+
+    def abandon(self) -> None:
+        """End it from our side: the store that it follows has gone back, and this history with it."""
+        self._error = WatchError(code=410, message="the store went back to an older state")
+        if self._body is not None:
+            self._body.abort()
+
+    def close(self) -> None:
+        """Stop reading, now."""
+        if self._body is not None:
+            self._arrivals.ended(time.monotonic())
+            self._body.close()
+
+    async def _answer(self, revision: int, lasts_seconds: int) -> aiohttp.ClientResponse:
+        session, resource, namespace = self._collection
+        parameters = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(revision),
+            "timeoutSeconds": str(lasts_seconds),
+        }
+        try:
+            async with asyncio.timeout(HEADERS_SECONDS):
+                path = resource.path(namespace)
+                response = await session.get(path, parameters, accept=METADATA_WATCH, time_limit=STREAM)
+                if response.status != 200:
+                    async with response:
+                        raise refusal(response, await response.read())
+        except (AnswerError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise start_error(error) from error
+        if response.content_type != "application/json":
+            response.close()
+            raise StartError("bad_response", f"the watch is answered with {response.content_type}")
+        return response
+
+    async def _first_words(self) -> None:
+        """Refusals come as 200 and an ERROR event (get.go newErrWatcher): wait a moment for one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORDS_SECONDS):
+                await self._said_something.wait()
+        if self._error is not None and not self.has_delivered:
+            self.close()
+            reason = start_reason(self._error.code)
+            raise StartError(reason, self._error.message, self._error.retry_after_seconds)
+
+    async def _until_end_or_silence(self, body: StampedBody) -> End:
+        while not body.ended.done():
+            patience_seconds = body.last_byte + SILENT_SECONDS - time.monotonic()
+            if patience_seconds <= 0:
+                message = f"nothing, not even a bookmark, for {SILENT_SECONDS:.0f} s"
+                return End("silent", body.last_byte, message)
+            await asyncio.wait({body.ended}, timeout=patience_seconds)
+        now = time.monotonic()
+        if self._error is not None:
+            # It says more about the end than the connection does.
+            return End(end_reason(self._error.code), now, self._error.message, self._error.retry_after_seconds)
+        error = body.ended.result()
+        if error is not None:
+            return End("transport_error", now, f"{type(error).__name__}: {error}")
+        return End("timeout" if now >= self._deadline - DEADLINE_SLACK_SECONDS else "early_eof", now)
+
+    def _chunk(self, chunk: bytes, arrival: Interval) -> None:
+        """Split and decode what came, and hand the events on."""
+        lines, undecodable = self._splitter.feed(chunk)
+        events: list[Event] = []
+        for line in lines:
+            decoded = self._decoder.decode(line)
+            if isinstance(decoded, WatchError):
+                self._error = decoded
+            elif isinstance(decoded, Undecodable):
+                undecodable += 1
+            else:
+                events.append(decoded)
+        if events:
+            self.has_delivered = True
+        if lines:
+            self._said_something.set()
+        self._take(Reading(events, undecodable, len(chunk)), arrival)

@@ -1,0 +1,299 @@
+"""One resource on one apiserver: what arrives on its stream is dated, judged and counted.
+
+Here the rooms meet: a stream of exporter.kubernetes tells what happens, exporter.measure says what that means, the
+children of exporter.expose keep the counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from exporter.measure.arrivals import Arrivals
+from exporter.measure.dating import Dated, Evidence, after, date_commit
+from exporter.measure.judging import Docket, Pending, judge
+from exporter.measure.stamps import apiserver_stamps, parse_annotation
+from exporter.measure.times import ANY_TIME, Interval
+from exporter.measure.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.config import Config, ResourceName
+    from exporter.expose.metrics import ResourceMetrics
+    from exporter.kubernetes.clocks import RevisionClockwork
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.stream import RelistReason
+    from exporter.kubernetes.watch import End, Reading, StartError
+    from exporter.measure.events import Event
+    from exporter.measure.judging import EarlyReason, Judgement
+    from exporter.measure.serverclock import Offset
+    from exporter.measure.times import Instant
+
+log = logging.getLogger(__name__)
+
+JUDGED_IN_ONE_TURN = 200
+"""After so many judgements the event loop gets its turn: the next bytes want their stamp."""
+
+FORCED = frozenset({"early_eof", "transport_error"})
+CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
+
+NOTHING_KNOWN = Dated(ANY_TIME, (), ())
+
+
+def _nothing() -> None:
+    """No stream yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a target needs of the world around it."""
+
+    config: Config
+    metrics: ResourceMetrics
+    apiserver_clocks: Callable[[], Offset | None]
+    """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
+    found: Callable[[Resource], None]
+    """Told what discovery found."""
+    judged: Callable[[Target, Judgement], None] | None = None
+    """Told of each judgement; for tests and for tools."""
+
+
+class Target:
+    """The listener of one stream. Each live event is judged once and counted once, under one verdict."""
+
+    def __init__(self, name: ResourceName, apiserver: str, around: Surroundings) -> None:
+        config = around.config
+        self.name = name
+        self.apiserver = apiserver
+        self.arrivals = Arrivals()
+        self.window = Window(config.slo_window_seconds, config.slo_objective_ratio)
+        self.on_restored_store: Callable[[], None] = _nothing
+        """Makes the stream list again."""
+        self._around = around
+        self._metrics = around.metrics
+        self._threshold_seconds = config.slo_threshold_seconds
+        self._clock_error_seconds = config.annotation_clock_error_seconds
+        self._drift = config.clock_drift_ppm * 1e-6
+        self._docket = Docket()
+        self._clock: RevisionClockwork | None = None
+        self._replayed_until: int | None = 0
+        self._opened_at: Instant = 0.0
+        self._relisting: RelistReason | None = None
+        self._lost_at: Instant | None = time.monotonic()
+        self._uncovered_since: Instant = time.monotonic()
+        self._has_answered = False
+        self._trouble = "not started yet"
+
+    # What the stream tells (exporter.kubernetes.stream.StreamListener)
+
+    def found(self, resource: Resource) -> None:
+        """Discovery says what the resource is."""
+        self._around.found(resource)
+
+    def relisting(self, reason: RelistReason) -> None:
+        """Continuity is given up: events are not seen, so the objective cannot be met for a while."""
+        self._relisting = reason
+        self._metrics.relists[reason].inc()
+        if reason != "start":
+            self.window.lost_events(time.monotonic())
+            log.warning("relist", extra=self._labels(reason=reason))
+
+    def start_failed(self, error: StartError) -> None:
+        """A LIST or WATCH did not start; said once per cause, counted every time."""
+        self._metrics.init_events_errors[error.reason].inc()
+        if error.reason in CURABLE_ONLY_BY_PEOPLE:
+            self._has_answered = True
+        trouble = f"{error.reason}: {error}"
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("watch does not start", extra=self._labels(reason=error.reason, error=str(error)))
+
+    def opened(self, at: Instant, listed_revision: int | None) -> None:
+        """A watch is open. After a relist, all up to the first poll sent from now on is history, not news."""
+        self._opened_at = at
+        if listed_revision is not None:
+            self._replayed_until = None if self._clock is not None else listed_revision
+        self._count_uncovered(at)
+        if self._lost_at is not None:
+            seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds
+            seconds.observe(max(0.0, at - self._lost_at))
+        self._relisting = self._lost_at = None
+        self._has_answered = True
+        self._trouble = ""
+        self._metrics.stream_up.set(1)
+        log.info("watch open", extra=self._labels(revision=listed_revision))
+
+    def lost(self, at: Instant) -> None:
+        """The watch is open no more."""
+        self._lost_at = self._uncovered_since = at
+        self._metrics.stream_up.set(0)
+
+    def ended(self, end: End, lived_seconds: float) -> None:
+        """The watch that was lost ended for this reason."""
+        self._metrics.watch_ends[end.reason].inc()
+        self._metrics.watch_lifetime.observe(max(0.0, lived_seconds))
+        if end.reason in FORCED:
+            self._metrics.forced_closes.inc()
+        level = logging.INFO if end.reason == "timeout" else logging.WARNING
+        log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
+
+    def read(self, reading: Reading, arrival: Interval) -> None:
+        """A chunk of the watch: every event is entered into the docket at once, and judged later."""
+        metrics = self._metrics
+        metrics.received_bytes.inc(reading.size_bytes)
+        metrics.last_activity.set(time.time())
+        if reading.undecodable:
+            metrics.decode_errors.inc(reading.undecodable)
+        entered = 0
+        for event in reading.events:
+            if event.event_type == "bookmark":
+                metrics.events["bookmark", "live"].inc()
+            else:
+                self._docket.enter(Pending(event, arrival, self._annotated_at(event)))
+                entered += 1
+        if entered:
+            self.window.arrived(arrival.latest, entered)
+        newest = reading.events[-1].revision if reading.events else None
+        if newest is not None and self._clock is not None:
+            self._clock.store.polls.arrived(newest, arrival.latest)
+
+    # What the clocks tell
+
+    def use_clock(self, clock: RevisionClockwork | None) -> None:
+        """From now on `clock` dates the events; None while none is proven to read the same store."""
+        if clock is self._clock:
+            return
+        if self._clock is not None:
+            self._clock.unsubscribe(self.judge_settled, self.store_went_back)
+        self._clock = clock
+        if clock is not None:
+            clock.subscribe(self.judge_settled, self.store_went_back)
+
+    def store_went_back(self) -> None:
+        """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
+        self._docket.clear(lambda pending: self._count(pending, None, NOTHING_KNOWN))
+        self.on_restored_store()
+
+    def date_contradicted(self) -> None:
+        """A Date of this apiserver contradicts what its clock said before: not to be used for what is pending."""
+        self._metrics.contradictions["date"].inc()
+
+    def judge_settled(self) -> None:
+        """Judge every event about which nothing more will be learned, some in each turn of the loop."""
+        polls = self._clock.store.polls if self._clock is not None else None
+        if polls is not None and self._replayed_until is None:
+            self._replayed_until = polls.answered_after(self._opened_at)
+        settled_until = polls.settled_until if polls is not None else float("-inf")
+        for judged, (pending, early) in enumerate(self._docket.ready(settled_until, time.monotonic()), start=1):
+            self._count(pending, early, self._dated(pending))
+            if judged >= JUDGED_IN_ONE_TURN:
+                asyncio.get_running_loop().call_soon(self.judge_settled)
+                break
+
+    def _dated(self, pending: Pending) -> Dated:
+        """All evidence about one event's commit, the most certain first."""
+        revision = pending.event.revision
+        if revision is None or self._clock is None:
+            evidence = []
+        else:
+            evidence = self._clock.store.evidence(revision, pending.arrival.latest)
+        if pending.annotated_at is not None:
+            evidence.append(Evidence("annotation", after(pending.annotated_at)))
+        offset = self._around.apiserver_clocks()
+        if offset is not None:
+            for source, stamped in apiserver_stamps(pending.event.metadata):
+                evidence.append(Evidence(source, after(offset.instant_of(stamped, self._drift))))
+        return date_commit(evidence)
+
+    def _count(self, pending: Pending, early: EarlyReason | None, dated: Dated) -> None:
+        event = pending.event
+        arrived = pending.arrival.latest
+        if event.revision is not None and event.revision <= (self._replayed_until or 0):
+            self._metrics.events[event.event_type, "replayed"].inc()
+            self.window.retract(arrived)
+            return
+        arrival = self.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
+        judgement = judge(pending, arrival, dated, self._threshold_seconds)
+        self._metrics.events[event.event_type, "live"].inc()
+        self._metrics.judged[judgement.verdict].inc()
+        self.window.judged(arrived, judgement.latency, judgement.verdict)
+        self._count_evidence(dated)
+        if judgement.is_measured:
+            self._count_latency(judgement.latency)
+        else:
+            reason = "bad_revision" if event.revision is None else "overflow" if early == "overflow" else "no_evidence"
+            self._metrics.unmeasured[reason].inc()
+        if self._around.judged is not None:
+            self._around.judged(self, judgement)
+
+    def _count_evidence(self, dated: Dated) -> None:
+        for source in dated.sources:
+            self._metrics.evidence[source].inc()
+        for source in dated.contradictions:
+            self._metrics.contradictions[source].inc()
+
+    def _count_latency(self, latency: Interval) -> None:
+        lower, upper = latency
+        self._metrics.time_span_lower.observe(lower)
+        self._metrics.time_span_upper.observe(upper)
+        self._metrics.time_span.observe((lower + upper) / 2)
+        self._metrics.interval_width.observe(upper - lower)
+
+    def _annotated_at(self, event: Event) -> Instant | None:
+        written = parse_annotation(event.annotation) if event.annotation is not None else None
+        if written is None:
+            return None
+        return written - self._clock_error_seconds - (time.time() - time.monotonic())
+
+    # What others ask
+
+    def refresh(self) -> None:
+        """Bring everything that depends on the present moment up to it: just before a scrape, and every second."""
+        now = time.monotonic()
+        self.judge_settled()
+        if self._lost_at is not None:
+            self._count_uncovered(now)
+        report = self.window.report(now)
+        self._metrics.p99_lower.set(report.p99_lower_seconds)
+        self._metrics.p99.set(report.p99_seconds)
+        self._metrics.p99_upper.set(report.p99_upper_seconds)
+        self._metrics.window_events.set(report.events)
+        self._metrics.slo_state.set_state(report.state)
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why it is not ready yet; None once the stream has had its answer, up or refused for good."""
+        return None if self._has_answered else f"{self.apiserver} {self.name}: {self._trouble}"
+
+    def status(self) -> dict[str, Any]:
+        """What the page and the status document show of it."""
+        report = self.window.report(time.monotonic())
+        return {
+            "apiserver": self.apiserver,
+            "group": self.name.group,
+            "resource": self.name.plural,
+            "stream": "up" if self._lost_at is None else "down",
+            "state": report.state,
+            "window_events": report.events,
+            "p99_lower_seconds": report.p99_lower_seconds,
+            "p99_upper_seconds": report.p99_upper_seconds,
+            "on_time": int(self._metrics.judged["on_time"].value),
+            "late": int(self._metrics.judged["late"].value),
+            "ambiguous": int(self._metrics.judged["ambiguous"].value),
+            "relists": int(sum(counter.value for counter in self._metrics.relists.values())),
+            "forced_closes": int(self._metrics.forced_closes.value),
+            "revision_clock": str(self._clock.kind) if self._clock is not None else None,
+            "trouble": self._trouble or None,
+        }
+
+    def _count_uncovered(self, now: Instant) -> None:
+        self._metrics.uncovered_seconds.inc(max(0.0, now - self._uncovered_since))
+        self._uncovered_since = now
+
+    def _labels(self, **more: object) -> dict[str, Any]:
+        said = {key: value for key, value in more.items() if value not in {None, ""}}
+        return {"fields": {"apiserver": self.apiserver, "resource": str(self.name), **said}}

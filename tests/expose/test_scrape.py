@@ -1,0 +1,171 @@
+import asyncio
+import zlib
+from collections.abc import Iterator
+from itertools import count
+from time import thread_time
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as StockHistogram
+
+from exporter.expose import scrape
+from exporter.expose.families import LATENCY_BOUNDS
+from exporter.expose.metrics import Metrics
+from tests.expose.reading import families_in, samples_in, series, text_of
+
+
+def busy_metrics(resources: int) -> Metrics:
+    metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
+    for index in range(resources):
+        metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}").time_span.observe(index / 7)
+    return metrics
+
+
+async def written_in_turns(made: Iterator[bytes]) -> bytes:
+    written: list[bytes] = []
+
+    async def write(block: bytes) -> None:
+        written.append(block)
+
+    await scrape.write_in_turns(made, write)
+    return b"".join(written)
+
+
+async def longest_hold_seconds(made: Iterator[bytes]) -> float:
+    """CPU time, so that neighbours on the machine do not count."""
+    rendering = asyncio.create_task(written_in_turns(made))
+    longest = 0.0
+    while not rendering.done():
+        before = thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, thread_time() - before)
+    return longest
+
+
+def stock_registry(lines: int) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    labels = ("apiserver", "group", "resource")
+    stock = StockHistogram("stock_seconds", "The same.", labels, buckets=LATENCY_BOUNDS, registry=registry)
+    for index in range(lines // (len(LATENCY_BOUNDS) + 3)):
+        stock.labels("10.0.0.1:6443", "example.com", f"widgets{index}").observe(index / 7)
+    return registry
+
+
+async def test_a_large_scrape_holds_the_loop_far_shorter_than_the_stock_writer() -> None:
+    metrics = busy_metrics(15)
+    lines = text_of(metrics).count("\n")
+    assert lines > 5_000
+    stock = stock_registry(lines)
+    runtime = scrape.runtime_registry()
+    ours, theirs = [], []
+    for _ in range(3):
+        before = thread_time()
+        generate_latest(stock)
+        theirs.append(thread_time() - before)
+        ours.append(await longest_hold_seconds(scrape.gzipped(scrape.blocks(metrics, runtime))))
+    assert min(ours) < min(theirs) / 5
+
+
+async def test_the_loop_runs_whenever_the_clock_says_that_it_was_held() -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def write(_: bytes) -> None:
+        pass
+
+    neighbour = asyncio.create_task(take_turns())
+    await asyncio.sleep(0)
+    ticks = count()
+    # Each look at the clock finds another 0.4 ms gone, so every third block ends a turn.
+    await scrape.write_in_turns(iter([b"block"] * 30), write, clock=lambda: next(ticks) * 0.4 * scrape.HOLD_SECONDS)
+    neighbour.cancel()
+    assert turns == 10
+
+
+async def test_blocks_are_written_once_each_and_in_order() -> None:
+    made = [f"{index}\n".encode() for index in range(1000)]
+    assert await written_in_turns(iter(made)) == b"".join(made)
+
+
+async def test_empty_blocks_are_not_written() -> None:
+    ticks = count()
+
+    async def write(block: bytes) -> None:
+        assert block == b"text"
+
+    # An empty chunk would end a chunked response.
+    await scrape.write_in_turns(iter([b"", b"", b"text", b""]), write, clock=lambda: float(next(ticks)))
+
+
+def test_blocks_hold_whole_children_and_bounded_text() -> None:
+    blocks = list(scrape.blocks(busy_metrics(15), CollectorRegistry()))
+    assert len(blocks) > 20
+    largest_child = 4_096
+    for block in blocks[:-2]:
+        assert block.endswith(b"\n")
+        assert scrape.BLOCK_CHARACTERS <= len(block) < scrape.BLOCK_CHARACTERS + largest_child
+
+
+def test_an_event_observed_between_blocks_leaves_every_histogram_consistent() -> None:
+    metrics = busy_metrics(15)
+    watched = [metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}") for index in range(15)]
+    text = b""
+    for block in scrape.blocks(metrics, CollectorRegistry()):
+        text += block
+        for resource in watched:
+            resource.time_span.observe(0.2)
+            resource.stage_lower["write"].observe(100)
+    written = samples_in(text.decode())
+    counts = {key: value for key, value in written.items() if key[0].endswith("_count")}
+    assert len(set(counts.values())) > 5, "the observations fell into the scrape"
+    for (name, labels), value in counts.items():
+        bucket = series(f"{name.removesuffix('_count')}_bucket", {**dict(labels), "le": "+Inf"})
+        assert written[bucket] == value
+
+
+def test_a_resource_may_come_and_go_during_a_scrape() -> None:
+    metrics = busy_metrics(15)
+    text = b""
+    for index, block in enumerate(scrape.blocks(metrics, CollectorRegistry())):
+        text += block
+        metrics.resource("10.0.0.2:6443", "", f"new{index}")
+        metrics.remove_resource("10.0.0.1:6443", "example.com", f"widgets{index}")
+    assert samples_in(text.decode())
+
+
+def test_hooks_refresh_gauges_before_each_scrape() -> None:
+    metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
+    events = metrics.resource("a:1", "", "pods").window_events
+    scrapes = count(41)
+    metrics.before_render.append(lambda: events.set(next(scrapes)))
+    labels = {"apiserver": "a:1", "group": "", "resource": "pods"}
+    assert samples_in(text_of(metrics))[series("watchslo_window_events", labels)] == 41
+    assert samples_in(text_of(metrics))[series("watchslo_window_events", labels)] == 42
+
+
+def test_families_keep_the_order_of_the_table_and_are_announced_once() -> None:
+    metrics = busy_metrics(3)
+    announced = [line.split()[2] for line in text_of(metrics).splitlines() if line.startswith("# HELP ")]
+    assert announced == [family.name for family, _ in metrics.families()]
+    assert len(set(announced)) == len(announced)
+
+
+def test_gzip_gives_the_same_text_in_far_fewer_bytes() -> None:
+    metrics = busy_metrics(15)
+    compressed = b"".join(scrape.gzipped(scrape.blocks(metrics, CollectorRegistry())))
+    text = text_of(metrics)
+    assert zlib.decompress(compressed, wbits=31).decode() == text
+    assert len(compressed) < len(text) / 10
+
+
+def test_the_runtime_families_follow_without_creation_times() -> None:
+    metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
+    text = b"".join(scrape.blocks(metrics, scrape.runtime_registry())).decode()
+    assert {"process_cpu_seconds", "process_resident_memory_bytes", "process_open_fds", "python_info"} <= set(
+        families_in(text)
+    )
+    assert "_created" not in text
