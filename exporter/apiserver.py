@@ -108,7 +108,7 @@ class Apiserver:
         self._running[name] = [self._tasks.create_task(stream.run())]
 
     async def unwatch(self, name: ResourceName) -> None:
-        """Stop watching a resource; its series stay until `forget`."""
+        """Stop watching a resource; its series stay until the metrics are told to drop them."""
         for task in self._running.pop(name, []):
             task.cancel()
             await asyncio.wait({task})

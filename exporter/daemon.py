@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REFRESH_PERIOD_SECONDS = 1.0
+LEAVING_SECONDS = 120.0
 CANNOT_START = 2
 
 
@@ -79,6 +80,7 @@ class Exporter:
         self._credentials = credentials
         self._judged = judged
         self._custom: set[ResourceName] = set()
+        self._leaving: dict[ResourceName, asyncio.Task[None]] = {}
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.apiservers: list[Apiserver] = []
@@ -118,6 +120,8 @@ class Exporter:
                     for apiserver in self.apiservers:
                         apiserver.refresh()
         finally:
+            for leaving in self._leaving.values():
+                leaving.cancel()
             for apiserver in self.apiservers:
                 await apiserver.close()
 
@@ -144,12 +148,28 @@ class Exporter:
     async def _use_custom_resources(self, names: set[ResourceName]) -> None:
         named = {(name.plural, name.group) for name in self._config.resources}
         wanted = {name for name in names if (name.plural, name.group) not in named}
-        for apiserver in self.apiservers:
-            for name in self._custom - wanted:
-                await apiserver.unwatch(name)
-            for name in sorted(wanted - self._custom, key=str):
+        for name in self._custom - wanted:
+            self._leaving[name] = asyncio.create_task(self._leave(name))
+        for name in sorted(wanted - self._custom, key=str):
+            leaving = self._leaving.pop(name, None)
+            if leaving is not None:
+                leaving.cancel()
+                await self._unwatch(name)
+            for apiserver in self.apiservers:
                 apiserver.watch(name)
         self._custom = wanted
+
+    async def _leave(self, name: ResourceName) -> None:
+        """The definition is gone: its watch ends by itself, which a scrape must see before its series go."""
+        await asyncio.sleep(LEAVING_SECONDS)
+        del self._leaving[name]
+        await self._unwatch(name)
+        for apiserver in self.apiservers:
+            self.metrics.remove_resource(apiserver.server.name, name.group, name.plural)
+
+    async def _unwatch(self, name: ResourceName) -> None:
+        for apiserver in self.apiservers:
+            await apiserver.unwatch(name)
 
     def not_ready(self) -> list[str]:
         """One sentence for each stream that has had no answer yet."""

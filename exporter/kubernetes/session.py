@@ -22,6 +22,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOADING_SECONDS = 30.0
 """How long an exec plugin may take; the library itself would wait for ever."""
 
@@ -72,10 +73,17 @@ class Server:
 class Credentials:
     """Who we are for a cluster, as a kubeconfig or a Pod's service account says it."""
 
-    def __init__(self, kubeconfig: Path | None, context: str | None, tls_server_name: str | None) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path | None,
+        context: str | None,
+        tls_server_name: str | None,
+        service_account: Path = SERVICE_ACCOUNT,
+    ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
         self._tls_server_name = tls_server_name
+        self._service_account = service_account
         self._loaded: Any = None
         self._loaded_at = 0.0
         self._must_renew = False
@@ -91,8 +99,12 @@ class Credentials:
 
         loaded = client.Configuration()
         try:
-            if self._kubeconfig is None and _is_in_cluster():
-                config.load_incluster_config(client_configuration=loaded)  # type: ignore[no-untyped-call]
+            if self._is_in_cluster():
+                config.load_incluster_config(  # type: ignore[no-untyped-call]
+                    client_configuration=loaded,
+                    token_filename=str(self._service_account / "token"),
+                    cert_filename=str(self._service_account / "ca.crt"),
+                )
             else:
                 async with asyncio.timeout(LOADING_SECONDS):
                     await config.load_kube_config(
@@ -153,8 +165,12 @@ class Credentials:
         token: str | None = await self._loaded.get_api_key_with_prefix("BearerToken")
         return {"Authorization": token.strip()} if token else {}
 
+    def _is_in_cluster(self) -> bool:
+        in_pod = os.environ.get("KUBERNETES_SERVICE_HOST") and (self._service_account / "token").is_file()
+        return self._kubeconfig is None and bool(in_pod)
+
     def _origin(self) -> str:
-        if self._kubeconfig is None and _is_in_cluster():
+        if self._is_in_cluster():
             return "in-cluster credentials"
         return f"kubeconfig {self._kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
 
@@ -277,13 +293,6 @@ def retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:
     """The Retry-After header in seconds; None if there is none or it is no number (the apiserver sends numbers)."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdecimal() else None
-
-
-def _is_in_cluster() -> bool:
-    return (
-        bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
-        and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").is_file()
-    )
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:

@@ -1,0 +1,100 @@
+"""What we want to do in, whether the apiserver allows it out, and as whom it knows us.
+
+It is asked, not tried: a SelfSubjectAccessReview says what the authorizer would say to the request itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from exporter.kubernetes.resources import NO_SUCH_NAME
+from exporter.kubernetes.session import AnswerError
+
+if TYPE_CHECKING:
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import ApiSession
+
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One verb on one resource, in one namespace or (None) in the whole cluster; on one name or (None) on all."""
+
+    verb: str
+    resource: Resource
+    namespace: str | None = None
+    name: str | None = None
+
+
+def to_poll(resource: Resource, namespace: str | None) -> Permission:
+    """What a poll needs, as `Resource.empty_list` asks: the authorizer is told the name that a selector names."""
+    return Permission("list", resource, (namespace or "default") if resource.is_namespaced else None, NO_SUCH_NAME)
+
+
+def to_watch(resource: Resource, namespace: str | None) -> tuple[Permission, ...]:
+    """What a stream needs: the poll that it starts with, and the watch."""
+    return to_poll(resource, namespace), Permission("watch", resource, namespace if resource.is_namespaced else None)
+
+
+class _AccessStatus(msgspec.Struct):
+    allowed: bool = False
+
+
+class _AccessReview(msgspec.Struct):
+    status: _AccessStatus
+
+
+class _User(msgspec.Struct):
+    username: str = ""
+
+
+class _SelfStatus(msgspec.Struct, rename="camel"):
+    user_info: _User
+
+
+class _SelfReview(msgspec.Struct):
+    status: _SelfStatus
+
+
+async def is_allowed(session: ApiSession, permission: Permission) -> bool:
+    """Whether we have the permission. Raises AnswerError, UNREACHABLE or CredentialsError."""
+    attributes = {
+        "verb": permission.verb,
+        "group": permission.resource.group,
+        "version": permission.resource.version,
+        "resource": permission.resource.plural,
+        "namespace": permission.namespace or "",
+        "name": permission.name or "",
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = await session.get_json(ACCESS_REVIEWS, method="POST", body=review)
+    try:
+        return msgspec.convert(answer, _AccessReview).status.allowed
+    except msgspec.ValidationError as error:
+        raise AnswerError(200, f"{ACCESS_REVIEWS}: the answer is no access review ({error})") from error
+
+
+async def own_name(session: ApiSession) -> str | None:
+    """As whom the apiserver knows us; None where it does not tell (before 1.28, or not to us).
+
+    Raises AnswerError (401 if it does not accept our credentials), UNREACHABLE or CredentialsError.
+    """
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = await session.get_json(SELF_REVIEWS, method="POST", body=review)
+        return msgspec.convert(answer, _SelfReview).status.user_info.username or None
+    except AnswerError as error:
+        if error.status not in {403, 404}:
+            raise
+    except msgspec.ValidationError as error:
+        raise AnswerError(200, f"{SELF_REVIEWS}: the answer is no review of ourselves ({error})") from error
+    return None

@@ -1,0 +1,72 @@
+"""What tests may ask for: the real servers' binaries, a cluster to share, clusters to break."""
+
+import contextlib
+import functools
+import os
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.real.cluster import Cluster
+
+BUILD_SERVERS = Path(__file__).parents[1] / "scripts" / "build-servers"
+GO_IS_MISSING = 3
+
+FreshCluster = Callable[..., Awaitable[Cluster]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the real servers, directly or through another fixture, is marked so."""
+    for item in items:
+        if "server_binaries" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build before the first test, where no test's timeout counts the minutes that it takes."""
+    needed = any(item.get_closest_marker("real") for item in session.items)
+    if needed and not session.config.option.collectonly:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and _build_servers("--print").returncode != 0:
+            reporter.write_line("kube-apiserver and etcd: building them takes some minutes, once")
+        _build_servers()
+
+
+@pytest.fixture(scope="session")
+def server_binaries() -> Path:
+    """The folder with etcd, kube-apiserver and kubectl. Without Go the test is skipped, but not in CI."""
+    built = _build_servers()
+    if built.returncode == GO_IS_MISSING and os.environ.get("CI") != "true":
+        pytest.skip("no Go to build kube-apiserver and etcd with, and no KUBEBUILDER_ASSETS")
+    if built.returncode != 0:
+        pytest.fail(built.stderr)
+    return Path(built.stdout.splitlines()[-1])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """One etcd and one apiserver, shared by all tests: break nothing, and use names of your own."""
+    async with Cluster(server_binaries, tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def fresh_cluster(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FreshCluster]:
+    """Starts clusters of the test's own; takes what Cluster takes by name."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(**options: Any) -> Cluster:
+            folder = tmp_path_factory.mktemp("fresh-cluster")
+            return await stack.enter_async_context(Cluster(server_binaries, folder, **options))
+
+        yield start
+
+
+@functools.cache
+def _build_servers(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([BUILD_SERVERS, *arguments], check=False, capture_output=True, text=True)

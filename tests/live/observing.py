@@ -1,0 +1,175 @@
+"""The exporter under observation: in this process, with every judgement kept, or as the command that users start."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.config import Config, flag_parser, load, read_flags
+from exporter.daemon import Exporter, load_credentials
+from exporter.measure.judging import Judgement
+from exporter.target import Target
+
+WAIT_SECONDS = 30.0
+LABELS_OF_SERIES = dict[str, str]
+
+
+def config(*flags: str | Path) -> Config:
+    """The configuration that these flags of `watchslo run` give, on a free port of loopback."""
+    words = ["--web.listen-address", "127.0.0.1:0", *map(str, flags)]
+    return load("run", read_flags("run", flag_parser("run", ""), words), {}).config
+
+
+class Scrape:
+    """The families of one scrape, as prometheus_client's parser reads them."""
+
+    def __init__(self, text: str) -> None:
+        self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def sum(self, name: str, **labels: str) -> float:
+        """The sum of all samples with this name and these labels; fails if there is none."""
+        found = self.values(name, **labels)
+        assert found, f"no {name} with {labels}"
+        return sum(found)
+
+    def values(self, name: str, **labels: str) -> list[float]:
+        """All samples with this name and these labels."""
+        return [
+            sample.value
+            for sample in self._samples
+            if sample.name == f"watchslo_{name}" and labels.items() <= sample.labels.items()
+        ]
+
+    def state(self, resource: str) -> str:
+        """The SLO state of a resource on the only apiserver."""
+        held = [
+            sample.labels["state"]
+            for sample in self._samples
+            if sample.name == "watchslo_slo_state" and sample.labels["resource"] == resource and sample.value == 1
+        ]
+        assert len(held) == 1, held
+        return held[0]
+
+
+@dataclass
+class Observed:
+    """A running exporter, and what it has judged so far."""
+
+    url: str
+    judgements: list[tuple[Target, Judgement]] = field(default_factory=list)
+
+    def of(self, plural: str) -> list[Judgement]:
+        """The judgements about one resource, in order."""
+        return [judgement for target, judgement in self.judgements if target.name.plural == plural]
+
+    async def scrape(self) -> Scrape:
+        """What Prometheus would get now."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/metrics") as response:
+            assert response.status == 200
+            return Scrape(await response.text())
+
+    async def ready(self) -> bool:
+        """Whether /readyz says so."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/readyz") as response:
+            return response.status == 200
+
+    async def wait_for(self, what: Callable[[Scrape], bool], seconds: float = WAIT_SECONDS) -> Scrape:
+        """The first scrape of which `what` is true; fails with the last one's verdicts if none is in time."""
+        until = time.monotonic() + seconds
+        while True:
+            scrape = await self.scrape()
+            if what(scrape):
+                return scrape
+            assert time.monotonic() < until, "it did not come to that in time"
+            await asyncio.sleep(0.1)
+
+
+async def until(what: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
+    """Wait until `what` is true."""
+    deadline = time.monotonic() + seconds
+    while not await what():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def observed(*flags: str | Path, ready: bool = True) -> AsyncIterator[Observed]:
+    """Run the exporter in this process; on entry it is ready, unless that is not to be waited for."""
+    settled = config(*flags)
+    judgements: list[tuple[Target, Judgement]] = []
+    exporter = Exporter(settled, await load_credentials(settled), lambda *judged: judgements.append(judged))
+    async with exporter.running():
+        (host, port), *_ = exporter.listens_on
+        running = Observed(f"http://{host}:{port}", judgements)
+        if ready:
+            await until(running.ready)
+        yield running
+
+
+class Process(Observed):
+    """`python -m exporter run` in a process of its own, which can be frozen."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        super().__init__(url)
+        self._process = process
+
+    def freeze(self) -> None:
+        """It gets no CPU from now on."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It runs again."""
+        self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Its resident memory."""
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=20)
+
+
+@contextlib.contextmanager
+def started(*flags: str | Path, command: str = "run", log: Path | None = None) -> Iterator[Process]:
+    """Start the command; it is killed on exit if it still runs."""
+    words = [sys.executable, "-m", "exporter", command, "--web.listen-address", "127.0.0.1:0", *map(str, flags)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        try:
+            yield Process(process, _listening_url(process, log))
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+
+
+def _listening_url(process: subprocess.Popen[bytes], log: Path | None) -> str:
+    """The URL from the line of its log that says where it listens; the rest of the log is read by a thread."""
+
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"msg=listening" in line:
+            address = line.decode().rsplit("address=", 1)[1].strip()
+            threading.Thread(target=_drain, args=(process, log), daemon=True).start()
+            return f"http://{address}"
+    raise AssertionError("it ended before it listened")
+
+
+def _drain(process: subprocess.Popen[bytes], log: Path | None) -> None:
+    assert process.stderr is not None
+    text = process.stderr.read()
+    if log is not None:
+        log.write_bytes(text)

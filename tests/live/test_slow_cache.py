@@ -1,0 +1,43 @@
+"""A watch cache that lags behind its store: certainly late, and nobody else's fault."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.live.observing import observed
+from tests.real.cluster import Cluster
+from tests.real.webhooks import Webhooks
+from tests.real.workload import Writer
+
+CONVERSION_SECONDS = 2.0
+WRITES = 8
+
+
+@pytest.mark.timeout(120)
+async def test_a_slow_conversion_webhook_makes_its_resource_late_and_no_other(cluster: Cluster, tmp_path: Path) -> None:
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+    with Webhooks(tmp_path) as webhooks:
+        gadgets = await webhooks.create_converted_resource(cluster, group="slow.test", plural="gadgets")
+        flags = ("--resource", "gadgets.v2.slow.test", "--resource", "nodes")
+        async with observed("--kubeconfig", kubeconfig, *flags) as exporter, cluster.client() as client:
+            webhooks.conversion_delay_seconds = CONVERSION_SECONDS
+            await asyncio.sleep(1)
+            async with Writer(client, rate_per_second=30, resources=("nodes",)):
+                # One after the other: written faster than the webhook answers, the lag would grow.
+                for number in range(WRITES):
+                    next_write = time.monotonic() + CONVERSION_SECONDS * 1.1
+                    await client.post(gadgets.path(), gadgets.object(f"one-{number}"))
+                    await asyncio.sleep(max(0, next_write - time.monotonic()))
+            await asyncio.sleep(CONVERSION_SECONDS + 1)
+            scrape = await exporter.scrape()
+            webhooks.conversion_delay_seconds = 0
+        await cluster.delete_resource(gadgets)
+    late = [judgement for judgement in exporter.of("gadgets") if judgement.verdict == "late"]
+    assert len(exporter.of("gadgets")) == WRITES
+    assert len(late) >= WRITES - 1
+    assert all(judgement.latency.earliest > CONVERSION_SECONDS * 0.75 for judgement in late)
+    assert scrape.state("gadgets") == "violated"
+    assert {judgement.verdict for judgement in exporter.of("nodes")} == {"on_time"}
+    assert scrape.state("nodes") == "met"

@@ -1,0 +1,192 @@
+"""A real cluster without nodes: folders in, one etcd and kube-apiservers with users, RBAC and kubeconfigs out."""
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.real import custom_resources, permissions
+from tests.real.api import ApiClient, Json
+from tests.real.apiserver import Apiserver, ApiserverFiles
+from tests.real.certificates import CertificateAuthority, write_private_key
+from tests.real.custom_resources import CustomResource
+from tests.real.etcd import Etcd
+from tests.real.permissions import Grant
+from tests.real.waiting import wait_until
+
+
+class Cluster:
+    """One etcd and `apiservers` apiservers, the first on 127.0.0.1, the next on 127.0.0.2 and so on.
+
+    `admin` may do everything; each of `users` starts without any right. `flags` are added to the command
+    line of every apiserver. Nothing of it outlives the `async with`, nor the program that runs it.
+    """
+
+    def __init__(
+        self,
+        binaries: Path,
+        folder: Path,
+        *,
+        apiservers: int = 1,
+        flags: Sequence[str] = (),
+        users: Sequence[str] = ("watcher", "limited"),
+    ) -> None:
+        self.folder = folder
+        self.etcd = Etcd(binaries, folder)
+        self.apiservers: list[Apiserver] = []
+        self.authority = CertificateAuthority(folder)
+        self.client_context = self.authority.client_context()
+        self._users = ("admin", *users)
+        self._binaries = binaries
+        self._count = apiservers
+        self._flags = list(flags)
+        self._grants = itertools.count(1)
+
+    @property
+    def apiserver(self) -> Apiserver:
+        """The first apiserver."""
+        return self.apiservers[0]
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    @contextlib.asynccontextmanager
+    async def client(
+        self, user: str = "admin", *, server: str | None = None, timeout_seconds: float = 60.0
+    ) -> AsyncIterator[ApiClient]:
+        """A session of `user` with the URL `server`: an apiserver's, the first by default, or a proxy's."""
+        token = self.token(user)
+        url = server or self.apiserver.url
+        async with ApiClient(url, token, self.client_context, timeout_seconds=timeout_seconds) as client:
+            yield client
+
+    def token(self, user: str = "admin") -> str:
+        """The bearer token of `user`."""
+        assert user in self._users, f"{user} is none of {self._users}"
+        return f"token-of-{user}"
+
+    def kubeconfig(
+        self, path: Path, *, user: str = "admin", server: str | None = None, tls_server_name: str | None = None
+    ) -> Path:
+        """Writes a kubeconfig for `user` and the URL `server` (the first apiserver's by default); returns `path`."""
+        authority = base64.b64encode(self.authority.bundle).decode()
+        cluster = {"server": server or self.apiserver.url, "certificate-authority-data": authority}
+        if tls_server_name is not None:
+            cluster["tls-server-name"] = tls_server_name
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "real", "cluster": cluster}],
+            "users": [{"name": user, "user": {"token": self.token(user)}}],
+            "contexts": [{"name": "real", "context": {"cluster": "real", "user": user}}],
+            "current-context": "real",
+        }
+        path.write_text(json.dumps(config, indent=2))
+        return path
+
+    async def grant(
+        self, user: str, verbs: Sequence[str], api_group: str, resources: Sequence[str], namespace: str | None = None
+    ) -> Grant:
+        """Lets `user` do `verbs` with `resources`, in one namespace or everywhere; in force on return."""
+        name = f"{user}-{next(self._grants)}"
+        granted = Grant(name, user, tuple(verbs), api_group, tuple(resources), namespace)
+        async with self.client(server=self._running()[0].url) as client:
+            await permissions.create(client, granted)
+        await self._wait_in_force(granted, allowed=True)
+        return granted
+
+    async def revoke(self, granted: Grant) -> None:
+        """Takes a grant back; on return no apiserver allows any of it. Raises TimeoutError if another grant does."""
+        async with self.client(server=self._running()[0].url) as client:
+            await permissions.delete(client, granted)
+        await self._wait_in_force(granted, allowed=False)
+
+    async def create_resource(
+        self, resource: CustomResource | None = None, *, conversion: Json | None = None
+    ) -> CustomResource:
+        """Creates a custom resource (widgets by default) and waits until every apiserver serves it.
+
+        For two more seconds kube-apiserver holds each object's creation back by two seconds.
+        """
+        resource = resource or CustomResource()
+        async with self.client(server=self._running()[0].url) as client:
+            await custom_resources.create(client, resource, conversion)
+        for server in self._running():
+            async with self.client(server=server.url) as client:
+                await custom_resources.wait_served(client, resource)
+        return resource
+
+    async def delete_resource(self, resource: CustomResource) -> None:
+        """Deletes a custom resource's definition and all its objects."""
+        async with self.client(server=self._running()[0].url) as client:
+            await custom_resources.delete(client, resource)
+
+    async def _start(self) -> None:
+        files = self._write_files()
+        await self.etcd.create()
+        self.apiservers = [
+            Apiserver(
+                f"apiserver-{number}",
+                self.folder,
+                f"127.0.0.{number}",
+                binaries=self._binaries,
+                etcd_url=self.etcd.url,
+                files=files,
+                context=self.client_context,
+                flags=self._flags,
+            )
+            for number in range(1, self._count + 1)
+        ]
+        try:
+            async with asyncio.TaskGroup() as starting:
+                for server in self.apiservers:
+                    starting.create_task(server.create())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        await self._wait_default_namespace()
+
+    async def _end(self) -> None:
+        for server in (*self.apiservers, self.etcd):
+            await server.kill()
+        self.etcd.remove_data()
+
+    def _write_files(self) -> ApiserverFiles:
+        token_file = self.folder / "tokens.csv"
+        groups = {"admin": ',"system:masters"'}
+        lines = [f"{self.token(user)},{user},{user}{groups.get(user, '')}\n" for user in self._users]
+        token_file.write_text("".join(lines))
+        key_file = write_private_key(self.folder / "service-account.key")
+        return ApiserverFiles(self.authority.issue("apiserver"), key_file, token_file)
+
+    async def _wait_default_namespace(self) -> None:
+        """The servers are ready before a controller inside of one of them has made the namespaces."""
+
+        async def is_there() -> bool:
+            namespaces = await client.get("/api/v1/namespaces")
+            return any(namespace["metadata"]["name"] == "default" for namespace in namespaces["items"] or ())
+
+        async with self.client() as client:
+            await wait_until(is_there, "namespace default is there")
+
+    async def _wait_in_force(self, granted: Grant, *, allowed: bool) -> None:
+        for server in self._running():
+            async with self.client(server=server.url) as client:
+                await permissions.wait_in_force(client, granted, allowed=allowed)
+
+    def _running(self) -> list[Apiserver]:
+        return [server for server in self.apiservers if server.running]

@@ -1,0 +1,198 @@
+"""A TCP proxy that disturbs: connections in, the same bytes out later, slower, or never.
+
+It runs in a thread of its own and knows nothing of TLS or HTTP. Its settings are plain attributes that may be set at
+any moment and from any thread; a delay holds for what is received from then on.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from tests.real.loop_thread import LoopThread
+
+CHUNK_BYTES = 65536
+PACE_SECONDS = 0.02
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Proxy:
+    """Forwards connections to `upstreams` (URLs, or `host:port`) in turn, like a balancer of layer 4.
+
+    delay_to_server_seconds, delay_to_client_seconds: every piece is held that long; order and rate are kept.
+    bandwidth_bytes_per_second: per connection and direction; None is unlimited.
+    black_hole: swallow everything in silence. A connection that lost bytes stays silent for good.
+    only_if_request_contains: delays apply only to connections whose first bytes contain this.
+    """
+
+    def __init__(self, *upstreams: str, only_if_request_contains: bytes | None = None) -> None:
+        self.upstreams = upstreams
+        self.only_if_request_contains = only_if_request_contains
+        self.delay_to_server_seconds = 0.0
+        self.delay_to_client_seconds = 0.0
+        self.bandwidth_bytes_per_second: float | None = None
+        self.black_hole = False
+        self.port = 0
+        self.connections_accepted = 0
+        self._thread = LoopThread("proxy")
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The proxy's address with the scheme of its upstreams."""
+        return f"{urlsplit(self.upstreams[0]).scheme or 'http'}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.__enter__()
+        self._thread.run(self._listen())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.run(self._close())
+        self._thread.__exit__(kind, error, traceback)
+
+    def cut_all(self) -> None:
+        """Reset (RST) every connection, on both sides; on return it is done."""
+        self._thread.run(self._cut_all())
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        self._server.close()
+        await self._cut_all()
+        await self._server.wait_closed()
+
+    async def _cut_all(self) -> None:
+        # A task that is cancelled before its first step would leave its connection open.
+        await asyncio.sleep(0)
+        tasks = list(self._connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream = self.upstreams[self.connections_accepted % len(self.upstreams)]
+        self.connections_accepted += 1
+        task = asyncio.create_task(Connection(self, reader, writer).run(upstream))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+
+class Connection:
+    """One client's connection, the upstream's that belongs to it, and what both directions share."""
+
+    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.proxy = proxy
+        self._reader = reader
+        self._writer = writer
+        self._delayed: bool | None = None
+        self._silent = False
+
+    async def run(self, upstream: str) -> None:
+        """Forward until both sides have ended; a reset of one, or being cancelled, resets both."""
+        host, _, port = (urlsplit(upstream).netloc or upstream).rpartition(":")
+        writers = [self._writer]
+        try:
+            server_reader, server_writer = await asyncio.open_connection(host, int(port))
+            writers.append(server_writer)
+            to_server = Direction(self, self._reader, server_writer, lambda: self.proxy.delay_to_server_seconds)
+            to_client = Direction(self, server_reader, self._writer, lambda: self.proxy.delay_to_client_seconds)
+            async with asyncio.TaskGroup() as group:
+                for direction in (to_server, to_client):
+                    group.create_task(direction.receive())
+                    group.create_task(direction.send())
+            for writer in writers:
+                writer.close()
+                await writer.wait_closed()
+        except* OSError:
+            pass
+        finally:
+            for writer in writers:
+                _reset(writer)
+
+    def is_delayed(self, data: bytes) -> bool:
+        """Whether delays apply. The first bytes of all, which are the request's, decide it for good."""
+        if self._delayed is None:
+            needle = self.proxy.only_if_request_contains
+            self._delayed = needle is None or needle in data
+        return self._delayed
+
+    def is_silent(self) -> bool:
+        """Whether bytes that are here now go nowhere. The stream has a hole then, so nothing may follow it either."""
+        self._silent = self._silent or self.proxy.black_hole
+        return self._silent
+
+
+class Direction:
+    """One direction of a connection: a delay line in which only what is not due yet is held.
+
+    When the far side does not read, or bandwidth is short, the near side is not read either: its sender feels it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        delay_seconds: Callable[[], float],
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._writer = writer
+        self._delay_seconds = delay_seconds
+        # Pieces with the loop time at which they are due; an empty one is the end.
+        self._held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    async def receive(self) -> None:
+        """Put into the line what arrives, until the end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._flowing.wait()
+            data = await self._reader.read(CHUNK_BYTES)
+            delay_seconds = self._delay_seconds() if self._connection.is_delayed(data) else 0.0
+            if not self._connection.is_silent():
+                self._held.put_nowait((loop.time() + delay_seconds, data))
+            if not data:
+                return
+
+    async def send(self) -> None:
+        """Take out of the line what is due, until the end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data = await self._held.get()
+            await asyncio.sleep(due - loop.time())
+            if self._connection.is_silent():
+                continue
+            if not data:
+                self._writer.write_eof()
+                return
+            self._flowing.clear()
+            await self._write(data)
+            self._flowing.set()
+
+    async def _write(self, data: bytes) -> None:
+        while data:
+            bandwidth = self._connection.proxy.bandwidth_bytes_per_second
+            size = len(data) if bandwidth is None else max(1, int(bandwidth * PACE_SECONDS))
+            piece, data = data[:size], data[size:]
+            self._writer.write(piece)
+            await self._writer.drain()
+            if bandwidth is not None:
+                await asyncio.sleep(len(piece) / bandwidth)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST what is not closed yet."""
+    connection = writer.get_extra_info("socket")
+    if connection.fileno() >= 0:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    writer.transport.abort()

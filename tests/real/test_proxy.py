@@ -1,0 +1,180 @@
+"""The proxy against a plain TCP server, where every byte can be timed."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+
+from tests.real.proxy import Proxy
+
+DELAY_SECONDS = 0.4
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    """A server whose connections are over when this is left; its address."""
+    connections = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):
+            await handler(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    await asyncio.gather(*(connection for connection in connections if connection is not None))
+
+
+@pytest_asyncio.fixture
+async def upstream() -> AsyncIterator[str]:
+    """A server that sends back what comes, and ends when the client has ended."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async with serving(echo) as address:
+        yield address
+
+
+async def connect(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", proxy.port)
+
+
+async def test_the_delay_holds_every_piece_and_keeps_order_and_rate(upstream: str) -> None:
+    """Ten pieces sent 50 ms apart take one delay, not ten, and come back in order; so does the end."""
+    with Proxy(upstream) as proxy:
+        proxy.delay_to_client_seconds = DELAY_SECONDS
+        reader, writer = await connect(proxy)
+        sent_seconds = []
+        for number in range(10):
+            sent_seconds.append(time.monotonic())
+            writer.write(b"%d\n" % number)
+            await asyncio.sleep(0.05)
+        all_sent_seconds = time.monotonic()
+        writer.write_eof()
+        ended_early = reader.at_eof()
+        arrived = [(await reader.readline(), time.monotonic()) for _ in sent_seconds]
+        assert await reader.read() == b""
+        end_seconds = time.monotonic()
+        writer.close()
+    assert [line for line, _ in arrived] == [b"%d\n" % number for number in range(10)]
+    assert not ended_early
+    assert arrived[-1][1] - sent_seconds[-1] >= DELAY_SECONDS
+    assert end_seconds - all_sent_seconds >= DELAY_SECONDS
+    assert end_seconds - sent_seconds[0] < 10 * DELAY_SECONDS
+
+
+async def test_each_direction_has_its_own_delay(upstream: str) -> None:
+    with Proxy(upstream) as proxy:
+        proxy.delay_to_server_seconds = DELAY_SECONDS
+        reader, writer = await connect(proxy)
+        assert await seconds_of_an_echo(reader, writer) >= DELAY_SECONDS
+        proxy.delay_to_client_seconds = DELAY_SECONDS
+        assert await seconds_of_an_echo(reader, writer) >= 2 * DELAY_SECONDS
+        writer.close()
+
+
+async def test_a_delay_can_be_for_some_connections_only(upstream: str) -> None:
+    with Proxy(upstream, only_if_request_contains=b"watch=1") as proxy:
+        proxy.delay_to_client_seconds = 30.0
+        poll_reader, poll_writer = await connect(proxy)
+        watch_reader, watch_writer = await connect(proxy)
+        watch_writer.write(b"GET /pods?watch=1\n")
+        await seconds_of_an_echo(poll_reader, poll_writer)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watch_reader.readline(), 0.3)
+        poll_writer.close()
+        watch_writer.close()
+
+
+async def test_bandwidth_is_bounded(upstream: str) -> None:
+    with Proxy(upstream) as proxy:
+        proxy.bandwidth_bytes_per_second = 200_000
+        reader, writer = await connect(proxy)
+        begin = time.monotonic()
+        writer.write(bytes(100_000))
+        await reader.readexactly(100_000)
+        assert time.monotonic() - begin >= 0.4
+        writer.close()
+
+
+async def test_a_client_that_does_not_read_is_felt_by_the_server() -> None:
+    """The delay line holds what is not due, not what nobody takes."""
+    sent_bytes = 0
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent_bytes
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+            sent_bytes += 65536
+
+    async with serving(flood) as address:
+        with Proxy(address) as proxy:
+            _, writer = await connect(proxy)
+            before = -1
+            while sent_bytes != before:
+                before = sent_bytes
+                await asyncio.sleep(0.3)
+            writer.transport.abort()
+    assert 0 < sent_bytes < 64 << 20
+
+
+async def test_cut_connections_are_reset(upstream: str) -> None:
+    with Proxy(upstream) as proxy:
+        reader, writer = await connect(proxy)
+        await seconds_of_an_echo(reader, writer)
+        proxy.cut_all()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        reader, writer = await connect(proxy)
+        await seconds_of_an_echo(reader, writer)
+        writer.close()
+
+
+async def test_what_fell_into_the_black_hole_is_lost_and_its_connection_stays_silent(upstream: str) -> None:
+    with Proxy(upstream) as proxy:
+        reader, writer = await connect(proxy)
+        await seconds_of_an_echo(reader, writer)
+        proxy.black_hole = True
+        writer.write(b"lost\n")
+        await asyncio.sleep(0.2)
+        proxy.black_hole = False
+        writer.write(b"late\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readline(), 0.3)
+        writer.close()
+        reader, writer = await connect(proxy)
+        await seconds_of_an_echo(reader, writer)
+        writer.close()
+
+
+async def test_connections_go_to_the_upstreams_in_turn(upstream: str) -> None:
+    with Proxy(upstream, "127.0.0.1:1") as proxy:
+        reader, writer = await connect(proxy)
+        await seconds_of_an_echo(reader, writer)
+        writer.close()
+        reader, writer = await connect(proxy)
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        writer.close()
+
+
+async def seconds_of_an_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
+    sent_seconds = time.monotonic()
+    writer.write(b"hello\n")
+    assert await reader.readline() == b"hello\n"
+    return time.monotonic() - sent_seconds
