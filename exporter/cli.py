@@ -98,9 +98,9 @@ def _demo(flags: Mapping[str, Given]) -> int:
 
 def _check(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud("check", flags)
-    from exporter import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+    from exporter import check  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
-    return daemon.check(loaded.config)
+    return check.run(loaded.config)
 
 
 def _measure(flags: Mapping[str, Given]) -> int:

@@ -79,7 +79,7 @@ def _entries(mapping: yaml.MappingNode, above: str) -> Iterator[tuple[str, int, 
         key = f"{above}{key_node.value}" if isinstance(key_node, yaml.ScalarNode) else "?"
         if isinstance(node, yaml.MappingNode) and _keys_below(key):
             yield from _entries(node, f"{key}.")
-        elif key in _BY_KEY or not _keys_below(key) or node.tag != _NULL:
+        elif node.tag != _NULL or not _keys_below(key):
             yield key, key_node.start_mark.line + 1, node
 
 

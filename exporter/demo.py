@@ -1,0 +1,149 @@
+"""`watchslo demo`: the simulated apiserver, a workload and the exporter in one process, truth beside measurement."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from exporter import logs
+from exporter.config import ResourceName
+from exporter.daemon import Exporter, load_credentials
+from exporter.kubernetes.session import CredentialsError
+from exporter.simulator import SCENARIOS, WIDGETS, Simulator, Workload
+from exporter.simulator.scenarios import PHASE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.config import Config
+
+WRITES_PER_SECOND = 60.0
+TERMINAL_PERIOD_SECONDS = 1.0
+PLAIN_PERIOD_SECONDS = 5.0
+RESOURCES = tuple(ResourceName.parse(name) for name in ("pods", "nodes", WIDGETS.name))
+CLEAR_TO_END = "\x1b[J"
+
+COLUMNS = (
+    "resource", "state", "events/min", "true P99", "measured P99", "on time", "late", "ambiguous", "forced closes",
+    "relists",
+)  # fmt: skip
+
+
+def run(config: Config, scenario: str) -> int:
+    """Run until SIGINT or SIGTERM; 2 if the address to listen on cannot be had."""
+    logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
+    try:
+        uvloop.run(_run(config, scenario))
+    except (CredentialsError, OSError) as error:
+        print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 for the person who started it
+        return 2
+    return 0
+
+
+async def _run(config: Config, scenario: str) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    with tempfile.TemporaryDirectory(prefix="watchslo-demo-") as folder:
+        async with Simulator() as simulator:
+            pointed_at_it = replace(
+                config,
+                kubeconfig=_kubeconfig(Path(folder), simulator.url),
+                context=None,
+                apiservers=(simulator.url,),
+                resources=RESOURCES,
+            )
+            exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))
+            async with Workload(simulator, rate_per_second=WRITES_PER_SECOND), exporter.running():
+                _introduce(exporter, scenario)
+                script = asyncio.ensure_future(SCENARIOS[scenario].run(simulator, PHASE_SECONDS))
+                try:
+                    await _show_until(stopping, simulator, exporter)
+                finally:
+                    script.cancel()
+                    await asyncio.wait({script})
+
+
+def _kubeconfig(folder: Path, url: str) -> Path:
+    """A kubeconfig that names the simulator and nobody."""
+    path = folder / "kubeconfig"
+    context = {"cluster": "simulator", "user": "nobody"}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "simulator", "cluster": {"server": url}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "demo", "context": context}],
+        "current-context": "demo",
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def _introduce(exporter: Exporter, scenario: str) -> None:
+    host, port = exporter.listens_on[0]
+    named = "localhost" if host in {"0.0.0.0", "::"} else host  # noqa: S104 compared, not listened on
+    _say(f"watchslo demo: http://{f'[{named}]' if ':' in named else named}:{port}/  metrics at /metrics")
+    _say(f"scenario {scenario}: {SCENARIOS[scenario].description}")
+    _say(f"the apiserver is a simulated one with {WRITES_PER_SECOND:.0f} writes/s; Ctrl-C ends it")
+    _say("")
+
+
+async def _show_until(stopping: asyncio.Event, simulator: Simulator, exporter: Exporter) -> None:
+    terminal = sys.stdout.isatty()
+    drawn_lines = 0
+    while not stopping.is_set():
+        try:
+            async with asyncio.timeout(TERMINAL_PERIOD_SECONDS if terminal else PLAIN_PERIOD_SECONDS):
+                await stopping.wait()
+        except TimeoutError:
+            lines = list(_table(simulator, exporter))
+            if terminal and drawn_lines:
+                _say(f"\x1b[{drawn_lines}A{CLEAR_TO_END}", end="")
+            _say("\n".join(lines))
+            drawn_lines = len(lines)
+
+
+def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
+    """The table's lines; the true P99 is the simulator's, of what it handed to the socket in the last minute."""
+    rows = [[str(cell) for cell in _row(simulator, stream)] for stream in exporter.status()["streams"]]
+    widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
+    yield f"now: {simulator.condition}"
+    for row in [COLUMNS, *rows]:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield ""
+
+
+def _row(simulator: Simulator, stream: dict[str, Any]) -> Iterable[object]:
+    yield stream["resource"]
+    yield stream["state"] if stream["stream"] == "up" else f"{stream['state']} (down)"
+    yield stream["window_events"]
+    yield _seconds(simulator.truth.p99_seconds(_simulated_name(stream)))
+    yield f"{_seconds(stream['p99_lower_seconds'])} to {_seconds(stream['p99_upper_seconds'])}"
+    yield stream["on_time"]
+    yield stream["late"]
+    yield stream["ambiguous"]
+    yield stream["forced_closes"]
+    yield stream["relists"]
+
+
+def _simulated_name(stream: dict[str, Any]) -> str:
+    return f"{stream['resource']}.{stream['group']}" if stream["group"] else str(stream["resource"])
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "no limit" if value == float("inf") else f"{value:.3f} s"
+
+
+def _say(text: str, end: str = "\n") -> None:
+    print(text, end=end, flush=True)  # noqa: T201 the demo talks to a person

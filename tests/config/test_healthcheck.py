@@ -1,0 +1,97 @@
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from tests.config.door import FILE, Door
+
+
+class Alive(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/livez" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Dead(Alive):
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+
+
+@contextmanager
+def server(handler: type[Alive]) -> Iterator[int]:
+    with HTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield listening.server_port
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+@contextmanager
+def garbage() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        thread = Thread(target=answer)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "127.0.0.1", "localhost"])  # noqa: S104 - a name to ask, nothing is bound
+def test_a_live_one_is_ok_wherever_it_listens(door: Door, host: str) -> None:
+    with server(Alive) as port:
+        answer = door.call("healthcheck", f"--web.listen-address={host}:{port}")
+    assert (answer.exit_code, answer.out, answer.err) == (0, "ok\n", "")
+
+
+def test_the_first_address_is_asked_and_file_and_environment_count(door: Door) -> None:
+    with server(Alive) as port, server(Dead) as dead_port:
+        FILE.write_text(f"web.listen-address: ['127.0.0.1:{port}', '127.0.0.1:{dead_port}']\n")
+        assert door.call("healthcheck", "--config.file", str(FILE)).out == "ok\n"
+        assert door.call("healthcheck", WATCHSLO_WEB_LISTEN_ADDRESS=f":{dead_port}").exit_code == 1
+
+
+def test_another_status_is_not_ok(door: Door) -> None:
+    with server(Dead) as port:
+        answer = door.call("healthcheck", f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.err) == (1, "")
+    assert answer.out == f"http://127.0.0.1:{port}/livez answers with status 503\n"
+
+
+def test_nobody_there_is_one_sentence(door: Door) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+        answer = door.call("healthcheck", f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.err) == (1, "")
+    assert answer.out == f"http://127.0.0.1:{port}/livez does not answer: Connection refused\n"
+
+
+def test_somebody_else_there_is_one_sentence(door: Door) -> None:
+    with garbage() as port:
+        answer = door.call("healthcheck", f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.err) == (1, "")
+    assert answer.out == f"http://127.0.0.1:{port}/livez does not speak HTTP: SSH-2.0-OpenSSH_9.9\n"
+
+
+def test_silence_is_not_waited_for_long(door: Door) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        answer = door.call("healthcheck", f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.err) == (1, "")
+    assert answer.out == f"http://127.0.0.1:{port}/livez does not answer: timed out\n"

@@ -1,0 +1,88 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("aiohttp", "uvloop", "kubernetes_asyncio", "asyncio", "exporter.daemon", "exporter.demo", "exporter.simulator")
+
+
+def python(*words: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("WATCHSLO_")}
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=directory,
+        timeout=50,
+        env=environ,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "no command given: choose one of run, demo, check, measure, healthcheck, version"),
+        (
+            ("run", "--slo.objective", "2"),
+            '--slo.objective: "2" is not a ratio between 0 and 1 (both excluded)',
+        ),
+        (("check", "--config.file", "nowhere"), '--config.file: "nowhere" does not exist'),
+        (("demo", "--canary.interval", "1"), "--canary.interval is not built yet"),
+    ],
+)
+def test_a_refusal_is_one_line_and_nothing_is_started(tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
+    listening = ("--web.listen-address", "127.0.0.1:0") if words else ()
+    ended = python("-X", "importtime", "-m", "exporter", *words, *listening, directory=tmp_path)
+    imports = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    imported = {line.rpartition("|")[2].strip() for line in imports}
+    said = [line for line in ended.stderr.splitlines() if not line.startswith("import time:")]
+    assert (ended.returncode, ended.stdout, said) == (2, "", [f"watchslo: error: {sentence}"])
+    assert "exporter.cli" in imported
+    assert imported.isdisjoint(HEAVY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_and_help_are_light() -> None:
+    for words in (("version",), ("--help",), ("run", "--help")):
+        ended = python("-X", "importtime", "-m", "exporter", *words)
+        imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+        assert ended.returncode == 0
+        assert "exporter.cli" in imported
+        assert imported.isdisjoint(HEAVY)
+
+
+def test_an_interrupt_ends_quietly() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(50)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "exporter", "healthcheck", f"--web.listen-address={address}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with asking, silent.accept()[0]:
+            asking.send_signal(signal.SIGINT)
+            assert asking.communicate(timeout=50) == (b"", b"")
+    assert asking.returncode == 130
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "exporter", "run", "--help"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")

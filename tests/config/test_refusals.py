@@ -1,0 +1,261 @@
+from pathlib import Path
+
+import pytest
+
+from tests.config.door import FILE, READ_FILE, Door
+
+COMMANDS = "run, demo, check, measure, healthcheck, version"
+LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"
+RESOURCE = "is not a resource: write plural, plural.group or plural.version.group, in lower case"
+URL = "is not an apiserver: write https://host:port, without a path"
+RATIO = "is not a ratio between 0 and 1 (both excluded)"
+POLLS = "is not a number of polls per second from 0 to 1000"
+SOME_SECONDS = "is not a number of seconds above 0, at most 86400"
+WINDOW = "is not a number of seconds from 10 to 86400"
+COUNT = "is not a whole number from 1 to 1000"
+ANNOTATION = "is not an annotation's key: write example.com/name or name, the name with at most 63"
+NAMESPACE = "is not a namespace: lower-case letters, digits and dashes, at most 63"
+GLOB = "is not a pattern for custom resources such as *.example.com: lower-case letters, digits and - . * ?"
+OBJECT = "lower-case letters, digits, dashes and dots, at most 253"
+NOT_YAML = '--config.file: "watchslo.yaml" is not YAML:'
+LONG_NAME = ".".join(["a" * 50] * 5)
+A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        # The words themselves.
+        ("", f"no command given: choose one of {COMMANDS}"),
+        ("rnu", 'unknown command "rnu", did you mean "run"?'),
+        ("serve-metrics", 'unknown command "serve-metrics"'),
+        ("--log.level=info run", f'the command comes before "--log.level=info": choose one of {COMMANDS}'),
+        ("run --slo.objctive 0.9", 'unknown flag "--slo.objctive", did you mean "--slo.objective"?'),
+        ("run --slo.objctive=0.9", 'unknown flag "--slo.objctive", did you mean "--slo.objective"?'),
+        ("run --slo.obj 0.9", 'unknown flag "--slo.obj", did you mean "--slo.objective"?'),
+        ("run --no-slo.window", 'unknown flag "--no-slo.window", did you mean "--slo.window"?'),
+        ("version --slo.windw 60", 'unknown flag "--slo.windw"'),
+        ("run --zzz", 'unknown flag "--zzz"'),
+        ("run -x", 'unknown flag "-x"'),
+        ("run pods", 'unexpected argument "pods": run takes only flags'),
+        ("run --scenario slow", "--scenario: is not a flag of run (but of demo)"),
+        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo (but of check, measure, run)"),
+        ("demo --no-apiserver.discover", "--apiserver.discover: is not a flag of demo (but of check, measure, run)"),
+        ("run --slo.objective", "--slo.objective: needs a value"),
+        ("run --annotation --log.level info", "--annotation: needs a value"),
+        ("run --apiserver.discover=yes", "--apiserver.discover: takes no value"),
+        ("run --namespace a --namespace b", '--namespace: is given 2 times, with "a" and "b"'),
+        # One value.
+        ("run --slo.objective 2", f'--slo.objective: "2" {RATIO}'),
+        ("run --slo.objective 0", f'--slo.objective: "0" {RATIO}'),
+        ("run --slo.objective 1", f'--slo.objective: "1" {RATIO}'),
+        ("run --slo.objective 99%", f'--slo.objective: "99%" {RATIO}'),
+        ("run --slo.objective nan", f'--slo.objective: "nan" {RATIO}'),
+        ("run --slo.threshold 0", f'--slo.threshold: "0" {SOME_SECONDS}'),
+        ("run --slo.threshold -1", f'--slo.threshold: "-1" {SOME_SECONDS}'),
+        ("run --slo.threshold 1s", f'--slo.threshold: "1s" {SOME_SECONDS}'),
+        ("run --slo.threshold inf", f'--slo.threshold: "inf" {SOME_SECONDS}'),
+        ("run --slo.threshold 1e999", f'--slo.threshold: "1e999" {SOME_SECONDS}'),
+        ("run --slo.threshold 1_0", f'--slo.threshold: "1_0" {SOME_SECONDS}'),
+        ("run --slo.window 9.9", f'--slo.window: "9.9" {WINDOW}'),
+        ("run --revision-clock.hz -1", f'--revision-clock.hz: "-1" {POLLS}'),
+        ("run --revision-clock.hz nan", f'--revision-clock.hz: "nan" {POLLS}'),
+        ("run --cache-clock.hz often", f'--cache-clock.hz: "often" {POLLS}'),
+        (
+            "run --clock.max-requests 0",
+            '--clock.max-requests: "0" is not a number of polls per second above 0, at most 1000',
+        ),
+        ("run --clock.drift-ppm -5", '--clock.drift-ppm: "-5" is not a number of parts per million from 0 to 100000'),
+        (
+            "run --annotation.clock-error -0.1",
+            '--annotation.clock-error: "-0.1" is not a number of seconds from 0 to 86400',
+        ),
+        ("run --custom-resources.max 0", f'--custom-resources.max: "0" {COUNT}'),
+        ("run --custom-resources.max 2.5", f'--custom-resources.max: "2.5" {COUNT}'),
+        ("run --custom-resources *.Example.com", f'--custom-resources: "*.Example.com" {GLOB}'),
+        ("run --resource Pods", f'--resource: "Pods" {RESOURCE}'),
+        ("run --resource pods.", f'--resource: "pods." {RESOURCE}'),
+        (f"run --resource pods.{LONG_NAME}", f'--resource: "pods.{LONG_NAME[:195]}..." {RESOURCE}'),
+        ("run --resource pods/status", f'--resource: "pods/status" {RESOURCE}'),
+        ("run --resource pods,nodes", f'--resource: "pods,nodes" {RESOURCE}'),
+        ("run --namespace kube_system", f'--namespace: "kube_system" {NAMESPACE}'),
+        ("run --namespace=", f'--namespace: "" {NAMESPACE}'),
+        ("run --annotation example.com/", f'--annotation: "example.com/" {ANNOTATION}'),
+        ("run --annotation a/b/c", f'--annotation: "a/b/c" {ANNOTATION}'),
+        ("run --context=", '--context: "" is not a name'),
+        ("run --apiserver 10.0.0.1:6443", f'--apiserver: "10.0.0.1:6443" {URL}'),
+        ("run --apiserver ftp://10.0.0.1", f'--apiserver: "ftp://10.0.0.1" {URL}'),
+        ("run --apiserver https://10.0.0.1/api", f'--apiserver: "https://10.0.0.1/api" {URL}'),
+        ("run --apiserver https://10.0.0.1?x=1", f'--apiserver: "https://10.0.0.1?x=1" {URL}'),
+        ("run --apiserver https://me@10.0.0.1", f'--apiserver: "https://me@10.0.0.1" {URL}'),
+        ("run --apiserver https://10.0.0.256", f'--apiserver: "https://10.0.0.256" {URL}'),
+        ("run --apiserver https://a..b", f'--apiserver: "https://a..b" {URL}'),
+        (f"run --apiserver https://{LONG_NAME}", f'--apiserver: "https://{LONG_NAME[:192]}..." {URL}'),
+        ("run --apiserver https://10.0.0.1:0", f'--apiserver: "https://10.0.0.1:0" {URL}'),
+        ("run --apiserver https://[::zz]:1", f'--apiserver: "https://[::zz]:1" {URL}'),
+        (
+            "run --tls-server-name not/a/name",
+            '--tls-server-name: "not/a/name" is not the name of a server, as it stands in its certificate',
+        ),
+        ("run --web.listen-address 9985", f'--web.listen-address: "9985" {LISTEN}'),
+        ("run --web.listen-address a/b:1", f'--web.listen-address: "a/b:1" {LISTEN}'),
+        ("run --web.listen-address :65536", f'--web.listen-address: ":65536" {LISTEN}'),
+        ("run --web.listen-address ::1:9985", f'--web.listen-address: "::1:9985" {LISTEN}'),
+        ("run --web.listen-address [localhost]:1", f'--web.listen-address: "[localhost]:1" {LISTEN}'),
+        ("run --log.level warning", '--log.level: "warning" is not one of debug, info, warn, error'),
+        ("run --log.format text", '--log.format: "text" is not one of logfmt, json'),
+        ("run --canary.pod a/b/c", '--canary.pod: "a/b/c" is not the name of an object: write namespace/name or name'),
+        ("run --canary.pod a/B", '--canary.pod: "a/B" is not the name of an object: write namespace/name or name'),
+        (
+            "run --canary.node Node",
+            '--canary.node: "Node" is not the name of an object: ' + OBJECT,
+        ),
+        ("measure --duration 0", f'--duration: "0" {SOME_SECONDS}'),
+        ("version --output yaml", '--output: "yaml" is not one of table, json'),
+        ("healthcheck --web.listen-address :0", "healthcheck needs the port to ask, and port 0 is any free one"),
+        # Files.
+        ("run --kubeconfig nowhere", '--kubeconfig: "nowhere" does not exist'),
+        ("run --kubeconfig .", '--kubeconfig: "." is not a file'),
+        (f"run --kubeconfig {'k' * 300}", f'--kubeconfig: "{"k" * 200}..." cannot be read: File name too long'),
+        ("run --config.file nowhere", '--config.file: "nowhere" does not exist'),
+        ("run --web.config.file nowhere", '--web.config.file: "nowhere" does not exist'),
+        # Values against each other.
+        (f"run --apiserver {A} --apiserver {A}/", f'--apiserver: "{A}" is there twice'),
+        (
+            "run --apiserver https://A --apiserver https://a:443",
+            '--apiserver: "https://a:443" is there twice',
+        ),
+        (
+            f"run --apiserver {A} --apiserver.discover",
+            "--apiserver and --apiserver.discover exclude each other: list the apiservers or discover them",
+        ),
+        (
+            "run --apiserver http://10.0.0.1 --tls-server-name kubernetes",
+            '--tls-server-name: there is no certificate to verify at "http://10.0.0.1:80": use https there',
+        ),
+        ("run --resource pods --resource pods", '--resource: "pods" is there twice'),
+        (
+            "run --resource deployments.apps --resource deployments.v1.apps",
+            '--resource: "deployments.apps" and "deployments.v1.apps" are the same kind',
+        ),
+        (
+            "run --revision-clock.hz 60",
+            "--revision-clock.hz: 60 polls per second are more than the 50 of --clock.max-requests (default)",
+        ),
+        (
+            "run --clock.max-requests 5 --cache-clock.hz 5.5",
+            "--cache-clock.hz: 5.5 polls per second are more than the 5 of --clock.max-requests",
+        ),
+        (
+            "run --clock.max-requests 4",
+            "--revision-clock.hz (default): 5 polls per second are more than the 4 of --clock.max-requests",
+        ),
+        # Promised, valid, and not there yet.
+        ("run --canary.interval 1", "--canary.interval is not built yet"),
+        ("run --canary.pod canary", "--canary.pod is not built yet"),
+        ("run --canary.node node-1", "--canary.node is not built yet"),
+        ("run --canary.custom-resource a/b", "--canary.custom-resource is not built yet"),
+        ("run --apiserver.discover", "--apiserver.discover is not built yet"),
+        (f"run --apiserver {A} --apiserver {B}", "--apiserver with more than one URL is not built yet"),
+        ("run --cache-clock.hz 5", "--cache-clock.hz other than 0 is not built yet"),
+        ("measure --duration 30", "measure is not built yet"),
+    ],
+)
+def test_a_bad_command_line_gets_one_sentence(door: Door, line: str, sentence: str) -> None:
+    assert door.refusal(*line.split()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "sentence"),
+    [
+        ("WATCHSLO_SLO_OBJECTIVE", "2", f'WATCHSLO_SLO_OBJECTIVE: "2" {RATIO}'),
+        ("WATCHSLO_RESOURCE", "pods, Nodes", f'WATCHSLO_RESOURCE: "Nodes" {RESOURCE}'),
+        ("WATCHSLO_RESOURCE", "pods,pods", 'WATCHSLO_RESOURCE: "pods" is there twice'),
+        ("WATCHSLO_APISERVER_DISCOVER", "perhaps", 'WATCHSLO_APISERVER_DISCOVER: "perhaps" is neither true nor false'),
+        ("WATCHSLO_CONFIG_FILE", "nowhere", 'WATCHSLO_CONFIG_FILE: "nowhere" does not exist'),
+        ("WATCHSLO_CANARY_INTERVAL", "1", "WATCHSLO_CANARY_INTERVAL is not built yet"),
+        ("WATCHSLO_NAMESPACE", "Müller\\", f'WATCHSLO_NAMESPACE: "Müller\\" {NAMESPACE}'),
+        ("WATCHSLO_CONTEXT", "a\tb", r'WATCHSLO_CONTEXT: "a\tb" is not a name'),
+        ("WATCHSLO_NAMESPACE", "a\nb\x1b[2J", rf'WATCHSLO_NAMESPACE: "a\nb\x1b[2J" {NAMESPACE}'),
+        (
+            "WATCHSLO_CLOCK_MAX_REQUESTS",
+            "4",
+            "--revision-clock.hz (default): 5 polls per second are more than the 4 of WATCHSLO_CLOCK_MAX_REQUESTS",
+        ),
+    ],
+)
+def test_a_bad_variable_is_named(door: Door, variable: str, text: str, sentence: str) -> None:
+    assert door.refusal("run", **{variable: text}) == sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("slo:\n  objective: 2\n", f'watchslo.yaml:2: slo.objective: "2" {RATIO}'),
+        ("slo.objective: 99 %\n", f'watchslo.yaml:1: slo.objective: "99 %" {RATIO}'),
+        ("slo:\n  objctive: 0.9\n", 'watchslo.yaml:2: unknown key "slo.objctive", did you mean "slo.objective"?'),
+        ("custom_resources: a\n", 'watchslo.yaml:1: unknown key "custom_resources", did you mean "custom-resources"?'),
+        ("zzz: {deep: 1}\n", 'watchslo.yaml:1: unknown key "zzz"'),
+        ("zzz:\n", 'watchslo.yaml:1: unknown key "zzz"'),
+        ("[a]: 1\n", 'watchslo.yaml:1: unknown key "?"'),
+        ("<<: {namespace: a}\n", 'watchslo.yaml:1: unknown key "<<"'),
+        ("config.file: other.yaml\n", 'watchslo.yaml:1: "config.file" cannot be set in a file'),
+        (
+            "slo: 0.99\n",
+            'watchslo.yaml:1: "slo" is a section, not a setting: it holds slo.threshold, slo.objective, slo.window',
+        ),
+        ("slo: {window: 60}\nslo.window: 70\n", "watchslo.yaml:2: slo.window: is set twice in this file"),
+        ("namespace: a\nnamespace:\n", "watchslo.yaml:2: namespace: is set twice in this file"),
+        ("namespace: [a]\n", "watchslo.yaml:1: namespace: takes one value, not a list"),
+        ("namespace: {a: b}\n", "watchslo.yaml:1: namespace: takes a value, not a mapping or a list"),
+        ("namespace: {}\n", "watchslo.yaml:1: namespace: takes a value, not a mapping or a list"),
+        ("resource: [[pods]]\n", "watchslo.yaml:1: resource: takes values, not a mapping or a list"),
+        ("resource: [pods, ~]\n", f'watchslo.yaml:1: resource: "" {RESOURCE}'),
+        ("resource: []\n", "watchslo.yaml:1: resource: names nothing to watch, and neither does --custom-resources"),
+        ("web: {listen-address: [9985]}\n", f'watchslo.yaml:1: web.listen-address: "9985" {LISTEN}'),
+        ("canary:\n  interval: 1\n", "watchslo.yaml:2: canary.interval is not built yet"),
+        ("- namespace\n", '--config.file: "watchslo.yaml" is not a YAML mapping (lines of `key: value`)'),
+        ("just words\n", '--config.file: "watchslo.yaml" is not a YAML mapping (lines of `key: value`)'),
+        (
+            "a: 1\n---\nb: 2\n",
+            f"{NOT_YAML} expected a single document in the stream, but found another document in line 2",
+        ),
+        (
+            "a: [\n",
+            f"{NOT_YAML} while parsing a flow node, expected the node content, but found '<stream end>' in line 2",
+        ),
+        (
+            "a: \x01\n",
+            f"{NOT_YAML} unacceptable character #x0001: special characters are not allowed",
+        ),
+        ("a: " + "[" * 3000, '--config.file: "watchslo.yaml" is not usable YAML: it is nested too deeply'),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(door: Door, content: str, sentence: str) -> None:
+    FILE.write_text(content)
+    assert door.refusal(*READ_FILE) == sentence
+
+
+def test_bytes_that_are_no_text_are_refused(door: Door) -> None:
+    FILE.write_bytes(b"namespace: \xff\n")
+    assert door.refusal(*READ_FILE).startswith('--config.file: "watchslo.yaml" is not YAML: ')
+
+
+def test_sources_that_disagree_are_both_named(door: Door) -> None:
+    FILE.write_text("apiserver: https://10.0.0.1\n")
+    sentence = door.refusal(*READ_FILE, WATCHSLO_APISERVER_DISCOVER="true")
+    assert sentence.startswith("watchslo.yaml:1: apiserver and WATCHSLO_APISERVER_DISCOVER exclude each other: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "end"),
+    [("", "is empty"), ("- a\n", "is not a YAML mapping (lines of `key: value`)")],
+)
+@pytest.mark.parametrize("flag", ["--kubeconfig", "--web.config.file"])
+def test_a_file_of_another_format_is_refused(door: Door, flag: str, content: str, end: str) -> None:
+    Path("other").write_text(content)
+    assert door.refusal("run", flag, "other") == f'{flag}: "other" {end}'
+
+
+def test_a_wrong_value_is_refused_before_what_is_not_built(door: Door) -> None:
+    assert door.refusal("measure", "--canary.interval", "1", "--slo.window", "1") == f'--slo.window: "1" {WINDOW}'
