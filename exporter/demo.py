@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from exporter import logs
-from exporter.config import ResourceName
+from exporter.config import ConfigError, ResourceName
 from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.session import CredentialsError
 from exporter.simulator import SCENARIOS, WIDGETS, Simulator, Workload
@@ -37,8 +37,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def run(config: Config, scenario: str) -> int:
-    """Run until SIGINT or SIGTERM; 2 if the address to listen on cannot be had."""
+def run(config: Config, scenario: str | None) -> int:
+    """Run until SIGINT or SIGTERM; 2 if the address to listen on cannot be had. Raises ConfigError."""
+    scenario = scenario or "healthy"
+    if scenario not in SCENARIOS:
+        raise ConfigError(f'--scenario: "{scenario}" is no scenario: choose one of {", ".join(SCENARIOS)}')
     logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
     try:
         uvloop.run(_run(config, scenario))

@@ -6,6 +6,7 @@ Tokens rotate, exec plugins expire, certificates are replaced: after a 401 or a 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
 import time
@@ -97,6 +98,9 @@ class Credentials:
         # The import costs half a second and 40 MB: only who needs credentials pays it.
         from kubernetes_asyncio import client, config  # noqa: PLC0415 see above
 
+        # It logs what it raises as well.
+        logging.getLogger("kubernetes_asyncio").setLevel(logging.CRITICAL)
+        self._expect_a_kubeconfig()
         loaded = client.Configuration()
         try:
             if self._is_in_cluster():
@@ -164,6 +168,14 @@ class Credentials:
                     await self.load()
         token: str | None = await self._loaded.get_api_key_with_prefix("BearerToken")
         return {"Authorization": token.strip()} if token else {}
+
+    def _expect_a_kubeconfig(self) -> None:
+        """The library takes a file that is not there for an empty one, and complains of that."""
+        if self._kubeconfig is not None or self._is_in_cluster():
+            return
+        paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep)):
+            raise CredentialsError(f"no credentials: this is no Pod, and there is no kubeconfig at {paths}")
 
     def _is_in_cluster(self) -> bool:
         in_pod = os.environ.get("KUBERNETES_SERVICE_HOST") and (self._service_account / "token").is_file()

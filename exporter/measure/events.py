@@ -5,7 +5,7 @@ Only what dates an event is decoded: type, revision, and the times in its metada
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -14,8 +14,14 @@ if TYPE_CHECKING:
 
 EventType: TypeAlias = Literal["added", "modified", "deleted", "bookmark"]
 
+MOST_REVISION_DIGITS = 20
+"""A resourceVersion that is a number is an unsigned one of 64 bits."""
+
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
 """etcd refuses requests above 1.5 MB; a line of this length is not an event."""
+
+Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""Kubernetes knows no longer integers; no arithmetic with these overflows a float."""
 
 
 class ManagedField(msgspec.Struct, gc=False):
@@ -30,7 +36,7 @@ class Metadata(msgspec.Struct, gc=False):
     resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
     creationTimestamp: str | None = None  # noqa: N815
     deletionTimestamp: str | None = None  # noqa: N815
-    deletionGracePeriodSeconds: int | None = None  # noqa: N815
+    deletionGracePeriodSeconds: Int64 | None = None  # noqa: N815
     managedFields: list[ManagedField] | None = None  # noqa: N815
     annotations: Any = None
 
@@ -117,8 +123,7 @@ class EventDecoder:
         if event_type is None:
             return self._error_or_undecodable(line, f"unknown type {decoded.type!r}")
         metadata: Metadata = decoded.object.metadata
-        version = metadata.resourceVersion
-        revision = int(version) if version.isascii() and version.isdecimal() else None
+        revision = _revision_of(metadata.resourceVersion)
         if self._annotated and metadata.annotations is not None:
             return Event(event_type, revision, metadata, metadata.annotations.value)
         return Event(event_type, revision, metadata)
@@ -132,6 +137,11 @@ class EventDecoder:
             return Undecodable(reason)
         retry_after = status.details.retryAfterSeconds if status.details else None
         return WatchError(status.code, status.reason, status.message, retry_after)
+
+
+def _revision_of(version: str) -> int | None:
+    is_number = version.isascii() and version.isdecimal() and len(version) <= MOST_REVISION_DIGITS
+    return int(version) if is_number else None
 
 
 def _line_with_annotation(key: str) -> type[Any]:

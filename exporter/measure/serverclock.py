@@ -71,7 +71,8 @@ class Offset:
     def instant_of(self, time: WallTime, drift: float) -> Instant:
         """The earliest moment on our clock at which the server's clock can have shown `time`."""
         instant = time - self.upper
-        return time - self.aged(instant, drift).upper
+        # The age runs up to the moment that is sought, which is earlier still: a geometric series.
+        return time - self.aged(instant, drift / (1 - drift)).upper
 
     @property
     def is_earned(self) -> bool:

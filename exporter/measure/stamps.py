@@ -70,7 +70,8 @@ def parse_annotation(text: str) -> WallTime | None:
 
 
 def _unix_time(whole: str, fraction: str) -> WallTime | None:
-    digits = len(whole.lstrip("0"))
+    whole = whole.lstrip("0") or "0"
+    digits = len(whole)
     if digits <= DIGITS_OF_SECONDS:
         return float(f"{whole}.{fraction or '0'}")
     if digits <= DIGITS_OF_MILLISECONDS:

@@ -1,0 +1,41 @@
+"""`watchslo check`: the configuration in, one table of all that a daemon would need out, and whether it is there.
+
+Nothing is watched and nothing is written; what is not looked at is in the table as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from exporter.check.inspection import inspect
+from exporter.check.report import report
+from exporter.daemon import CANNOT_START, load_credentials, servers
+from exporter.kubernetes.session import CredentialsError
+
+if TYPE_CHECKING:
+    from exporter.check.findings import Findings
+    from exporter.config import Config
+
+__all__ = ["findings_of", "report", "run"]
+
+
+def run(config: Config) -> int:
+    """Print the table and a last line, `all good` or what is missing for what: 0 if all is good, else 2."""
+    try:
+        all_findings = uvloop.run(findings_of(config))
+    except CredentialsError as error:
+        print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 a command line prints
+        return CANNOT_START
+    reports = [report(findings) for findings in all_findings]
+    print("\n\n".join(text for text, _ in reports))  # noqa: T201 a command line prints
+    return 0 if all(is_good for _, is_good in reports) else CANNOT_START
+
+
+async def findings_of(config: Config) -> list[Findings]:
+    """What is found about each address that the daemon would watch. Raises CredentialsError."""
+    credentials = await load_credentials(config)
+    return await asyncio.gather(*(inspect(config, credentials, server) for server in servers(config, credentials)))

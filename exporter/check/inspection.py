@@ -1,0 +1,293 @@
+"""One apiserver address in, everything that can be found out about it out: asked in order, within a time limit.
+
+What is asked is what the daemon asks, with the same parts. What an answer means to a person is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from exporter.check.findings import (
+    CustomResources,
+    Findings,
+    Found,
+    Greeting,
+    NotServed,
+    Polls,
+    Proof,
+    Review,
+    Trouble,
+    User,
+)
+from exporter.config.wording import did_you_mean, printable
+from exporter.kubernetes import custom_resources
+from exporter.kubernetes.endpoints import count_apiservers
+from exporter.kubernetes.heartbeat import Heartbeat
+from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
+from exporter.kubernetes.polls import Place
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource, discover
+from exporter.kubernetes.served import watchable_names
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, CredentialsError, refusal
+from exporter.kubernetes.watch import Collection, StartError, current_revision
+from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
+
+if TYPE_CHECKING:
+    from exporter.config import Config, ResourceName
+    from exporter.kubernetes.session import Credentials, Server
+
+TIME_LIMIT_SECONDS = 15.0
+FIRST_ANSWER = aiohttp.ClientTimeout(total=5.0)
+FOLLOWING_SECONDS = 5.0
+CONNECTIONS = 8
+
+POLLS = 16
+POLL_PERIOD_SECONDS = 3 / POLLS
+"""In three seconds the polls meet every sixteenth of a second once: the Dates' bounds end up that close, and a round
+trip."""
+POLLING_SECONDS = 6.0
+FAILURES_ENOUGH = 3
+
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", is_namespaced=True)
+
+TROUBLES = (AnswerError, CredentialsError, StartError, *UNREACHABLE)
+
+
+async def inspect(
+    config: Config, credentials: Credentials, server: Server, time_limit_seconds: float = TIME_LIMIT_SECONDS
+) -> Findings:
+    """Look at `server` until everything is looked at, or until time is up."""
+    findings = Findings(config, server)
+    session = ApiSession(server, credentials, connections=CONNECTIONS)
+    try:
+        async with asyncio.timeout(time_limit_seconds):
+            await _Inspection(findings, session, credentials).run()
+    except TimeoutError:
+        findings.ran_out_of_time = True
+    finally:
+        await session.close()
+    return findings
+
+
+class _Inspection:
+    """Each step fills in a part of the findings; later steps build on what earlier ones have found."""
+
+    def __init__(self, findings: Findings, session: ApiSession, credentials: Credentials) -> None:
+        self._findings = findings
+        self._config = findings.config
+        self._server = findings.server
+        self._session = session
+        self._credentials = credentials
+
+    async def run(self) -> None:
+        findings = self._findings
+        findings.greeting = await self._greeting()
+        if isinstance(findings.greeting, Trouble):
+            return
+        findings.user = await self._user()
+        if isinstance(findings.user, Trouble):
+            return
+        await self._ask_for_permissions()
+        if findings.definitions is not None and findings.definitions.grants("list"):
+            findings.custom = await self._custom_resources()
+        findings.found = tuple(await asyncio.gather(*map(self._find, findings.watched_names)))
+        served = [found.resource for found in findings.found if isinstance(found.resource, Resource)]
+        findings.watches = tuple(await asyncio.gather(*map(self._review_watch, served)))
+        findings.polls, findings.proofs = await asyncio.gather(self._polls(), self._proofs())
+
+    async def _greeting(self) -> Greeting | Trouble:
+        asked = time.monotonic()
+        try:
+            response = await self._session.get("/version", time_limit=FIRST_ANSWER)
+            async with response:
+                content = await response.read()
+        except (CredentialsError, *UNREACHABLE) as error:
+            return Trouble(_sentence(error))
+        seconds = time.monotonic() - asked
+        return Greeting(seconds, _version(response, content), self._is_verified(), self._on_the_way(response))
+
+    def _is_verified(self) -> bool | None:
+        if not self._server.url.startswith("https"):
+            return None
+        context = self._credentials.ssl
+        return context is None or context.verify_mode != ssl.CERT_NONE
+
+    def _on_the_way(self, response: aiohttp.ClientResponse) -> tuple[str, ...]:
+        seen = [f"{name}: {printable(response.headers[name])}" for name in ("Via", "Age") if name in response.headers]
+        proxy = self._credentials.proxy(self._server.url)
+        if proxy is not None:
+            # Only the address: a proxy's URL may hold a password.
+            parts = urlsplit(proxy)
+            seen.append(f"HTTP proxy {parts.hostname}:{parts.port}" if parts.port else f"HTTP proxy {parts.hostname}")
+        return tuple(seen)
+
+    async def _user(self) -> User | Trouble:
+        try:
+            return User(await own_name(self._session))
+        except TROUBLES as error:
+            return Trouble(_sentence(error))
+
+    async def _ask_for_permissions(self) -> None:
+        """Everything that does not depend on what is served."""
+        findings, namespace = self._findings, self._config.namespace
+        findings.clock = tuple(await asyncio.gather(*(self._review_poll(kind, namespace) for kind in QUIET_KINDS)))
+        if self._config.custom_resources:
+            follow = [Permission(verb, CUSTOM_RESOURCE_DEFINITIONS) for verb in ("list", "watch")]
+            findings.definitions = await self._review(CUSTOM_RESOURCE_DEFINITIONS, None, *follow)
+        count = Permission("list", ENDPOINT_SLICES, "default")
+        findings.endpoints = await self._review(ENDPOINT_SLICES, "default", count)
+        findings.apiservers = await count_apiservers(self._session)
+
+    async def _review_poll(self, kind: Resource, namespace: str | None) -> Review:
+        permission = to_poll(kind, namespace)
+        return await self._review(kind, permission.namespace, permission)
+
+    async def _review_watch(self, resource: Resource) -> Review:
+        namespace = self._config.namespace
+        where = namespace if resource.is_namespaced else None
+        return await self._review(resource, where, *to_watch(resource, namespace))
+
+    async def _review(self, resource: Resource, namespace: str | None, *permissions: Permission) -> Review:
+        try:
+            allowed = await asyncio.gather(*(is_allowed(self._session, permission) for permission in permissions))
+        except TROUBLES as error:
+            return Review(resource, namespace, permissions, Trouble(_sentence(error)))
+        missing = tuple(permission for permission, is_given in zip(permissions, allowed, strict=True) if not is_given)
+        return Review(resource, namespace, permissions, missing)
+
+    async def _custom_resources(self) -> CustomResources | Trouble:
+        """What the follower of definitions tells first; a maximum that is not reached lets us count those left out."""
+        first: asyncio.Future[set[ResourceName]] = asyncio.get_running_loop().create_future()
+
+        async def take(names: set[ResourceName]) -> None:
+            if not first.done():
+                first.set_result(names)
+
+        globs, heartbeat = self._config.custom_resources, Heartbeat(lambda _: None)
+        follower = custom_resources.CustomResources(globs, sys.maxsize, self._session, heartbeat)
+        following = asyncio.create_task(follower.follow(take))
+        try:
+            async with asyncio.timeout(FOLLOWING_SECONDS):
+                names = sorted(await first, key=str)
+        except TimeoutError:
+            return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
+        finally:
+            following.cancel()
+            await asyncio.wait({following})
+        most = self._config.custom_resources_max
+        return CustomResources(tuple(names[:most]), len(names[most:]))
+
+    async def _find(self, name: ResourceName) -> Found:
+        try:
+            return Found(name, await discover(self._session, name))
+        except AnswerError as error:
+            if error.status != 404:
+                return Found(name, Trouble(_sentence(error)))
+            # Where the whole group is missing, the apiserver's own words name nothing.
+            said = str(error) if str(name) in str(error) else f"{name} is not served here"
+            return Found(name, NotServed(said + (await self._hint(name) if said.endswith("not served here") else "")))
+        except TROUBLES as error:
+            return Found(name, Trouble(_sentence(error)))
+
+    async def _hint(self, name: ResourceName) -> str:
+        """End of the sentence: the same plural in another group, else the name that is written most like it."""
+        with suppress(*TROUBLES):
+            served = await watchable_names(self._session)
+            namesakes = [f'"{known}"' for known in served if known.split(".", 1)[0] == name.plural]
+            return f", did you mean {' or '.join(namesakes)}?" if namesakes else did_you_mean(str(name), served)
+        return ""
+
+    async def _polls(self) -> Polls | None:
+        """Polls of the clock's kind, or of what is watched where there is no better."""
+        kind = next(iter((*filter(None, [self._findings.clock_kind]), *self._findings.listable)), None)
+        if kind is None:
+            return None
+        clocks = ServerClocks(one_apiserver=self._server.is_one_apiserver, drift=self._config.clock_drift_ppm * 1e-6)
+        place = Place(self._server, self._credentials, clocks.connection_closed)
+        try:
+            return await _poll_at_all_phases(place, kind, self._config.namespace, clocks)
+        finally:
+            await place.close()
+
+    async def _proofs(self) -> tuple[Proof, ...] | None:
+        kind = self._findings.clock_kind
+        if kind is None or not self._config.revision_clock_hz:
+            return None
+        return tuple(await asyncio.gather(*(self._prove(resource, kind) for resource in self._findings.listable)))
+
+    async def _prove(self, resource: Resource, kind: Resource) -> Proof:
+        of_resource = Collection(self._session, resource, self._config.namespace)
+        of_clock = Collection(self._session, kind, self._config.namespace)
+        try:
+            first = await current_revision(of_resource)
+            between = await current_revision(of_clock)
+            last = await current_revision(of_resource)
+        except TROUBLES as error:
+            return Proof(resource, Trouble(_sentence(error)))
+        return Proof(resource, first <= between <= last)
+
+
+async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | None, clocks: ServerClocks) -> Polls:
+    round_trips: list[float] = []
+    failed: list[str] = []
+    dated = contradictions = 0
+    begun = time.monotonic()
+    for number in range(POLLS):
+        await asyncio.sleep(begun + number * POLL_PERIOD_SECONDS - time.monotonic())
+        if time.monotonic() > begun + POLLING_SECONDS or len(failed) == FAILURES_ENOUGH:
+            break
+        sent: list[float] = []
+        try:
+            answer = await place.poll(kind, namespace, sent.append)
+        except TROUBLES as error:
+            failed.append(_sentence(error))
+            continue
+        round_trips.append(answer.t1 - sent[0])
+        if answer.date is not None:
+            dated += 1
+            try:
+                clocks.written_before(answer.connection, DatedAnswer(sent[0], answer.t1, answer.date))
+            except ClockContradictionError:
+                contradictions += 1
+    now = time.monotonic()
+    offset, ours = clocks.hull(now), time.time() - now
+    bounds = (offset.lower - ours, offset.upper - ours) if offset is not None else None
+    return Polls(kind, tuple(round_trips), tuple(failed), dated, contradictions, bounds)
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str
+
+
+def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Trouble:
+    if response.status != 200:
+        return Trouble(_sentence(refusal(response, content)))
+    try:
+        return printable(msgspec.json.decode(content, type=_Version).git_version)
+    except msgspec.DecodeError:
+        return Trouble(f"/version is answered with {response.content_type}, not with a version of Kubernetes")
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, in one line and without the insides of libraries."""
+    reason: Any = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = f"the certificate is not accepted: {getattr(error.certificate_error, 'verify_message', '')}"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        refused = error.os_error
+        said = (
+            os.strerror(refused.errno) if isinstance(refused, ConnectionError) and refused.errno else refused.strerror
+        )
+        reason = f"no connection: {said or refused}"
+    elif isinstance(error, TimeoutError):
+        reason = "no answer in time"
+    return printable(" ".join(str(reason).split())) or type(error).__name__

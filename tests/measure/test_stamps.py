@@ -1,0 +1,113 @@
+"""Write times in metadata and in annotations: read back as they were written, and never later."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.measure.events import ManagedField, Metadata
+from exporter.measure.stamps import Stamp, apiserver_stamps, parse_annotation, parse_rfc3339
+
+ROUNDING_SECONDS = 1e-6
+"""A float resolves a quarter of a microsecond of the seconds since the epoch."""
+
+NANOSECONDS = st.integers(10**17, 2**32 * 10**9 - 1)
+"""Write times from 1973 to 2106, in nanoseconds: before that, a count of ms is read as one of s."""
+
+
+@given(NANOSECONDS, st.integers(0, 9), st.sampled_from(["", "Z", "offset"]))
+def test_an_annotation_in_rfc_3339(time_ns: int, digits: int, zone: str) -> None:
+    offset = timezone(timedelta(hours=5, minutes=-30) if zone == "offset" else timedelta(0))
+    text = f"{datetime.fromtimestamp(time_ns // 10**9, offset):%Y-%m-%dT%H:%M:%S}"
+    if digits:
+        text += f".{time_ns % 10**9:09}"[: digits + 1]
+    text += "+04:30" if zone == "offset" else zone
+    parsed = parse_annotation(text)
+    if not zone:
+        assert parsed is None
+        return
+    assert parsed is not None
+    finest_seconds = max(10.0**-digits, 1e-6)
+    assert time_ns / 1e9 - finest_seconds - ROUNDING_SECONDS <= parsed <= time_ns / 1e9 + ROUNDING_SECONDS
+
+
+@given(NANOSECONDS, st.sampled_from([0, 3, 6, 9]), st.integers(0, 6), st.sampled_from(["", " ", "\n"]))
+def test_an_annotation_in_unix_time_is_read_by_its_magnitude(
+    time_ns: int, unit_digits: int, zeros: int, space: str
+) -> None:
+    text = "0" * zeros + str(time_ns // 10 ** (9 - unit_digits)) + space
+    parsed = parse_annotation(text)
+    assert parsed is not None
+    finest_seconds = max(10.0**-unit_digits, 1e-6)
+    assert time_ns / 1e9 - finest_seconds - ROUNDING_SECONDS <= parsed <= time_ns / 1e9 + ROUNDING_SECONDS
+
+
+@given(NANOSECONDS, st.integers(0, 9))
+def test_an_annotation_in_seconds_with_a_fraction(time_ns: int, digits: int) -> None:
+    seconds, fraction = divmod(time_ns, 10**9)
+    parsed = parse_annotation(f"{seconds}.{fraction:09}"[: len(str(seconds)) + 1 + digits])
+    assert parsed is not None
+    assert time_ns / 1e9 - 10.0**-digits - ROUNDING_SECONDS <= parsed <= time_ns / 1e9 + ROUNDING_SECONDS
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[0-9T:.+\-Z ]{0,40}", fullmatch=True))
+def test_any_text_is_a_time_or_none(text: str) -> None:
+    for parsed in (parse_annotation(text), parse_rfc3339(text)):
+        assert parsed is None or -1e11 < parsed < 1e12
+
+
+NO_NUMBERS = ["", " ", ".", ".5", "-5", "+5", "1e9", "1_000", "0x5f", "1.2.3", "1.-5", "\u0663\u0664"]
+OUT_OF_RANGE = ["1" * 21, "9" * 5000, "2026-13-22T16:33:55Z", "2026-11-22T16:33:61Z"]
+NO_MOMENTS = ["now", "2026-11-22", "2026-11-22T16:33:55", "\ud800Z"]
+
+
+@pytest.mark.parametrize("garbage", NO_NUMBERS + OUT_OF_RANGE + NO_MOMENTS)
+def test_garbage_is_no_time(garbage: str) -> None:
+    assert parse_annotation(garbage) is None
+
+
+def test_leading_zeros_change_nothing() -> None:
+    assert parse_annotation("0" * 5000 + "1700000000123") == 1700000000.123
+    assert parse_annotation("0") == 0.0
+
+
+def rfc3339(time: float) -> str:
+    return f"{datetime.fromtimestamp(int(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 4e9)), max_size=4), st.floats(0, 4e9), st.integers(0, 86400))
+def test_stamps_of_an_apiserver_are_never_later_than_the_write(
+    fields: list[float | None], deleted: float, grace_seconds: int
+) -> None:
+    stamps = apiserver_stamps(
+        Metadata(
+            managedFields=[ManagedField(rfc3339(time) if time is not None else None) for time in fields],
+            deletionTimestamp=rfc3339(deleted + grace_seconds),
+            deletionGracePeriodSeconds=grace_seconds,
+        )
+    )
+    written = {"managed_fields": max((time for time in fields if time is not None), default=None)}
+    written["deletion_timestamp"] = deleted
+    assert {stamp.source for stamp in stamps} == {source for source, time in written.items() if time is not None}
+    for source, time in stamps:
+        true_time = written[source]
+        assert true_time is not None
+        assert true_time - 1 - ROUNDING_SECONDS <= time <= true_time + ROUNDING_SECONDS
+
+
+def test_each_stamp_has_its_name_and_what_is_no_time_is_left_out() -> None:
+    metadata = Metadata(
+        creationTimestamp="2026-11-22T16:33:55Z",
+        deletionTimestamp="2026-11-22T16:34:25Z",
+        deletionGracePeriodSeconds=30,
+        managedFields=[ManagedField(), ManagedField("2026-11-22T16:33:54Z"), ManagedField("2026-11-22T16:33:53Z")],
+    )
+    second = datetime(2026, 11, 22, 16, 33, 55, tzinfo=UTC).timestamp()
+    assert apiserver_stamps(metadata) == [
+        Stamp("managed_fields", second - 1),
+        Stamp("creation_timestamp", second),
+        Stamp("deletion_timestamp", second),
+    ]
+    assert apiserver_stamps(Metadata(creationTimestamp="soon", managedFields=[ManagedField("never")])) == []
+    assert apiserver_stamps(Metadata()) == []

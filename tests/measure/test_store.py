@@ -1,0 +1,42 @@
+"""What one store's evidence says about a revision, and what a restore does to it."""
+
+import pytest
+
+from exporter.measure.dating import Evidence, before
+from exporter.measure.store import Store
+from exporter.measure.times import ANY_TIME, Interval
+
+
+@pytest.fixture
+def store() -> Store:
+    """Revision 100 was polled at 10.0 to 10.2, arrived on some stream at 10.1, and a Date proves it by 10.05."""
+    store = Store()
+    store.polls.poll_sent(1, 9.0)
+    store.poll_answered(1, 9.1, revision=99)
+    store.polls.poll_sent(2, 10.0)
+    store.poll_answered(2, 10.2, revision=100)
+    store.polls.arrived(100, 10.1)
+    store.dates.learn(0, 100, 10.05)
+    return store
+
+
+def test_evidence_comes_with_the_most_certain_first(store: Store) -> None:
+    assert store.evidence(100, arrived=10.3) == [
+        Evidence("revision_clock", Interval(9.0, 10.2)),
+        Evidence("arrival", before(10.1)),
+        Evidence("date", before(10.05)),
+    ]
+
+
+def test_an_event_is_no_witness_of_itself(store: Store) -> None:
+    assert "arrival" not in [said.source for said in store.evidence(100, arrived=10.1)]
+
+
+def test_a_store_that_went_back_knows_nothing_of_its_new_revisions(store: Store) -> None:
+    store.polls.poll_sent(3, 11.0)
+    store.polls.poll_sent(4, 11.1)
+    went_back = store.poll_answered(3, 11.2, revision=50)
+    assert went_back is not None
+    assert (went_back.known_revision, went_back.answered_revision) == (100, 50)
+    assert store.poll_answered(4, 11.3, revision=120) is None, "it may have been read before the restore"
+    assert store.evidence(60, arrived=12.0) == [Evidence("revision_clock", ANY_TIME)]

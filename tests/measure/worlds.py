@@ -1,0 +1,208 @@
+"""A store, the way between it and us, and our loop: what happens is drawn, what we make of it is measured.
+
+Nothing here knows how the measuring core concludes anything; it is only fed, and asked for its judgements.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from exporter.measure.arrivals import Arrivals
+from exporter.measure.dating import date_commit
+from exporter.measure.events import Event, Metadata
+from exporter.measure.judging import Docket, EarlyReason, Judgement, Pending, judge
+from exporter.measure.serverclock import DatedAnswer, ServerClocks
+from exporter.measure.store import Store
+from tests.measure.histories import History
+from tests.measure.server_clock import DRIFT, WanderingClock
+
+BEAT_SECONDS = 0.02
+POLL_PERIOD_SECONDS = 0.2
+MOST_POLLS_IN_FLIGHT = 16
+THRESHOLD_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """For `seconds`: how long a request is on its way, its answer, and an event from its commit to our host."""
+
+    seconds: float
+    out: float = 0.001
+    back: float = 0.002
+    delivery: float = 0.005
+
+
+class Pause(NamedTuple):
+    """For `seconds` from `began` on, something stands still."""
+
+    began: float
+    seconds: float
+
+    def after(self, instant: float) -> float:
+        """`instant`, or the end of the pause if it falls into it."""
+        ended = self.began + self.seconds
+        return ended if self.began <= instant < ended else instant
+
+
+NEVER = Pause(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class World:
+    """What really happens."""
+
+    history: History
+    phases: tuple[Phase, ...]
+    our_stall: Pause = NEVER
+    etcd_freeze: Pause = NEVER
+    """Consistent reads wait until it is over. That nothing is committed meanwhile is the history's business."""
+    server_clock: WanderingClock | None = None
+    """What the Dates of answers are taken from; they have none without it."""
+    streams: int = 1
+    seed: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.phases)
+
+    def phase_at(self, instant: float) -> Phase:
+        for phase in self.phases:
+            if instant < phase.seconds:
+                return phase
+            instant -= phase.seconds
+        return Phase(0.0)
+
+    def deliveries(self, jitter: Random) -> Iterator[tuple[int, float]]:
+        """Each revision, and when it reached our host on one stream; streams keep the order."""
+        reached = 0.0
+        for revision in self.history.revisions:
+            committed = self.history.committed(revision)
+            delivery_seconds = self.phase_at(committed).delivery * jitter.uniform(0.9, 1.1)
+            reached = max(reached, committed + delivery_seconds)
+            yield revision, reached
+
+
+class Verdict(NamedTuple):
+    """A judgement beside the truth, and why it was early if it was."""
+
+    judgement: Judgement
+    true_latency: float
+    early: EarlyReason | None
+
+
+@dataclass
+class Stream:
+    """One stream's deliveries to come, and our side of it."""
+
+    deliveries: deque[tuple[int, float]]
+    arrivals: Arrivals
+    docket: Docket
+    reached: dict[int, float]
+
+    def read(self, now: float) -> int | None:
+        """Enter what has reached us; returns the newest revision of it."""
+        read: list[int] = []
+        while self.deliveries and self.deliveries[0][1] <= now:
+            revision, self.reached[revision] = self.deliveries.popleft()
+            read.append(revision)
+        if not read:
+            return None
+        arrival = self.arrivals.received(now, 1000 * len(read))
+        for revision in read:
+            self.docket.enter(Pending(Event("modified", revision, Metadata()), arrival))
+        return read[-1]
+
+
+class Answer(NamedTuple):
+    poll: int
+    t0: float
+    there: float
+    """When it reached our host; we may read it later."""
+    written: float
+    revision: int
+
+
+class Observer:
+    """Our process in a world: in each turn of its loop it reads, looks, polls and judges."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._chance = Random(world.seed)
+        self._store = Store()
+        self._clocks = ServerClocks(one_apiserver=True, drift=DRIFT)
+        self._streams = [
+            Stream(deque(world.deliveries(self._chance)), Arrivals(), Docket(), {}) for _ in range(world.streams)
+        ]
+        self._in_flight: list[Answer] = []
+        self._polls = 0
+        self._next_poll = 0.0
+        self.verdicts: list[Verdict] = []
+
+    def run(self) -> list[Verdict]:
+        """Live through the world and 20 s of health after it, so that everything is judged."""
+        for stream in self._streams:
+            stream.arrivals.connected(0.0)
+        now = 0.0
+        while now < self._world.seconds + 20:
+            steady = now < self._world.seconds
+            now = self._world.our_stall.after(now + BEAT_SECONDS * (self._chance.uniform(0.5, 1.5) if steady else 10))
+            self._turn(now)
+        return self.verdicts
+
+    def _turn(self, now: float) -> None:
+        """Which socket is served first is up to the kernel."""
+        serve: list[Callable[[float], None]] = [self._take_answers, *[self._reader(stream) for stream in self._streams]]
+        self._chance.shuffle(serve)
+        for socket in serve:
+            socket(now)
+        for stream in self._streams:
+            stream.arrivals.found_empty(now)
+        if now >= self._next_poll:
+            self._next_poll = now + POLL_PERIOD_SECONDS * self._chance.uniform(0.7, 1.3)
+            self._poll(now)
+        for stream in self._streams:
+            self._judge(stream, now)
+
+    def _reader(self, stream: Stream) -> Callable[[float], None]:
+        def read(now: float) -> None:
+            newest = stream.read(now)
+            if newest is not None:
+                self._store.polls.arrived(newest, now)
+
+        return read
+
+    def _poll(self, now: float) -> None:
+        if len(self._in_flight) >= MOST_POLLS_IN_FLIGHT:
+            return
+        self._polls += 1
+        self._store.polls.poll_sent(self._polls, now)
+        read = self._world.etcd_freeze.after(now + self._world.phase_at(now).out)
+        written = read + 0.0005
+        there = written + self._world.phase_at(written).back
+        self._in_flight.append(Answer(self._polls, now, there, written, self._world.history.revision_at(read)))
+
+    def _take_answers(self, now: float) -> None:
+        for answer in sorted(self._in_flight, key=lambda answer: answer.there):
+            if answer.there <= now:
+                self._in_flight.remove(answer)
+                self._learn_date(answer, now)
+                assert self._store.poll_answered(answer.poll, now, answer.revision) is None
+
+    def _learn_date(self, answer: Answer, now: float) -> None:
+        if self._world.server_clock is None:
+            return
+        dated = DatedAnswer(answer.t0, now, self._world.server_clock.date(answer.written))
+        proven = self._clocks.written_before(1, dated)
+        if proven is not None:
+            self._store.dates.learn(self._clocks.clock_of(1), answer.revision, proven)
+
+    def _judge(self, stream: Stream, now: float) -> None:
+        for pending, early in stream.docket.ready(self._store.polls.settled_until, now):
+            revision = pending.event.revision
+            assert revision is not None
+            dated = date_commit(self._store.evidence(revision, pending.arrival.latest))
+            arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
+            true_latency = stream.reached[revision] - self._world.history.committed(revision)
+            self.verdicts.append(Verdict(judge(pending, arrival, dated, THRESHOLD_SECONDS), true_latency, early))
