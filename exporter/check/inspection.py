@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -32,13 +31,13 @@ from exporter.check.findings import (
 from exporter.config.wording import did_you_mean, printable
 from exporter.kubernetes import custom_resources
 from exporter.kubernetes.endpoints import count_apiservers
-from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
 from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource, discover
 from exporter.kubernetes.served import watchable_names
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, CredentialsError, refusal
-from exporter.kubernetes.watch import Collection, StartError, current_revision
+from exporter.kubernetes.stores import read_the_same_store
+from exporter.kubernetes.watch import Collection, StartError
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 
 if TYPE_CHECKING:
@@ -165,24 +164,14 @@ class _Inspection:
         return Review(resource, namespace, permissions, missing)
 
     async def _custom_resources(self) -> CustomResources | Trouble:
-        """What the follower of definitions tells first; a maximum that is not reached lets us count those left out."""
-        first: asyncio.Future[set[ResourceName]] = asyncio.get_running_loop().create_future()
-
-        async def take(names: set[ResourceName]) -> None:
-            if not first.done():
-                first.set_result(names)
-
-        globs, heartbeat = self._config.custom_resources, Heartbeat(lambda _: None)
-        follower = custom_resources.CustomResources(globs, sys.maxsize, self._session, heartbeat)
-        following = asyncio.create_task(follower.follow(take))
         try:
             async with asyncio.timeout(FOLLOWING_SECONDS):
-                names = sorted(await first, key=str)
+                _, definitions = await custom_resources.list_definitions(self._session)
         except TimeoutError:
             return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
+        except (msgspec.ValidationError, *TROUBLES) as error:
+            return Trouble(_sentence(error))
+        names = custom_resources.matching(definitions, self._config.custom_resources)
         most = self._config.custom_resources_max
         return CustomResources(tuple(names[:most]), len(names[most:]))
 
@@ -228,12 +217,10 @@ class _Inspection:
         of_resource = Collection(self._session, resource, self._config.namespace)
         of_clock = Collection(self._session, kind, self._config.namespace)
         try:
-            first = await current_revision(of_resource)
-            between = await current_revision(of_clock)
-            last = await current_revision(of_resource)
+            holds = await read_the_same_store(of_resource, of_clock)
         except TROUBLES as error:
             return Proof(resource, Trouble(_sentence(error)))
-        return Proof(resource, first <= between <= last)
+        return Proof(resource, holds)
 
 
 async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | None, clocks: ServerClocks) -> Polls:

@@ -50,6 +50,25 @@ class _Definitions(msgspec.Struct):
     items: list[_Definition] | None = None
 
 
+def matching(names: Sequence[str], globs: Sequence[str]) -> list[ResourceName]:
+    """The resources of those definitions whose name matches a glob, in the order of their names."""
+    found = sorted(name for name in names if any(fnmatchcase(name, glob) for glob in globs))
+    return [ResourceName(*name.split(".", 1)) for name in found]
+
+
+async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
+    """The revision, and the name of every definition. Raises AnswerError, ValidationError, UNREACHABLE."""
+    names: list[str] = []
+    parameters = {"limit": PAGE}
+    while True:
+        answer = await session.get_json(CUSTOM_RESOURCE_DEFINITIONS.path(), parameters, accept=METADATA_LIST)
+        page = msgspec.convert(answer, _Definitions)
+        names += [definition.metadata.name for definition in page.items or []]
+        if not page.metadata.continue_:
+            return int(page.metadata.resource_version), names
+        parameters["continue"] = page.metadata.continue_
+
+
 class CustomResources:
     """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob; at most `most` of them."""
 
@@ -65,7 +84,7 @@ class CustomResources:
         backoff = Backoff()
         while True:
             try:
-                revision, names = await self._definitions()
+                revision, names = await list_definitions(self._session)
                 await use(self._matching(names))
                 await self._until_one_changes(revision)
                 backoff.succeeded()
@@ -75,25 +94,11 @@ class CustomResources:
                 await asyncio.sleep(backoff.after_failure())
 
     def _matching(self, names: Sequence[str]) -> set[ResourceName]:
-        matching = sorted(name for name in names if any(fnmatchcase(name, glob) for glob in self._globs))
-        left_out = matching[self._most :]
-        if left_out:
-            fields = {"watched": self._most, "left_out": ",".join(left_out)}
+        found = matching(names, self._globs)
+        if found[self._most :]:
+            fields = {"watched": self._most, "left_out": ",".join(map(str, found[self._most :]))}
             log.warning("more custom resources match than --custom-resources.max", extra={"fields": fields})
-        return {ResourceName(*name.split(".", 1)) for name in matching[: self._most]}
-
-    async def _definitions(self) -> tuple[int, list[str]]:
-        """The revision, and the name of every definition."""
-        names: list[str] = []
-        parameters = {"limit": PAGE}
-        while True:
-            path = CUSTOM_RESOURCE_DEFINITIONS.path()
-            answer = await self._session.get_json(path, parameters, accept=METADATA_LIST)
-            page = msgspec.convert(answer, _Definitions)
-            names += [definition.metadata.name for definition in page.items or []]
-            if not page.metadata.continue_:
-                return int(page.metadata.resource_version), names
-            parameters["continue"] = page.metadata.continue_
+        return set(found[: self._most])
 
     async def _until_one_changes(self, revision: int) -> None:
         """Returns when a definition was written, or when the watch that would tell has ended. Raises StartError."""

@@ -70,10 +70,13 @@ class Stores:
             await asyncio.sleep(PROOF_PERIOD_SECONDS if proven else FIRST_PROOF_PERIOD_SECONDS)
 
     async def _read_the_same_store(self, resource: Resource) -> bool:
-        """Whether the revisions of `resource` and of the clock's kind are one sequence. Raises StartError."""
         of_resource = Collection(self._session, resource, self._namespace)
-        of_clock = Collection(self._session, self._main.kind, self._namespace)
-        first = await current_revision(of_resource)
-        between = await current_revision(of_clock)
-        last = await current_revision(of_resource)
-        return first <= between <= last
+        return await read_the_same_store(of_resource, of_resource._replace(resource=self._main.kind))
+
+
+async def read_the_same_store(one: Collection, other: Collection) -> bool:
+    """Whether the revisions of both are one sequence, as far as three polls can tell. Raises StartError."""
+    first = await current_revision(one)
+    between = await current_revision(other)
+    last = await current_revision(one)
+    return first <= between <= last

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.resources import discover
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, CredentialsError
-from exporter.kubernetes.watch import Collection, Reading, StartError, Watch, current_revision, start_error
+from exporter.kubernetes.watch import (
+    ORDINARY,
+    Collection,
+    Pace,
+    Reading,
+    StartError,
+    Watch,
+    current_revision,
+    start_error,
+)
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName
@@ -72,9 +81,11 @@ class Stream:
         arrivals: Arrivals,
         heartbeat: Heartbeat,
         listener: StreamListener,
+        pace: Pace = ORDINARY,
     ) -> None:
         self._name = name
         self._namespace = namespace
+        self._pace = pace
         self._session = session
         self._watches = watches
         self._decoder = decoder
@@ -121,7 +132,7 @@ class Stream:
             revision = await current_revision(Collection(self._session, resource, self._namespace))
             if restorations == self._restorations:
                 self._listed_revision = self._revision = revision
-        collection = Collection(self._watches, resource, self._namespace)
+        collection = Collection(self._watches, resource, self._namespace, self._pace)
         watch = Watch(collection, self._decoder, self._arrivals, self._heartbeat, self._read)
         # Known from here on, so that a store that goes back meanwhile abandons this one as well.
         self._watch = watch

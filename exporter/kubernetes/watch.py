@@ -38,15 +38,22 @@ EndReason: TypeAlias = Literal[Refusal, "timeout", "early_eof", "server_error", 
 
 HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
-SHORTEST_WATCH_SECONDS = 300
-LONGEST_WATCH_SECONDS = 600
-"""How long a watch is asked to last, as client-go's reflector does: spread, so that a fleet does not return at once."""
-
 DEADLINE_SLACK_SECONDS = 1.0
 """The server's timer and ours need not agree to the second."""
 
-SILENT_SECONDS = 90.0
-"""Bookmarks come about once a minute: a stream that says nothing for longer than this is dead, whatever TCP says."""
+
+class Pace(NamedTuple):
+    """How long a watch is asked to last, and how long it may say nothing."""
+
+    shortest_seconds: int = 300
+    longest_seconds: int = 600
+    """As client-go's reflector asks: spread, so that a fleet does not return at once."""
+
+    silent_seconds: float = 90.0
+    """Bookmarks come about once a minute: a stream that says nothing for longer is dead, whatever TCP says."""
+
+
+ORDINARY = Pace()
 
 
 class StartError(Exception):
@@ -128,6 +135,7 @@ class Collection(NamedTuple):
     session: ApiSession
     resource: Resource
     namespace: str | None
+    pace: Pace = ORDINARY
 
 
 async def current_revision(collection: Collection) -> int:
@@ -158,6 +166,7 @@ class Watch:
         take: Callable[[Reading, Interval], None],
     ) -> None:
         self._collection = collection
+        self._pace = collection.pace
         self._decoder = decoder
         self._arrivals = arrivals
         self._heartbeat = heartbeat
@@ -173,7 +182,7 @@ class Watch:
 
     async def open(self, revision: int) -> None:
         """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
-        lasts_seconds = random.randint(SHORTEST_WATCH_SECONDS, LONGEST_WATCH_SECONDS)
+        lasts_seconds = random.randint(self._pace.shortest_seconds, self._pace.longest_seconds)
         sent = time.monotonic()
         response = await self._answer(revision, lasts_seconds)
         self.opened = time.monotonic()
@@ -204,7 +213,7 @@ class Watch:
             self._body.close()
 
     async def _answer(self, revision: int, lasts_seconds: int) -> aiohttp.ClientResponse:
-        session, resource, namespace = self._collection
+        session, resource, namespace, _ = self._collection
         parameters = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -237,9 +246,9 @@ class Watch:
 
     async def _until_end_or_silence(self, body: StampedBody) -> End:
         while not body.ended.done():
-            patience_seconds = body.last_byte + SILENT_SECONDS - time.monotonic()
+            patience_seconds = body.last_byte + self._pace.silent_seconds - time.monotonic()
             if patience_seconds <= 0:
-                message = f"nothing, not even a bookmark, for {SILENT_SECONDS:.0f} s"
+                message = f"nothing, not even a bookmark, for {self._pace.silent_seconds:.0f} s"
                 return End("silent", body.last_byte, message)
             await asyncio.wait({body.ended}, timeout=patience_seconds)
         now = time.monotonic()

@@ -104,13 +104,10 @@ class Handlers:
 
     def _discovery(self, path: str) -> JsonObject | None:
         served = self._apiserver.resources()
+        at_the_top = {"/version": VERSION, "/api": resources.api_versions(), "/apis": resources.api_group_list(served)}
+        if path in at_the_top:
+            return at_the_top[path]
         match path.strip("/").split("/"):
-            case ["version"]:
-                return VERSION
-            case ["api"]:
-                return resources.api_versions()
-            case ["apis"]:
-                return resources.api_group_list(served)
             case ["api", version]:
                 return resources.api_resource_list(version, served)
             case ["apis", group]:
