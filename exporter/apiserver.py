@@ -7,8 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from exporter.kubernetes.clocks import ServerPolls
-from exporter.kubernetes.endpoints import count_apiservers
+from exporter.kubernetes.clocks import CacheClockwork, ServerPolls
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.stores import Stores
 from exporter.kubernetes.stream import Stream
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import Metrics
-    from exporter.kubernetes.clocks import RevisionClockwork
+    from exporter.kubernetes.clocks import ClockName
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Credentials, Server
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from exporter.measure.serverclock import Offset
 
 log = logging.getLogger(__name__)
-
-COUNTING_PERIOD_SECONDS = 60.0
 
 
 class Apiserver:
@@ -45,6 +42,7 @@ class Apiserver:
         metrics: Metrics,
         heartbeat: Heartbeat,
         tasks: asyncio.TaskGroup,
+        clocks_of_all: Callable[[], Offset | None],
         judged: Callable[[Target, Judgement], None] | None = None,
     ) -> None:
         self.server = server
@@ -53,6 +51,7 @@ class Apiserver:
         self._apiserver_metrics = metrics.apiserver(server.name)
         self._heartbeat = heartbeat
         self._tasks = tasks
+        self._clocks_of_all = clocks_of_all
         self._judged = judged
         self._session = ApiSession(server, credentials)
         # A watch keeps its connection to itself for minutes and then ends it: there is nothing to keep alive.
@@ -66,16 +65,18 @@ class Apiserver:
         )
         self._stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
-        self._is_the_only_apiserver = False
         self._targets: dict[ResourceName, Target] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
-        if server.is_one_apiserver:
-            tasks.create_task(self._keep_counting_apiservers())
 
     @property
     def session(self) -> ApiSession:
         """For requests that are no watch and no poll."""
         return self._session
+
+    @property
+    def offset(self) -> Offset | None:
+        """Bounds on this apiserver's clock, once enough of its answers agree."""
+        return self._polls.clocks.hull(time.monotonic())
 
     @property
     def targets(self) -> Iterable[Target]:
@@ -89,7 +90,7 @@ class Apiserver:
         around = Surroundings(
             config=self._config,
             metrics=self._metrics.resource(self.server.name, name.group, name.plural),
-            apiserver_clocks=self._clocks_of_all_apiservers,
+            apiserver_clocks=self._clocks_of_all,
             found=lambda resource: self._found(name, resource),
             judged=self._judged,
         )
@@ -122,7 +123,7 @@ class Apiserver:
         for target in tuple(self._targets.values()):
             target.refresh()
         now = time.monotonic()
-        offset = self._polls.clocks.hull(now)
+        offset = self.offset
         ours = time.time() - now
         self._apiserver_metrics.clock_offset_lower.set(offset.lower - ours if offset else None)
         self._apiserver_metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
@@ -140,15 +141,15 @@ class Apiserver:
 
     # What the clocks tell (exporter.kubernetes.clocks.ClockListener)
 
-    def poll_answered(self, kind: Resource, seconds: float) -> None:
+    def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
         """A poll took this long."""
-        clock = self._metrics.clock(self.server.name, kind.group, kind.plural, "revision")
-        clock.polls["ok"].inc()
-        clock.poll_seconds.observe(seconds)
+        metrics = self._metrics.clock(self.server.name, kind.group, kind.plural, clock)
+        metrics.polls["ok"].inc()
+        metrics.poll_seconds.observe(seconds)
 
-    def poll_failed(self, kind: Resource, error: StartError) -> None:
+    def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
         """A poll got no answer, or not the one it asked for."""
-        self._metrics.clock(self.server.name, kind.group, kind.plural, "revision").polls["error"].inc()
+        self._metrics.clock(self.server.name, kind.group, kind.plural, clock).polls["error"].inc()
         log.debug("poll failed", extra={"fields": {"apiserver": self.server.name, "reason": error.reason}})
 
     def date_contradicted(self) -> None:
@@ -158,23 +159,16 @@ class Apiserver:
             target.date_contradicted()
 
     def _found(self, name: ResourceName, resource: Resource) -> None:
-        """Prove anew which clock is good for what discovery found."""
-        stream, *provers = self._running[name]
-        for prover in provers:
-            prover.cancel()
+        """Prove anew which clock is good for what discovery found, and follow its watch cache."""
+        stream, *others = self._running[name]
+        for other in others:
+            other.cancel()
         target = self._targets[name]
-
-        def use(clock: RevisionClockwork | None) -> None:
-            target.use_clock(clock)
-
-        prover = self._tasks.create_task(self._stores.keep_proving(resource, use))
+        prover = self._tasks.create_task(self._stores.keep_proving(resource, target.use_clock))
         self._running[name] = [stream, prover]
-
-    def _clocks_of_all_apiservers(self) -> Offset | None:
-        """Bounds on every clock that may have stamped an object: known only where there is one apiserver, this one."""
-        return self._polls.clocks.hull(time.monotonic()) if self._is_the_only_apiserver else None
-
-    async def _keep_counting_apiservers(self) -> None:
-        while True:
-            self._is_the_only_apiserver = await count_apiservers(self._session) == 1
-            await asyncio.sleep(COUNTING_PERIOD_SECONDS)
+        config = self._config
+        # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.
+        if self.server.is_one_apiserver and config.cache_clock_hz > 0:
+            cache_clock = CacheClockwork(self._polls, resource, config.namespace, config.cache_clock_hz)
+            self._running[name].append(self._tasks.create_task(cache_clock.run()))
+            target.use_cache_clock(cache_clock)

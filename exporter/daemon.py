@@ -16,20 +16,24 @@ from exporter.apiserver import Apiserver
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
 from exporter.kubernetes.custom_resources import CustomResources
+from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.session import Credentials, CredentialsError, Server
+from exporter.measure.serverclock import hull
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from exporter.config import Config, ResourceName
     from exporter.measure.judging import Judgement
+    from exporter.measure.serverclock import Offset
     from exporter.target import Target
 
 log = logging.getLogger(__name__)
 
 REFRESH_PERIOD_SECONDS = 1.0
 LEAVING_SECONDS = 120.0
+COUNTING_PERIOD_SECONDS = 60.0
 CANNOT_START = 2
 
 
@@ -82,6 +86,8 @@ class Exporter:
         self._custom: set[ResourceName] = set()
         self._leaving: dict[ResourceName, asyncio.Task[None]] = {}
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
+        self._watches_every_apiserver = False
+        self._all_clocks: Offset | None = None
         self.heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.apiservers: list[Apiserver] = []
         self.listens_on: list[tuple[str, int]] = []
@@ -112,11 +118,14 @@ class Exporter:
                 tasks.create_task(self.heartbeat.run())
                 for server in servers(self._config, self._credentials):
                     self._add_apiserver(server, tasks)
+                if self._config.apiservers:
+                    tasks.create_task(self._keep_counting_apiservers())
                 if self._config.custom_resources:
                     tasks.create_task(self._follow_custom_resources())
                 self.metrics.before_render += [apiserver.refresh for apiserver in self.apiservers]
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
+                    self._all_clocks = self._bound_all_clocks()
                     for apiserver in self.apiservers:
                         apiserver.refresh()
         finally:
@@ -133,11 +142,26 @@ class Exporter:
             metrics=self.metrics,
             heartbeat=self.heartbeat,
             tasks=tasks,
+            clocks_of_all=lambda: self._all_clocks,
             judged=self._judged,
         )
         self.apiservers.append(apiserver)
         for name in self._config.resources:
             apiserver.watch(name)
+
+    def _bound_all_clocks(self) -> Offset | None:
+        """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
+        offsets = [apiserver.offset for apiserver in self.apiservers]
+        known = [offset for offset in offsets if offset is not None]
+        if not self._watches_every_apiserver or len(known) < len(offsets):
+            return None
+        return hull(known)
+
+    async def _keep_counting_apiservers(self) -> None:
+        while True:
+            count = await count_apiservers(self.apiservers[0].session)
+            self._watches_every_apiserver = count == len(self._config.apiservers)
+            await asyncio.sleep(COUNTING_PERIOD_SECONDS)
 
     async def _follow_custom_resources(self) -> None:
         config = self._config

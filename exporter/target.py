@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import Dated, Evidence, after, date_commit
 from exporter.measure.judging import Docket, Pending, judge
+from exporter.measure.stages import Stages, stages_of
 from exporter.measure.stamps import apiserver_stamps, parse_annotation
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.window import Window
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import ResourceMetrics
-    from exporter.kubernetes.clocks import RevisionClockwork
+    from exporter.kubernetes.clocks import CacheClockwork, RevisionClockwork
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.stream import RelistReason
     from exporter.kubernetes.watch import End, Reading, StartError
@@ -80,6 +81,7 @@ class Target:
         self._drift = config.clock_drift_ppm * 1e-6
         self._docket = Docket()
         self._clock: RevisionClockwork | None = None
+        self._cache_clock: CacheClockwork | None = None
         self._replayed_until: int | None = 0
         self._opened_at: Instant = 0.0
         self._relisting: RelistReason | None = None
@@ -173,6 +175,10 @@ class Target:
         if clock is not None:
             clock.subscribe(self.judge_settled, self.store_went_back)
 
+    def use_cache_clock(self, clock: CacheClockwork) -> None:
+        """From now on `clock` says when revisions were in the watch cache of this apiserver."""
+        self._cache_clock = clock
+
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
         self._docket.clear(lambda pending: self._count(pending, None, NOTHING_KNOWN))
@@ -188,6 +194,8 @@ class Target:
         if polls is not None and self._replayed_until is None:
             self._replayed_until = polls.answered_after(self._opened_at)
         settled_until = polls.settled_until if polls is not None else float("-inf")
+        if self._cache_clock is not None:
+            settled_until = min(settled_until, self._cache_clock.clock.oldest_in_flight)
         for judged, (pending, early) in enumerate(self._docket.ready(settled_until, time.monotonic()), start=1):
             self._count(pending, early, self._dated(pending))
             if judged >= JUDGED_IN_ONE_TURN:
@@ -224,6 +232,7 @@ class Target:
         self._count_evidence(dated)
         if judgement.is_measured:
             self._count_latency(judgement.latency)
+            self._count_stages(judgement)
         else:
             reason = "bad_revision" if event.revision is None else "overflow" if early == "overflow" else "no_evidence"
             self._metrics.unmeasured[reason].inc()
@@ -242,6 +251,18 @@ class Target:
         self._metrics.time_span_upper.observe(upper)
         self._metrics.time_span.observe((lower + upper) / 2)
         self._metrics.interval_width.observe(upper - lower)
+
+    def _count_stages(self, judgement: Judgement) -> None:
+        revision = judgement.event.revision
+        if self._cache_clock is None or revision is None:
+            return
+        polled = self._cache_clock.clock.committed(revision)
+        stages = stages_of(judgement.dated.commit, polled, judgement.arrival)
+        if stages is None:
+            return
+        for stage, (lower, upper) in zip(Stages._fields, stages, strict=True):
+            self._metrics.stage_lower[stage].observe(lower)
+            self._metrics.stage_upper[stage].observe(upper)
 
     def _annotated_at(self, event: Event) -> Instant | None:
         written = parse_annotation(event.annotation) if event.annotation is not None else None

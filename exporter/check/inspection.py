@@ -234,7 +234,7 @@ async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | Non
             break
         sent: list[float] = []
         try:
-            answer = await place.poll(kind, namespace, sent.append)
+            answer = await place.poll(*kind.empty_list(namespace), sent.append)
         except TROUBLES as error:
             failed.append(_sentence(error))
             continue

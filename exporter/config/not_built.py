@@ -10,9 +10,7 @@ COMMANDS: Final = frozenset({"measure"})
 
 # Setting, what of it is meant, and which of its valid values ask for it.
 _SETTINGS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("apiserver", " with more than one URL", lambda urls: len(urls) > 1),
     ("apiserver.discover", "", lambda is_on: is_on),
-    ("cache-clock.hz", " other than 0", lambda hz: hz != 0),
     ("canary.interval", "", lambda seconds: seconds > 0),
     ("canary.pod", "", lambda _: True),
     ("canary.node", "", lambda _: True),

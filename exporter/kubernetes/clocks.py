@@ -1,4 +1,7 @@
-"""Polls out, at a steady rate; what their answers say into the stores. One revision clock per apiserver and store."""
+"""Polls out, at a steady rate; what their answers say into the clocks.
+
+One revision clock per apiserver and store; where the address is one apiserver, one cache clock per resource.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import asyncio
 import itertools
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from exporter.kubernetes.polls import Pool
+from exporter.kubernetes.polls import PLACES, Pool
 from exporter.kubernetes.watch import StartError
+from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 from exporter.measure.store import Store
 
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
     from exporter.kubernetes.polls import Answer, Place
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Credentials, Server
+    from exporter.measure.times import Instant
+
+ClockName: TypeAlias = Literal["revision", "cache"]
 
 JITTER = 0.3
 """Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""
@@ -34,10 +42,10 @@ _poll_numbers = itertools.count(1)
 class ClockListener(Protocol):
     """Who is told what a clock does."""
 
-    def poll_answered(self, kind: Resource, seconds: float) -> None:
+    def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
         """A poll took this long."""
 
-    def poll_failed(self, kind: Resource, error: StartError) -> None:
+    def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
         """A poll got no answer, or not the one it asked for."""
 
     def date_contradicted(self) -> None:
@@ -57,15 +65,19 @@ class ServerPolls:
         self._most_hz = most_hz
         self._share = 1.0
         self._not_before = 0.0
-        self._revision_clocks: list[RevisionClockwork] = []
+        self._pollers: list[Poller] = []
 
-    def join(self, clock: RevisionClockwork) -> None:
-        """Count `clock` among those that share the requests per second."""
-        self._revision_clocks.append(clock)
+    def join(self, poller: Poller) -> None:
+        """Count `poller` among those that share the requests per second."""
+        self._pollers.append(poller)
+
+    def leave(self, poller: Poller) -> None:
+        """Undo `join`."""
+        self._pollers.remove(poller)
 
     def period_seconds(self, hz: float) -> float:
         """Seconds between two polls of one clock that would like to poll at `hz`."""
-        fair_hz = min(hz, self._most_hz / max(1, len(self._revision_clocks)))
+        fair_hz = min(hz, self._most_hz / max(1, len(self._pollers)))
         return max(1 / (fair_hz * self._share), self._not_before - time.monotonic())
 
     def throttled(self, retry_after_seconds: float | None) -> None:
@@ -77,25 +89,104 @@ class ServerPolls:
         """An answer in good order: come back to the full rate, slowly."""
         self._share = min(1.0, self._share * RECOVERY_PER_POLL)
 
-    def withdraw_dates(self, clock: int) -> None:
-        """`clock` contradicted itself: what it proved of any store counts no more."""
-        for revision_clock in self._revision_clocks:
-            revision_clock.store.dates.withdraw(clock)
+    def learn_date(self, t0: Instant, answer: Answer) -> Instant | None:
+        """Learn from an answer's Date; returns by when the answer was written, if that is known."""
+        if answer.date is None:
+            return None
+        try:
+            return self.clocks.written_before(answer.connection, DatedAnswer(t0, answer.t1, answer.date))
+        except ClockContradictionError as contradiction:
+            for poller in self._pollers:
+                if isinstance(poller, RevisionClockwork):
+                    poller.store.dates.withdraw(contradiction.clock)
+            self.listener.date_contradicted()
+            return None
 
 
-class RevisionClockwork:
-    """Polls one kind for the revision of its store, for ever."""
+class Poller(ABC):
+    """Sends polls at a steady rate, for ever; an answer is not waited for before the next poll goes out."""
+
+    spare_places = 0
+    """Connections that are left to others."""
+
+    def __init__(self, polls: ServerPolls, name: ClockName, hz: float) -> None:
+        self.polls = polls
+        self._name: ClockName = name
+        self._hz = hz
+
+    @property
+    @abstractmethod
+    def kind(self) -> Resource:
+        """What is polled."""
+
+    @property
+    @abstractmethod
+    def clock(self) -> RevisionClock:
+        """Whom it tells what the polls say."""
+
+    @abstractmethod
+    def request(self) -> tuple[str, dict[str, str]]:
+        """Path and parameters of a poll."""
+
+    @abstractmethod
+    def take(self, number: int, t0: Instant, answer: Answer) -> None:
+        """Take in the answer to poll `number`, which went out at `t0`."""
+
+    @abstractmethod
+    def refused(self, kind: Resource, error: StartError) -> None:
+        """Polls of `kind` are not answered."""
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        self.polls.join(self)
+        try:
+            async with asyncio.TaskGroup() as in_flight:
+                while True:
+                    place = self.polls.pool.take(self.spare_places)
+                    if place is not None:
+                        in_flight.create_task(self._poll(place))
+                    period_seconds = self.polls.period_seconds(self._hz)
+                    await asyncio.sleep(period_seconds * random.uniform(1 - JITTER, 1 + JITTER))
+        finally:
+            self.polls.leave(self)
+
+    async def _poll(self, place: Place) -> None:
+        number = next(_poll_numbers)
+        kind, clock, asked = self.kind, self.clock, time.monotonic()
+        sent_at: list[Instant] = []
+
+        def sent(instant: Instant) -> None:
+            sent_at.append(instant)
+            clock.poll_sent(number, instant)
+
+        try:
+            answer = await place.poll(*self.request(), sent)
+        except StartError as error:
+            clock.poll_given_up(number)
+            self.polls.listener.poll_failed(kind, self._name, error)
+            if error.reason == "throttled":
+                self.polls.throttled(error.retry_after_seconds)
+            self.refused(kind, error)
+        else:
+            self.polls.listener.poll_answered(kind, self._name, answer.t1 - asked)
+            self.polls.answered()
+            self.take(number, sent_at[0], answer)
+        finally:
+            clock.poll_given_up(number)
+            place.is_free = True
+
+
+class RevisionClockwork(Poller):
+    """Asks for the revision of a store."""
 
     def __init__(self, polls: ServerPolls, kinds: tuple[Resource, ...], namespace: str | None, hz: float) -> None:
+        super().__init__(polls, "revision", hz)
         self.store = Store()
-        self._polls = polls
         self._kinds = list(kinds)
         self._namespace = namespace
-        self._hz = hz
         self._refusals_in_a_row = 0
         self._learned: list[Callable[[], None]] = []
         self._went_back: list[Callable[[], None]] = []
-        polls.join(self)
 
     @property
     def kind(self) -> Resource:
@@ -103,9 +194,18 @@ class RevisionClockwork:
         return self._kinds[0]
 
     @property
+    def clock(self) -> RevisionClock:
+        """The store's."""
+        return self.store.polls
+
+    @property
     def stands_still(self) -> bool:
         """Whether every kind that might be polled was refused."""
         return self._refusals_in_a_row >= len(self._kinds)
+
+    def request(self) -> tuple[str, dict[str, str]]:
+        """A consistent LIST."""
+        return self.kind.empty_list(self._namespace)
 
     def subscribe(self, learned: Callable[[], None], went_back: Callable[[], None]) -> None:
         """Call `learned` after each answer, `went_back` when the store was restored to an older state."""
@@ -117,68 +217,60 @@ class RevisionClockwork:
         self._learned.remove(learned)
         self._went_back.remove(went_back)
 
-    async def run(self) -> None:
-        """Poll until cancelled. An answer is not waited for before the next poll goes out."""
-        async with asyncio.TaskGroup() as in_flight:
-            while True:
-                place = self._polls.pool.take()
-                if place is not None:
-                    in_flight.create_task(self._poll(place))
-                await asyncio.sleep(self._polls.period_seconds(self._hz) * random.uniform(1 - JITTER, 1 + JITTER))
-
-    async def _poll(self, place: Place) -> None:
-        number = next(_poll_numbers)
-        kind, asked = self.kind, time.monotonic()
-        store = self.store
-        t0: list[float] = []
-
-        def sent(instant: float) -> None:
-            t0.append(instant)
-            store.polls.poll_sent(number, instant)
-
-        try:
-            answer = await place.poll(kind, self._namespace, sent)
-        except StartError as error:
-            store.polls.poll_given_up(number)
-            self._polls.listener.poll_failed(kind, error)
-            self._refused(kind, error)
-        else:
-            self._polls.listener.poll_answered(kind, answer.t1 - asked)
-            self._polls.answered()
-            self._refusals_in_a_row = 0
-            self._take(number, t0[0], answer)
-        finally:
-            store.polls.poll_given_up(number)
-            place.is_free = True
-
-    def _take(self, number: int, t0: float, answer: Answer) -> None:
-        self._learn_date(t0, answer)
+    def take(self, number: int, t0: Instant, answer: Answer) -> None:
+        """Revision and Date, for the store; then those who wait for either are told."""
+        self._refusals_in_a_row = 0
+        written_before = self.polls.learn_date(t0, answer)
+        if written_before is not None:
+            self.store.dates.learn(self.polls.clocks.clock_of(answer.connection), answer.revision, written_before)
         if self.store.poll_answered(number, answer.t1, answer.revision) is not None:
             for went_back in tuple(self._went_back):
                 went_back()
         for learned in tuple(self._learned):
             learned()
 
-    def _learn_date(self, t0: float, answer: Answer) -> None:
-        if answer.date is None:
-            return
-        clocks = self._polls.clocks
-        dated = DatedAnswer(t0, answer.t1, answer.date)
-        try:
-            written_before = clocks.written_before(answer.connection, dated)
-        except ClockContradictionError as contradiction:
-            self._polls.withdraw_dates(contradiction.clock)
-            self._polls.listener.date_contradicted()
-            return
-        if written_before is not None:
-            self.store.dates.learn(clocks.clock_of(answer.connection), answer.revision, written_before)
+    def refused(self, kind: Resource, error: StartError) -> None:
+        """Not for us: poll the next kind, which may be in another store.
 
-    def _refused(self, kind: Resource, error: StartError) -> None:
-        if error.reason == "throttled":
-            self._polls.throttled(error.retry_after_seconds)
-        elif error.reason in REFUSED and kind == self.kind:
-            # Not for us: poll the next kind, which may be in another store. The first comes round again, should a
-            # permission be granted later.
+        The first comes round again, should a permission be granted later.
+        """
+        if error.reason in REFUSED and kind == self.kind:
             self._refusals_in_a_row += 1
             self._kinds.append(self._kinds.pop(0))
             self.store.forget()
+
+
+class CacheClockwork(Poller):
+    """Asks which revision this apiserver's watch cache of one resource has reached."""
+
+    spare_places = PLACES // 2
+    """The stages are worth less than the revision clock, which must keep its rate when answers are slow."""
+
+    def __init__(self, polls: ServerPolls, resource: Resource, namespace: str | None, hz: float) -> None:
+        super().__init__(polls, "cache", hz)
+        self._resource = resource
+        self._namespace = namespace
+        self._clock = RevisionClock()
+
+    @property
+    def kind(self) -> Resource:
+        """The watched resource itself."""
+        return self._resource
+
+    @property
+    def clock(self) -> RevisionClock:
+        """When each revision was in the cache."""
+        return self._clock
+
+    def request(self) -> tuple[str, dict[str, str]]:
+        """A LIST from the cache."""
+        return self._resource.empty_list(self._namespace, from_cache=True)
+
+    def take(self, number: int, t0: Instant, answer: Answer) -> None:
+        """A cache that goes back is a new one: its apiserver was restarted."""
+        self.polls.learn_date(t0, answer)
+        if self._clock.poll_answered(number, answer.t1, answer.revision) is not None:
+            self._clock = RevisionClock()
+
+    def refused(self, kind: Resource, error: StartError) -> None:
+        """There is nothing else to ask: the stages stay unknown until answers come."""

@@ -18,10 +18,9 @@ from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, UNREACHA
 from exporter.kubernetes.watch import EmptyList, StartError, start_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
-    from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import AnswerError, Credentials, Server
     from exporter.measure.times import Instant, WallTime
 
@@ -53,9 +52,8 @@ class Place:
         trace.on_request_headers_sent.append(self._headers_sent)
         self._session = ApiSession(server, credentials, connections=1, trace=trace)
 
-    async def poll(self, resource: Resource, namespace: str | None, sent: Callable[[Instant], None]) -> Answer:
-        """A consistent LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
-        path, parameters = resource.empty_list(namespace)
+    async def poll(self, path: str, parameters: Mapping[str, str], sent: Callable[[Instant], None]) -> Answer:
+        """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
         try:
             response = await self._session.get(
                 path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, trace_context=sent
@@ -101,8 +99,10 @@ class Pool:
         self._places = [Place(server, credentials, closed) for _ in range(PLACES)]
         self._next = 0
 
-    def take(self) -> Place | None:
-        """The next free place, now in use; None if all are."""
+    def take(self, spare: int = 0) -> Place | None:
+        """The next free place, now in use; None if no more than `spare` are free."""
+        if sum(place.is_free for place in self._places) <= spare:
+            return None
         for step in range(PLACES):
             place = self._places[(self._next + step) % PLACES]
             if place.is_free:

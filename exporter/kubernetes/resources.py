@@ -35,12 +35,16 @@ class Resource:
         scope = f"/namespaces/{namespace}" if namespace and self.is_namespaced else ""
         return f"{root}{scope}/{self.plural}"
 
-    def empty_list(self, namespace: str | None) -> tuple[str, dict[str, str]]:
+    def empty_list(self, namespace: str | None, *, from_cache: bool = False) -> tuple[str, dict[str, str]]:
         """Path and parameters of a LIST that matches nothing, cheaply: one key is looked up, nothing is scanned.
+
+        It says the revision of the store, or the one that this apiserver's watch cache has reached (`from_cache`).
 
         A name selector is cheap only within one namespace, so one is named where all are watched.
         """
         parameters = {"limit": "1", "fieldSelector": f"metadata.name={NO_SUCH_NAME}"}
+        if from_cache:
+            parameters["resourceVersion"] = "0"
         return self.path(namespace or "default"), parameters
 
 

@@ -42,6 +42,9 @@ METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 """What a request raises when there is no answer."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding an answer raises that is not the JSON it should be: any of these may come from a proxy."""
+
 
 class CredentialsError(Exception):
     """The credentials cannot be loaded; the message is one sentence for the user."""
@@ -80,7 +83,10 @@ class Credentials:
         context: str | None,
         tls_server_name: str | None,
         service_account: Path = SERVICE_ACCOUNT,
+        *,
+        renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS,
     ) -> None:
+        self._renewal_pause_seconds = renewal_pause_seconds
         self._kubeconfig = kubeconfig
         self._context = context
         self._tls_server_name = tls_server_name
@@ -89,8 +95,9 @@ class Credentials:
         self._loaded_at = 0.0
         self._must_renew = False
         self._lock = asyncio.Lock()
+        self._tls_material: tuple[object, ...] = ()
         self.generation = 0
-        """Grows whenever certificates may have changed: sessions made before are stale."""
+        """Grows whenever certificates have changed: sessions made before are stale."""
         self.ssl: ssl.SSLContext | None = None
 
     async def load(self) -> None:
@@ -117,7 +124,7 @@ class Credentials:
                         client_configuration=loaded,
                         persist_config=False,
                     )
-            self.ssl = _ssl_context(loaded)
+            self._use_tls_material(loaded)
         except TimeoutError:
             raise CredentialsError(f"the credentials were not loaded within {LOADING_SECONDS:.0f} s") from None
         except (
@@ -133,7 +140,6 @@ class Credentials:
         self._loaded = loaded
         self._loaded_at = time.monotonic()
         self._must_renew = False
-        self.generation += 1
 
     @property
     def server_url(self) -> str:
@@ -160,14 +166,34 @@ class Credentials:
 
     async def headers(self) -> Mapping[str, str]:
         """The Authorization header of a request made now; renews what was refused. Raises CredentialsError."""
-        if self._must_renew and time.monotonic() - self._loaded_at > RENEWAL_PAUSE_SECONDS:
+        if self._must_renew and time.monotonic() - self._loaded_at > self._renewal_pause_seconds:
             async with self._lock:
                 if self._must_renew:
                     # Set first: a plugin that fails is not run again for every request.
                     self._loaded_at = time.monotonic()
                     await self.load()
-        token: str | None = await self._loaded.get_api_key_with_prefix("BearerToken")
-        return {"Authorization": token.strip()} if token else {}
+        token = (await self._token()).strip()
+        if any(character in token for character in "\r\n\0"):
+            raise CredentialsError(f"{self._origin()}: the token is more than one line")
+        return {"Authorization": token} if token else {}
+
+    async def _token(self) -> str:
+        """The token with its scheme, or "". A service account's file is read again from time to time."""
+        from kubernetes_asyncio import config  # noqa: PLC0415 see load
+
+        try:
+            return await self._loaded.get_api_key_with_prefix("BearerToken") or ""
+        except (config.ConfigException, OSError, UnicodeDecodeError) as error:
+            raise CredentialsError(f"{self._origin()}: {_one_line(error)}") from error
+
+    def _use_tls_material(self, loaded: Any) -> None:
+        """A new TLS context, and with it new connections, only for what is new: a new token cuts no open watch."""
+        files = [Path(name) for name in (loaded.ssl_ca_cert, loaded.cert_file, loaded.key_file) if name]
+        material = (loaded.host, loaded.verify_ssl, *(file.read_bytes() for file in files))
+        if material != self._tls_material:
+            self.ssl = _ssl_context(loaded)
+            self._tls_material = material
+            self.generation += 1
 
     def _expect_a_kubeconfig(self) -> None:
         """The library takes a file that is not there for an empty one, and complains of that."""
@@ -259,7 +285,7 @@ class ApiSession:
                 raise refusal(response, content)
             try:
                 return msgspec.json.decode(content)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise AnswerError(response.status, f"{path}: the answer is not JSON ({error})") from error
 
     async def close(self) -> None:
@@ -296,7 +322,7 @@ def refusal(response: aiohttp.ClientResponse, content: bytes) -> AnswerError:
     """What a non-2xx answer says, as an error to raise or to read."""
     try:
         message = msgspec.json.decode(content, type=_Status).message
-    except msgspec.DecodeError:
+    except UNREADABLE:
         message = ""
     return AnswerError(response.status, message or f"HTTP {response.status}", retry_after_seconds(response))
 

@@ -67,7 +67,7 @@ class StampedBody(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone; aiohttp turns that into the body's exception where the body was not complete."""
-        self._heartbeat.forget(self._fd)
+        self._leave_heartbeat()
         assert self._aiohttp is not None
         self._aiohttp.connection_lost(exc)
         self._pass_on(time.monotonic())
@@ -86,8 +86,13 @@ class StampedBody(asyncio.Protocol):
 
     def close(self) -> None:
         """Stop reading, now."""
-        self._heartbeat.forget(self._fd)
+        self._leave_heartbeat()
         self._response.close()
+
+    def _leave_heartbeat(self) -> None:
+        """Once only: later the number may be another socket's."""
+        self._heartbeat.forget(self._fd)
+        self._fd = -1
 
     def _pass_on(self, instant: Instant) -> None:
         failed = self._content.exception() is not None
@@ -99,7 +104,10 @@ class StampedBody(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        self._heartbeat.forget(self._fd)
+        self._leave_heartbeat()
+        # The loop serves in order: what was handed to `take` before is decoded before the end can be seen.
+        self._loop.call_soon(self._tell_end, self._content.exception())
+
+    def _tell_end(self, error: BaseException | None) -> None:
         if not self.ended.done():
-            # The loop serves in order: what was handed to `take` before is decoded before the end is told.
-            self.ended.set_result(self._content.exception())
+            self.ended.set_result(error)

@@ -156,7 +156,8 @@ class Stream:
             self._resource = None  # another version may be served, or none until its definition comes back
         if error.reason == "gone" and self._listed_revision is None:
             # A restarted apiserver has a fresh cache: nearly every resume is too old, and waiting makes it no younger.
-            self._give_up_continuity("gone")
+            if self._revision is not None:
+                self._give_up_continuity("gone")
             return self._backoff.at_once()
         if error.reason == "gone":
             self._revision = None
@@ -166,7 +167,7 @@ class Stream:
         """Read an open watch to its end; returns how many seconds to wait before the next start."""
         self._explain_end(None)
         self._listener.opened(watch.opened, self._listed_revision)
-        self._listed_revision = None
+        is_resumed, self._listed_revision = self._listed_revision is None, None
         end = await watch.read()
         self._watch = None
         self._listener.lost(end.at)
@@ -177,7 +178,8 @@ class Stream:
         if end.reason == "gone":
             if self._revision is not None:
                 self._give_up_continuity("gone")
-            return self._backoff.at_once()
+            if is_resumed:
+                return self._backoff.at_once()
         needed = HEALTHY_WITH_EVENTS_AFTER_SECONDS if watch.has_delivered else HEALTHY_AFTER_SECONDS
         if lived_seconds < needed or end.retry_after_seconds is not None:
             return self._backoff.after_failure(end.retry_after_seconds)

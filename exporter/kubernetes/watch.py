@@ -15,6 +15,7 @@ from exporter.kubernetes.session import (
     METADATA_LIST,
     METADATA_WATCH,
     STREAM,
+    UNREADABLE,
     AnswerError,
     CredentialsError,
     refusal,
@@ -148,7 +149,7 @@ async def current_revision(collection: Collection) -> int:
             if response.status != 200:
                 raise refusal(response, content)
             return msgspec.json.decode(content, type=EmptyList).revision
-    except (msgspec.DecodeError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
     except (AnswerError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise start_error(error) from error
@@ -189,6 +190,8 @@ class Watch:
         self._deadline = sent + lasts_seconds
         self._arrivals.connected(sent)
         self._body = StampedBody(response, self._arrivals, self._heartbeat, self._chunk)
+        if self._error is not None:
+            self._body.abort()  # abandoned before there was a body to end
         await self._first_words()
 
     async def read(self) -> End:

@@ -118,6 +118,8 @@ class WentBack:
 class RevisionClock:
     """When each revision of one store was committed, as far as our polls and arrivals tell.
 
+    Or when it was in an apiserver's watch cache, if that is what the polls ask: a cache follows its store.
+
     The clock of a store that went back is thrown away: what it knew is about revisions that do not exist any more.
     """
 
@@ -166,9 +168,14 @@ class RevisionClock:
         return self._committed_after.revision_after(instant)
 
     @property
+    def oldest_in_flight(self) -> Instant:
+        """When the oldest poll that is under way was sent; +inf if there is none."""
+        return min(self._in_flight.values(), default=inf)
+
+    @property
     def settled_until(self) -> Instant:
         """Nothing more will be learned about arrivals before this moment.
 
         A poll sent after them was answered, and none that was sent before is still under way.
         """
-        return min(self._answered_t0, min(self._in_flight.values(), default=inf))
+        return min(self._answered_t0, self.oldest_in_flight)

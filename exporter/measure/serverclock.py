@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.measure.revisions import CommittedBefore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exporter.measure.times import Instant, WallTime
 
 DATE_RESOLUTION_SECONDS = 1.0
@@ -80,6 +82,12 @@ class Offset:
         return self.samples >= SAMPLES_TO_EARN and self.upper - self.lower <= WIDTH_TO_EARN_SECONDS
 
 
+def hull(offsets: Sequence[Offset]) -> Offset:
+    """Bounds that contain every one of `offsets`, which are of one moment or nearly; there is at least one."""
+    lower, upper = min(offset.lower for offset in offsets), max(offset.upper for offset in offsets)
+    return Offset(lower, upper, offsets[0].at, min(offset.samples for offset in offsets))
+
+
 class ServerClocks:
     """The clocks behind one address: one for all connections if it is known to be one apiserver, else one for each.
 
@@ -128,10 +136,7 @@ class ServerClocks:
     def hull(self, instant: Instant) -> Offset | None:
         """Bounds that contain every clock behind this address that is earned; None if there is none."""
         earned = [offset.aged(instant, self._drift) for offset in self._offsets.values() if offset.is_earned]
-        if not earned:
-            return None
-        lower, upper = min(offset.lower for offset in earned), max(offset.upper for offset in earned)
-        return Offset(lower, upper, instant, min(offset.samples for offset in earned))
+        return hull(earned) if earned else None
 
     def _contradicted(self, clock: int, instant: Instant) -> None:
         del self._offsets[clock]

@@ -20,7 +20,8 @@ async def test_a_slow_conversion_webhook_makes_its_resource_late_and_no_other(cl
     kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
     with Webhooks(tmp_path) as webhooks:
         gadgets = await webhooks.create_converted_resource(cluster, group="slow.test", plural="gadgets")
-        flags = ("--resource", "gadgets.v2.slow.test", "--resource", "nodes")
+        # Named, so known to be one apiserver: its watch caches may be asked as well.
+        flags = ("--resource", "gadgets.v2.slow.test", "--resource", "nodes", "--apiserver", cluster.apiserver.url)
         async with observed("--kubeconfig", kubeconfig, *flags) as exporter, cluster.client() as client:
             webhooks.conversion_delay_seconds = CONVERSION_SECONDS
             await asyncio.sleep(1)
@@ -39,5 +40,10 @@ async def test_a_slow_conversion_webhook_makes_its_resource_late_and_no_other(cl
     assert len(late) >= WRITES - 1
     assert all(judgement.latency.earliest > CONVERSION_SECONDS * 0.75 for judgement in late)
     assert scrape.state("gadgets") == "violated"
+    slow = {"resource": "gadgets", "stage": "storage_to_cache"}
+    assert scrape.sum("stage_lower_seconds_count", **slow) - scrape.sum(
+        "stage_lower_seconds_bucket", le="1.5", **slow
+    ) >= len(late)
+    assert scrape.sum("stage_upper_seconds_bucket", resource="gadgets", stage="cache_to_client", le="0.75") >= len(late)
     assert {judgement.verdict for judgement in exporter.of("nodes")} == {"on_time"}
     assert scrape.state("nodes") == "met"

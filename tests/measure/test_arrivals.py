@@ -90,12 +90,14 @@ def test_a_machine_that_was_paused_may_show_one_empty_socket_that_is_not(
 
 
 def stalled(size_bytes: int) -> Arrivals:
-    """Empty at 9.99 and 10.00, then nothing is looked at before 13.00, when `size_bytes` are read."""
+    """Empty at 9.99 and 10.00, then nothing is looked at before 13.00, when `size_bytes` are read in two reads."""
     arrivals = Arrivals()
-    arrivals.connected(9.98)
+    arrivals.connected(9.97)
+    arrivals.received(9.98, 10 * STALL_BYTES)
     arrivals.found_empty(9.99)
     arrivals.found_empty(10.00)
-    arrivals.received(13.00, size_bytes)
+    arrivals.received(13.00, size_bytes - 1)
+    arrivals.received(13.00, 1)
     arrivals.found_empty(13.01)
     arrivals.found_empty(13.02)
     return arrivals
@@ -155,6 +157,20 @@ def test_a_connection_that_ends_while_we_keep_up_is_not_our_fault() -> None:
     arrivals.connected(13.1)
     missed = arrivals.received(13.2, 100)
     assert arrivals.excusing_us(missed, committed_after=11.0) == missed
+
+
+def test_bytes_of_the_last_connection_have_filled_no_window_of_this_one() -> None:
+    arrivals = Arrivals()
+    arrivals.connected(9.98)
+    arrivals.found_empty(9.99)
+    arrivals.received(10.00, 10 * STALL_BYTES)
+    arrivals.ended(10.01)
+    arrivals.connected(10.02)
+    arrivals.received(13.00, 100)
+    arrivals.found_empty(13.01)
+    arrivals.found_empty(13.02)
+    arrival = arrivals.received(13.03, 100)
+    assert arrivals.excusing_us(arrival, committed_after=11.0) == arrival
 
 
 def test_stalls_beyond_what_is_kept_are_merged_and_none_is_forgotten() -> None:

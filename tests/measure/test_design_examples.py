@@ -76,9 +76,11 @@ def test_a_frozen_etcd_makes_no_event_late() -> None:
     assert {verdict.judgement.verdict for verdict in verdicts[-40:]} == {"on_time"}
 
 
-def test_a_stall_of_our_own_makes_events_ambiguous_and_none_late() -> None:
-    world = World(History(commits_between(2.0, 18.0)), (HEALTH,), our_stall=Pause(10.0, 3.0))
-    told = told_of(world)
+@pytest.mark.parametrize("server_clock", [None, SERVER_CLOCK], ids=["polls alone", "with Dates"])
+def test_a_stall_of_our_own_makes_events_ambiguous_and_none_late(server_clock: WanderingClock | None) -> None:
+    """With Dates we know when the events of the stall were committed, and still not when they reached our host."""
+    history = History(commits_between(2.0, 18.0))
+    told = told_of(World(history, (HEALTH,), our_stall=Pause(10.0, 3.0), server_clock=server_clock))
     assert told["late"] == 0
     assert 10 <= told["ambiguous"] <= 35
     assert told["on_time"] == 160 - told["ambiguous"]

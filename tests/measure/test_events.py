@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError
@@ -57,6 +57,7 @@ LONGEST = 50
     cuts=st.lists(st.integers(0, 400), max_size=8),
     stuffing=st.integers(0, 70),
 )
+@example(lines=[b"x" * LONGEST], ending=b"", cuts=[LONGEST], stuffing=0)
 def test_any_cut_of_the_stream_gives_the_same_lines(
     lines: list[bytes], ending: bytes, cuts: list[int], stuffing: int
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_line_that_never_ends_keeps_no_memory(cut_every: int) -> None:
         b'{"type":"ADDED","object":{"metadata":{"resourceVersion":"\\ud800"}}}',
         b'{"type":"ADDED","object":{"metadata":{"deletionGracePeriodSeconds":1' + b"0" * 400 + b"}}}",
         b'{"type":"ADDED","object":{}}',
+        b'{"type":"added","object":{"metadata":{"resourceVersion":"1"}}}',
         b'{"type":"RENAMED","object":{"metadata":{"resourceVersion":"1"}}}',
         b"<html><body>502 Bad Gateway</body></html>",
         b"\r",

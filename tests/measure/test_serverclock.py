@@ -4,7 +4,7 @@ from math import inf
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.measure.serverclock import (
@@ -91,6 +91,8 @@ def test_headers_are_written_before_the_moment_that_is_proven(
 
 
 @given(CLOCKS, EXCHANGES, IN_HEALTH, st.floats(-MONTH_SECONDS, MONTH_SECONDS))
+@example(WanderingClock(1.6e9, [-DRIFT]), [], 50, -MONTH_SECONDS)
+@example(WanderingClock(1.6e9 + 0.9999, [-DRIFT]), [Exchange(0.0, 1e-6, 1e-6)], 0, -1000.0)
 def test_a_time_that_the_server_showed_is_never_placed_too_late(
     clock: WanderingClock, exchanges: list[Exchange], in_health: int, shown_at: float
 ) -> None:
@@ -111,6 +113,17 @@ def test_an_answer_that_takes_long_to_come_back_is_dated_as_it_was_written(offse
     proven = clocks.written_before(1, answer)
     assert proven is not None
     assert written - ROUNDING_SECONDS <= proven <= written + 1.1
+
+
+def test_an_answer_is_dated_by_the_clock_as_it_was_when_it_was_written() -> None:
+    """While the slow ones are on their way, prompt ones tell how far the clock has slewed since."""
+    clock = WanderingClock(1.7e9, [DRIFT])
+    slow = [Exchange(0.0137, 0.0005, 100.0)] * 100
+    answers = [*answered_by(clock, steady(600)), *answered_by(clock, slow)]
+    clocks = clocks_of_one_apiserver()
+    for written, answer in sorted(answers, key=lambda answer: answer[1].t1):
+        proven = clocks.written_before(1, answer)
+        assert proven is None or written - ROUNDING_SECONDS <= proven
 
 
 @given(OFFSETS, st.floats(1.4, 1e6), st.sampled_from([-1, 1]), st.floats(0.0, 0.05))
@@ -174,7 +187,8 @@ def test_a_connection_shares_what_it_learned_only_with_connections_to_the_same_a
     clocks, now = after_health(clock, one_apiserver=one_apiserver)
     [(_, answer)] = answered_by(clock, steady(1), start=now)
     assert (clocks.written_before(2, answer) is not None) == one_apiserver
-    clocks.connection_closed(1)
+    for connection in (0, 1):
+        clocks.connection_closed(connection)
     assert (clocks.hull(now) is not None) == one_apiserver
 
 
@@ -198,6 +212,15 @@ def test_three_contradictions_within_a_minute_switch_dates_off_for_five_minutes(
     assert clocks.is_trusted(160.0 + SWITCHED_OFF_SECONDS)
     later = answered_by(WanderingClock(1.7e9), HEALTH, start=461.0)
     assert [clocks.written_before(1, answer) for _, answer in later][-1] is not None
+
+
+def test_dates_that_are_switched_off_are_so_for_every_connection() -> None:
+    clocks, now = after_health(WanderingClock(1.7e9), one_apiserver=False)
+    for _ in range(3):
+        clocks.written_before(2, DatedAnswer(now, now, 1000.0))
+        assert clocks.hull(now) is not None
+        assert contradicted_by(clocks, 2, [DatedAnswer(now, now, 2000.0)]) == 2
+    assert clocks.hull(now) is None
 
 
 def test_three_contradictions_in_more_than_a_minute_do_not() -> None:

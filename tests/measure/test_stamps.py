@@ -67,6 +67,22 @@ def test_garbage_is_no_time(garbage: str) -> None:
     assert parse_annotation(garbage) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("99999999999", 99_999_999_999),
+        ("100000000000", 100_000_000),
+        ("99999999999999", 99_999_999_999.999),
+        ("100000000000000", 100_000_000),
+        ("99999999999999999", 99_999_999_999.999999),
+        ("100000000000000000", 100_000_000),
+        ("99999999999999999999", 99_999_999_999.999999),
+    ],
+)
+def test_the_magnitude_tells_the_unit(text: str, seconds: float) -> None:
+    assert parse_annotation(text) == seconds
+
+
 def test_leading_zeros_change_nothing() -> None:
     assert parse_annotation("0" * 5000 + "1700000000123") == 1700000000.123
     assert parse_annotation("0") == 0.0

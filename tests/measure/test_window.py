@@ -22,6 +22,8 @@ from tests.measure.drawing import seconds
 
 WINDOW_SECONDS = 4.0
 STEP = GROWTH * (1 + 1e-9)
+"""What a bound may lie outwards of the truth, as a factor."""
+
 UNDECIDED = Interval(0.0, inf)
 
 
@@ -106,7 +108,7 @@ ACTIONS = st.one_of(
 )
 
 
-@given(st.lists(ACTIONS, max_size=30), st.sampled_from([0.5, 0.9, 0.99, 0.999]))
+@given(st.lists(ACTIONS, min_size=10, max_size=50), st.sampled_from([0.5, 0.9, 0.99, 0.999]))
 def test_the_window_says_what_all_its_events_say(actions: list[tuple[object, ...]], objective_ratio: float) -> None:
     window, everything = Window(WINDOW_SECONDS, objective_ratio), EverythingEverTold()
     undecided: list[tuple[float, Told]] = []
@@ -152,13 +154,17 @@ def test_sums_add_up_once_all_is_judged(verdicts: list[Verdict]) -> None:
     assert left_behind == WindowReport(0, 0, 0, "quiet", None, None, None)
 
 
-def filled(*, on_time: int = 0, late: int = 0, pending: int = 0, objective_ratio: float = 0.99) -> Window:
+def filled(
+    *, on_time: int = 0, late: int = 0, ambiguous: int = 0, pending: int = 0, objective_ratio: float = 0.99
+) -> Window:
     window = Window(60.0, objective_ratio)
-    window.arrived(10.0, on_time + late + pending)
+    window.arrived(10.0, on_time + late + ambiguous + pending)
     for _ in range(on_time):
         window.judged(10.0, Interval(0.0, 0.1), "on_time")
     for _ in range(late):
         window.judged(10.0, Interval(2.0, 2.1), "late")
+    for _ in range(ambiguous):
+        window.judged(10.0, Interval(0.0, 2.0), "ambiguous")
     return window
 
 
@@ -169,6 +175,7 @@ def filled(*, on_time: int = 0, late: int = 0, pending: int = 0, objective_ratio
         (filled(on_time=98, late=2), "violated"),
         (filled(on_time=99, pending=1), "met"),
         (filled(on_time=98, pending=2), "unknown"),
+        (filled(on_time=98, ambiguous=2), "unknown"),
         (filled(on_time=98, late=1, pending=1), "unknown"),
         (filled(on_time=49), "quiet"),
         (filled(on_time=50), "met"),
@@ -194,6 +201,13 @@ def test_events_that_were_lost_forbid_met_until_they_leave_the_window() -> None:
     assert window.report(91.0).state == "met"
 
 
+def test_of_a_hundred_events_the_ninety_ninth_is_the_p99() -> None:
+    report = filled(on_time=99, late=1).report(11.0)
+    assert report.p99_upper_seconds is not None
+    assert 0.1 <= report.p99_upper_seconds <= 0.1 * STEP
+    assert filled(on_time=98, late=2).report(11.0).p99_lower_seconds == pytest.approx(2.0, rel=0.02)
+
+
 def test_an_event_that_is_not_judged_yet_may_be_anything() -> None:
     report = filled(on_time=97, pending=3).report(11.0)
     assert (report.p99_lower_seconds, report.p99_upper_seconds) == (0.0, inf)
@@ -201,8 +215,12 @@ def test_an_event_that_is_not_judged_yet_may_be_anything() -> None:
 
 def test_what_the_window_has_left_behind_changes_nothing() -> None:
     window = Window(60.0, 0.99)
-    window.arrived(10.0)
+    window.arrived(10.0, 3)
+    window.judged(10.0, ANY_TIME, "ambiguous")
     window.arrived(90.0)
     window.judged(10.0, ANY_TIME, "late")
     window.retract(10.0)
-    assert window.report(90.0).events == window.report(90.0).undecided == 1
+    window.judged(90.0, Interval(0.0, 0.1), "on_time")
+    report = window.report(90.0)
+    assert (report.events, report.late, report.undecided) == (1, 0, 0)
+    assert report.p99_upper_seconds == pytest.approx(0.1, rel=0.02)

@@ -1,0 +1,26 @@
+"""Commit, presence in the watch cache and arrival in, how long each stage between them took out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from exporter.measure.times import Interval, latency_between
+
+
+class Stages(NamedTuple):
+    """Seconds from commit into the apiserver's watch cache, and from there to our arrival."""
+
+    storage_to_cache: Interval
+    cache_to_client: Interval
+
+
+def stages_of(commit: Interval, polled: Interval, arrival: Interval) -> Stages | None:
+    """The stages of one event; `polled` is what polls of the cache say of when its revision was there.
+
+    An event is in the cache after its commit and before its arrival. None if the polls cannot be true together with
+    that: the cache they asked was another one, of an apiserver that has been restarted since.
+    """
+    cached = Interval(max(polled.earliest, commit.earliest), min(polled.latest, arrival.latest))
+    if cached.earliest > cached.latest:
+        return None
+    return Stages(latency_between(commit, cached), latency_between(cached, arrival))

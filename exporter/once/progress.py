@@ -1,0 +1,58 @@
+"""What a measurement has counted so far in, a line about it on stderr out: rewritten on a terminal, else now and then."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self, TextIO
+
+if TYPE_CHECKING:
+    from exporter.once.tally import Tally
+
+TERMINAL_PERIOD_SECONDS = 1.0
+PLAIN_PERIOD_SECONDS = 10.0
+CLEAR_LINE = "\r\x1b[K"
+
+
+class Progress:
+    """`with Progress(sys.stderr, 60) as progress: ... progress.measuring(12.0, tallies)`; call it as often as you like.
+
+    What is said first of a new phase is written at once. On a terminal the line is gone when the block is left.
+    """
+
+    def __init__(self, stream: TextIO, duration_seconds: float) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+        self._period_seconds = TERMINAL_PERIOD_SECONDS if self._is_terminal else PLAIN_PERIOD_SECONDS
+        self._duration_seconds = duration_seconds
+        self._phase = ""
+        self._due = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_terminal:
+            self._stream.write(CLEAR_LINE)
+            self._stream.flush()
+
+    def waiting(self, reasons: list[str]) -> None:
+        """Not all streams are up; a sentence for each that is not."""
+        self._say("waiting", f"waiting for the streams: {'; '.join(reasons) or 'no revision clock yet'}")
+
+    def measuring(self, elapsed_seconds: float, tally: Tally) -> None:
+        """Seconds since all streams were up, and what was judged since then."""
+        counts = f"{tally.events} events, {tally.late} late, {tally.ambiguous} ambiguous"
+        self._say("measuring", f"{elapsed_seconds:.0f} of {self._duration_seconds:g} s: {counts}")
+
+    def settling(self) -> None:
+        """The duration is over and the last events wait for their verdict."""
+        self._say("settling", "waiting for the last verdicts")
+
+    def _say(self, phase: str, text: str) -> None:
+        now = time.monotonic()
+        if phase == self._phase and now < self._due:
+            return
+        self._phase, self._due = phase, now + self._period_seconds
+        text = " ".join(text.split())
+        self._stream.write(f"{CLEAR_LINE}{text}" if self._is_terminal else f"{text}\n")
+        self._stream.flush()

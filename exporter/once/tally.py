@@ -1,0 +1,77 @@
+"""Judgements of one stream in, what they say together about a whole duration out. No clock, no I/O."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.measure.times import Interval
+from exporter.measure.window import Sketch, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.measure.judging import Judgement, Verdict
+    from exporter.measure.window import State
+
+WHOLE_DURATION = 0.0
+"""Every event counts as of one instant: a window that never moves needs one slot, however long it lasts."""
+
+
+class Tally:
+    """Counts and quantiles of all the judgements that it was given, and the SLO state by the rolling window's rule."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[Verdict, int] = {"on_time": 0, "late": 0, "ambiguous": 0}
+        self._lower = Sketch()
+        self._upper = Sketch()
+        self._width = Sketch()
+
+    def add(self, judgement: Judgement) -> None:
+        """Count one event."""
+        self._verdicts[judgement.verdict] += 1
+        self._lower.add(judgement.latency.earliest)
+        self._upper.add(judgement.latency.latest)
+        self._width.add(judgement.latency.width)
+
+    @property
+    def events(self) -> int:
+        """All events."""
+        return sum(self._verdicts.values())
+
+    @property
+    def on_time(self) -> int:
+        """Events that were certainly in time."""
+        return self._verdicts["on_time"]
+
+    @property
+    def late(self) -> int:
+        """Events that were certainly late."""
+        return self._verdicts["late"]
+
+    @property
+    def ambiguous(self) -> int:
+        """Events of which neither is certain."""
+        return self._verdicts["ambiguous"]
+
+    def state(self, objective_ratio: float, *, has_gap: bool) -> State:
+        """The state over the whole duration; with a gap, in which events may have been lost, it is never met."""
+        window = Window(inf, objective_ratio)
+        window.arrived(WHOLE_DURATION, self.events)
+        if has_gap:
+            window.lost_events(WHOLE_DURATION)
+        for verdict, count in self._verdicts.items():
+            for _ in range(count):
+                window.judged(WHOLE_DURATION, Interval(0.0, 0.0), verdict)
+        return window.report(WHOLE_DURATION).state
+
+    def latency(self, ratio: float) -> Interval | None:
+        """Bounds in seconds of the `ratio` quantile of the latency; None without events, +Inf where nothing bounds it."""
+        lower = self._lower.quantile(ratio, pending=0, pending_as=0)
+        upper = self._upper.quantile(ratio, pending=0, pending_as=inf)
+        return Interval(lower.earliest, upper.latest) if lower and upper else None
+
+    def width_seconds(self, ratio: float) -> float | None:
+        """The `ratio` quantile of the latency intervals' width, rounded up; None without events."""
+        width = self._width.quantile(ratio, pending=0, pending_as=inf)
+        return width and width.latest

@@ -1,0 +1,65 @@
+"""Where the time goes: what is slow before the watch cache and what is slow after it are told apart, from outside."""
+
+import asyncio
+from pathlib import Path
+
+from exporter.simulator import Simulator, Workload
+from tests.live.observing import Scrape, observed
+from tests.simulated.test_exact_truth import HEALTHY_SECONDS, assert_contains_the_truth, kubeconfig
+
+SLOW_SECONDS = 1.5
+
+
+def certainly_slow(scrape: Scrape, stage: str) -> float:
+    """How many events certainly spent more than a second in the stage."""
+    name, labels = "stage_lower_seconds_bucket", {"resource": "pods", "stage": stage}
+    return scrape.sum(name, le="+Inf", **labels) - scrape.sum(name, le="1.0", **labels)
+
+
+def perhaps_slow(scrape: Scrape, stage: str) -> float:
+    """How many events may have spent more than a second in the stage."""
+    name, labels = "stage_upper_seconds_bucket", {"resource": "pods", "stage": stage}
+    return scrape.sum(name, le="+Inf", **labels) - scrape.sum(name, le="1.0", **labels)
+
+
+async def measured(tmp_path: Path, slow_stage: str | None) -> tuple[Scrape, int]:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=60):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        async with observed(*flags, "--apiserver", simulator.url) as exporter:
+            await asyncio.sleep(1)
+            if slow_stage is not None:
+                getattr(simulator.faults, slow_stage).set(SLOW_SECONDS, "pods")
+            await asyncio.sleep(HEALTHY_SECONDS * 2)
+            scrape = await exporter.scrape()
+            return scrape, assert_contains_the_truth(exporter, simulator)
+
+
+async def test_in_health_no_stage_is_slow_and_every_event_has_its_stages(tmp_path: Path) -> None:
+    scrape, _ = await measured(tmp_path, None)
+    for stage in ("storage_to_cache", "cache_to_client"):
+        assert perhaps_slow(scrape, stage) == 0
+        assert scrape.sum("stage_upper_seconds_count", stage=stage) == scrape.sum("events_judged_total")
+    assert scrape.sum("clock_polls_total", clock="cache", resource="pods", result="ok") > 10
+
+
+async def test_a_cache_that_is_late_is_slow_before_the_cache_only(tmp_path: Path) -> None:
+    scrape, _ = await measured(tmp_path, "storage_to_cache")
+    assert certainly_slow(scrape, "storage_to_cache") > 50
+    assert perhaps_slow(scrape, "cache_to_client") == 0
+
+
+async def test_a_watch_that_is_late_is_slow_after_the_cache_only(tmp_path: Path) -> None:
+    scrape, _ = await measured(tmp_path, "cache_to_watch")
+    assert certainly_slow(scrape, "cache_to_client") > 50
+    assert perhaps_slow(scrape, "storage_to_cache") == 0
+
+
+async def test_behind_a_balancer_the_stages_stay_empty(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=60):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        async with observed(*flags) as exporter:
+            await asyncio.sleep(HEALTHY_SECONDS)
+            scrape = await exporter.scrape()
+    assert scrape.sum("events_judged_total") > 50
+    assert scrape.sum("stage_upper_seconds_count") == 0
+    assert not scrape.values("clock_polls_total", clock="cache")

@@ -1,0 +1,128 @@
+"""Every way in which an open watch ends, under its one reason."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from exporter.kubernetes.watch import Pace
+from exporter.simulator import Simulator
+from tests.watch.recorder import Recorder, watching
+from tests.watch.scripted import Answer, ScriptedApiserver, error, event, refusal, saying
+
+NEXT = event(101)
+
+
+async def ended(folder: Path, *watches: Answer, pace: Pace | None = None) -> Recorder:
+    """What a listener is told until the first end has its reason and the stream is open again, or refused."""
+    recorder = Recorder()
+    async with ScriptedApiserver(*watches) as apiserver, watching(apiserver.url, folder) as streams:
+        streams.start(recorder, pace=pace)
+        await recorder.until_ended()
+    return recorder
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (410, "gone"),
+        (429, "throttled"),
+        (504, "server_timeout"),
+        (500, "server_error"),
+        (401, "unauthorized"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (0, "server_error"),
+    ],
+)
+async def test_an_error_on_an_open_watch_says_why_it_ends(code: int, reason: str, tmp_path: Path) -> None:
+    recorder = await ended(tmp_path, saying(NEXT, error(code)))
+    assert recorder.end_reasons == [reason]
+    assert recorder.ends[0][0].message == f"no: {code}"
+    assert recorder.start_errors == []
+
+
+async def test_an_error_says_more_than_the_connection_that_breaks_after_it(tmp_path: Path) -> None:
+    recorder = await ended(tmp_path, saying(NEXT, error(504), then="cut"))
+    assert recorder.end_reasons == ["server_timeout"]
+
+
+async def test_an_end_in_time_is_a_timeout_and_before_it_is_early(tmp_path: Path) -> None:
+    in_time, early = Recorder(), Recorder()
+    async with Simulator() as simulator, watching(simulator.url, tmp_path) as streams:
+        streams.start(in_time, "configmaps", pace=Pace(2, 2))
+        streams.start(early, "leases.coordination.k8s.io")
+        await early.until_opened()
+        simulator.apiserver.end_watches("leases.coordination.k8s.io")
+        await early.until_ended()
+        await in_time.until_ended()
+    assert in_time.end_reasons[0] == "timeout"
+    assert in_time.ends[0][1] > 1.0
+    assert early.end_reasons[0] == "early_eof"
+
+
+async def test_a_cut_connection_is_a_transport_error(tmp_path: Path) -> None:
+    recorder = Recorder()
+    async with Simulator() as simulator, watching(simulator.url, tmp_path) as streams:
+        streams.start(recorder)
+        await recorder.until_opened()
+        simulator.apiserver.cut_watches()
+        await recorder.until_ended()
+    assert recorder.end_reasons[0] == "transport_error"
+
+
+@pytest.mark.parametrize("then", ["eof", "cut"])
+@pytest.mark.parametrize(("code", "reason"), [(401, "unauthorized"), (403, "forbidden"), (404, "not_found")])
+async def test_an_early_end_is_explained_by_the_answer_to_the_reconnect(
+    code: int, reason: str, then: str, tmp_path: Path
+) -> None:
+    recorder = await ended(tmp_path, saying(NEXT, then=then), refusal(code))
+    assert recorder.end_reasons == [reason]
+    assert recorder.ends[0][0].message == f"no: {code}"
+    assert recorder.told[-2:] == [f"ended {reason}", f"start_failed {reason}"]
+
+
+async def test_a_reconnect_refused_for_another_reason_explains_nothing(tmp_path: Path) -> None:
+    recorder = await ended(tmp_path, saying(NEXT), refusal(503))
+    assert recorder.end_reasons == ["early_eof"]
+
+
+async def test_only_the_first_answer_explains(tmp_path: Path) -> None:
+    recorder = Recorder()
+    apiserver = ScriptedApiserver(saying(NEXT, then="cut"), refusal(500), refusal(403))
+    async with apiserver, watching(apiserver.url, tmp_path) as streams:
+        streams.start(recorder)
+        await recorder.until_opened(2)
+    assert recorder.end_reasons[0] == "transport_error"
+
+
+async def test_a_silent_watch_is_closed_and_was_lost_at_its_last_byte(tmp_path: Path) -> None:
+    recorder = await ended(tmp_path, saying(NEXT, then="silence"), pace=Pace(silent_seconds=0.6))
+    end, _ = recorder.ends[0]
+    assert end.reason == "silent"
+    assert end.message == "nothing, not even a bookmark, for 1 s"
+    (_, arrival) = recorder.readings[0]
+    assert recorder.losses[0] == end.at == arrival.latest
+
+
+async def test_bytes_of_any_kind_are_no_silence(tmp_path: Path) -> None:
+    recorder = Recorder()
+    bookmarks = [event(101, kind="BOOKMARK")] * 10
+    apiserver = ScriptedApiserver(saying(*bookmarks, then="silence", pause_seconds=0.2))
+    async with apiserver, watching(apiserver.url, tmp_path) as streams:
+        streams.start(recorder, pace=Pace(silent_seconds=1.2))
+        await recorder.until_ended()
+    assert recorder.end_reasons == ["silent"]
+    assert recorder.ends[0][1] > 1.5
+
+
+async def test_an_end_that_nothing_explains_any_more_is_still_told(tmp_path: Path) -> None:
+    """The program stops between the end and the answer to the reconnect."""
+    recorder = Recorder()
+    async with Simulator() as simulator, watching(simulator.url, tmp_path) as streams:
+        streams.start(recorder)
+        await recorder.until_opened()
+        simulator.apiserver.cut_watches()
+        await recorder.until(lambda: bool(recorder.losses), "the loss")
+        assert recorder.losses[0] <= time.monotonic()
+    assert recorder.end_reasons == ["transport_error"]
