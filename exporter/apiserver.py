@@ -63,7 +63,7 @@ class Apiserver:
             drift=config.clock_drift_ppm * 1e-6,
             listener=self,
         )
-        self._stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
+        self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
         self._targets: dict[ResourceName, Target] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
@@ -164,7 +164,7 @@ class Apiserver:
         for other in others:
             other.cancel()
         target = self._targets[name]
-        prover = self._tasks.create_task(self._stores.keep_proving(resource, target.use_clock))
+        prover = self._tasks.create_task(self.stores.keep_proving(resource, target.use_clock))
         self._running[name] = [stream, prover]
         config = self._config
         # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.

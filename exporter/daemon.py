@@ -19,6 +19,7 @@ from exporter.kubernetes.custom_resources import CustomResources
 from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.session import Credentials, CredentialsError, Server
+from exporter.kubernetes.stores import keep_proving_peers
 from exporter.measure.serverclock import hull
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Exporter:
                 tasks.create_task(self.heartbeat.run())
                 for server in servers(self._config, self._credentials):
                     self._add_apiserver(server, tasks)
+                if len(self.apiservers) > 1:
+                    tasks.create_task(keep_proving_peers([apiserver.stores for apiserver in self.apiservers]))
                 if self._config.apiservers:
                     tasks.create_task(self._keep_counting_apiservers())
                 if self._config.custom_resources:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import Dated, Evidence, after, date_commit
 from exporter.measure.judging import Docket, Pending, judge
-from exporter.measure.stages import Stages, stages_of
-from exporter.measure.stamps import apiserver_stamps, parse_annotation
+from exporter.measure.stages import stages_of, write_stage
+from exporter.measure.stamps import StampMemory, apiserver_stamps, parse_annotation
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.window import Window
 
@@ -80,6 +80,7 @@ class Target:
         self._clock_error_seconds = config.annotation_clock_error_seconds
         self._drift = config.clock_drift_ppm * 1e-6
         self._docket = Docket()
+        self._stamps = StampMemory()
         self._clock: RevisionClockwork | None = None
         self._cache_clock: CacheClockwork | None = None
         self._replayed_until: int | None = 0
@@ -161,7 +162,7 @@ class Target:
             self.window.arrived(arrival.latest, entered)
         newest = reading.events[-1].revision if reading.events else None
         if newest is not None and self._clock is not None:
-            self._clock.store.polls.arrived(newest, arrival.latest)
+            self._clock.arrived(newest, arrival.latest)
 
     # What the clocks tell
 
@@ -253,16 +254,21 @@ class Target:
         self._metrics.interval_width.observe(upper - lower)
 
     def _count_stages(self, judgement: Judgement) -> None:
-        revision = judgement.event.revision
-        if self._cache_clock is None or revision is None:
-            return
-        polled = self._cache_clock.clock.committed(revision)
-        stages = stages_of(judgement.dated.commit, polled, judgement.arrival)
-        if stages is None:
-            return
-        for stage, (lower, upper) in zip(Stages._fields, stages, strict=True):
-            self._metrics.stage_lower[stage].observe(lower)
-            self._metrics.stage_upper[stage].observe(upper)
+        event, commit = judgement.event, judgement.dated.commit
+        clocks = self._around.apiserver_clocks()
+        if clocks is not None:
+            stamp = self._stamps.moved_by(event)
+            if stamp is not None:
+                self._count_stage("write", write_stage(stamp, clocks, commit))
+        if self._cache_clock is not None and event.revision is not None:
+            stages = stages_of(commit, self._cache_clock.clock.committed(event.revision), judgement.arrival)
+            if stages is not None:
+                self._count_stage("storage_to_cache", stages.storage_to_cache)
+                self._count_stage("cache_to_client", stages.cache_to_client)
+
+    def _count_stage(self, stage: str, seconds: Interval) -> None:
+        self._metrics.stage_lower[stage].observe(seconds.earliest)
+        self._metrics.stage_upper[stage].observe(seconds.latest)
 
     def _annotated_at(self, event: Event) -> Instant | None:
         written = parse_annotation(event.annotation) if event.annotation is not None else None

@@ -184,6 +184,8 @@ class RevisionClockwork(Poller):
         self.store = Store()
         self._kinds = list(kinds)
         self._namespace = namespace
+        self.peers: tuple[RevisionClockwork, ...] = ()
+        """The clocks of other apiservers that are proven to read the same store."""
         self._refusals_in_a_row = 0
         self._learned: list[Callable[[], None]] = []
         self._went_back: list[Callable[[], None]] = []
@@ -206,6 +208,12 @@ class RevisionClockwork(Poller):
     def request(self) -> tuple[str, dict[str, str]]:
         """A consistent LIST."""
         return self.kind.empty_list(self._namespace)
+
+    def arrived(self, revision: int, instant: Instant) -> None:
+        """`revision` arrived on a stream of this store: evidence here, and against a slow apiserver elsewhere."""
+        self.store.polls.arrived(revision, instant)
+        for peer in self.peers:
+            peer.store.polls.arrived(revision, instant)
 
     def subscribe(self, learned: Callable[[], None], went_back: Callable[[], None]) -> None:
         """Call `learned` after each answer, `went_back` when the store was restored to an older state."""

@@ -14,7 +14,7 @@ from exporter.kubernetes.resources import QUIET_KINDS
 from exporter.kubernetes.watch import Collection, StartError, current_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from exporter.kubernetes.clocks import ServerPolls
     from exporter.kubernetes.resources import Resource
@@ -37,10 +37,15 @@ class Stores:
         self._namespace = namespace
         self._hz = hz
         self._tasks = tasks
-        self._main = RevisionClockwork(polls, QUIET_KINDS, namespace, hz)
+        self.main = RevisionClockwork(polls, QUIET_KINDS, namespace, hz)
         self._own: dict[Resource, RevisionClockwork] = {}
         if hz > 0:
-            tasks.create_task(self._main.run())
+            tasks.create_task(self.main.run())
+
+    @property
+    def collection(self) -> Collection:
+        """What the main clock polls."""
+        return Collection(self._session, self.main.kind, self._namespace)
 
     async def keep_proving(self, resource: Resource, use: Callable[[RevisionClockwork | None], None]) -> None:
         """Tell `use` which clock is good for `resource`, again after every proof; None while none is. For ever."""
@@ -52,7 +57,7 @@ class Stores:
                 use(own)
                 return
             try:
-                holds = not self._main.stands_still and await self._read_the_same_store(resource)
+                holds = not self.main.stands_still and await self._read_the_same_store(resource)
             except StartError:
                 # No answer proves nothing either way.
                 await asyncio.sleep(FIRST_PROOF_PERIOD_SECONDS)
@@ -60,7 +65,7 @@ class Stores:
             failures = 0 if holds else failures + 1
             if holds:
                 proven = True
-                use(self._main)
+                use(self.main)
             else:
                 proven = False
                 use(None)
@@ -70,8 +75,24 @@ class Stores:
             await asyncio.sleep(PROOF_PERIOD_SECONDS if proven else FIRST_PROOF_PERIOD_SECONDS)
 
     async def _read_the_same_store(self, resource: Resource) -> bool:
-        of_resource = Collection(self._session, resource, self._namespace)
-        return await read_the_same_store(of_resource, of_resource._replace(resource=self._main.kind))
+        return await read_the_same_store(self.collection._replace(resource=resource), self.collection)
+
+
+async def keep_proving_peers(all_stores: Sequence[Stores]) -> None:
+    """Make the main clocks peers of those apiservers whose main store is proven to be that of the first. For ever."""
+    first, *others = all_stores
+    proven: set[Stores] = set()
+    while True:
+        for other in others:
+            try:
+                holds = await read_the_same_store(first.collection, other.collection)
+            except StartError:
+                continue  # no answer proves nothing either way
+            (proven.add if holds else proven.discard)(other)
+        clocks = [stores.main for stores in (first, *others) if stores is first or stores in proven]
+        for stores in all_stores:
+            stores.main.peers = tuple(clock for clock in clocks if stores.main in clocks and clock is not stores.main)
+        await asyncio.sleep(PROOF_PERIOD_SECONDS)
 
 
 async def read_the_same_store(one: Collection, other: Collection) -> bool:

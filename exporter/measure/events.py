@@ -34,6 +34,7 @@ class Metadata(msgspec.Struct, gc=False):
     """The part of ObjectMeta that dates a write. `annotations` is narrowed to the one annotation that is asked for."""
 
     resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
+    uid: str = ""
     creationTimestamp: str | None = None  # noqa: N815
     deletionTimestamp: str | None = None  # noqa: N815
     deletionGracePeriodSeconds: Int64 | None = None  # noqa: N815

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.times import Interval, latency_between
+
+if TYPE_CHECKING:
+    from exporter.measure.serverclock import Offset
+    from exporter.measure.times import WallTime
+
+STAMP_SECONDS = 1.0
+"""managedFields times are cut to whole seconds."""
 
 
 class Stages(NamedTuple):
@@ -12,6 +19,14 @@ class Stages(NamedTuple):
 
     storage_to_cache: Interval
     cache_to_client: Interval
+
+
+def write_stage(stamp: WallTime, clocks: Offset, commit: Interval) -> Interval:
+    """Seconds from the stamp that a write put into its object to its commit: admission, webhooks and the transaction.
+
+    The stamp is cut to whole seconds of an apiserver's clock, which `clocks` bounds.
+    """
+    return latency_between(Interval(stamp - clocks.upper, stamp + STAMP_SECONDS - clocks.lower), commit)
 
 
 def stages_of(commit: Interval, polled: Interval, arrival: Interval) -> Stages | None:

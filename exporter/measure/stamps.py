@@ -5,12 +5,13 @@ A stamp says "committed after": it was made before the write was committed, whet
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from exporter.measure.events import Metadata
+    from exporter.measure.events import Event, Metadata
     from exporter.measure.times import WallTime
 
 ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
@@ -38,6 +39,34 @@ def apiserver_stamps(metadata: Metadata) -> list[Stamp]:
         # The time of the request: the apiserver adds the grace period to it (registry/rest/delete.go BeforeDelete).
         _add(stamps, "deletion_timestamp", metadata.deletionTimestamp, metadata.deletionGracePeriodSeconds or 0)
     return stamps
+
+
+class StampMemory:
+    """The newest managedFields time of each object seen lately: it tells whether a write moved it.
+
+    Bounded: of the objects beyond `most_objects` those not written for longest are forgotten, and the next write of
+    such an object says nothing.
+    """
+
+    def __init__(self, most_objects: int = 50_000) -> None:
+        self._newest: OrderedDict[str, str] = OrderedDict()
+        self._most_objects = most_objects
+
+    def moved_by(self, event: Event) -> WallTime | None:
+        """The stamp that this very write put in, in whole seconds of an apiserver's clock; None if it put in none.
+
+        Events of one object must come in order.
+        """
+        metadata = event.metadata
+        newest = max((entry.time for entry in metadata.managedFields or () if entry.time), default="")
+        before = self._newest.pop(metadata.uid, None)
+        if event.event_type != "deleted":
+            self._newest[metadata.uid] = newest
+            if len(self._newest) > self._most_objects:
+                self._newest.popitem(last=False)
+        is_new = event.event_type == "added"
+        moved = newest and (is_new if before is None else newest > before)
+        return parse_rfc3339(newest) if moved else None
 
 
 def _add(stamps: list[Stamp], source: ApiserverStampSource, text: str | None, less_seconds: int) -> None:

@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from exporter.once.tally import Tally
 
 TERMINAL_PERIOD_SECONDS = 1.0
@@ -39,9 +41,11 @@ class Progress:
         """Not all streams are up; a sentence for each that is not."""
         self._say("waiting", f"waiting for the streams: {'; '.join(reasons) or 'no revision clock yet'}")
 
-    def measuring(self, elapsed_seconds: float, tally: Tally) -> None:
+    def measuring(self, elapsed_seconds: float, tallies: Collection[Tally]) -> None:
         """Seconds since all streams were up, and what was judged since then."""
-        counts = f"{tally.events} events, {tally.late} late, {tally.ambiguous} ambiguous"
+        events, late = sum(tally.events for tally in tallies), sum(tally.late for tally in tallies)
+        ambiguous = sum(tally.ambiguous for tally in tallies)
+        counts = f"{events} events, {late} late, {ambiguous} ambiguous"
         self._say("measuring", f"{elapsed_seconds:.0f} of {self._duration_seconds:g} s: {counts}")
 
     def settling(self) -> None:

@@ -9,8 +9,6 @@ from exporter.measure.times import Interval
 from exporter.measure.window import Sketch, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from exporter.measure.judging import Judgement, Verdict
     from exporter.measure.window import State
 
@@ -21,7 +19,8 @@ WHOLE_DURATION = 0.0
 class Tally:
     """Counts and quantiles of all the judgements that it was given, and the SLO state by the rolling window's rule."""
 
-    def __init__(self) -> None:
+    def __init__(self, objective_ratio: float) -> None:
+        self._window = Window(inf, objective_ratio)
         self._verdicts: dict[Verdict, int] = {"on_time": 0, "late": 0, "ambiguous": 0}
         self._lower = Sketch()
         self._upper = Sketch()
@@ -29,6 +28,8 @@ class Tally:
 
     def add(self, judgement: Judgement) -> None:
         """Count one event."""
+        self._window.arrived(WHOLE_DURATION)
+        self._window.judged(WHOLE_DURATION, judgement.latency, judgement.verdict)
         self._verdicts[judgement.verdict] += 1
         self._lower.add(judgement.latency.earliest)
         self._upper.add(judgement.latency.latest)
@@ -54,16 +55,14 @@ class Tally:
         """Events of which neither is certain."""
         return self._verdicts["ambiguous"]
 
-    def state(self, objective_ratio: float, *, has_gap: bool) -> State:
-        """The state over the whole duration; with a gap, in which events may have been lost, it is never met."""
-        window = Window(inf, objective_ratio)
-        window.arrived(WHOLE_DURATION, self.events)
-        if has_gap:
-            window.lost_events(WHOLE_DURATION)
-        for verdict, count in self._verdicts.items():
-            for _ in range(count):
-                window.judged(WHOLE_DURATION, Interval(0.0, 0.0), verdict)
-        return window.report(WHOLE_DURATION).state
+    def lost_events(self) -> None:
+        """There was a gap in which events may have been lost: from now on the state is not met."""
+        self._window.lost_events(WHOLE_DURATION)
+
+    @property
+    def state(self) -> State:
+        """Over the whole duration."""
+        return self._window.report(WHOLE_DURATION).state
 
     def latency(self, ratio: float) -> Interval | None:
         """Bounds in seconds of the `ratio` quantile of the latency; None without events, +Inf where nothing bounds it."""

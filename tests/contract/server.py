@@ -154,7 +154,12 @@ class Server:
         headers = {"Authorization": f"Bearer token-of-{user}", "Accept": accept}
         timeout = aiohttp.ClientTimeout(total=None)
         async with self._opened.get(path, params={"watch": "1", **query}, headers=headers, timeout=timeout) as response:
-            yield Watch(response)
+            try:
+                yield Watch(response)
+            finally:
+                # Closed politely, a TLS connection would outlive the test's event loop.
+                if response.connection is not None and response.connection.transport is not None:
+                    response.connection.transport.abort()
 
     async def until_served(self, path: str) -> Answer:
         """The first LIST of `path` that is answered with a list."""

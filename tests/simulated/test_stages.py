@@ -63,3 +63,21 @@ async def test_behind_a_balancer_the_stages_stay_empty(tmp_path: Path) -> None:
     assert scrape.sum("events_judged_total") > 50
     assert scrape.sum("stage_upper_seconds_count") == 0
     assert not scrape.values("clock_polls_total", clock="cache")
+
+
+async def test_a_slow_admission_is_slow_before_the_commit_and_no_part_of_the_time_span(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        async with observed(*flags, "--apiserver", simulator.url) as exporter:
+            await asyncio.sleep(HEALTHY_SECONDS * 2)  # the server's clock is being learned
+            simulator.faults.commit_seconds = 3.0
+            async with Workload(simulator, rate_per_second=40):
+                await asyncio.sleep(HEALTHY_SECONDS * 2)
+            await asyncio.sleep(1)
+            scrape = await exporter.scrape()
+            assert_contains_the_truth(exporter, simulator)
+    assert certainly_slow(scrape, "write") > 20
+    assert perhaps_slow(scrape, "storage_to_cache") == 0
+    assert perhaps_slow(scrape, "cache_to_client") == 0
+    assert scrape.sum("events_judged_total", verdict="late") == 0
+    assert scrape.sum("evidence_total", source="managed_fields") > 0

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.simulator.objects import adds_or_changes, merge_patch
@@ -9,28 +9,34 @@ from exporter.simulator.objects import adds_or_changes, merge_patch
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 WITHOUT_NULL = st.booleans() | st.integers() | st.text(max_size=3)
 
+at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 def trees(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     keys = st.sampled_from("abc")
     return st.recursive(leaves, lambda inner: st.dictionaries(keys, inner, max_size=3) | st.lists(leaves, max_size=3))
 
 
+@at_any_speed
 @given(trees(WITHOUT_NULL), trees(LEAVES))
 def test_patching_twice_is_patching_once(target: Any, patch: Any) -> None:
     once = merge_patch(target, patch)
     assert merge_patch(once, patch) == once
 
 
+@at_any_speed
 @given(trees(WITHOUT_NULL), trees(WITHOUT_NULL))
 def test_patch_that_only_adds_is_found_in_the_result(target: Any, patch: Any) -> None:
     assert not adds_or_changes(merge_patch(target, patch), patch)
 
 
+@at_any_speed
 @given(trees(WITHOUT_NULL))
 def test_nothing_changes_from_itself(tree: Any) -> None:
     assert not adds_or_changes(tree, tree)
 
 
+@at_any_speed
 @given(st.dictionaries(st.text(max_size=3), trees(WITHOUT_NULL)), st.sets(st.text(max_size=3)))
 def test_removing_fields_adds_nothing(tree: dict[str, Any], removed: set[str]) -> None:
     assert not adds_or_changes(tree, {field: value for field, value in tree.items() if field not in removed})

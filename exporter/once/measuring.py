@@ -1,0 +1,209 @@
+"""The daemon's parts for the time of one measurement: wait for the streams, count, wait for the last verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.daemon import Exporter
+from exporter.expose.families import STAGES
+from exporter.measure.judging import LONGEST_WAIT_SECONDS
+from exporter.once.growth import Growth, no_limit_as_none, snapshot
+from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult, lost_events
+from exporter.once.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.config import Config
+    from exporter.kubernetes.session import Credentials
+    from exporter.measure.judging import Judgement
+    from exporter.measure.times import Instant, Interval
+    from exporter.once.progress import Progress
+    from exporter.target import Target
+
+READY_SECONDS = 30.0
+SETTLING_SECONDS = LONGEST_WAIT_SECONDS + 2.0
+"""Every event has its verdict by then: the longest wait, and the next look of the daemon after it."""
+
+ROLLING_SECONDS = 2 * SETTLING_SECONDS
+"""Of the streams' own windows, which are asked for what is not judged yet: no event waits longer."""
+
+LOOK_PERIOD_SECONDS = 0.1
+NOT_LET_IN = "unauthorized: "
+
+
+class Measurement:
+    """One measurement, to be run once. What arrives between the two ends of the duration counts, whenever it is judged.
+
+    `stopping`, once set, ends the duration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        credentials: Credentials,
+        duration_seconds: float,
+        stopping: asyncio.Event,
+        progress: Progress,
+    ) -> None:
+        self._config = config
+        self._duration_seconds = duration_seconds
+        self._stopping = stopping
+        self._progress = progress
+        serving_nowhere = replace(config, listen_addresses=(), slo_window_seconds=ROLLING_SECONDS)
+        self._exporter = Exporter(serving_nowhere, credentials, self._count)
+        self._tallies: defaultdict[Target, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
+        self._began: Instant = inf
+        self._ended: Instant = inf
+        self._settled: set[Target] = set()
+
+    async def run(self) -> Result:
+        """Measure, for about 45 s longer than the duration at most."""
+        async with self._exporter.running():
+            await self._look_until(self._is_ready, READY_SECONDS, lambda: self._progress.waiting(self._not_ready()))
+            self._began = time.monotonic()
+            before = snapshot(self._exporter.metrics)
+            if any(target.status()["stream"] == "up" for target in self._targets()):
+                await self._look_until(self._stopping.is_set, self._duration_seconds, self._show)
+            self._ended = time.monotonic()
+            at_the_end = snapshot(self._exporter.metrics)
+            await self._settle()
+            # Evidence is counted with the verdicts, everything about streams until the duration ended.
+            after = snapshot(self._exporter.metrics)
+            return self._result(Growth(before, at_the_end), Growth(before, after))
+
+    def _count(self, target: Target, judgement: Judgement) -> None:
+        arrived = judgement.arrival.latest
+        if arrived > self._ended:
+            self._settled.add(target)
+        elif arrived >= self._began:
+            self._tallies[target].add(judgement)
+
+    async def _look_until(self, is_over: Callable[[], bool], seconds: float, show: Callable[[], None]) -> None:
+        until = time.monotonic() + seconds
+        while not (is_over() or self._stopping.is_set()) and time.monotonic() < until:
+            show()
+            await asyncio.sleep(min(LOOK_PERIOD_SECONDS, max(0.0, until - time.monotonic())))
+
+    def _targets(self) -> list[Target]:
+        """Everything that is watched now."""
+        return [target for apiserver in self._exporter.apiservers for target in apiserver.targets]
+
+    def _is_ready(self) -> bool:
+        """Whether every stream has had its answer, and those that are up can date what arrives."""
+        targets = self._targets()
+        needs_clock = self._config.revision_clock_hz > 0
+        return (
+            bool(targets)
+            and not self._not_ready()
+            and not any(needs_clock and target.status()["revision_clock"] is None for target in _up(targets))
+        )
+
+    def _not_ready(self) -> list[str]:
+        return self._exporter.not_ready()
+
+    def _show(self) -> None:
+        self._progress.measuring(time.monotonic() - self._began, self._tallies.values())
+
+    async def _settle(self) -> None:
+        """Wait for the verdicts of all that has arrived, and for streams that are just being resumed."""
+        until = time.monotonic() + SETTLING_SECONDS
+        came_up = [target for target in self._targets() if self._has_come_up(target)]
+        while not all(self._is_settled(target) for target in came_up) and time.monotonic() < until:
+            self._progress.settling()
+            await asyncio.sleep(LOOK_PERIOD_SECONDS)
+
+    def _has_come_up(self, target: Target) -> bool:
+        return target.status()["stream"] == "up" or target in self._tallies
+
+    def _is_settled(self, target: Target) -> bool:
+        # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
+        is_judged = target in self._settled or not target.window.report(time.monotonic()).undecided
+        return is_judged and target.status()["stream"] == "up"
+
+    def _result(self, of_streams: Growth, of_evidence: Growth) -> Result:
+        config = self._config
+        measured_seconds = self._ended - self._began
+        targets = sorted({*self._targets(), *self._tallies}, key=lambda target: (target.apiserver, str(target.name)))
+        troubles = [target.status()["trouble"] or "" for target in targets]
+        is_let_in = not targets or not all(trouble.startswith(NOT_LET_IN) for trouble in troubles)
+        lag = of_streams.quantile("loop_lag_seconds", 0.99)
+        return Result(
+            version=self._exporter.metrics.version,
+            asked_seconds=self._duration_seconds,
+            measured_seconds=measured_seconds,
+            threshold_seconds=config.slo_threshold_seconds,
+            objective_ratio=config.slo_objective_ratio,
+            streams=[self._stream(target, of_streams, of_evidence) for target in targets],
+            apiservers=[_apiserver(apiserver.server.name, of_streams) for apiserver in self._exporter.apiservers],
+            loop_lag_p99_seconds=no_limit_as_none(lag and lag.latest),
+            refused=None if is_let_in else f"{targets[0].apiserver} does not let us in: {troubles[0]}",
+        )
+
+    def _stream(self, target: Target, of_streams: Growth, of_evidence: Growth) -> StreamResult:
+        tally, name = self._tallies[target], target.name
+        labels = {"apiserver": target.apiserver, "group": name.group, "resource": name.plural}
+        relists = of_streams.by("reason", "relists_total", **labels)
+        uncovered_seconds = of_streams.sum("uncovered_seconds_total", **labels)
+        # A resume brings what it missed, and whoever waited for it is late: only a long gap leaves a doubt by itself.
+        allowed_seconds = (1 - self._config.slo_objective_ratio) * (self._ended - self._began)
+        too_long_uncovered = uncovered_seconds > allowed_seconds
+        status = target.status()
+        if lost_events(relists) or too_long_uncovered or status["stream"] == "down":
+            tally.lost_events()
+        stages = {stage: _stage(stage, of_evidence, labels) for stage in STAGES}
+        return StreamResult(
+            **labels,
+            state=tally.state,
+            stream=status["stream"],
+            trouble=status["trouble"],
+            events=tally.events,
+            on_time=tally.on_time,
+            late=tally.late,
+            ambiguous=tally.ambiguous,
+            latency=_quantiles(tally.latency(0.5), tally.latency(0.99)),
+            width_p50_seconds=no_limit_as_none(tally.width_seconds(0.5)),
+            width_p99_seconds=no_limit_as_none(tally.width_seconds(0.99)),
+            stages={stage: quantiles for stage, quantiles in stages.items() if quantiles is not None},
+            stream_ends=of_streams.by("reason", "watch_ends_total", **labels),
+            relists=relists,
+            uncovered_seconds=uncovered_seconds,
+            too_long_uncovered=too_long_uncovered,
+            contradictions=of_evidence.by("source", "contradictions_total", **labels),
+            revision_clock=status["revision_clock"],
+        )
+
+
+def _up(targets: list[Target]) -> list[Target]:
+    return [target for target in targets if target.status()["stream"] == "up"]
+
+
+def _apiserver(name: str, growth: Growth) -> ApiserverResult:
+    results = growth.by("result", "clock_polls_total", apiserver=name)
+    return ApiserverResult(apiserver=name, polls_answered=results.get("ok", 0), polls_failed=results.get("error", 0))
+
+
+def _quantiles(p50: Interval | None, p99: Interval | None) -> Quantiles:
+    return Quantiles(
+        p50_lower_seconds=no_limit_as_none(p50 and p50.earliest),
+        p50_upper_seconds=no_limit_as_none(p50 and p50.latest),
+        p99_lower_seconds=no_limit_as_none(p99 and p99.earliest),
+        p99_upper_seconds=no_limit_as_none(p99 and p99.latest),
+    )
+
+
+def _stage(stage: str, growth: Growth, labels: dict[str, str]) -> Quantiles | None:
+    """Bounds by the histograms' buckets; None if the stage was not measured."""
+
+    def bounds(ratio: float) -> Interval | None:
+        lower = growth.quantile("stage_lower_seconds", ratio, stage=stage, **labels)
+        upper = growth.quantile("stage_upper_seconds", ratio, stage=stage, **labels)
+        return lower and upper and lower._replace(latest=upper.latest)
+
+    p50, p99 = bounds(0.5), bounds(0.99)
+    return _quantiles(p50, p99) if p50 or p99 else None

@@ -1,0 +1,159 @@
+"""What was measured on each stream in, the verdict with its reasons out, and the JSON document. No clock, no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.measure.window import State
+
+Verdict: TypeAlias = Literal["met", "violated", "unknown"]
+
+EXIT_CODES: dict[Verdict, int] = {"met": 0, "violated": 1, "unknown": 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """Seconds that bound the P50 and the P99 from both sides. An upper one is None where nothing bounds it."""
+
+    p50_lower_seconds: float | None
+    p50_upper_seconds: float | None
+    p99_lower_seconds: float | None
+    p99_upper_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamResult:
+    """One resource on one apiserver, over the whole duration. All quantiles are None without events."""
+
+    apiserver: str
+    group: str
+    resource: str
+    state: State
+    stream: Literal["up", "down"]
+    """At the end."""
+    trouble: str | None
+    """Why it is down, if that is known."""
+    events: int
+    on_time: int
+    late: int
+    ambiguous: int
+    latency: Quantiles
+    width_p50_seconds: float | None
+    width_p99_seconds: float | None
+    stages: dict[str, Quantiles]
+    """By stage, of those that were measured."""
+    stream_ends: dict[str, int]
+    """By reason, with all reasons that there are."""
+    relists: dict[str, int]
+    """By reason; those of a start lose nothing."""
+    uncovered_seconds: float
+    contradictions: dict[str, int]
+    """By source of evidence."""
+    revision_clock: str | None
+    """The kind that is polled to date this stream's events; None if none is proven to read the same store."""
+    too_long_uncovered: bool
+
+    @property
+    def name(self) -> str:
+        """As the resource is written in flags, with its apiserver."""
+        return f"{self.resource}{'.' if self.group else ''}{self.group} on {self.apiserver}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiserverResult:
+    """The polls at one address."""
+
+    apiserver: str
+    polls_answered: int
+    polls_failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One measurement. `refused` is a sentence, if nobody let us in: then nothing was measured."""
+
+    version: str
+    asked_seconds: float
+    measured_seconds: float
+    threshold_seconds: float
+    objective_ratio: float
+    streams: Sequence[StreamResult]
+    apiservers: Sequence[ApiserverResult]
+    loop_lag_p99_seconds: float | None
+    refused: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of what holds."""
+        return _judged(self.streams)[0]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the verdict is not met: a sentence each."""
+        return _judged(self.streams)[1]
+
+
+class _Judged(NamedTuple):
+    verdict: Verdict
+    reasons: list[str]
+
+
+def lost_events(relists: dict[str, int]) -> int:
+    """How many times continuity was given up: there, events are missing."""
+    return sum(count for reason, count in relists.items() if reason != "start")
+
+
+def _judged(streams: Sequence[StreamResult]) -> _Judged:
+    violated = [f"{one.name}: {one.late} of {one.events} events were late" for one in streams if _is(one, "violated")]
+    if violated:
+        return _Judged("violated", violated)
+    doubts = [f"{one.name}: {doubt}" for one in streams for doubt in _doubts(one)]
+    if not doubts and not any(_is(one, "met") for one in streams):
+        events = Counter({one.name: one.events for one in streams})
+        most = "; ".join(f"{name}: {count}" for name, count in events.most_common(1))
+        doubts = [f"too few events to judge by{f' (most on {most})' if most else ': nothing was watched'}"]
+    return _Judged("unknown", doubts) if doubts else _Judged("met", [])
+
+
+def _is(stream: StreamResult, state: State) -> bool:
+    return stream.state == state
+
+
+def _doubts(stream: StreamResult) -> list[str]:
+    """What keeps the objective from being met for certain; a quiet stream is none, a blind one is."""
+    doubts = []
+    if stream.stream == "down":
+        doubts.append(f"its stream is down: {stream.trouble or 'it ended'}")
+    if lost := lost_events(stream.relists):
+        doubts.append(f"events were lost before {lost} relist{'s' if lost > 1 else ''}")
+    if stream.too_long_uncovered:
+        doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
+    if stream.state == "unknown" and not doubts:
+        doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous")
+    return doubts
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The result as JSON has it; times are in seconds, and null is `no limit known`, or `no events`."""
+    return {
+        "version": result.version,
+        "result": result.verdict,
+        "reasons": result.reasons,
+        "duration_seconds": {"asked": result.asked_seconds, "measured": result.measured_seconds},
+        "slo": {"threshold_seconds": result.threshold_seconds, "objective_ratio": result.objective_ratio},
+        "streams": [_stream(stream) for stream in result.streams],
+        "apiservers": [asdict(apiserver) for apiserver in result.apiservers],
+        "loop_lag_p99_seconds": result.loop_lag_p99_seconds,
+    }
+
+
+def _stream(stream: StreamResult) -> dict[str, Any]:
+    content = asdict(stream)
+    # A consumer reads the quantiles beside the counts, as in the status document.
+    del content["too_long_uncovered"]
+    return content | content.pop("latency")
