@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check compare docs lock clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -17,8 +17,14 @@ check: $(VENV)/.installed  ## style, types and the rooms' walls
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+compare: $(VENV)/.installed  ## the obvious method beside ours, on a real kube-apiserver
+	$(BIN)/python -m tests.live.compare
+
+docs: $(VENV)/.installed  ## write the reference pages from the tables in the code
+	scripts/docs
+
 lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
-	$(BIN)/python scripts/lock
+	scripts/lock
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""What a measurement has counted so far in, a line about it on stderr out: rewritten on a terminal, else now and then."""
+"""What is counted so far in, a line about it on stderr out: rewritten each second on a terminal, else every ten."""
 
 from __future__ import annotations
 

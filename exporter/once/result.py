@@ -156,4 +156,5 @@ def _stream(stream: StreamResult) -> dict[str, Any]:
     content = asdict(stream)
     # A consumer reads the quantiles beside the counts, as in the status document.
     del content["too_long_uncovered"]
-    return content | content.pop("latency")
+    quantiles: dict[str, Any] = content.pop("latency")
+    return content | quantiles

@@ -65,7 +65,7 @@ class Tally:
         return self._window.report(WHOLE_DURATION).state
 
     def latency(self, ratio: float) -> Interval | None:
-        """Bounds in seconds of the `ratio` quantile of the latency; None without events, +Inf where nothing bounds it."""
+        """Bounds in seconds of the latency's `ratio` quantile; None without events, +Inf where nothing bounds it."""
         lower = self._lower.quantile(ratio, pending=0, pending_as=0)
         upper = self._upper.quantile(ratio, pending=0, pending_as=inf)
         return Interval(lower.earliest, upper.latest) if lower and upper else None

@@ -1,6 +1,8 @@
 """Every way in which an open watch ends, under its one reason."""
 
+import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,16 @@ from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import Answer, ScriptedApiserver, error, event, refusal, saying
 
 NEXT = event(101)
+ERRORS = {
+    410: "gone",
+    429: "throttled",
+    504: "server_timeout",
+    500: "server_error",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    0: "server_error",
+}
 
 
 async def ended(folder: Path, *watches: Answer, pace: Pace | None = None) -> Recorder:
@@ -22,24 +34,20 @@ async def ended(folder: Path, *watches: Answer, pace: Pace | None = None) -> Rec
     return recorder
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (410, "gone"),
-        (429, "throttled"),
-        (504, "server_timeout"),
-        (500, "server_error"),
-        (401, "unauthorized"),
-        (403, "forbidden"),
-        (404, "not_found"),
-        (0, "server_error"),
-    ],
-)
-async def test_an_error_on_an_open_watch_says_why_it_ends(code: int, reason: str, tmp_path: Path) -> None:
-    recorder = await ended(tmp_path, saying(NEXT, error(code)))
-    assert recorder.end_reasons == [reason]
-    assert recorder.ends[0][0].message == f"no: {code}"
-    assert recorder.start_errors == []
+async def each_ended(folder: Path, watches: Sequence[Sequence[Answer]]) -> list[Recorder]:
+    """The same for several at a time: most of it is waiting."""
+    folders = [folder / str(number) for number in range(len(watches))]
+    for each in folders:
+        each.mkdir()
+    return await asyncio.gather(*(ended(each, *answers) for each, answers in zip(folders, watches, strict=True)))
+
+
+async def test_an_error_on_an_open_watch_says_why_it_ends(tmp_path: Path) -> None:
+    recorders = await each_ended(tmp_path, [[saying(NEXT, error(code))] for code in ERRORS])
+    for recorder, (code, reason) in zip(recorders, ERRORS.items(), strict=True):
+        assert recorder.end_reasons == [reason]
+        assert recorder.ends[0][0].message == f"no: {code}"
+        assert recorder.start_errors == []
 
 
 async def test_an_error_says_more_than_the_connection_that_breaks_after_it(tmp_path: Path) -> None:
@@ -72,14 +80,14 @@ async def test_a_cut_connection_is_a_transport_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("then", ["eof", "cut"])
-@pytest.mark.parametrize(("code", "reason"), [(401, "unauthorized"), (403, "forbidden"), (404, "not_found")])
-async def test_an_early_end_is_explained_by_the_answer_to_the_reconnect(
-    code: int, reason: str, then: str, tmp_path: Path
-) -> None:
-    recorder = await ended(tmp_path, saying(NEXT, then=then), refusal(code))
-    assert recorder.end_reasons == [reason]
-    assert recorder.ends[0][0].message == f"no: {code}"
-    assert recorder.told[-2:] == [f"ended {reason}", f"start_failed {reason}"]
+async def test_an_early_end_is_explained_by_the_answer_to_the_reconnect(then: str, tmp_path: Path) -> None:
+    codes = [401, 403, 404]
+    recorders = await each_ended(tmp_path, [[saying(NEXT, then=then), refusal(code)] for code in codes])
+    for recorder, code in zip(recorders, codes, strict=True):
+        reason = ERRORS[code]
+        assert recorder.end_reasons == [reason]
+        assert recorder.ends[0][0].message == f"no: {code}"
+        assert recorder.told[-2:] == [f"ended {reason}", f"start_failed {reason}"]
 
 
 async def test_a_reconnect_refused_for_another_reason_explains_nothing(tmp_path: Path) -> None:
