@@ -6,7 +6,7 @@ from typing import Any, Final
 from exporter.config.model import ConfigError
 from exporter.config.sources import Given
 
-COMMANDS: Final = frozenset({"measure"})
+COMMANDS: Final[frozenset[str]] = frozenset()
 
 # Setting, what of it is meant, and which of its valid values ask for it.
 _SETTINGS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (

@@ -229,7 +229,8 @@ class RevisionClockwork(Poller):
         """Revision and Date, for the store; then those who wait for either are told."""
         self._refusals_in_a_row = 0
         written_before = self.polls.learn_date(t0, answer)
-        if written_before is not None:
+        # A poll that went out before the store was forgotten tells of revisions that mean something else now.
+        if written_before is not None and self.clock.is_in_flight(number):
             self.store.dates.learn(self.polls.clocks.clock_of(answer.connection), answer.revision, written_before)
         if self.store.poll_answered(number, answer.t1, answer.revision) is not None:
             for went_back in tuple(self._went_back):

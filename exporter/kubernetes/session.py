@@ -11,7 +11,9 @@ import os
 import ssl
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -77,15 +79,17 @@ class Server:
 class Credentials:
     """Who we are for a cluster, as a kubeconfig or a Pod's service account says it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 where to load from, and how patiently
         self,
         kubeconfig: Path | None,
         context: str | None,
         tls_server_name: str | None,
         service_account: Path = SERVICE_ACCOUNT,
         *,
+        loading_seconds: float = LOADING_SECONDS,
         renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS,
     ) -> None:
+        self._loading_seconds = loading_seconds
         self._renewal_pause_seconds = renewal_pause_seconds
         self._kubeconfig = kubeconfig
         self._context = context
@@ -117,7 +121,7 @@ class Credentials:
                     cert_filename=str(self._service_account / "ca.crt"),
                 )
             else:
-                async with asyncio.timeout(LOADING_SECONDS):
+                async with asyncio.timeout(self._loading_seconds):
                     await config.load_kube_config(
                         config_file=str(self._kubeconfig) if self._kubeconfig else None,
                         context=self._context,
@@ -126,7 +130,7 @@ class Credentials:
                     )
             self._use_tls_material(loaded)
         except TimeoutError:
-            raise CredentialsError(f"the credentials were not loaded within {LOADING_SECONDS:.0f} s") from None
+            raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
         except (
             config.ConfigException,
             yaml.YAMLError,
@@ -156,7 +160,7 @@ class Credentials:
         if self._loaded.proxy:
             return str(self._loaded.proxy)
         parts = urlsplit(url)
-        if urllib.request.proxy_bypass(parts.hostname or ""):
+        if _is_excepted_from_proxy(parts.hostname or ""):
             return None
         return urllib.request.getproxies().get(parts.scheme)
 
@@ -345,6 +349,17 @@ def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
     if loaded.cert_file:
         context.load_cert_chain(loaded.cert_file, loaded.key_file)
     return context
+
+
+def _is_excepted_from_proxy(host: str) -> bool:
+    """What NO_PROXY says. The standard library knows names only; a cluster's networks are written there as well."""
+    if urllib.request.proxy_bypass(host):
+        return True
+    for excepted in urllib.request.getproxies().get("no", "").split(","):
+        with suppress(ValueError):  # a name
+            if ip_address(host) in ip_network(excepted.strip(), strict=False):
+                return True
+    return False
 
 
 def _one_line(error: BaseException) -> str:

@@ -19,6 +19,12 @@ STALL_SECONDS = 0.05
 STALL_BYTES = 16 * 1024
 """With fewer bytes than these in a stall the receive window (64 KiB at the least on Linux) was never closed."""
 
+LONG_STALL_SECONDS = 1.0
+"""After a pause of the whole machine TCP resends what was lost, slowly: this counts however little came in it."""
+
+RECENT_SECONDS = 10.0
+"""A connection that ends so soon after a stall may have been closed for it."""
+
 STALLS_KEPT = 64
 
 
@@ -53,7 +59,7 @@ class Arrivals:
         if self._behind_since is not None:
             self._stalled(self._behind_since, instant)
             self._behind_since = None
-        elif instant - self._last_empty > STALL_SECONDS and self._bytes_since_empty >= STALL_BYTES:
+        elif self._is_stall(instant - self._last_empty):
             self._stalled(self._last_empty, instant)
         self._last_but_one_empty, self._last_empty = self._last_empty, instant
         self._bytes_since_empty = 0
@@ -65,8 +71,12 @@ class Arrivals:
 
     def ended(self, instant: Instant) -> None:
         """The connection ended at `instant`. If we were behind, the server may have closed it for that."""
-        if self._behind_since is None and instant - self._last_empty > STALL_SECONDS:
+        if self._behind_since is not None:
+            return
+        if instant - self._last_empty > STALL_SECONDS:
             self._behind_since = self._last_but_one_empty
+        elif self._stalls and instant - self._stalls[-1].ended < RECENT_SECONDS:
+            self._behind_since = self._stalls[-1].began
 
     def excusing_us(self, arrival: Interval, committed_after: Instant) -> Interval:
         """`arrival` of an event committed after `committed_after`, its lower end moved before our first stall since.
@@ -79,6 +89,11 @@ class Arrivals:
             if stall.ended > committed_after:
                 return Interval(min(stall.began, arrival.earliest), arrival.latest)
         return arrival
+
+    def _is_stall(self, gap_seconds: float) -> bool:
+        if gap_seconds > LONG_STALL_SECONDS:
+            return True
+        return gap_seconds > STALL_SECONDS and self._bytes_since_empty >= STALL_BYTES
 
     def _stalled(self, began: Instant, ended: Instant) -> None:
         self._stalls.append(Stall(began, ended))

@@ -31,7 +31,7 @@ class ManagedField(msgspec.Struct, gc=False):
 
 
 class Metadata(msgspec.Struct, gc=False):
-    """The part of ObjectMeta that dates a write. `annotations` is narrowed to the one annotation that is asked for."""
+    """The part of ObjectMeta that dates a write, but for the one annotation that may be asked for."""
 
     resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
     uid: str = ""
@@ -39,7 +39,6 @@ class Metadata(msgspec.Struct, gc=False):
     deletionTimestamp: str | None = None  # noqa: N815
     deletionGracePeriodSeconds: Int64 | None = None  # noqa: N815
     managedFields: list[ManagedField] | None = None  # noqa: N815
-    annotations: Any = None
 
 
 class WatchedObject(msgspec.Struct, gc=False):
@@ -123,11 +122,10 @@ class EventDecoder:
         event_type = _EVENT_TYPES.get(decoded.type)
         if event_type is None:
             return self._error_or_undecodable(line, f"unknown type {decoded.type!r}")
-        metadata: Metadata = decoded.object.metadata
-        revision = _revision_of(metadata.resourceVersion)
-        if self._annotated and metadata.annotations is not None:
-            return Event(event_type, revision, metadata, metadata.annotations.value)
-        return Event(event_type, revision, metadata)
+        metadata = decoded.object.metadata
+        annotations = metadata.annotations if self._annotated else None
+        annotation = annotations.value if annotations is not None else None
+        return Event(event_type, _revision_of(metadata.resourceVersion), metadata, annotation)
 
     def _error_or_undecodable(self, line: bytes, reason: str) -> WatchError | Undecodable:
         try:

@@ -151,6 +151,10 @@ class RevisionClock:
         """No answer to `poll` will be waited for; unknown polls are ignored, a request may fail before it is sent."""
         self._in_flight.pop(poll, None)
 
+    def is_in_flight(self, poll: int) -> bool:
+        """Whether an answer to `poll` would be taken in."""
+        return poll in self._in_flight
+
     def arrived(self, revision: int, instant: Instant) -> None:
         """An event or a bookmark with `revision` of this store reached us, on whichever stream, at `instant`."""
         self._arrived_before.learn(revision, instant)

@@ -33,8 +33,12 @@ SETTLING_SECONDS = LONGEST_WAIT_SECONDS + 2.0
 ROLLING_SECONDS = 2 * SETTLING_SECONDS
 """Of the streams' own windows, which are asked for what is not judged yet: no event waits longer."""
 
+WARM_UP_POLLS = 3
+LONGEST_WARM_UP_SECONDS = 10.0
+"""The first poll that is sent after a stream has opened tells history from news; what comes before it is not judged."""
+
 LOOK_PERIOD_SECONDS = 0.1
-NOT_LET_IN = "unauthorized: "
+NOT_LET_IN = ": unauthorized: "
 
 
 class Measurement:
@@ -43,18 +47,21 @@ class Measurement:
     `stopping`, once set, ends the duration.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 all that it is about, once
         self,
         config: Config,
         credentials: Credentials,
         duration_seconds: float,
         stopping: asyncio.Event,
         progress: Progress,
+        *,
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._config = config
         self._duration_seconds = duration_seconds
         self._stopping = stopping
         self._progress = progress
+        self._ready_seconds = ready_seconds
         serving_nowhere = replace(config, listen_addresses=(), slo_window_seconds=ROLLING_SECONDS)
         self._exporter = Exporter(serving_nowhere, credentials, self._count)
         self._tallies: defaultdict[Target, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
@@ -65,17 +72,22 @@ class Measurement:
     async def run(self) -> Result:
         """Measure, for about 45 s longer than the duration at most."""
         async with self._exporter.running():
-            await self._look_until(self._is_ready, READY_SECONDS, lambda: self._progress.waiting(self._not_ready()))
+            await self._look_until(lambda: self._is_ready() or bool(self._refusal()), self._ready_seconds, self._wait)
+            refused = self._refusal()
+            is_up = bool(_up(self._targets()))
+            if is_up and self._config.revision_clock_hz > 0:
+                warm_up_seconds = min(WARM_UP_POLLS / self._config.revision_clock_hz, LONGEST_WARM_UP_SECONDS)
+                await self._look_until(self._stopping.is_set, warm_up_seconds, self._wait)
             self._began = time.monotonic()
             before = snapshot(self._exporter.metrics)
-            if any(target.status()["stream"] == "up" for target in self._targets()):
+            if is_up:
                 await self._look_until(self._stopping.is_set, self._duration_seconds, self._show)
             self._ended = time.monotonic()
             at_the_end = snapshot(self._exporter.metrics)
             await self._settle()
             # Evidence is counted with the verdicts, everything about streams until the duration ended.
             after = snapshot(self._exporter.metrics)
-            return self._result(Growth(before, at_the_end), Growth(before, after))
+            return self._result(Growth(before, at_the_end), Growth(before, after), refused)
 
     def _count(self, target: Target, judgement: Judgement) -> None:
         arrived = judgement.arrival.latest
@@ -107,6 +119,14 @@ class Measurement:
     def _not_ready(self) -> list[str]:
         return self._exporter.not_ready()
 
+    def _refusal(self) -> str | None:
+        """What an apiserver says if all say that they do not know us: that is no matter of waiting."""
+        refusals = [reason for reason in self._not_ready() if NOT_LET_IN in reason]
+        return refusals[0] if refusals and len(refusals) == len(self._targets()) else None
+
+    def _wait(self) -> None:
+        self._progress.waiting(self._not_ready())
+
     def _show(self) -> None:
         self._progress.measuring(time.monotonic() - self._began, self._tallies.values())
 
@@ -126,12 +146,10 @@ class Measurement:
         is_judged = target in self._settled or not target.window.report(time.monotonic()).undecided
         return is_judged and target.status()["stream"] == "up"
 
-    def _result(self, of_streams: Growth, of_evidence: Growth) -> Result:
+    def _result(self, of_streams: Growth, of_evidence: Growth, refused: str | None) -> Result:
         config = self._config
         measured_seconds = self._ended - self._began
         targets = sorted({*self._targets(), *self._tallies}, key=lambda target: (target.apiserver, str(target.name)))
-        troubles = [target.status()["trouble"] or "" for target in targets]
-        is_let_in = not targets or not all(trouble.startswith(NOT_LET_IN) for trouble in troubles)
         lag = of_streams.quantile("loop_lag_seconds", 0.99)
         return Result(
             version=self._exporter.metrics.version,
@@ -142,7 +160,7 @@ class Measurement:
             streams=[self._stream(target, of_streams, of_evidence) for target in targets],
             apiservers=[_apiserver(apiserver.server.name, of_streams) for apiserver in self._exporter.apiservers],
             loop_lag_p99_seconds=no_limit_as_none(lag and lag.latest),
-            refused=None if is_let_in else f"{targets[0].apiserver} does not let us in: {troubles[0]}",
+            refused=refused,
         )
 
     def _stream(self, target: Target, of_streams: Growth, of_evidence: Growth) -> StreamResult:

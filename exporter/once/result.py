@@ -129,10 +129,10 @@ def _doubts(stream: StreamResult) -> list[str]:
     doubts = []
     if stream.stream == "down":
         doubts.append(f"its stream is down: {stream.trouble or 'it ended'}")
+    elif stream.too_long_uncovered:
+        doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
     if lost := lost_events(stream.relists):
         doubts.append(f"events were lost before {lost} relist{'s' if lost > 1 else ''}")
-    if stream.too_long_uncovered:
-        doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
     if stream.state == "unknown" and not doubts:
         doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous")
     return doubts
@@ -153,8 +153,9 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def _stream(stream: StreamResult) -> dict[str, Any]:
-    content = asdict(stream)
-    # A consumer reads the quantiles beside the counts, as in the status document.
+    content: dict[str, Any] = {}
+    for key, value in asdict(stream).items():
+        # The quantiles stand beside the counts, as in the status document.
+        content |= value if key == "latency" else {key: value}
     del content["too_long_uncovered"]
-    quantiles: dict[str, Any] = content.pop("latency")
-    return content | quantiles
+    return content

@@ -119,9 +119,14 @@ def test_what_was_committed_after_our_stall_was_not_delayed_by_it() -> None:
 
 
 def test_a_stall_with_few_bytes_cannot_have_closed_the_receive_window() -> None:
-    arrivals = stalled(STALL_BYTES - 1)
-    arrival = arrivals.received(13.03, 1000)
-    assert arrivals.excusing_us(arrival, committed_after=11.0) == arrival
+    arrivals = Arrivals()
+    arrivals.connected(9.98)
+    arrivals.found_empty(10.0)
+    arrivals.received(10.8, STALL_BYTES - 1)
+    arrivals.found_empty(10.9)
+    arrivals.found_empty(10.91)
+    arrival = arrivals.received(10.92, 1000)
+    assert arrivals.excusing_us(arrival, committed_after=10.5) == arrival
 
 
 def test_a_stall_excuses_nothing_that_had_arrived_before_it() -> None:
@@ -166,11 +171,36 @@ def test_bytes_of_the_last_connection_have_filled_no_window_of_this_one() -> Non
     arrivals.received(10.00, 10 * STALL_BYTES)
     arrivals.ended(10.01)
     arrivals.connected(10.02)
-    arrivals.received(13.00, 100)
+    arrivals.received(10.90, 100)
+    arrivals.found_empty(10.91)
+    arrivals.found_empty(10.92)
+    arrival = arrivals.received(10.93, 100)
+    assert arrivals.excusing_us(arrival, committed_after=10.5) == arrival
+
+
+def test_a_very_long_stall_counts_however_little_came_in_it() -> None:
+    arrivals = Arrivals()
+    arrivals.connected(9.98)
+    arrivals.found_empty(10.0)
+    arrivals.received(13.0, 100)
     arrivals.found_empty(13.01)
     arrivals.found_empty(13.02)
-    arrival = arrivals.received(13.03, 100)
-    assert arrivals.excusing_us(arrival, committed_after=11.0) == arrival
+    arrival = arrivals.received(13.5, 100)
+    assert arrivals.excusing_us(arrival, committed_after=11.0) == Interval(10.0, 13.5)
+    assert arrivals.excusing_us(arrival, committed_after=13.01) == arrival
+
+
+def test_a_connection_closed_soon_after_a_stall_may_have_been_closed_for_it() -> None:
+    arrivals = Arrivals()
+    arrivals.connected(9.98)
+    arrivals.found_empty(10.0)
+    arrivals.received(10.4, STALL_BYTES)
+    arrivals.found_empty(10.5)
+    arrivals.found_empty(10.51)
+    arrivals.ended(10.52)
+    arrivals.connected(13.1)
+    missed = arrivals.received(13.2, 100)
+    assert arrivals.excusing_us(missed, committed_after=11.0) == Interval(10.0, 13.2)
 
 
 def test_stalls_beyond_what_is_kept_are_merged_and_none_is_forgotten() -> None:

@@ -101,6 +101,10 @@ async def test_two_clocks_behind_one_address_cause_no_false_verdict(tmp_path: Pa
             assert assert_contains_the_truth(exporter, simulator) > 100
             scrape = await exporter.scrape()
     assert scrape.sum("events_judged_total", verdict="late") == 0
+    # Each connection has learned its own server's clock, and so none contradicts itself. What a balancer of requests
+    # answers says Via, and proves nothing.
+    assert scrape.sum("contradictions_total", source="date") == 0
+    assert (scrape.sum("evidence_total", source="date") > 0) == (balanced == "connection")
 
 
 async def test_a_restored_store_is_relisted_and_accused_of_nothing(tmp_path: Path) -> None:
@@ -122,6 +126,22 @@ async def test_a_restored_store_is_relisted_and_accused_of_nothing(tmp_path: Pat
     assert scrape.sum("events_judged_total", verdict="late") == 0
     assert scrape.state("pods") != "met", "a gap lies in the window"
     assert scrape.sum("relists_total", reason="revision_went_back") == 1
+
+
+async def test_events_lost_in_a_gap_forbid_met_although_all_others_were_on_time(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=60):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        async with observed(*flags) as exporter:
+            await exporter.wait_for(lambda scrape: scrape.state("pods") == "met")
+            simulator.apiserver.reinitialize("pods", not_ready_seconds=1.0)
+            await asyncio.sleep(0.5)
+            simulator.compact()
+            await exporter.wait_for(lambda scrape: scrape.sum("relists_total", reason="gone") >= 1)
+            await asyncio.sleep(HEALTHY_SECONDS * 2)
+            scrape = await exporter.wait_for(lambda scrape: scrape.sum("p99_upper_seconds") < 1)
+    assert scrape.sum("events_judged_total", verdict="late") == 0
+    assert scrape.sum("events_judged_total", verdict="ambiguous") == 0
+    assert scrape.state("pods") == "unknown"
 
 
 async def test_a_resource_in_another_store_gets_a_clock_of_its_own(tmp_path: Path) -> None:

@@ -128,9 +128,7 @@ class Watching:
 
 
 @contextlib.asynccontextmanager
-async def watching(
-    url: str, folder: Path, *, token: str = "token", authority: bytes | None = None
-) -> AsyncIterator[Watching]:
+async def watching(url: str, folder: Path, *, authority: bytes | None = None) -> AsyncIterator[Watching]:
     """Streams to `url`; a stream that dies fails the test that it runs in."""
     kubeconfig = folder / "kubeconfig"
     cluster: dict[str, object] = {"server": url}
@@ -139,7 +137,7 @@ async def watching(
         cluster["certificate-authority"] = "ca.crt"
     config = {
         "clusters": [{"name": "it", "cluster": cluster}],
-        "users": [{"name": "it", "user": {"token": token}}],
+        "users": [{"name": "it", "user": {"token": "token"}}],
         "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
         "current-context": "it",
     }
@@ -152,10 +150,3 @@ async def watching(
             yield running
         finally:
             await running.stop()
-
-
-async def one_stream(url: str, folder: Path, recorder: Recorder, until: Callable[[], bool], what: str) -> None:
-    """Watch config maps until something is so."""
-    async with watching(url, folder) as streams:
-        streams.start(recorder)
-        await recorder.until(until, what)

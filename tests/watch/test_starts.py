@@ -105,9 +105,7 @@ async def test_a_list_that_is_none_is_a_bad_response(tmp_path: Path) -> None:
 
 async def test_a_refusal_that_cannot_be_read_is_told_by_its_status(tmp_path: Path) -> None:
     contents = [DEEP, NO_UTF_8, HTML, [1]]
-    recorders = await start_each(
-        tmp_path, [ScriptedApiserver(document(content, status=502)) for content in contents]
-    )
+    recorders = await start_each(tmp_path, [ScriptedApiserver(document(content, status=502)) for content in contents])
     for recorder in recorders:
         assert recorder.start_reasons == ["server_error"]
         assert str(recorder.start_errors[0]) == "HTTP 502"

@@ -1,0 +1,92 @@
+"""What cannot be loaded is one sentence that names the file."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exporter.kubernetes.session import Credentials, CredentialsError
+from tests.credentials.configuring import write_kubeconfig
+
+SERVER = "https://127.0.0.1:1"
+USER = {"token": "token"}
+
+
+async def refusal(credentials: Credentials) -> str:
+    with pytest.raises(CredentialsError) as raised:
+        await credentials.load()
+    message = str(raised.value)
+    assert message.splitlines() == [message]
+    return message
+
+
+async def test_no_kubeconfig_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/a:{tmp_path}/b")
+    message = await refusal(Credentials(None, None, None, tmp_path))
+    assert message == f"no credentials: this is no Pod, and there is no kubeconfig at {tmp_path}/a:{tmp_path}/b"
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    message = await refusal(Credentials(None, None, None, tmp_path))
+    assert message == "no credentials: this is no Pod, and there is no kubeconfig at ~/.kube/config"
+
+
+async def test_a_context_that_is_not_there(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user=USER)
+    message = await refusal(Credentials(path, "other", None))
+    assert message == (
+        f"kubeconfig {path}: Invalid kube-config file. Expected object with name other in {path}/contexts list"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "while parsing a flow node"),
+        ("", "'NoneType' object"),
+        ("hello", "'str' object"),
+        ("\x00", "unacceptable character"),
+        ("clusters: 5", "'int' object is not iterable"),
+    ],
+    ids=["broken YAML", "empty", "text", "binary", "wrong types"],
+)
+async def test_a_kubeconfig_that_is_none(content: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+    message = await refusal(Credentials(path, None, None))
+    assert message.startswith(f"kubeconfig {path}: ")
+    assert complaint in message
+
+
+async def test_a_kubeconfig_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_bytes(b"\xff\xfe\xfd")
+    assert "can't decode byte" in await refusal(Credentials(tmp_path / "kubeconfig", None, None))
+
+
+async def test_a_missing_authority_or_certificate(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user=USER, cluster={"certificate-authority": "no.crt"})
+    message = await refusal(Credentials(path, None, None))
+    assert message == f"kubeconfig {path}: File does not exists: {tmp_path}/no.crt"
+    path = write_kubeconfig(tmp_path, SERVER, user={"client-certificate": "user.crt", "client-key": "user.key"})
+    message = await refusal(Credentials(path, None, None))
+    assert message == f"kubeconfig {path}: File does not exists: {tmp_path}/user.crt"
+
+
+async def test_an_authority_that_is_no_certificate(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user=USER, authority=b"no certificate")
+    message = await refusal(Credentials(path, None, None))
+    assert re.fullmatch(rf"kubeconfig {path}: \[X509(: NO_CERTIFICATE_OR_CRL_FOUND)?\] .*", message)
+
+
+async def test_a_missing_token_file(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user={"tokenFile": "token"})
+    message = await refusal(Credentials(path, None, None))
+    assert message == f"kubeconfig {path}: [Errno 2] No such file or directory: '{tmp_path}/token'"
+
+
+async def test_a_token_of_two_lines_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user={"token": "two\nlines"})
+    credentials = Credentials(path, None, None)
+    await credentials.load()
+    with pytest.raises(CredentialsError, match=r"^kubeconfig \S+: the token is more than one line$"):
+        await credentials.headers()

@@ -1,0 +1,103 @@
+"""Whom we trust, and what we show: authorities, names to verify, client certificates and their successors."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from exporter.kubernetes.session import ApiSession, Credentials, Server
+from tests.conftest import FreshCluster
+from tests.credentials.certificates import ClientAuthority
+from tests.credentials.configuring import NAMESPACES, status, statuses, write_kubeconfig
+from tests.real.certificates import CertificateAuthority
+from tests.real.cluster import Cluster
+
+
+async def test_a_client_certificate_and_its_successor(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
+    trusted, unknown = ClientAuthority(tmp_path / "trusted.crt"), ClientAuthority(tmp_path / "unknown.crt")
+    cluster = await fresh_cluster(flags=[f"--client-ca-file={trusted.file}"])
+    files = (tmp_path / "user.crt", tmp_path / "user.key")
+    user = {"client-certificate": "user.crt", "client-key": "user.key"}
+    unknown.issue(*files, user="jane", group="system:masters")
+    kubeconfig = write_kubeconfig(tmp_path, cluster.apiserver.url, user=user, authority=cluster.authority.bundle)
+    credentials = Credentials(kubeconfig, None, None, renewal_pause_seconds=0)
+    await credentials.load()
+    session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
+    assert await status(session) == 401
+    assert await status(session) == 401
+    assert credentials.generation == 1, "nothing is new: connections are kept"
+    trusted.issue(*files, user="jane", group="system:masters")
+    assert await status(session) == 200
+    assert credentials.generation == 2
+    await session.close()
+
+
+async def test_a_renewed_token_leaves_open_connections_alone(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(cluster.token("admin"))
+    user = {"tokenFile": "token"}
+    kubeconfig = write_kubeconfig(tmp_path, cluster.apiserver.url, user=user, authority=cluster.authority.bundle)
+    credentials = Credentials(kubeconfig, None, None, renewal_pause_seconds=0)
+    await credentials.load()
+    session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
+    watch = await session.get(NAMESPACES, {"watch": "true", "timeoutSeconds": "30"})
+    credentials.refused()
+    (tmp_path / "token").write_text("not-a-token")
+    assert await status(session) == 401
+    async with asyncio.timeout(10):
+        assert await watch.content.readline()
+    assert watch.connection is not None
+    watch.close()
+    await session.close()
+
+
+async def test_an_authority_that_is_replaced_is_read_again(cluster: Cluster, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    kubeconfig = write_kubeconfig(
+        tmp_path,
+        cluster.apiserver.url,
+        user={"token": cluster.token()},
+        authority=CertificateAuthority(other).bundle,
+    )
+    credentials = Credentials(kubeconfig, None, None, renewal_pause_seconds=0)
+    await credentials.load()
+    session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
+    for _ in range(2):
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await status(session)
+    (tmp_path / "ca.crt").write_bytes(cluster.authority.bundle)
+    assert await status(session) == 200
+    await session.close()
+
+
+@pytest.mark.parametrize("given_by", ["flag", "kubeconfig"])
+async def test_the_name_to_verify_may_differ_from_the_address(given_by: str, cluster: Cluster, tmp_path: Path) -> None:
+    def credentials(name: str) -> Credentials:
+        in_file = name if given_by == "kubeconfig" else None
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", tls_server_name=in_file)
+        return Credentials(kubeconfig, None, name if given_by == "flag" else None)
+
+    assert await statuses(credentials("kubernetes"), cluster.apiserver.url) == [200]
+    with pytest.raises(aiohttp.ClientConnectorCertificateError, match=r"not valid for 'example\.com'"):
+        await statuses(credentials("example.com"), cluster.apiserver.url)
+
+
+async def test_no_verification_only_if_the_kubeconfig_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    user, url = {"token": cluster.token()}, cluster.apiserver.url
+    careless = write_kubeconfig(tmp_path, url, user=user, cluster={"insecure-skip-tls-verify": True})
+    assert await statuses(Credentials(careless, None, None), url) == [200]
+    careful = write_kubeconfig(tmp_path, url, user=user)
+    with pytest.raises(aiohttp.ClientConnectorCertificateError):
+        await statuses(Credentials(careful, None, None), url)
+
+
+def test_the_label_of_an_address() -> None:
+    names = {
+        "https://127.0.0.1:6443": "127.0.0.1:6443",
+        "https://example.com": "example.com:443",
+        "http://example.com/path": "example.com:80",
+        "https://[fd00::1]:6443": "[fd00::1]:6443",
+        "https://[fd00::1]": "[fd00::1]:443",
+    }
+    assert {url: Server(url, is_one_apiserver=True).name for url in names} == names

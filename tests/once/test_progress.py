@@ -1,0 +1,33 @@
+import io
+import os
+
+from exporter.once.progress import CLEAR_LINE, Progress
+
+
+def test_a_log_gets_a_line_for_each_phase_and_then_one_in_ten_seconds() -> None:
+    stream = io.StringIO()
+    with Progress(stream, 60) as progress:
+        progress.waiting(["pods: no\nconnection", "nodes: none either"])
+        for _ in range(100):
+            progress.measuring(0.4, [])
+        progress.settling()
+    assert stream.getvalue().splitlines() == [
+        "waiting for the streams: pods: no connection; nodes: none either",
+        "0 of 60 s: 0 events, 0 late, 0 ambiguous",
+        "waiting for the last verdicts",
+    ]
+
+
+def test_a_terminal_has_one_line_which_is_gone_in_the_end() -> None:
+    ours, theirs = os.openpty()
+    try:
+        with os.fdopen(theirs, "w") as terminal, Progress(terminal, 60) as progress:
+            progress.measuring(3.0, [])
+            progress.settling()
+        written = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+    assert "\n" not in written
+    assert written.split(CLEAR_LINE) == [
+        "", "3 of 60 s: 0 events, 0 late, 0 ambiguous", "waiting for the last verdicts", "",
+    ]  # fmt: skip

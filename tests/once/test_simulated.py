@@ -1,0 +1,160 @@
+"""Measurements of the simulated apiserver, whose truth is known, mostly by the command that load tests call."""
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+
+from exporter.daemon import load_credentials
+from exporter.once.measuring import Measurement
+from exporter.once.progress import Progress
+from exporter.once.result import Result
+from exporter.simulator import Simulator, Workload
+from tests.check.command import plain_kubeconfig
+from tests.live.observing import config
+from tests.once.command import Running, measure
+
+RATE_PER_SECOND = 60.0
+PODS = ("--resource", "pods")
+
+pytestmark = pytest.mark.timeout(150)
+
+
+async def measured(
+    *flags: str | Path, duration_seconds: float, ready_seconds: float = 30.0
+) -> tuple[Result, Measurement]:
+    """In this process."""
+    settled = config(*flags)
+    credentials = await load_credentials(settled)
+    progress = Progress(io.StringIO(), duration_seconds)
+    measurement = Measurement(
+        settled, credentials, duration_seconds, asyncio.Event(), progress, ready_seconds=ready_seconds
+    )
+    return await measurement.run(), measurement
+
+
+async def test_a_healthy_apiserver_meets_the_objective(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure("--kubeconfig", kubeconfig, "--duration", "5")
+    assert (ended.exit_code, ended.out.splitlines()[-1]) == (0, "met"), ended
+    assert "of 5 s: " in ended.err
+    assert ended.out.startswith("99 % of events within 1 s of their commit?\nmeasured for 5.0 of 5 s\n")
+
+
+async def test_a_slow_apiserver_violates_it(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        simulator.faults.cache_to_watch.set(2.0, "pods")
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure("--kubeconfig", kubeconfig, "--duration=5", "--output=json")
+    assert ended.exit_code == 1, ended
+    assert ended.document["result"] == "violated"
+    pods = ended.stream("pods")
+    assert (pods["state"], pods["on_time"]) == ("violated", 0)
+    assert pods["late"] > 20
+    assert 1.5 < pods["p50_lower_seconds"] <= pods["p99_lower_seconds"]
+    assert ended.stream("nodes")["late"] == 0
+
+
+async def test_without_events_nothing_is_known(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure("--kubeconfig", kubeconfig, "--duration=2", "--output=json")
+    assert ended.exit_code == 3, ended
+    assert ended.document["result"] == "unknown"
+    assert ended.stream("pods")["state"] == ended.stream("nodes")["state"] == "quiet"
+    assert ended.stream("pods")["p99_upper_seconds"] is None
+
+
+async def test_a_stream_that_never_comes_up_is_named(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        simulator.faults.deny("watch", "nodes")
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure("--kubeconfig", kubeconfig, "--duration=4", "--output=json")
+    assert ended.exit_code == 3, ended
+    (reason,) = ended.document["reasons"]
+    assert reason.startswith(f"nodes on {simulator.url.removeprefix('http://')}: its stream is down: forbidden: ")
+    assert ended.stream("nodes")["stream"] == "down"
+    assert ended.stream("pods")["state"] == "met", "the others are measured"
+
+
+async def test_a_relist_keeps_it_from_being_met(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        async with Running("--kubeconfig", kubeconfig, "--duration=6", "--output=json", *PODS) as running:
+            await running.says("0 of 6 s")
+            await asyncio.sleep(2)
+            simulator.compact()
+            ended = await running.ended()
+    assert ended.exit_code == 3, ended
+    pods = ended.stream("pods")
+    assert pods["relists"]["gone"] == 1
+    assert sum(pods["stream_ends"].values()) == 1
+    assert pods["uncovered_seconds"] > 0
+    assert (pods["state"], pods["late"]) == ("unknown", 0)
+    assert "events were lost before 1 relist" in ended.document["reasons"][0]
+
+
+async def test_a_resumed_watch_loses_nothing_and_may_be_met(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        flags = ("--kubeconfig", plain_kubeconfig(tmp_path / "kubeconfig", simulator.url), *PODS)
+        measuring = asyncio.create_task(measured(*flags, "--slo.objective", "0.9", duration_seconds=6))
+        await asyncio.sleep(3)
+        simulator.apiserver.end_watches("pods")
+        result, _ = await measuring
+    (pods,) = result.streams
+    assert sum(pods.stream_ends.values()) == 1
+    assert pods.uncovered_seconds > 0
+    assert (result.verdict, result.reasons) == ("met", [])
+
+
+async def test_what_arrived_before_the_end_is_waited_for(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        polled_seldom = ("--revision-clock.hz", "0.5", "--cache-clock.hz", "0")
+        result, measurement = await measured("--kubeconfig", kubeconfig, *PODS, *polled_seldom, duration_seconds=5)
+    sent = [delivery.sent_seconds for delivery in simulator.truth.deliveries("pods")]
+    arrived = sum(measurement._began <= seconds <= measurement._ended for seconds in sent)
+    assert arrived > 60
+    assert result.streams[0].events == pytest.approx(arrived, abs=3)
+
+
+async def test_if_no_stream_comes_up_nothing_is_measured(tmp_path: Path) -> None:
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    result, _ = await measured("--kubeconfig", kubeconfig, *PODS, duration_seconds=3600, ready_seconds=1.0)
+    assert result.verdict == "unknown"
+    assert result.measured_seconds < 60
+    (reason,) = result.reasons
+    assert reason.startswith("pods on 127.0.0.1:1: its stream is down: connect: ")
+
+
+async def test_credentials_that_nobody_knows_are_one_sentence(tmp_path: Path) -> None:
+    async with Simulator(tokens={"of-somebody-else": "alice"}) as simulator:
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure("--kubeconfig", kubeconfig, "--duration", "3600", "--log.level", "error")
+    assert (ended.exit_code, ended.out) == (2, ""), ended
+    last_line = ended.err.splitlines()[-1]
+    assert last_line.startswith("watchslo: error: ")
+    assert "unauthorized" in last_line
+
+
+async def test_an_unusable_kubeconfig_is_one_sentence(tmp_path: Path) -> None:
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    ended = await measure("--kubeconfig", kubeconfig, "--context", "nowhere")
+    assert (ended.exit_code, ended.out, ended.err.count("\n")) == (2, "", 1), ended
+    assert "nowhere" in ended.err
+
+
+async def test_an_interrupt_ends_it_early_with_what_there_is(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        simulator.faults.cache_to_watch.set(2.0)
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        async with Running("--kubeconfig", kubeconfig, "--duration=3600", "--output=json") as running:
+            await running.says("0 of 3600 s")
+            await asyncio.sleep(4)
+            running.interrupt()
+            ended = await running.ended()
+    assert ended.exit_code == 1, ended
+    assert 3 < ended.document["duration_seconds"]["measured"] < 60
+    assert ended.stream("pods")["late"] > 0
