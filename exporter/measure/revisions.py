@@ -20,11 +20,8 @@ STEPS_KEPT = 4096
 """Steps a staircase may have before its older half is thinned."""
 
 
-class CommittedBefore:
-    """For each revision the earliest moment by which it is known to be committed: a staircase that rises both ways.
-
-    An entry (R, t) says that every revision up to R was committed before t.
-    """
+class Staircase:
+    """Steps (revision, instant) that rise in both directions, oldest first; what a step means its subclass says."""
 
     __slots__ = ("instants", "revisions")
 
@@ -32,22 +29,44 @@ class CommittedBefore:
         self.revisions: list[int] = []
         self.instants: list[Instant] = []
 
+    def _rises_to(self, revision: int, instant: Instant) -> bool:
+        """Add a step at the top, which is nearly every one; False if this is none."""
+        if self.revisions and (revision <= self.revisions[-1] or instant <= self.instants[-1]):
+            return False
+        self.revisions.append(revision)
+        self.instants.append(instant)
+        if len(self.revisions) > STEPS_KEPT:
+            # Every second step of the older half goes: intervals of long ago grow wider, never wrong.
+            half = len(self.revisions) // 2
+            del self.revisions[1:half:2]
+            del self.instants[1:half:2]
+        return True
+
+    def _replace(self, start: int, end: int, revision: int, instant: Instant) -> None:
+        """Put one step in the place of those from `start` to before `end`, which it makes superfluous."""
+        self.revisions[start:end] = [revision]
+        self.instants[start:end] = [instant]
+
+
+class CommittedBefore(Staircase):
+    """For each revision the earliest moment by which it is known to be committed: a staircase that rises both ways.
+
+    An entry (R, t) says that every revision up to R was committed before t.
+    """
+
+    __slots__ = ()
+
     def learn(self, revision: int, instant: Instant) -> None:
         """Take in that `revision` was committed before `instant`."""
-        revisions, instants = self.revisions, self.instants
-        if not revisions or (revision > revisions[-1] and instant > instants[-1]):
-            revisions.append(revision)
-            instants.append(instant)
-            if len(revisions) > STEPS_KEPT:
-                _thin(revisions, instants)
+        if self._rises_to(revision, instant):
             return
+        revisions, instants = self.revisions, self.instants
         end = bisect_right(revisions, revision)
         at_least = bisect_left(revisions, revision)
         if at_least < len(revisions) and instants[at_least] <= instant:
             return  # a newer revision was known by then already
         start = bisect_left(instants, instant, 0, end)
-        revisions[start:end] = [revision]
-        instants[start:end] = [instant]
+        self._replace(start, end, revision, instant)
 
     def of(self, revision: int) -> Instant:
         """The earliest moment by which `revision` is known to be committed; +inf if nothing says so."""
@@ -60,34 +79,25 @@ class CommittedBefore:
         return self.revisions[step - 1] if step else 0
 
 
-class CommittedAfter:
+class CommittedAfter(Staircase):
     """For each revision the latest moment at which it is known not to be committed yet.
 
     An entry (R, t) says that every revision above R was committed after t.
     """
 
-    __slots__ = ("instants", "revisions")
-
-    def __init__(self) -> None:
-        self.revisions: list[int] = []
-        self.instants: list[Instant] = []
+    __slots__ = ()
 
     def learn(self, revision: int, instant: Instant) -> None:
         """Take in that every revision above `revision` was committed after `instant`."""
-        revisions, instants = self.revisions, self.instants
-        if not revisions or (revision > revisions[-1] and instant > instants[-1]):
-            revisions.append(revision)
-            instants.append(instant)
-            if len(revisions) > STEPS_KEPT:
-                _thin(revisions, instants)
+        if self._rises_to(revision, instant):
             return
+        revisions, instants = self.revisions, self.instants
         start = bisect_left(revisions, revision)
         at_most = bisect_right(revisions, revision)
         if at_most and instants[at_most - 1] >= instant:
             return  # that much was known of an older revision already
         end = bisect_right(instants, instant, start)
-        revisions[start:end] = [revision]
-        instants[start:end] = [instant]
+        self._replace(start, end, revision, instant)
 
     def of(self, revision: int) -> Instant:
         """The latest moment at which `revision` is known not to be committed yet; -inf if nothing says so."""
@@ -98,13 +108,6 @@ class CommittedAfter:
         """The oldest revision that was the newest at some moment after `instant`; None if nothing says so."""
         step = bisect_right(self.instants, instant)
         return self.revisions[step] if step < len(self.instants) else None
-
-
-def _thin(revisions: list[int], instants: list[Instant]) -> None:
-    """Drop every second step of the older half: intervals of long ago grow wider, never wrong."""
-    half = len(revisions) // 2
-    del revisions[1:half:2]
-    del instants[1:half:2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ async def test_a_restart_of_the_apiserver_is_one_gap_that_is_told(tmp_path: Path
 async def test_what_was_followed_before_the_store_went_back_is_heard_no_more(tmp_path: Path) -> None:
     recorder = Recorder()
     apiserver = ScriptedApiserver(
-        saying(*map(event, range(101, 2000)), pause_seconds=0.02),
+        saying(*map(event, range(101, 20_000))),
         lists=[document(a_list(n)) for n in (100, 50)],
         last_watch=saying(event(51), then="silence"),
     )
