@@ -83,43 +83,43 @@ def _overview() -> str:
 
 
 def _run(flags: Mapping[str, Given]) -> int:
-    loaded = load("run", flags, os.environ)
+    loaded = load(flags, os.environ)
     from exporter import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return daemon.run(loaded.config, loaded.warnings)
 
 
 def _demo(flags: Mapping[str, Given]) -> int:
-    loaded = _load_aloud("demo", flags)
+    loaded = _load_aloud(flags)
     from exporter import demo  # noqa: PLC0415 - heavy: the daemon and the simulator
 
     return demo.run(loaded.config, loaded.scenario)
 
 
 def _check(flags: Mapping[str, Given]) -> int:
-    loaded = _load_aloud("check", flags)
+    loaded = _load_aloud(flags)
     from exporter import check  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return check.run(loaded.config)
 
 
 def _measure(flags: Mapping[str, Given]) -> int:
-    loaded = _load_aloud("measure", flags)
+    loaded = _load_aloud(flags)
     from exporter import once  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return once.run(loaded.config, loaded.duration_seconds, loaded.output)
 
 
-def _load_aloud(command: str, flags: Mapping[str, Given]) -> Loaded:
+def _load_aloud(flags: Mapping[str, Given]) -> Loaded:
     """Load for a command that a person watches: warnings go to the terminal, not to a log."""
-    loaded = load(command, flags, os.environ)
+    loaded = load(flags, os.environ)
     for warning in loaded.warnings:
         print(f"watchslo: warning: {warning}", file=sys.stderr)
     return loaded
 
 
 def _healthcheck(flags: Mapping[str, Given]) -> int:
-    address = load("healthcheck", flags, os.environ).config.listen_addresses[0]
+    address = load(flags, os.environ).config.listen_addresses[0]
     if address.port == 0:
         raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
     reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)

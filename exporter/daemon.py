@@ -15,10 +15,11 @@ from exporter import logs
 from exporter.apiserver import Apiserver
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
+from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.kubernetes.custom_resources import CustomResources
 from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.heartbeat import Heartbeat
-from exporter.kubernetes.session import Credentials, CredentialsError, Server
+from exporter.kubernetes.session import Server
 from exporter.kubernetes.stores import keep_proving_peers
 from exporter.measure.serverclock import hull
 

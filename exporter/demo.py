@@ -16,7 +16,7 @@ import uvloop
 from exporter import logs
 from exporter.config import ConfigError, ResourceName
 from exporter.daemon import Exporter, load_credentials
-from exporter.kubernetes.session import CredentialsError
+from exporter.kubernetes.credentials import CredentialsError
 from exporter.simulator import SCENARIOS, WIDGETS, Simulator, Workload
 from exporter.simulator.scenarios import PHASE_SECONDS
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from exporter.measure.arrivals import Arrivals
@@ -100,6 +101,8 @@ class Target:
     def relisting(self, reason: RelistReason) -> None:
         """Continuity is given up: events are not seen, so the objective cannot be met for a while."""
         self._relisting = reason
+        # Its first events may come before `opened`: until a poll has told history from news, nothing is judged.
+        self._replayed_until, self._opened_at = None, inf
         self._metrics.relists[reason].inc()
         if reason != "start":
             self.window.lost_events(time.monotonic())
@@ -118,8 +121,6 @@ class Target:
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open. After a relist, all up to the first poll sent from now on is history, not news."""
         self._opened_at = at
-        if listed_revision is not None:
-            self._replayed_until = None if self._clock is not None else listed_revision
         self._count_uncovered(at)
         if self._lost_at is not None:
             seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds
@@ -194,7 +195,7 @@ class Target:
         polls = self._clock.store.polls if self._clock is not None else None
         if polls is not None and self._replayed_until is None:
             self._replayed_until = polls.answered_after(self._opened_at)
-        settled_until = polls.settled_until if polls is not None else float("-inf")
+        settled_until = polls.settled_until if polls is not None and self._replayed_until is not None else -inf
         if self._cache_clock is not None:
             settled_until = min(settled_until, self._cache_clock.clock.oldest_in_flight)
         for judged, (pending, early) in enumerate(self._docket.ready(settled_until, time.monotonic()), start=1):

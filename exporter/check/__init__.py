@@ -14,7 +14,7 @@ import uvloop
 from exporter.check.inspection import inspect
 from exporter.check.report import report
 from exporter.daemon import CANNOT_START, load_credentials, servers
-from exporter.kubernetes.session import CredentialsError
+from exporter.kubernetes.credentials import CredentialsError
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings

@@ -30,19 +30,21 @@ from exporter.check.findings import (
 )
 from exporter.config.wording import did_you_mean, printable
 from exporter.kubernetes import custom_resources
+from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
 from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource, discover
 from exporter.kubernetes.served import watchable_names
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, CredentialsError, refusal
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, refusal
 from exporter.kubernetes.stores import read_the_same_store
 from exporter.kubernetes.watch import Collection, StartError
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 
 if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
-    from exporter.kubernetes.session import Credentials, Server
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.session import Server
 
 TIME_LIMIT_SECONDS = 15.0
 FIRST_ANSWER = aiohttp.ClientTimeout(total=5.0)

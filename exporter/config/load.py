@@ -27,7 +27,7 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(command: str, flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
+def load(flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
     """Settle every setting for a command; raises ConfigError.
 
     Files named in the settings are looked at, nothing else is: no connection is made and no credentials are used.
@@ -39,7 +39,7 @@ def load(command: str, flags: Mapping[str, Given], environ: Mapping[str, str]) -
         given = {**read_file(config_file), **given}
     values = {setting.name: parsed_setting(setting.name, given) for setting in SETTINGS}
     _Agreement(given, values).check()
-    refuse_not_built(command, given, values)
+    refuse_not_built(given, values)
     by_field = {setting.field: values[setting.name] for setting in SETTINGS}
     return Loaded(
         config=Config(**{field.name: by_field[field.name] for field in fields(Config)}),

@@ -6,6 +6,9 @@ import random
 
 FIRST_SECONDS = 0.8
 LONGEST_SECONDS = 30.0
+LONGEST_ASKED_SECONDS = 120.0
+"""The apiserver asks for 30 s at the most; a proxy that asks for an hour must not blind us for an hour."""
+
 AT_ONCE_SECONDS = 0.1
 """Even a first reconnect is spread a little: an apiserver that closes all its watches gets them all back."""
 
@@ -28,4 +31,4 @@ class Backoff:
         """Seconds to wait after a failure; at least as long as the server asks for, and not all at that moment."""
         longest = min(FIRST_SECONDS * 2**self._failures, LONGEST_SECONDS)
         self._failures = min(self._failures + 1, 10)
-        return (retry_after_seconds or 0.0) + random.uniform(0, longest)
+        return min(retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS) + random.uniform(0, longest)

@@ -21,9 +21,10 @@ from exporter.measure.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.polls import Answer, Place
     from exporter.kubernetes.resources import Resource
-    from exporter.kubernetes.session import Credentials, Server
+    from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant
 
 ClockName: TypeAlias = Literal["revision", "cache"]

@@ -11,8 +11,9 @@ import msgspec
 
 from exporter.config import ResourceName
 from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
-from exporter.kubernetes.session import METADATA_LIST, UNREACHABLE, AnswerError, CredentialsError
+from exporter.kubernetes.session import METADATA_LIST, UNREACHABLE, AnswerError
 from exporter.kubernetes.watch import Collection, StartError, Watch
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder

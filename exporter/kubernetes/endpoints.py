@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, CredentialsError
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.session import UNREACHABLE, AnswerError
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
-    from exporter.kubernetes.session import AnswerError, Credentials, Server
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.session import AnswerError, Server
     from exporter.measure.times import Instant, WallTime
 
 PLACES = 16

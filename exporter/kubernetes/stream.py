@@ -9,8 +9,9 @@ import asyncio
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.resources import discover
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, CredentialsError
+from exporter.kubernetes.session import UNREACHABLE, AnswerError
 from exporter.kubernetes.watch import (
     ORDINARY,
     Collection,
@@ -206,7 +207,11 @@ class Stream:
         if self._watch is None:
             return  # the last words of a history that exists no more
         resumed_from = self._revision or 0
-        fresh = [event for event in reading.events if event.revision is None or event.revision > resumed_from]
+        fresh = [
+            event
+            for event in reading.events
+            if event.revision is None or event.revision > resumed_from or event.event_type == "bookmark"
+        ]
         for event in reading.events:
             if event.revision is not None and event.revision > (self._revision or 0):
                 self._revision = event.revision

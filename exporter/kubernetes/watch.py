@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import aiohttp
 import msgspec
 
-from exporter.kubernetes.session import (
-    METADATA_LIST,
-    METADATA_WATCH,
-    STREAM,
-    UNREADABLE,
-    AnswerError,
-    CredentialsError,
-    refusal,
-)
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.session import METADATA_LIST, METADATA_WATCH, STREAM, UNREADABLE, AnswerError, refusal
 from exporter.kubernetes.stamping import StampedBody
 from exporter.measure.events import EventDecoder, LineSplitter, Undecodable, WatchError
 

@@ -17,7 +17,7 @@ import uvloop
 
 from exporter import logs
 from exporter.daemon import CANNOT_START, load_credentials
-from exporter.kubernetes.session import CredentialsError
+from exporter.kubernetes.credentials import CredentialsError
 from exporter.once.measuring import Measurement
 from exporter.once.progress import Progress
 from exporter.once.result import EXIT_CODES, document

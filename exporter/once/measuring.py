@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.config import Config
-    from exporter.kubernetes.session import Credentials
+    from exporter.kubernetes.credentials import Credentials
     from exporter.measure.judging import Judgement
     from exporter.measure.times import Instant, Interval
     from exporter.once.progress import Progress

@@ -94,7 +94,7 @@ def rules_in(table: Table) -> list[Rule]:
 def config(**settings: str) -> Config:
     """The configuration that these settings make, named as in the file; a list is comma-separated."""
     given = {name: Given(tuple(text.split(",")), f"--{name}") for name, text in settings.items()}
-    return load("check", given, {}).config
+    return load(given, {}).config
 
 
 def plain_kubeconfig(path: Path, server: str) -> Path:

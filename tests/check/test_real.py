@@ -7,7 +7,8 @@ from pathlib import Path
 
 from exporter.check import report
 from exporter.check.inspection import inspect
-from exporter.kubernetes.session import Credentials, Server
+from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.session import Server
 from tests.check.command import check, config, read_table, rules_in
 from tests.conftest import FreshCluster
 from tests.real.cluster import Cluster

@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestServer
 
 from exporter.check.findings import Findings, Polls, Trouble
 from exporter.check.inspection import inspect
-from exporter.kubernetes.session import Credentials, Server
+from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.session import Server
 from exporter.simulator import WIDGETS, Rejection, Simulator
 from tests.check.command import check, config, plain_kubeconfig
 

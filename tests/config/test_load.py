@@ -70,7 +70,7 @@ def said(
     if file is not None:
         Path("watchslo.yaml").write_text(file)
         variables["WATCHSLO_CONFIG_FILE"] = "watchslo.yaml"
-    return load("run", read_flags(flags_of, flag_parser(flags_of, ""), words), variables)
+    return load(read_flags(flags_of, flag_parser(flags_of, ""), words), variables)
 
 
 def outcome(setting: Setting, *words: str, environ: Mapping[str, str] | None = None, file: str | None = None) -> Any:

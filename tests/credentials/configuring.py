@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.kubernetes.session import ApiSession, Credentials, Server
+from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.session import ApiSession, Server
 
 VERSION = "/version"
 NAMESPACES = "/api/v1/namespaces"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from exporter.kubernetes.session import Credentials
+from exporter.kubernetes.credentials import Credentials
 from tests.credentials.configuring import statuses, write_kubeconfig
 from tests.real.cluster import Cluster
 from tests.real.waiting import wait_until

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.session import Credentials, CredentialsError
+from exporter.kubernetes.credentials import Credentials, CredentialsError
 from tests.credentials.configuring import write_kubeconfig
 
 SERVER = "https://127.0.0.1:1"

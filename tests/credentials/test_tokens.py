@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 from kubernetes_asyncio.config import incluster_config
 
-from exporter.kubernetes.session import ApiSession, Credentials, CredentialsError, Server
+from exporter.kubernetes.credentials import Credentials, CredentialsError
+from exporter.kubernetes.session import ApiSession, Server
 from tests.credentials.configuring import exec_user, status, statuses, write_kubeconfig
 from tests.real.cluster import Cluster
 from tests.real.waiting import wait_until

@@ -27,7 +27,7 @@ LABELS_OF_SERIES = dict[str, str]
 def config(*flags: str | Path) -> Config:
     """The configuration that these flags of `watchslo run` give, on a free port of loopback."""
     words = ["--web.listen-address", "127.0.0.1:0", *map(str, flags)]
-    return load("run", read_flags("run", flag_parser("run", ""), words), {}).config
+    return load(read_flags("run", flag_parser("run", ""), words), {}).config
 
 
 class Scrape:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from exporter.config import ResourceName
+from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.resources import Resource
-from exporter.kubernetes.session import ApiSession, Credentials, Server
+from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.stream import RelistReason, Stream
 from exporter.kubernetes.watch import End, Pace, Reading, StartError
 from exporter.measure.arrivals import Arrivals
