@@ -12,30 +12,22 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from exporter import logs
-from exporter.apiserver import Apiserver
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
+from exporter.fleet import Fleet
 from exporter.kubernetes.credentials import Credentials, CredentialsError
-from exporter.kubernetes.custom_resources import CustomResources
-from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.heartbeat import Heartbeat
-from exporter.kubernetes.session import Server
-from exporter.kubernetes.stores import keep_proving_peers
-from exporter.measure.serverclock import hull
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from exporter.config import Config, ResourceName
+    from exporter.apiserver import Apiserver
+    from exporter.config import Config
     from exporter.measure.judging import Judgement
-    from exporter.measure.serverclock import Offset
     from exporter.target import Target
 
 log = logging.getLogger(__name__)
 
-REFRESH_PERIOD_SECONDS = 1.0
-LEAVING_SECONDS = 120.0
-COUNTING_PERIOD_SECONDS = 60.0
 CANNOT_START = 2
 
 
@@ -69,13 +61,6 @@ async def load_credentials(config: Config) -> Credentials:
     return credentials
 
 
-def servers(config: Config, credentials: Credentials) -> list[Server]:
-    """The addresses to watch: those that are named are apiservers, the kubeconfig's may be a balancer over several."""
-    if config.apiservers:
-        return [Server(url, is_one_apiserver=True) for url in config.apiservers]
-    return [Server(credentials.server_url, is_one_apiserver=False)]
-
-
 class Exporter:
     """All parts of the daemon; `judged`, if given, is told of every judgement."""
 
@@ -83,15 +68,9 @@ class Exporter:
         self, config: Config, credentials: Credentials, judged: Callable[[Target, Judgement], None] | None = None
     ) -> None:
         self._config = config
-        self._credentials = credentials
-        self._judged = judged
-        self._custom: set[ResourceName] = set()
-        self._leaving: dict[ResourceName, asyncio.Task[None]] = {}
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
-        self._watches_every_apiserver = False
-        self._all_clocks: Offset | None = None
-        self.heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self.apiservers: list[Apiserver] = []
+        heartbeat = Heartbeat(self.metrics.loop_lag.observe)
+        self._fleet = Fleet(config, credentials, self.metrics, heartbeat, judged)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
 
@@ -105,104 +84,24 @@ class Exporter:
             log.info("listening", extra={"fields": {"address": f"{host}:{port}"}})
         try:
             async with asyncio.TaskGroup() as tasks:
-                everything = tasks.create_task(self._watch(), name="watch")
+                watching = tasks.create_task(self._fleet.run(), name="watch")
                 try:
                     yield self
                 finally:
-                    everything.cancel()
+                    watching.cancel()
         finally:
             # The server goes last: a scrape that has begun is finished.
             await runner.cleanup()
 
-    async def _watch(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.heartbeat.run())
-                for server in servers(self._config, self._credentials):
-                    self._add_apiserver(server, tasks)
-                if len(self.apiservers) > 1:
-                    tasks.create_task(keep_proving_peers([apiserver.stores for apiserver in self.apiservers]))
-                if self._config.apiservers:
-                    tasks.create_task(self._keep_counting_apiservers())
-                if self._config.custom_resources:
-                    tasks.create_task(self._follow_custom_resources())
-                self.metrics.before_render += [apiserver.refresh for apiserver in self.apiservers]
-                while True:
-                    await asyncio.sleep(REFRESH_PERIOD_SECONDS)
-                    self._all_clocks = self._bound_all_clocks()
-                    for apiserver in self.apiservers:
-                        apiserver.refresh()
-        finally:
-            for leaving in self._leaving.values():
-                leaving.cancel()
-            for apiserver in self.apiservers:
-                await apiserver.close()
-
-    def _add_apiserver(self, server: Server, tasks: asyncio.TaskGroup) -> None:
-        apiserver = Apiserver(
-            server,
-            config=self._config,
-            credentials=self._credentials,
-            metrics=self.metrics,
-            heartbeat=self.heartbeat,
-            tasks=tasks,
-            clocks_of_all=lambda: self._all_clocks,
-            judged=self._judged,
-        )
-        self.apiservers.append(apiserver)
-        for name in self._config.resources:
-            apiserver.watch(name)
-
-    def _bound_all_clocks(self) -> Offset | None:
-        """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
-        offsets = [apiserver.offset for apiserver in self.apiservers]
-        known = [offset for offset in offsets if offset is not None]
-        if not self._watches_every_apiserver or len(known) < len(offsets):
-            return None
-        return hull(known)
-
-    async def _keep_counting_apiservers(self) -> None:
-        while True:
-            count = await count_apiservers(self.apiservers[0].session)
-            self._watches_every_apiserver = count == len(self._config.apiservers)
-            await asyncio.sleep(COUNTING_PERIOD_SECONDS)
-
-    async def _follow_custom_resources(self) -> None:
-        config = self._config
-        session = self.apiservers[0].session
-        follower = CustomResources(config.custom_resources, config.custom_resources_max, session, self.heartbeat)
-        await follower.follow(self._use_custom_resources)
-
-    async def _use_custom_resources(self, names: set[ResourceName]) -> None:
-        named = {(name.plural, name.group) for name in self._config.resources}
-        wanted = {name for name in names if (name.plural, name.group) not in named}
-        for name in self._custom - wanted:
-            self._leaving[name] = asyncio.create_task(self._leave(name))
-        for name in sorted(wanted - self._custom, key=str):
-            leaving = self._leaving.pop(name, None)
-            if leaving is not None:
-                leaving.cancel()
-                await self._unwatch(name)
-            for apiserver in self.apiservers:
-                apiserver.watch(name)
-        self._custom = wanted
-
-    async def _leave(self, name: ResourceName) -> None:
-        """The definition is gone: its watch ends by itself, which a scrape must see before its series go."""
-        await asyncio.sleep(LEAVING_SECONDS)
-        del self._leaving[name]
-        await self._unwatch(name)
-        for apiserver in self.apiservers:
-            self.metrics.remove_resource(apiserver.server.name, name.group, name.plural)
-
-    async def _unwatch(self, name: ResourceName) -> None:
-        for apiserver in self.apiservers:
-            await apiserver.unwatch(name)
+    @property
+    def apiservers(self) -> list[Apiserver]:
+        """Those that are watched now."""
+        return self._fleet.apiservers
 
     def not_ready(self) -> list[str]:
         """One sentence for each stream that has had no answer yet."""
         if not self.apiservers:
-            return ["not started yet"]
+            return ["no apiserver found yet"]
         reasons = [target.not_ready for apiserver in self.apiservers for target in apiserver.targets]
         return [reason for reason in reasons if reason is not None]
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 import pytest_asyncio
 
 from tests.real.cluster import Cluster
+
+# Started in the background by a shell, this process ignores SIGINT, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BUILD_SERVERS = Path(__file__).parents[1] / "scripts" / "build-servers"
 GO_IS_MISSING = 3

@@ -13,8 +13,12 @@ import uvloop
 
 from exporter.check.inspection import inspect
 from exporter.check.report import report
-from exporter.daemon import CANNOT_START, load_credentials, servers
+from exporter.config import ConfigError
+from exporter.daemon import CANNOT_START, load_credentials
+from exporter.fleet import home_of, named_servers
 from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.endpoints import apiserver_servers
+from exporter.kubernetes.session import ApiSession
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings
@@ -36,6 +40,17 @@ def run(config: Config) -> int:
 
 
 async def findings_of(config: Config) -> list[Findings]:
-    """What is found about each address that the daemon would watch. Raises CredentialsError."""
+    """What is found about each address that the daemon would watch. Raises CredentialsError or ConfigError."""
     credentials = await load_credentials(config)
-    return await asyncio.gather(*(inspect(config, credentials, server) for server in servers(config, credentials)))
+    home = home_of(credentials)
+    found = named_servers(config)
+    if config.discover_apiservers:
+        session = ApiSession(home, credentials)
+        found = await apiserver_servers(session) or []
+        await session.close()
+        if not found:
+            raise ConfigError(
+                "--apiserver.discover: no apiserver is found; list endpointslices.discovery.k8s.io in namespace "
+                "default must be allowed, and one must be there"
+            )
+    return await asyncio.gather(*(inspect(config, credentials, server) for server in found or [home]))

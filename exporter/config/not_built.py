@@ -8,7 +8,6 @@ from exporter.config.sources import Given
 
 # Setting, what of it is meant, and which of its valid values ask for it.
 _SETTINGS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("apiserver.discover", "", lambda is_on: is_on),
     ("canary.interval", "", lambda seconds: seconds > 0),
     ("canary.pod", "", lambda _: True),
     ("canary.node", "", lambda _: True),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.session import UNREACHABLE, AnswerError
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, Server
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
@@ -19,25 +20,45 @@ class _Endpoint(msgspec.Struct):
     addresses: list[str] = []
 
 
+class _Port(msgspec.Struct):
+    name: str = ""
+    port: int = 443
+
+
 class _Slice(msgspec.Struct):
     endpoints: list[_Endpoint] | None = None
+    ports: list[_Port] | None = None
 
 
 class _Slices(msgspec.Struct):
     items: list[_Slice] | None = None
 
 
-async def count_apiservers(session: ApiSession) -> int | None:
-    """How many apiservers the cluster has; None if it does not say, or not to us."""
+async def apiserver_servers(session: ApiSession) -> list[Server] | None:
+    """Every apiserver of the cluster that `session` talks to, in order; None if it does not say, or not to us.
+
+    They are reached as the cluster is, and show its certificate: for its name, not for their address.
+    """
     selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     try:
         slices = msgspec.convert(await session.get_json(SLICES, selector), _Slices)
     except (AnswerError, CredentialsError, msgspec.ValidationError, *UNREACHABLE):
         return None
+    home = urlsplit(session.server.url)
     addresses = {
-        address
+        f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
         for endpoint_slice in slices.items or []
+        for port in (endpoint_slice.ports or [])[:1]
         for endpoint in endpoint_slice.endpoints or []
         for address in endpoint.addresses
     }
-    return len(addresses) or None
+    return [
+        Server(f"{home.scheme}://{address}", is_one_apiserver=True, tls_name=home.hostname)
+        for address in sorted(addresses)
+    ]
+
+
+async def count_apiservers(session: ApiSession) -> int | None:
+    """How many apiservers the cluster has; None if it does not say, or not to us."""
+    servers = await apiserver_servers(session)
+    return len(servers) if servers else None

@@ -50,6 +50,8 @@ class Server:
 
     url: str
     is_one_apiserver: bool
+    tls_name: str | None = None
+    """The name that its certificate must be good for, where that is not the address."""
 
     @property
     def name(self) -> str:
@@ -104,7 +106,7 @@ class ApiSession:
                 headers=headers,
                 timeout=time_limit,
                 proxy=self.credentials.proxy(url),
-                server_hostname=self.credentials.tls_server_name if url.startswith("https") else None,
+                server_hostname=self._tls_name() if url.startswith("https") else None,
                 allow_redirects=False,
                 trace_request_ctx=trace_context,
             )
@@ -141,6 +143,9 @@ class ApiSession:
             if http is not None:
                 await http.close()
         self._http = self._retired = None
+
+    def _tls_name(self) -> str | None:
+        return self.credentials.tls_server_name or self.server.tls_name
 
     async def _current_http(self) -> aiohttp.ClientSession:
         if self._http is not None and self._generation != self.credentials.generation:

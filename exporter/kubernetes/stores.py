@@ -78,21 +78,22 @@ class Stores:
         return await read_the_same_store(self.collection._replace(resource=resource), self.collection)
 
 
-async def keep_proving_peers(all_stores: Sequence[Stores]) -> None:
+async def keep_proving_peers(all_stores: Callable[[], Sequence[Stores]]) -> None:
     """Make the main clocks peers of those apiservers whose main store is proven to be that of the first. For ever."""
-    first, *others = all_stores
     proven: set[Stores] = set()
     while True:
-        for other in others:
+        present = all_stores()
+        for other in present[1:]:
             try:
-                holds = await read_the_same_store(first.collection, other.collection)
+                holds = await read_the_same_store(present[0].collection, other.collection)
             except StartError:
                 continue  # no answer proves nothing either way
             (proven.add if holds else proven.discard)(other)
-        clocks = [stores.main for stores in (first, *others) if stores is first or stores in proven]
-        for stores in all_stores:
+        proven = proven.intersection(present[1:])
+        clocks = [stores.main for stores in present if stores is present[0] or stores in proven]
+        for stores in present:
             stores.main.peers = tuple(clock for clock in clocks if stores.main in clocks and clock is not stores.main)
-        await asyncio.sleep(PROOF_PERIOD_SECONDS)
+        await asyncio.sleep(PROOF_PERIOD_SECONDS if len(present) > 1 else FIRST_PROOF_PERIOD_SECONDS)
 
 
 async def read_the_same_store(one: Collection, other: Collection) -> bool:

@@ -93,6 +93,16 @@ class Simulator:
         if ("", resource.name) not in self.store.objects(CRDS):
             await self.apiserver.registry.create(CRDS, crd_of(resource), manager="simulator")
 
+    async def list_apiservers(self, count: int) -> None:
+        """Say in the EndpointSlice of default/kubernetes that the first `count` apiservers are all there are."""
+        endpoints = _endpoint_slice(self.apiservers[:count])["endpoints"]
+        await self.apiserver.registry.update(
+            ENDPOINT_SLICES,
+            ("default", "kubernetes"),
+            lambda slice_: {**slice_, "endpoints": endpoints},
+            manager="kube-apiserver",
+        )
+
     def compact(self) -> None:
         """Drop all history and close all watches, so that nearly every resume is answered with 410."""
         for store in self._stores:

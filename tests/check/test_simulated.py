@@ -132,3 +132,17 @@ async def test_a_proxy_is_told_without_its_password(tmp_path: Path, monkeypatch:
     assert findings.greeting is not None
     assert not isinstance(findings.greeting, Trouble)
     assert findings.greeting.on_the_way == (f"HTTP proxy {simulator.url.removeprefix('http://')}",)
+
+
+async def test_every_discovered_apiserver_is_looked_at(tmp_path: Path) -> None:
+    async with Simulator(apiservers=2) as simulator:
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        flags = ("--kubeconfig", kubeconfig, "--resource=nodes", "--apiserver.discover")
+        every = await check(*flags)
+        simulator.faults.deny("list", "endpointslices.discovery.k8s.io")
+        none = await check(*flags)
+    assert every.exit_code == 0
+    for apiserver in simulator.apiservers:
+        assert f"{apiserver.host}:{apiserver.port}" in every.out
+    assert none.exit_code == 2
+    assert none.err.startswith("watchslo: error: --apiserver.discover: no apiserver is found; ")

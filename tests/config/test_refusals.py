@@ -155,7 +155,6 @@ A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
         ("run --canary.pod canary", "--canary.pod is not built yet"),
         ("run --canary.node node-1", "--canary.node is not built yet"),
         ("run --canary.custom-resource a/b", "--canary.custom-resource is not built yet"),
-        ("run --apiserver.discover", "--apiserver.discover is not built yet"),
     ],
 )
 def test_a_bad_command_line_gets_one_sentence(door: Door, line: str, sentence: str) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.real import custom_resources, permissions
-from tests.real.api import ApiClient, Json
+from tests.real.api import ApiClient, ApiError, Json
 from tests.real.apiserver import Apiserver, ApiserverFiles
 from tests.real.certificates import CertificateAuthority, write_private_key
 from tests.real.custom_resources import CustomResource
@@ -119,13 +119,17 @@ class Cluster:
     async def create_resource(
         self, resource: CustomResource | None = None, *, conversion: Json | None = None
     ) -> CustomResource:
-        """Creates a custom resource (widgets by default) and waits until every apiserver serves it.
+        """Creates a custom resource (widgets by default), unless it is there; every apiserver serves it on return.
 
         For two more seconds kube-apiserver holds each object's creation back by two seconds.
         """
         resource = resource or CustomResource()
         async with self.client(server=self._running()[0].url) as client:
-            await custom_resources.create(client, resource, conversion)
+            try:
+                await custom_resources.create(client, resource, conversion)
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
         for server in self._running():
             async with self.client(server=server.url) as client:
                 await custom_resources.wait_served(client, resource)

@@ -1,0 +1,194 @@
+"""The apiservers that are watched and the custom resources on them, as both come and go.
+
+What goes leaves in two steps: its watches end by themselves, which a scrape must see, then its series are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from exporter.apiserver import Apiserver
+from exporter.kubernetes.custom_resources import CustomResources
+from exporter.kubernetes.endpoints import apiserver_servers, count_apiservers
+from exporter.kubernetes.session import ApiSession, Server
+from exporter.kubernetes.stores import keep_proving_peers
+from exporter.measure.serverclock import hull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.config import Config, ResourceName
+    from exporter.expose.metrics import Metrics
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.heartbeat import Heartbeat
+    from exporter.measure.judging import Judgement
+    from exporter.measure.serverclock import Offset
+    from exporter.target import Target
+
+log = logging.getLogger(__name__)
+
+REFRESH_PERIOD_SECONDS = 1.0
+DISCOVERY_PERIOD_SECONDS = 10.0
+COUNTING_PERIOD_SECONDS = 60.0
+LEAVING_SECONDS = 120.0
+
+
+def home_of(credentials: Credentials) -> Server:
+    """The address that the credentials name: asked what there is, and watched if nothing else is named."""
+    return Server(credentials.server_url, is_one_apiserver=False)
+
+
+def named_servers(config: Config) -> list[Server]:
+    """The addresses that are named are apiservers, each."""
+    return [Server(url, is_one_apiserver=True) for url in config.apiservers]
+
+
+class Fleet:
+    """Keeps one Apiserver running for each address that is to be watched."""
+
+    def __init__(
+        self,
+        config: Config,
+        credentials: Credentials,
+        metrics: Metrics,
+        heartbeat: Heartbeat,
+        judged: Callable[[Target, Judgement], None] | None,
+    ) -> None:
+        self._config = config
+        self._credentials = credentials
+        self._metrics = metrics
+        self._heartbeat = heartbeat
+        self._judged = judged
+        self._apiservers: dict[Server, Apiserver] = {}
+        self._running: dict[Server, asyncio.Task[None]] = {}
+        self._custom: set[ResourceName] = set()
+        self._leaving: dict[Server | ResourceName, asyncio.Task[None]] = {}
+        self._tasks = asyncio.TaskGroup()
+        self._is_complete = False
+        self._all_clocks: Offset | None = None
+        self._session = ApiSession(home_of(credentials), credentials)
+        metrics.before_render.append(self.refresh)
+
+    @property
+    def apiservers(self) -> list[Apiserver]:
+        """Those that are watched now."""
+        return list(self._apiservers.values())
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            async with self._tasks as tasks:
+                tasks.create_task(self._heartbeat.run())
+                tasks.create_task(self._follow_apiservers())
+                tasks.create_task(keep_proving_peers(lambda: [apiserver.stores for apiserver in self.apiservers]))
+                if self._config.custom_resources:
+                    tasks.create_task(self._follow_custom_resources())
+                while True:
+                    await asyncio.sleep(REFRESH_PERIOD_SECONDS)
+                    self._all_clocks = self._bound_all_clocks()
+                    self.refresh()
+        finally:
+            await self._session.close()
+
+    def refresh(self) -> None:
+        """Bring all gauges up to the present moment."""
+        for apiserver in self.apiservers:
+            apiserver.refresh()
+
+    async def _follow_apiservers(self) -> None:
+        config = self._config
+        if not config.discover_apiservers:
+            self._use_apiservers(named_servers(config) or [self._session.server])
+            while config.apiservers:
+                self._is_complete = await count_apiservers(self._session) == len(config.apiservers)
+                await asyncio.sleep(COUNTING_PERIOD_SECONDS)
+            return
+        while True:
+            servers = await apiserver_servers(self._session)
+            if servers:
+                self._use_apiservers(servers)
+            self._is_complete = bool(servers)
+            await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
+
+    def _use_apiservers(self, servers: list[Server]) -> None:
+        for server in servers:
+            self._stay(server)
+            if server not in self._running:
+                log.info("apiserver found", extra={"fields": {"apiserver": server.name}})
+                self._running[server] = self._tasks.create_task(self._watch(server))
+        for server in self._running.keys() - set(servers) - self._leaving.keys():
+            log.warning("apiserver is no endpoint any more", extra={"fields": {"apiserver": server.name}})
+            self._leaving[server] = self._tasks.create_task(self._leave_apiserver(server))
+
+    async def _watch(self, server: Server) -> None:
+        """Everything that watches one address, until this is cancelled."""
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            apiserver = Apiserver(
+                server,
+                config=self._config,
+                credentials=self._credentials,
+                metrics=self._metrics,
+                heartbeat=self._heartbeat,
+                tasks=tasks,
+                clocks_of_all=lambda: self._all_clocks,
+                judged=self._judged,
+            )
+            stack.push_async_callback(apiserver.close)  # after its tasks have ended
+            self._apiservers[server] = apiserver
+            stack.callback(self._apiservers.pop, server)
+            for name in (*self._config.resources, *sorted(self._custom, key=str)):
+                apiserver.watch(name)
+            await asyncio.Event().wait()
+
+    async def _leave_apiserver(self, server: Server) -> None:
+        await asyncio.sleep(LEAVING_SECONDS)
+        del self._leaving[server]
+        running = self._running.pop(server)
+        running.cancel()
+        await asyncio.wait({running})
+        self._metrics.remove_apiserver(server.name)
+
+    def _bound_all_clocks(self) -> Offset | None:
+        """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
+        offsets = [apiserver.offset for apiserver in self.apiservers]
+        known = [offset for offset in offsets if offset is not None]
+        return hull(known) if self._is_complete and known and len(known) == len(offsets) else None
+
+    async def _follow_custom_resources(self) -> None:
+        config = self._config
+        follower = CustomResources(config.custom_resources, config.custom_resources_max, self._session, self._heartbeat)
+        await follower.follow(self._use_custom_resources)
+
+    async def _use_custom_resources(self, names: set[ResourceName]) -> None:
+        named = {(name.plural, name.group) for name in self._config.resources}
+        wanted = {name for name in names if (name.plural, name.group) not in named}
+        for name in self._custom - wanted:
+            self._leaving[name] = self._tasks.create_task(self._leave_custom_resource(name))
+        for name in sorted(wanted - self._custom, key=str):
+            if self._stay(name):
+                # Its stream may be in the middle of a long wait: a new one looks at once.
+                await self._unwatch(name)
+            for apiserver in self.apiservers:
+                apiserver.watch(name)
+        self._custom = wanted
+
+    async def _leave_custom_resource(self, name: ResourceName) -> None:
+        await asyncio.sleep(LEAVING_SECONDS)
+        del self._leaving[name]
+        await self._unwatch(name)
+        for apiserver in self.apiservers:
+            self._metrics.remove_resource(apiserver.server.name, name.group, name.plural)
+
+    async def _unwatch(self, name: ResourceName) -> None:
+        for apiserver in self.apiservers:
+            await apiserver.unwatch(name)
+
+    def _stay(self, one: Server | ResourceName) -> bool:
+        """It is here again: it does not leave. Whether it was about to."""
+        leaving = self._leaving.pop(one, None)
+        if leaving is not None:
+            leaving.cancel()
+        return leaving is not None
