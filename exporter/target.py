@@ -86,6 +86,7 @@ class Target:
         self._cache_clock: CacheClockwork | None = None
         self._replayed_until: int | None = 0
         self._opened_at: Instant = 0.0
+        self._relisted_at: Instant = 0.0
         self._relisting: RelistReason | None = None
         self._lost_at: Instant | None = time.monotonic()
         self._uncovered_since: Instant = time.monotonic()
@@ -103,6 +104,7 @@ class Target:
         self._relisting = reason
         # Its first events may come before `opened`: until a poll has told history from news, nothing is judged.
         self._replayed_until, self._opened_at = None, inf
+        self._relisted_at = time.monotonic()
         self._metrics.relists[reason].inc()
         if reason != "start":
             self.window.lost_events(time.monotonic())
@@ -222,7 +224,7 @@ class Target:
     def _count(self, pending: Pending, early: EarlyReason | None, dated: Dated) -> None:
         event = pending.event
         arrived = pending.arrival.latest
-        if event.revision is not None and event.revision <= (self._replayed_until or 0):
+        if self._is_replayed(event.revision, arrived):
             self._metrics.events[event.event_type, "replayed"].inc()
             self.window.retract(arrived)
             return
@@ -240,6 +242,12 @@ class Target:
             self._metrics.unmeasured[reason].inc()
         if self._around.judged is not None:
             self._around.judged(self, judgement)
+
+    def _is_replayed(self, revision: int | None, arrived: Instant) -> bool:
+        """Whether a relist brought it as history; what arrived before the relist was news."""
+        if revision is None or arrived < self._relisted_at:
+            return False
+        return revision <= (self._replayed_until or 0)
 
     def _count_evidence(self, dated: Dated) -> None:
         for source in dated.sources:
