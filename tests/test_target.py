@@ -64,6 +64,7 @@ async def test_a_relist_makes_history_of_what_it_brings_and_not_of_what_was_ther
     target.read(reading(102), Interval(time.monotonic(), time.monotonic()))
     target.relisting("gone")
     target.read(reading(110), Interval(time.monotonic(), time.monotonic()))
+    polled(clock, 4, 110)
     target.judge_settled()
     assert children.events["modified", "live"].value == 0, "nothing is judged until history ends"
 
