@@ -48,7 +48,7 @@ async def apiserver_servers(session: ApiSession) -> list[Server] | None:
     addresses = {
         f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
         for endpoint_slice in slices.items or []
-        for port in (endpoint_slice.ports or [])[:1]
+        for port in (endpoint_slice.ports or [_Port()])[:1]
         for endpoint in endpoint_slice.endpoints or []
         for address in endpoint.addresses
     }
