@@ -131,5 +131,5 @@ def _host_port(address: ListenAddress) -> str:
 def _reason(error: OSError) -> str:
     # The event loops wrap the kernel's reason in sentences of their own; names that do not resolve have no errno.
     if isinstance(error, socket.gaierror) or error.errno is None:
-        return str(error.strerror)
+        return error.strerror or str(error)  # from Python 3.13 on, asyncio says some of it in words alone
     return os.strerror(error.errno)

@@ -280,7 +280,9 @@ async def test_a_host_that_does_not_resolve_is_refused_in_one_sentence(daemon: D
 async def test_an_address_that_is_not_ours_is_refused_in_one_sentence(daemon: Daemon) -> None:
     with pytest.raises(OSError, match="cannot listen on") as refused:
         await http.serve(daemon.application(), [ListenAddress("192.0.2.1", 9985)])
-    assert refused.value.strerror == "cannot listen on 192.0.2.1:9985: Cannot assign requested address"
+    said = str(refused.value.strerror)
+    assert said.startswith("cannot listen on 192.0.2.1:9985: ")
+    assert any(reason in said for reason in ("Cannot assign requested address", "could not bind on any address"))
 
 
 def test_addresses_are_named_as_they_are_written_on_the_command_line() -> None:
