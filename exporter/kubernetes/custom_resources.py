@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNFOLLOWABLE = (AnswerError, CredentialsError, StartError, msgspec.ValidationError, ValueError, *UNREACHABLE)
+"""What keeps us from listing or watching the definitions for now; a revision that is no number among it."""
+
 PAGE = "500"
 SETTLING_SECONDS = 0.5
 """A definition that comes is written several times in a row: look once they are through."""
@@ -90,7 +93,14 @@ class CustomResources:
                 await self._until_one_changes(revision)
                 backoff.succeeded()
                 await asyncio.sleep(SETTLING_SECONDS)
-            except (AnswerError, CredentialsError, StartError, msgspec.ValidationError, *UNREACHABLE) as error:
+            except (
+                AnswerError,
+                CredentialsError,
+                StartError,
+                msgspec.ValidationError,
+                ValueError,
+                *UNREACHABLE,
+            ) as error:
                 log.warning("custom resources cannot be followed", extra={"fields": {"error": str(error)}})
                 await asyncio.sleep(backoff.after_failure())
 

@@ -22,7 +22,6 @@ class Heartbeat:
         self._observe_lag = observe_lag
         self._poller = select.poll()
         self._arrivals: dict[int, Arrivals] = {}
-        self.last_beat = time.monotonic()
 
     def attend(self, fd: int, arrivals: Arrivals) -> None:
         """From now on look at the socket `fd`, whose bytes `arrivals` follows."""
@@ -49,4 +48,3 @@ class Heartbeat:
         for fd, arrivals in self._arrivals.items():
             if fd not in readable:
                 arrivals.found_empty(before)
-        self.last_beat = before

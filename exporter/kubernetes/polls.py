@@ -12,17 +12,16 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
-import msgspec
 
-from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, UNREACHABLE, ApiSession, refusal
-from exporter.kubernetes.watch import EmptyList, StartError, start_error
+from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession
+from exporter.kubernetes.watch import StartError, list_revision, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
     from exporter.kubernetes.credentials import Credentials
-    from exporter.kubernetes.session import AnswerError, Server
+    from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant, WallTime
 
 PLACES = 16
@@ -55,22 +54,15 @@ class Place:
 
     async def poll(self, path: str, parameters: Mapping[str, str], sent: Callable[[Instant], None]) -> Answer:
         """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
-        try:
+        with translated(path):
             response = await self._session.get(
                 path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, trace_context=sent
             )
             async with response:
-                content = await response.read()
+                revision = await list_revision(response)
                 t1 = time.monotonic()
-                if response.status != 200:
-                    raise _start_error(refusal(response, content))
-                if "Age" in response.headers:
-                    raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
-                revision = msgspec.json.decode(content, type=EmptyList).revision
-        except (msgspec.DecodeError, ValueError) as error:
-            raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
-        except UNREACHABLE as error:
-            raise start_error(error) from error
+            if "Age" in response.headers:
+                raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
         return Answer(t1, revision, self._connection, _trusted_date(response))
 
     async def close(self) -> None:
@@ -116,10 +108,6 @@ class Pool:
         """Close all connections."""
         for place in self._places:
             await place.close()
-
-
-def _start_error(error: AnswerError) -> StartError:
-    return start_error(error)
 
 
 def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:

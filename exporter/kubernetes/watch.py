@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-import aiohttp
 import msgspec
 
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.session import METADATA_LIST, METADATA_WATCH, STREAM, UNREADABLE, AnswerError, refusal
+from exporter.kubernetes.session import (
+    METADATA_LIST,
+    METADATA_WATCH,
+    STREAM,
+    UNREACHABLE,
+    UNREADABLE,
+    AnswerError,
+    refusal,
+)
 from exporter.kubernetes.stamping import StampedBody
 from exporter.measure.events import EventDecoder, LineSplitter, Undecodable, WatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    import aiohttp
 
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.resources import Resource
@@ -123,6 +132,25 @@ class EmptyList(msgspec.Struct):
         return int(self.metadata.resourceVersion)
 
 
+async def list_revision(response: aiohttp.ClientResponse) -> int:
+    """The revision in the answer to a LIST that matches nothing. Raises what `translated` translates."""
+    content = await response.read()
+    if response.status != 200:
+        raise refusal(response, content)
+    return msgspec.json.decode(content, type=EmptyList).revision
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Whatever can go wrong with a LIST of `path`, or with our credentials for it, becomes a StartError."""
+    try:
+        yield
+    except (*UNREADABLE, ValueError) as error:
+        raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
+    except (AnswerError, CredentialsError, *UNREACHABLE) as error:
+        raise start_error(error) from error
+
+
 class Collection(NamedTuple):
     """The objects that a watch covers: one resource on one apiserver, in one namespace or in all (None)."""
 
@@ -135,17 +163,10 @@ class Collection(NamedTuple):
 async def current_revision(collection: Collection) -> int:
     """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
     path, parameters = collection.resource.empty_list(collection.namespace)
-    try:
+    with translated(path):
         response = await collection.session.get(path, parameters, accept=METADATA_LIST)
         async with response:
-            content = await response.read()
-            if response.status != 200:
-                raise refusal(response, content)
-            return msgspec.json.decode(content, type=EmptyList).revision
-    except (*UNREADABLE, ValueError) as error:
-        raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
-    except (AnswerError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise start_error(error) from error
+            return await list_revision(response)
 
 
 class Watch:
@@ -223,7 +244,7 @@ class Watch:
                 if response.status != 200:
                     async with response:
                         raise refusal(response, await response.read())
-        except (AnswerError, CredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (AnswerError, CredentialsError, *UNREACHABLE) as error:
             raise start_error(error) from error
         if response.content_type != "application/json":
             response.close()
