@@ -93,14 +93,7 @@ class CustomResources:
                 await self._until_one_changes(revision)
                 backoff.succeeded()
                 await asyncio.sleep(SETTLING_SECONDS)
-            except (
-                AnswerError,
-                CredentialsError,
-                StartError,
-                msgspec.ValidationError,
-                ValueError,
-                *UNREACHABLE,
-            ) as error:
+            except UNFOLLOWABLE as error:
                 log.warning("custom resources cannot be followed", extra={"fields": {"error": str(error)}})
                 await asyncio.sleep(backoff.after_failure())
 
