@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from exporter.kubernetes.clocks import CacheClockwork, ServerPolls
+from exporter.kubernetes.load import Load
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.stores import Stores
 from exporter.kubernetes.stream import Stream
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.clocks import ClockName
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.heartbeat import Heartbeat
+    from exporter.kubernetes.load import Purpose
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
     from exporter.kubernetes.watch import StartError
@@ -29,6 +31,27 @@ if TYPE_CHECKING:
     from exporter.measure.serverclock import Offset
 
 log = logging.getLogger(__name__)
+
+
+class CountedLoad(Load):
+    """Counts what is sent to one address, also after its series were dropped: then from 0 again."""
+
+    def __init__(self, metrics: Metrics, server: Server) -> None:
+        self._metrics = metrics
+        self._address = server.name
+        metrics.load(self._address)
+
+    def request_sent(self, purpose: Purpose) -> None:
+        """A request goes out."""
+        self._metrics.load(self._address).requests[purpose].inc()
+
+    def request_over(self, purpose: Purpose, seconds: float) -> None:
+        """It was in flight for so long."""
+        self._metrics.load(self._address).request_seconds[purpose].inc(seconds)
+
+    def answer_read(self, purpose: Purpose, size_bytes: int) -> None:
+        """So much was read."""
+        self._metrics.load(self._address).response_bytes[purpose].inc(size_bytes)
 
 
 class Apiserver:
@@ -54,15 +77,17 @@ class Apiserver:
         self._tasks = tasks
         self._clocks_of_all = clocks_of_all
         self._judged = judged
-        self._session = ApiSession(server, credentials)
+        load = CountedLoad(metrics, server)
+        self._session = ApiSession(server, credentials, load=load)
         # A watch keeps its connection to itself for minutes and then ends it: there is nothing to keep alive.
-        self._watches = ApiSession(server, credentials, force_close=True)
+        self._watches = ApiSession(server, credentials, force_close=True, load=load)
         self._polls = ServerPolls(
             server,
             credentials,
             most_hz=config.clock_max_requests_hz,
             drift=config.clock_drift_ppm * 1e-6,
             listener=self,
+            load=load,
         )
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
@@ -83,6 +108,10 @@ class Apiserver:
     def targets(self) -> Iterable[Target]:
         """Everything that is watched here."""
         return self._targets.values()
+
+    def target(self, group: str, plural: str) -> Target | None:
+        """What watches this kind here, in whatever version; None if nothing does."""
+        return next((one for name, one in self._targets.items() if (name.group, name.plural) == (group, plural)), None)
 
     def watch(self, name: ResourceName) -> None:
         """Watch one more resource, whatever becomes of the others."""

@@ -10,7 +10,9 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from exporter.apiserver import Apiserver
+from exporter.apiserver import Apiserver, CountedLoad
+from exporter.canary import CanaryKeeper
+from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.custom_resources import CustomResources
 from exporter.kubernetes.endpoints import apiserver_servers, count_apiservers
 from exporter.kubernetes.session import ApiSession, Server
@@ -69,7 +71,8 @@ class Fleet:
         self._tasks = asyncio.TaskGroup()
         self._is_complete = False
         self._all_clocks: Offset | None = None
-        self._session = ApiSession(home_of(credentials), credentials)
+        home = home_of(credentials)
+        self._session = ApiSession(home, credentials, load=CountedLoad(metrics, home))
         metrics.before_render.append(self.refresh)
 
     @property
@@ -84,6 +87,10 @@ class Fleet:
                 tasks.create_task(self._heartbeat.run())
                 tasks.create_task(self._follow_apiservers())
                 tasks.create_task(keep_proving_peers(lambda: [apiserver.stores for apiserver in self.apiservers]))
+                for what in canary_objects(self._config, self._credentials):
+                    interval_seconds = self._config.canary_interval_seconds
+                    keeper = CanaryKeeper(what, interval_seconds, self._staying, self._metrics)
+                    tasks.create_task(keeper.run())
                 if self._config.custom_resources:
                     tasks.create_task(self._follow_custom_resources())
                 while True:
@@ -92,6 +99,10 @@ class Fleet:
                     self.refresh()
         finally:
             await self._session.close()
+
+    def _staying(self) -> list[Apiserver]:
+        """Those that are endpoints still: what is being shut down owes us nothing."""
+        return [apiserver for apiserver in self.apiservers if apiserver.server not in self._leaving]
 
     def refresh(self) -> None:
         """Bring all gauges up to the present moment."""
@@ -140,7 +151,7 @@ class Fleet:
             self._apiservers[server] = apiserver
             stack.callback(self._apiservers.pop, server)
             for name in (*self._config.resources, *sorted(self._custom, key=str)):
-                apiserver.watch(name)
+                self._share(apiserver, name)
             await asyncio.Event().wait()
 
     async def _leave_apiserver(self, server: Server) -> None:
@@ -172,8 +183,13 @@ class Fleet:
                 # Its stream may be in the middle of a long wait: a new one looks at once.
                 await self._unwatch(name)
             for apiserver in self.apiservers:
-                apiserver.watch(name)
+                self._share(apiserver, name)
         self._custom = wanted
+
+    def _share(self, apiserver: Apiserver, name: ResourceName) -> None:
+        """Watch the kind on this apiserver, unless that falls to another shard."""
+        if self._config.shard.owns(apiserver.server.name, name.group, name.plural):
+            apiserver.watch(name)
 
     async def _leave_custom_resource(self, name: ResourceName) -> None:
         await asyncio.sleep(LEAVING_SECONDS)

@@ -14,10 +14,11 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from exporter.measure.arrivals import Arrivals
+from exporter.measure.canaries import Canaries
 from exporter.measure.dating import Dated, Evidence, after, date_commit
 from exporter.measure.judging import Docket, Pending, judge
 from exporter.measure.stages import stages_of, write_stage
-from exporter.measure.stamps import StampMemory, apiserver_stamps, parse_annotation
+from exporter.measure.stamps import StampMemory, apiserver_stamps, is_apiservers_own, parse_annotation, renewed_at
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.window import Window
 
@@ -30,15 +31,22 @@ if TYPE_CHECKING:
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.stream import RelistReason
     from exporter.kubernetes.watch import End, Reading, StartError
-    from exporter.measure.events import Event
+    from exporter.measure.canaries import Canary
+    from exporter.measure.events import Event, Lease
     from exporter.measure.judging import EarlyReason, Judgement
     from exporter.measure.serverclock import Offset
-    from exporter.measure.times import Instant
+    from exporter.measure.times import Instant, WallTime
 
 log = logging.getLogger(__name__)
 
 JUDGED_IN_ONE_TURN = 200
 """After so many judgements the event loop gets its turn: the next bytes want their stamp."""
+
+CANARY_SECONDS = 10.0
+"""A canary that was awaited for so much longer than the threshold is lost."""
+
+AWAKE_SECONDS = 2.0
+"""Who looks after its canaries less often than this has been asleep."""
 
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
@@ -82,6 +90,9 @@ class Target:
         self._drift = config.clock_drift_ppm * 1e-6
         self._docket = Docket()
         self._stamps = StampMemory()
+        self._canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
+        self._expects_canaries = False
+        self._awaited_until: Instant = time.monotonic()
         self._clock: RevisionClockwork | None = None
         self._cache_clock: CacheClockwork | None = None
         self._replayed_until: int | None = 0
@@ -115,6 +126,8 @@ class Target:
         self._metrics.init_events_errors[error.reason].inc()
         if error.reason in CURABLE_ONLY_BY_PEOPLE:
             self._has_answered = True
+            self._expects_canaries = False
+            self._canaries.forget()
         trouble = f"{error.reason}: {error}"
         if trouble != self._trouble:
             self._trouble = trouble
@@ -128,7 +141,8 @@ class Target:
             seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds
             seconds.observe(max(0.0, at - self._lost_at))
         self._relisting = self._lost_at = None
-        self._has_answered = True
+        self._has_answered = self._expects_canaries = True
+        self._canaries.passed_over(listed_revision or 0)
         self._trouble = ""
         self._metrics.stream_up.set(1)
         log.info("watch open", extra=self._labels(revision=listed_revision))
@@ -161,11 +175,46 @@ class Target:
             else:
                 self._docket.enter(Pending(event, arrival, self._annotated_at(event)))
                 entered += 1
+                if self._canaries.wants_arrivals and event.revision is not None:
+                    self._canary_arrived(self._canaries.arrived(event.revision, arrival.latest))
         if entered:
             self.window.arrived(arrival.latest, entered)
         newest = reading.events[-1].revision if reading.events else None
-        if newest is not None and self._clock is not None:
-            self._clock.arrived(newest, arrival.latest)
+        if newest is not None:
+            self._canaries.is_here(newest)
+            if self._clock is not None:
+                self._clock.arrived(newest, arrival.latest)
+
+    # What the canary tells (exporter.canary)
+
+    def canary_sending(self) -> None:
+        """A write to an object of ours goes out that this stream should deliver."""
+        if self._expects_canaries:
+            self._canaries.sending()
+
+    def canary_answered(self, canary: Canary | None) -> None:
+        """That write was answered with success, or None: it was not, and nothing is to be expected."""
+        if self._expects_canaries:
+            self._canary_arrived(self._canaries.answered(canary))
+
+    def _canary_arrived(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._metrics.canary_delivery.observe(max(0.0, seconds))
+
+    def _lose_canaries(self, now: Instant) -> None:
+        """Let the time run of the canaries that do not come, as far as it is not ours; one that is lost is late."""
+        since = self._awaited_until
+        if self._lost_at is None:
+            until, is_ours = self.arrivals.not_before, not self.arrivals.kept_up_since(since)
+        else:
+            until, is_ours = now, now - since > AWAKE_SECONDS
+        self._awaited_until = max(since, until)
+        for latency in () if is_ours else self._canaries.waited(since, until):
+            self._metrics.canary_lost.inc()
+            self._metrics.judged["late"].inc()
+            self.window.arrived(now)
+            self.window.judged(now, latency, "late")
+            log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
 
     # What the clocks tell
 
@@ -185,6 +234,7 @@ class Target:
 
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
+        self._canaries.forget()
         self._docket.clear(lambda pending: self._count(pending, None, NOTHING_KNOWN))
         self.on_restored_store()
 
@@ -213,9 +263,15 @@ class Target:
             evidence = []
         else:
             evidence = self._clock.store.evidence(revision, pending.arrival.latest)
+            canary = self._canaries.committed(revision)
+            if canary is not None:
+                evidence.append(Evidence("canary", canary))
         if pending.annotated_at is not None:
             evidence.append(Evidence("annotation", after(pending.annotated_at)))
         offset = self._around.apiserver_clocks()
+        renewed = self._renewed_at(pending.event.lease, offset) if pending.event.lease is not None else None
+        if renewed is not None:
+            evidence.append(Evidence("lease", after(renewed)))
         if offset is not None:
             for source, stamped in apiserver_stamps(pending.event.metadata):
                 evidence.append(Evidence(source, after(offset.instant_of(stamped, self._drift))))
@@ -226,6 +282,11 @@ class Target:
         arrived = pending.arrival.latest
         if self._is_replayed(event.revision, arrived):
             self._metrics.events[event.event_type, "replayed"].inc()
+            self.window.retract(arrived)
+            return
+        if event.revision is not None and self._canaries.is_lost(event.revision):
+            # It was counted as late when it was given up.
+            self._metrics.events[event.event_type, "live"].inc()
             self.window.retract(arrived)
             return
         arrival = self.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
@@ -283,6 +344,19 @@ class Target:
         written = parse_annotation(event.annotation) if event.annotation is not None else None
         if written is None:
             return None
+        return self._earliest(written)
+
+    def _renewed_at(self, lease: Lease, apiserver_clocks: Offset | None) -> Instant | None:
+        """No later than the lease's holder renewed it. If that is an apiserver, its clock may be known far better."""
+        renewed = renewed_at(lease)
+        if renewed is None:
+            return None
+        if apiserver_clocks is not None and is_apiservers_own(lease):
+            return apiserver_clocks.instant_of(renewed, self._drift)
+        return self._earliest(renewed)
+
+    def _earliest(self, written: WallTime) -> Instant:
+        """The earliest moment at which the clock of somebody else's host can have shown `written`."""
         return written - self._clock_error_seconds - (time.time() - time.monotonic())
 
     # What others ask
@@ -291,6 +365,7 @@ class Target:
         """Bring everything that depends on the present moment up to it: just before a scrape, and every second."""
         now = time.monotonic()
         self.judge_settled()
+        self._lose_canaries(now)
         if self._lost_at is not None:
             self._count_uncovered(now)
         report = self.window.report(now)

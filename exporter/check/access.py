@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.check.findings import Trouble
 from exporter.check.table import Row
-from exporter.kubernetes.resources import EVENTS
+from exporter.kubernetes.resources import EVENTS, NO_SUCH_NAME
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings, Review
@@ -21,6 +21,8 @@ def permission_rows(findings: Findings) -> list[Row]:
         rows.append(_definitions_row(findings.definitions))
     if findings.config.revision_clock_hz:
         rows.append(_clock_row(findings))
+    for review in findings.canaries or ():
+        rows.append(_required(f"canary {review.resource}", review, "a canary cannot be written"))
     rows.append(_endpoints_row(findings.endpoints))
     return rows
 
@@ -97,4 +99,6 @@ def _add(review: Review) -> str:
 def _rule(review: Review) -> str:
     """One item of a role's `rules`, as YAML."""
     group = review.resource.group or '""'
-    return f"- {{apiGroups: [{group}], resources: [{review.resource.plural}], verbs: [{_verbs(review)}]}}"
+    names = {permission.name for permission in review.permissions} - {NO_SUCH_NAME, None}
+    only = f", resourceNames: [{', '.join(map(str, names))}]" if names else ""
+    return f"- {{apiGroups: [{group}], resources: [{review.resource.plural}]{only}, verbs: [{_verbs(review)}]}}"

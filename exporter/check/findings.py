@@ -112,6 +112,8 @@ class Findings:
     watches: tuple[Review, ...] | None = None
     clock: tuple[Review, ...] | None = None
     """To poll each kind that the revision clock might poll, in its order of preference."""
+    canaries: tuple[Review, ...] | None = None
+    """To write to each object of our own."""
     endpoints: Review | None = None
     apiservers: int | None = None
     """How many the cluster has, if it says so."""

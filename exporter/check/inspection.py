@@ -30,9 +30,10 @@ from exporter.check.findings import (
 )
 from exporter.config.wording import did_you_mean, printable
 from exporter.kubernetes import custom_resources
+from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
-from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
+from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch, to_write
 from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource, discover
 from exporter.kubernetes.served import watchable_names
@@ -144,6 +145,9 @@ class _Inspection:
         if self._config.custom_resources:
             follow = [Permission(verb, CUSTOM_RESOURCE_DEFINITIONS) for verb in ("list", "watch")]
             findings.definitions = await self._review(CUSTOM_RESOURCE_DEFINITIONS, None, *follow)
+        canaries = canary_objects(self._config, self._credentials)
+        wanted = [permission for what in canaries for permission in to_write(what)]
+        findings.canaries = tuple(await asyncio.gather(*map(self._review_write, wanted)))
         count = Permission("list", ENDPOINT_SLICES, "default")
         findings.endpoints = await self._review(ENDPOINT_SLICES, "default", count)
         findings.apiservers = await count_apiservers(self._session)
@@ -151,6 +155,9 @@ class _Inspection:
     async def _review_poll(self, kind: Resource, namespace: str | None) -> Review:
         permission = to_poll(kind, namespace)
         return await self._review(kind, permission.namespace, permission)
+
+    async def _review_write(self, permission: Permission) -> Review:
+        return await self._review(permission.resource, permission.namespace, permission)
 
     async def _review_watch(self, resource: Resource) -> Review:
         namespace = self._config.namespace

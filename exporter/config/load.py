@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from exporter.config.model import Config, ConfigError
+from exporter.config.names import ResourceName
 from exporter.config.not_built import refuse_not_built
 from exporter.config.settings import BY_NAME, SETTINGS
 from exporter.config.sources import Given, read_environment, read_file
@@ -40,13 +41,31 @@ def load(flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
     values = {setting.name: parsed_setting(setting.name, given) for setting in SETTINGS}
     _Agreement(given, values).check()
     refuse_not_built(given, values)
+    if values["canary.interval"] and values["canary.custom-resource"]:
+        values["resource"] = _with_canaries(values["resource"])
     by_field = {setting.field: values[setting.name] for setting in SETTINGS}
     return Loaded(
         config=Config(**{field.name: by_field[field.name] for field in fields(Config)}),
         scenario=by_field["scenario"],
         duration_seconds=by_field["duration_seconds"],
         output=by_field["output"],
-        warnings=warnings,
+        warnings=(*warnings, *_idle_canaries(given, values)),
+    )
+
+
+def _with_canaries(resources: tuple[ResourceName, ...]) -> tuple[ResourceName, ...]:
+    """A canary of our own kind is awaited on the watch of that kind."""
+    is_watched = any((name.group, name.plural) == (CANARIES.group, CANARIES.plural) for name in resources)
+    return resources if is_watched else (*resources, CANARIES)
+
+
+def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
+    """What names an object to write to, while nothing is to be written."""
+    named = [setting for setting in CANARY_KINDS if values[setting] is not None]
+    return (
+        []
+        if values["canary.interval"]
+        else [f"{given[name].where}: nothing is written without --canary.interval" for name in named]
     )
 
 
@@ -65,6 +84,14 @@ def parsed_setting(name: str, given: Mapping[str, Given]) -> Any:
     return values[0] if values else None
 
 
+CANARIES = ResourceName("canaries", "watchslo.dev")
+CANARY_KINDS = {
+    "canary.pod": ResourceName("pods"),
+    "canary.node": ResourceName("nodes"),
+    "canary.custom-resource": CANARIES,
+}
+
+
 class _Agreement:
     """Checks of valid values against each other."""
 
@@ -79,6 +106,7 @@ class _Agreement:
         self._refuse_nothing_to_watch()
         self._refuse_list_beside_discovery()
         self._refuse_server_name_without_tls()
+        self._refuse_canaries_that_nobody_awaits()
         self._refuse_more_polls_than_allowed("revision-clock.hz")
         self._refuse_more_polls_than_allowed("cache-clock.hz")
 
@@ -111,6 +139,22 @@ class _Agreement:
             if url.startswith("http:"):
                 where = self._where("tls-server-name")
                 raise ConfigError(f"{where}: there is no certificate to verify at {quoted(url)}: use https there")
+
+    def _refuse_canaries_that_nobody_awaits(self) -> None:
+        if not self._values["canary.interval"]:
+            return
+        watched = {(name.group, name.plural) for name in self._values["resource"]}
+        for setting in ("canary.pod", "canary.node"):
+            kind = CANARY_KINDS[setting]
+            if self._values[setting] is not None and (kind.group, kind.plural) not in watched:
+                raise ConfigError(f"{self._where(setting)}: {kind} are not watched: add --resource {kind}")
+        for setting in ("canary.pod", "canary.custom-resource"):
+            namespace, _, _ = (self._values[setting] or "").rpartition("/")
+            if namespace and self._values["namespace"] not in {None, namespace}:
+                raise ConfigError(
+                    f"{self._where(setting)}: {quoted(self._values[setting])} is not in the namespace "
+                    f"{quoted(self._values['namespace'])} that is watched"
+                )
 
     def _refuse_more_polls_than_allowed(self, clock: str) -> None:
         polls_hz, most_hz = self._values[clock], self._values["clock.max-requests"]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from exporter.config.names import ListenAddress, ResourceName
+from exporter.config.shard import Shard
 
 
 class ConfigError(Exception):
@@ -25,6 +26,7 @@ class Config:
     custom_resources: tuple[str, ...]  # globs for plural.group
     custom_resources_max: int
     namespace: str | None
+    shard: Shard
     annotation: str | None
     annotation_clock_error_seconds: float
 
@@ -46,3 +48,7 @@ class Config:
     web_config_file: Path | None
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]
+
+    def watches(self, group: str, plural: str) -> bool:
+        """Whether this kind is named as one to watch, in whatever version."""
+        return any((name.group, name.plural) == (group, plural) for name in self.resources)

@@ -7,13 +7,7 @@ from exporter.config.model import ConfigError
 from exporter.config.sources import Given
 
 # Setting, what of it is meant, and which of its valid values ask for it.
-_SETTINGS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-    ("canary.interval", "", lambda seconds: seconds > 0),
-    ("canary.pod", "", lambda _: True),
-    ("canary.node", "", lambda _: True),
-    ("canary.custom-resource", "", lambda _: True),
-    ("web.config.file", "", lambda _: True),
-)
+_SETTINGS: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (("web.config.file", "", lambda _: True),)
 
 
 def refuse_not_built(given: Mapping[str, Given], values: Mapping[str, Any]) -> None:

@@ -35,6 +35,9 @@ def _number(description: str, accepts: Callable[[float], bool]) -> Callable[[str
 ratio = _number("a ratio between 0 and 1 (both excluded)", lambda number: 0 < number < 1)
 some_seconds = _number("a number of seconds above 0, at most 86400", lambda number: 0 < number <= _SECONDS_PER_DAY)
 seconds_or_zero = _number("a number of seconds from 0 to 86400", lambda number: 0 <= number <= _SECONDS_PER_DAY)
+write_period_seconds = _number(
+    "a number of seconds: 0, or from 0.1 to 86400", lambda number: number == 0 or 0.1 <= number <= _SECONDS_PER_DAY
+)
 window_seconds = _number("a number of seconds from 10 to 86400", lambda number: 10 <= number <= _SECONDS_PER_DAY)
 polls_hz = _number("a number of polls per second from 0 to 1000", lambda number: 0 <= number <= _MOST_POLLS_HZ)
 some_polls_hz = _number(

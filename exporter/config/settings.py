@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from exporter.config import parsers
 from exporter.config.names import ListenAddress, ResourceName
+from exporter.config.shard import Shard
 
 _SIMULATED = frozenset({"demo"})
 _CLUSTER = frozenset({"run", "check", "measure"})
@@ -147,6 +148,16 @@ SETTINGS: Final = (
         section="Watches",
     ),
     Setting(
+        name="shard",
+        field="shard",
+        parse=Shard.parse,
+        metavar="INDEX/COUNT",
+        default=("0/1",),
+        help="share the work: watch only what falls to this one of several exporters; auto/COUNT in a StatefulSet",
+        section="Watches",
+        commands=_CLUSTER,
+    ),
+    Setting(
         name="annotation",
         field="annotation",
         parse=parsers.annotation_key,
@@ -229,7 +240,7 @@ SETTINGS: Final = (
     Setting(
         name="canary.interval",
         field="canary_interval_seconds",
-        parse=parsers.seconds_or_zero,
+        parse=parsers.write_period_seconds,
         metavar="SECONDS",
         default=("0",),
         help="time between two writes to an object of our own, awaited on the watch; 0 turns them off",
@@ -240,7 +251,7 @@ SETTINGS: Final = (
         field="canary_pod",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="pod to write to, as name or namespace/name",
+        help="pod to write to, as name or namespace/name; in a cluster our own, unless pods are not watched",
         section="Canary",
     ),
     Setting(
@@ -256,7 +267,7 @@ SETTINGS: Final = (
         field="canary_custom_resource",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="object of our own CRD to write to, as name or namespace/name",
+        help="object of canaries.watchslo.dev to write to, as name or namespace/name: watched, and created if missing",
         section="Canary",
     ),
     Setting(

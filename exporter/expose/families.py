@@ -30,6 +30,7 @@ SOURCES = (
     "lease",
 )
 STAGES = ("write", "storage_to_cache", "cache_to_client")
+PURPOSES = ("discovery", "list", "watch", "revision_poll", "cache_poll", "canary")
 WATCH_END_REASONS = (
     "timeout",
     "early_eof",
@@ -59,10 +60,16 @@ START_ERROR_REASONS = (
 class Scope(Enum):
     """Whom a family speaks of: the labels that all its series carry."""
 
-    RESOURCE = ("apiserver", "group", "resource")
-    CLOCK = ("apiserver", "group", "resource", "clock")
-    APISERVER = ("apiserver",)
-    EXPORTER = ()
+    # As text: Python 3.11.2, which is Debian 12's, loses a member whose value is an empty tuple.
+    RESOURCE = "apiserver group resource"
+    CLOCK = "apiserver group resource clock"
+    APISERVER = "apiserver"
+    EXPORTER = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order in which they are written."""
+        return tuple(self.value.split())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +86,7 @@ class Family:
     @property
     def labels(self) -> tuple[str, ...]:
         """Label names in the order in which they are written."""
-        return (*self.scope.value, *self.seeds)
+        return (*self.scope.labels, *self.seeds)
 
 
 def _counter(name: str, text: str, scope: Scope = Scope.RESOURCE, **seeds: tuple[str, ...]) -> Family:
@@ -268,6 +275,26 @@ FAMILIES: tuple[Family, ...] = (
         Scope.APISERVER,
     ),
     # Ourselves.
+    _counter(
+        "watchslo_apiserver_requests_total",
+        "Requests sent on an open connection, by purpose; discovery is all that asks what there is to watch. A "
+        "request that had to be sent again counts again.",
+        Scope.APISERVER,
+        purpose=PURPOSES,
+    ),
+    _counter(
+        "watchslo_apiserver_request_seconds_total",
+        "Time from sending each request to the beginning of its answer, or to giving it up. The rate is the mean "
+        "number of requests in flight: each holds one seat of API Priority and Fairness for at most that time.",
+        Scope.APISERVER,
+        purpose=PURPOSES,
+    ),
+    _counter(
+        "watchslo_apiserver_response_bytes_total",
+        "Bytes of the bodies of answers, without those of open watches: watchslo_received_bytes_total has them.",
+        Scope.APISERVER,
+        purpose=PURPOSES,
+    ),
     _histogram(
         "watchslo_loop_lag_seconds",
         "Lateness of our own event loop. Lag makes events ambiguous, never late.",
@@ -283,7 +310,7 @@ def reference_markdown() -> str:
     """The table as a page of documentation: one row per family, in the order of a scrape."""
     rows = ["| family | type | labels | meaning |", "|---|---|---|---|"]
     for family in FAMILIES:
-        labels = [f"`{label}`" for label in family.scope.value]
+        labels = [f"`{label}`" for label in family.scope.labels]
         labels += [f"`{label}` ({', '.join(values)})" for label, values in family.seeds.items()]
         bounds = " ".join(f"{bound:g}" for bound in (*family.bounds, float("inf"))) if family.bounds else ""
         meaning = f"{family.help} Buckets: {bounds}." if bounds else family.help

@@ -161,6 +161,15 @@ class ApiserverMetrics:
         self.date_evidence_enabled = new.gauge("watchslo_date_evidence_enabled", 1)
 
 
+class LoadMetrics:
+    """What our requests cost one apiserver, or the address that is only asked what there is."""
+
+    def __init__(self, new: _Scoped) -> None:
+        self.requests = new.counters("watchslo_apiserver_requests_total")  # by purpose
+        self.request_seconds = new.counters("watchslo_apiserver_request_seconds_total")
+        self.response_bytes = new.counters("watchslo_apiserver_response_bytes_total")
+
+
 class Metrics:
     """All children, made on demand, once each; `before_render` holds what refreshes gauges just before a scrape."""
 
@@ -173,6 +182,7 @@ class Metrics:
         self._resources: dict[_Key, ResourceMetrics] = {}
         self._clocks: dict[_Key, ClockMetrics] = {}
         self._apiservers: dict[_Key, ApiserverMetrics] = {}
+        self._loads: dict[_Key, LoadMetrics] = {}
         new = self._scoped()
         self.threshold_seconds = new.gauge("watchslo_threshold_seconds", threshold_seconds)
         self.objective_ratio = new.gauge("watchslo_objective_ratio", objective_ratio)
@@ -201,6 +211,13 @@ class Metrics:
             self._apiservers[key] = ApiserverMetrics(self._scoped(*key))
         return self._apiservers[key]
 
+    def load(self, apiserver: str) -> LoadMetrics:
+        """The children of all that we send to an address, host:port."""
+        key = (apiserver,)
+        if key not in self._loads:
+            self._loads[key] = LoadMetrics(self._scoped(*key))
+        return self._loads[key]
+
     def remove_resource(self, apiserver: str, group: str, resource: str) -> None:
         """Drop every series with these labels, those of clocks that poll this resource included."""
         self._remove(apiserver, group, resource)
@@ -218,7 +235,7 @@ class Metrics:
         return _Scoped(self._children, key, self._threshold_seconds)
 
     def _remove(self, *labels: str) -> None:
-        keyed: list[dict[_Key, Any]] = [*self._children.values(), self._resources, self._clocks, self._apiservers]
-        for held in keyed:
+        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._loads]
+        for held in (*self._children.values(), *made):
             for key in [key for key in held if key[: len(labels)] == labels]:
                 del held[key]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.load import Load, Purpose
     from exporter.kubernetes.polls import Answer, Place
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
@@ -56,12 +57,19 @@ class ClockListener(Protocol):
 class ServerPolls:
     """All that polls one apiserver address has in common: its connections, its clocks and its share of requests."""
 
-    def __init__(
-        self, server: Server, credentials: Credentials, *, most_hz: float, drift: float, listener: ClockListener
+    def __init__(  # noqa: PLR0913 whom to poll, as whom, how often, and whom to tell
+        self,
+        server: Server,
+        credentials: Credentials,
+        *,
+        most_hz: float,
+        drift: float,
+        listener: ClockListener,
+        load: Load | None = None,
     ) -> None:
         self.server = server
         self.clocks = ServerClocks(one_apiserver=server.is_one_apiserver, drift=drift)
-        self.pool = Pool(server, credentials, self.clocks.connection_closed)
+        self.pool = Pool(server, credentials, self.clocks.connection_closed, load)
         self.listener = listener
         self._most_hz = most_hz
         self._share = 1.0
@@ -107,6 +115,7 @@ class ServerPolls:
 class Poller(ABC):
     """Sends polls at a steady rate, for ever; an answer is not waited for before the next poll goes out."""
 
+    purpose: Purpose = "revision_poll"
     spare_places = 0
     """Connections that are left to others."""
 
@@ -161,7 +170,7 @@ class Poller(ABC):
             clock.poll_sent(number, instant)
 
         try:
-            answer = await place.poll(*self.request(), sent)
+            answer = await place.poll(*self.request(), sent, self.purpose)
         except StartError as error:
             clock.poll_given_up(number)
             self.polls.listener.poll_failed(kind, self._name, error)
@@ -253,6 +262,7 @@ class RevisionClockwork(Poller):
 class CacheClockwork(Poller):
     """Asks which revision this apiserver's watch cache of one resource has reached."""
 
+    purpose = "cache_poll"
     spare_places = PLACES // 2
     """The stages are worth less than the revision clock, which must keep its rate when answers are slow."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import ssl
 import time
 import urllib.request
@@ -111,6 +112,18 @@ class Credentials:
     def tls_server_name(self) -> str | None:
         """The name to verify instead of the address."""
         return self._tls_server_name or self._loaded.tls_server_name
+
+    @property
+    def pod_namespace(self) -> str | None:
+        """The namespace of the Pod that we run in; None outside of a cluster."""
+        if not self._is_in_cluster():
+            return None
+        return (self._service_account / "namespace").read_text(encoding="utf-8").strip()
+
+    @property
+    def pod_name(self) -> str:
+        """The name of that Pod: its host name, unless its template sets another."""
+        return socket.gethostname()
 
     def proxy(self, url: str) -> str | None:
         """The HTTP proxy for `url`: the kubeconfig's, else the environment's."""

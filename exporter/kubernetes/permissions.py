@@ -14,6 +14,7 @@ from exporter.kubernetes.resources import NO_SUCH_NAME
 from exporter.kubernetes.session import AnswerError
 
 if TYPE_CHECKING:
+    from exporter.kubernetes.canary import CanaryObject
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
 
@@ -39,6 +40,12 @@ def to_poll(resource: Resource, namespace: str | None) -> Permission:
 def to_watch(resource: Resource, namespace: str | None) -> tuple[Permission, ...]:
     """What a stream needs: the poll that it starts with, and the watch."""
     return to_poll(resource, namespace), Permission("watch", resource, namespace if resource.is_namespaced else None)
+
+
+def to_write(what: CanaryObject) -> tuple[Permission, ...]:
+    """What a canary needs: to patch its object, and to create it where it may be missing."""
+    patch = Permission("patch", what.resource, what.namespace, what.name)
+    return (patch, Permission("create", what.resource, what.namespace)) if what.may_be_created else (patch,)
 
 
 class _AccessStatus(msgspec.Struct):

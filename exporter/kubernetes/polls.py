@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.load import Load, Purpose
     from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant, WallTime
 
@@ -43,20 +44,27 @@ class Answer(NamedTuple):
 class Place:
     """One connection, with at most one poll in flight on it."""
 
-    def __init__(self, server: Server, credentials: Credentials, closed: Callable[[int], None]) -> None:
+    def __init__(
+        self, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None = None
+    ) -> None:
         self._closed = closed
         self._connection = 0
         self.is_free = True
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._new_connection)
-        trace.on_request_headers_sent.append(self._headers_sent)
-        self._session = ApiSession(server, credentials, connections=1, trace=trace)
+        self._session = ApiSession(server, credentials, connections=1, load=load, trace=trace)
 
-    async def poll(self, path: str, parameters: Mapping[str, str], sent: Callable[[Instant], None]) -> Answer:
+    async def poll(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        sent: Callable[[Instant], None],
+        purpose: Purpose = "revision_poll",
+    ) -> Answer:
         """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
         with translated(path):
             response = await self._session.get(
-                path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, trace_context=sent
+                path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, purpose=purpose, on_sent=sent
             )
             async with response:
                 revision = await list_revision(response)
@@ -78,18 +86,14 @@ class Place:
         self._closed(self._connection)
         self._connection = next(_connections)
 
-    async def _headers_sent(
-        self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
-    ) -> None:
-        # The trace fires just before the bytes are written: waiting for a connection or for TLS is behind us.
-        context.trace_request_ctx(time.monotonic())
-
 
 class Pool:
     """The places of one apiserver address, used in rotation."""
 
-    def __init__(self, server: Server, credentials: Credentials, closed: Callable[[int], None]) -> None:
-        self._places = [Place(server, credentials, closed) for _ in range(PLACES)]
+    def __init__(
+        self, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None
+    ) -> None:
+        self._places = [Place(server, credentials, closed, load) for _ in range(PLACES)]
         self._next = 0
 
     def take(self, spare: int = 0) -> Place | None:

@@ -29,6 +29,11 @@ class Resource:
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    @property
+    def is_lease(self) -> bool:
+        """Whether its objects say in their spec when they were written: of all others metadata is enough."""
+        return (self.group, self.plural) == (LEASES.group, LEASES.plural)
+
     def path(self, namespace: str | None = None) -> str:
         """The collection's path: of one namespace, or of all."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -49,13 +54,14 @@ class Resource:
 
 
 EVENTS = Resource("", "v1", "events", is_namespaced=True)
+LEASES = Resource("coordination.k8s.io", "v1", "leases", is_namespaced=True)
 CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", is_namespaced=False)
 
 QUIET_KINDS = (
     EVENTS,  # has no watch cache by default: its LIST reads etcd and waits for nothing
     CUSTOM_RESOURCE_DEFINITIONS,
     Resource("", "v1", "configmaps", is_namespaced=True),
-    Resource("coordination.k8s.io", "v1", "leases", is_namespaced=True),
+    LEASES,
 )
 """What the revision clock polls, in the order of preference: the first that we may list."""
 

@@ -12,10 +12,14 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from exporter.kubernetes.load import Load, LoadTrace, Sending
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.load import Purpose
+    from exporter.measure.times import Instant
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0
@@ -64,20 +68,21 @@ class Server:
 class ApiSession:
     """Requests to one address with one set of credentials. Each session has connections of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 whom to talk to, as whom, how, and who is told
         self,
         server: Server,
         credentials: Credentials,
         *,
         connections: int = 0,
         force_close: bool = False,
+        load: Load | None = None,
         trace: aiohttp.TraceConfig | None = None,
     ) -> None:
         self.server = server
         self.credentials = credentials
         self._connections = connections
         self._force_close = force_close
-        self._trace = trace
+        self._traces = [LoadTrace(load or Load()), *([trace] if trace else [])]
         self._http: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
         self._generation = -1
@@ -89,12 +94,19 @@ class ApiSession:
         *,
         accept: str = "application/json",
         time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME,
-        trace_context: object = None,
+        purpose: Purpose = "discovery",
+        on_sent: Callable[[Instant], None] | None = None,
         method: str = "GET",
         body: object = None,
+        content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """Send one request; the response must be closed by the caller. Raises UNREACHABLE or CredentialsError."""
+        """Send one request, and tell `on_sent` when it goes out; the response must be closed by the caller.
+
+        Raises UNREACHABLE or CredentialsError.
+        """
         headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers()}
+        if body is not None:
+            headers["Content-Type"] = content_type
         http = await self._current_http()
         url = self.server.url + path
         try:
@@ -108,7 +120,7 @@ class ApiSession:
                 proxy=self.credentials.proxy(url),
                 server_hostname=self._tls_name() if url.startswith("https") else None,
                 allow_redirects=False,
-                trace_request_ctx=trace_context,
+                trace_request_ctx=Sending(purpose, on_sent),
             )
         except aiohttp.ClientSSLError:
             self.credentials.refused()
@@ -117,17 +129,18 @@ class ApiSession:
             self.credentials.refused()
         return response
 
-    async def get_json(
+    async def get_json(  # noqa: PLR0913 as above
         self,
         path: str,
         params: Mapping[str, str] | None = None,
         *,
         accept: str = "application/json",
+        purpose: Purpose = "discovery",
         method: str = "GET",
         body: object = None,
     ) -> Any:
         """The decoded body of a 2xx answer. Raises AnswerError, UNREACHABLE or CredentialsError."""
-        response = await self.get(path, params, accept=accept, method=method, body=body)
+        response = await self.get(path, params, accept=accept, purpose=purpose, method=method, body=body)
         async with response:
             content = await response.read()
             if response.status >= 300:
@@ -165,7 +178,7 @@ class ApiSession:
                 connector=connector,
                 headers={"User-Agent": "watchslo"},
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[self._trace] if self._trace else [],
+                trace_configs=self._traces,
             )
         return self._http
 

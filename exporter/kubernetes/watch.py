@@ -39,6 +39,7 @@ Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "
 StartReason: TypeAlias = Literal[Refusal, "connect", "server_error", "bad_response"]
 EndReason: TypeAlias = Literal[Refusal, "timeout", "early_eof", "server_error", "transport_error", "silent"]
 
+WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
 DEADLINE_SLACK_SECONDS = 1.0
@@ -164,7 +165,7 @@ async def current_revision(collection: Collection) -> int:
     """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
     path, parameters = collection.resource.empty_list(collection.namespace)
     with translated(path):
-        response = await collection.session.get(path, parameters, accept=METADATA_LIST)
+        response = await collection.session.get(path, parameters, accept=METADATA_LIST, purpose="list")
         async with response:
             return await list_revision(response)
 
@@ -182,7 +183,7 @@ class Watch:
     ) -> None:
         self._collection = collection
         self._pace = collection.pace
-        self._decoder = decoder
+        self._decode = decoder.decode_lease if collection.resource.is_lease else decoder.decode
         self._arrivals = arrivals
         self._heartbeat = heartbeat
         self._take = take
@@ -237,10 +238,11 @@ class Watch:
             "resourceVersion": str(revision),
             "timeoutSeconds": str(lasts_seconds),
         }
+        accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
                 path = resource.path(namespace)
-                response = await session.get(path, parameters, accept=METADATA_WATCH, time_limit=STREAM)
+                response = await session.get(path, parameters, accept=accept, time_limit=STREAM, purpose="watch")
                 if response.status != 200:
                     async with response:
                         raise refusal(response, await response.read())
@@ -282,7 +284,7 @@ class Watch:
         lines, undecodable = self._splitter.feed(chunk)
         events: list[Event] = []
         for line in lines:
-            decoded = self._decoder.decode(line)
+            decoded = self._decode(line)
             if isinstance(decoded, WatchError):
                 self._error = decoded
             elif isinstance(decoded, Undecodable):

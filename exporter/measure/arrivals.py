@@ -78,6 +78,15 @@ class Arrivals:
         elif self._stalls and instant - self._stalls[-1].ended < RECENT_SECONDS:
             self._behind_since = self._stalls[-1].began
 
+    @property
+    def not_before(self) -> Instant:
+        """What has not been received by now did not reach this host before this moment."""
+        return self._last_but_one_empty
+
+    def kept_up_since(self, instant: Instant) -> bool:
+        """Whether nothing since `instant` may have kept the server waiting for us."""
+        return self._behind_since is None and not (self._stalls and self._stalls[-1].ended > instant)
+
     def excusing_us(self, arrival: Interval, committed_after: Instant) -> Interval:
         """`arrival` of an event committed after `committed_after`, its lower end moved before our first stall since.
 

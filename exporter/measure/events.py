@@ -5,6 +5,7 @@ Only what dates an event is decoded: type, revision, and the times in its metada
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -47,6 +48,33 @@ class WatchedObject(msgspec.Struct, gc=False):
     metadata: Metadata
 
 
+class LeaseLabels(msgspec.Struct, gc=False, rename={"identity": "apiserver.kubernetes.io/identity"}):
+    """The one label by which kube-apiserver marks the Lease of its own identity."""
+
+    identity: str = ""
+
+
+class LeaseMetadata(msgspec.Struct, gc=False):
+    """The part of ObjectMeta that tells whose Lease it is."""
+
+    name: str = ""
+    namespace: str = ""
+    labels: LeaseLabels | None = None
+
+
+class LeaseSpec(msgspec.Struct, gc=False):
+    """The part of LeaseSpec that dates a write: its holder's clock, in microseconds, just before the request."""
+
+    renewTime: str | None = None  # noqa: N815 Kubernetes' own name
+
+
+class Lease(msgspec.Struct, gc=False):
+    """What a Lease says of its renewal."""
+
+    metadata: LeaseMetadata
+    spec: LeaseSpec | None = None
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One line of a watch. `revision` is None when the object's resourceVersion is no decimal number."""
 
@@ -54,6 +82,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     revision: int | None
     metadata: Metadata
     annotation: str | None = None
+    lease: Lease | None = None
 
 
 class WatchError(msgspec.Struct, frozen=True):
@@ -91,6 +120,10 @@ class _Line(msgspec.Struct, gc=False):
     object: WatchedObject
 
 
+class _LeaseLine(msgspec.Struct, gc=False):
+    object: Lease
+
+
 class _TypeOnly(msgspec.Struct):
     type: str
 
@@ -110,6 +143,7 @@ class EventDecoder:
         self._annotated = annotation is not None
         line_type: type[Any] = _Line if annotation is None else _line_with_annotation(annotation)
         self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line_type)
+        self._leases = msgspec.json.Decoder(_LeaseLine)
         self._errors = msgspec.json.Decoder(_ErrorLine)
         self._types = msgspec.json.Decoder(_TypeOnly)
 
@@ -126,6 +160,14 @@ class EventDecoder:
         annotations = metadata.annotations if self._annotated else None
         annotation = annotations.value if annotations is not None else None
         return Event(event_type, _revision_of(metadata.resourceVersion), metadata, annotation)
+
+    def decode_lease(self, line: bytes) -> Event | WatchError | Undecodable:
+        """The same for the whole object of a Lease; one whose spec is none is still an event."""
+        event = self.decode(line)
+        if isinstance(event, Event):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return msgspec.structs.replace(event, lease=self._leases.decode(line).object)
+        return event
 
     def _error_or_undecodable(self, line: bytes, reason: str) -> WatchError | Undecodable:
         try:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from exporter.measure.events import Event, Metadata
+    from exporter.measure.events import Event, Lease, Metadata
     from exporter.measure.times import WallTime
 
 ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
@@ -39,6 +39,19 @@ def apiserver_stamps(metadata: Metadata) -> list[Stamp]:
         # The time of the request: the apiserver adds the grace period to it (registry/rest/delete.go BeforeDelete).
         _add(stamps, "deletion_timestamp", metadata.deletionTimestamp, metadata.deletionGracePeriodSeconds or 0)
     return stamps
+
+
+def renewed_at(lease: Lease) -> WallTime | None:
+    """When its holder renewed it, by the holder's clock; None if it does not say."""
+    renewed = lease.spec.renewTime if lease.spec is not None else None
+    return parse_rfc3339(renewed) if renewed else None
+
+
+def is_apiservers_own(lease: Lease) -> bool:
+    """Whether an apiserver renews it to tell of itself (pkg/controlplane/apiserver): its clock is an apiserver's."""
+    metadata = lease.metadata
+    is_named_so = metadata.namespace == "kube-system" and metadata.name.startswith("apiserver-")
+    return is_named_so and metadata.labels is not None and metadata.labels.identity == "kube-apiserver"
 
 
 class StampMemory:

@@ -5,6 +5,7 @@ It stands apart: it imports nothing of the exporter, so that neither can inherit
 
 from exporter.simulator.apiserver import Apiserver
 from exporter.simulator.faults import Faults, NetworkDelay, Rejection
+from exporter.simulator.renewals import Renewals
 from exporter.simulator.resources import Resource, crd_of
 from exporter.simulator.scenarios import SCENARIOS, Scenario
 from exporter.simulator.simulator import WIDGETS, Simulator
@@ -21,6 +22,7 @@ __all__ = [
     "Faults",
     "NetworkDelay",
     "Rejection",
+    "Renewals",
     "Resource",
     "Scenario",
     "Simulator",

@@ -1,6 +1,6 @@
 """An apiserver's wall clock: this machine's, moved by an offset that may grow.
 
-In: knobs. Out: seconds since the epoch and the two texts that Kubernetes makes of them, both cut to whole seconds.
+In: knobs. Out: seconds since the epoch, and the texts that Kubernetes makes of them, cut to seconds or microseconds.
 """
 
 from __future__ import annotations
@@ -50,3 +50,7 @@ class WallClock:
         """A metav1.Time: RFC 3339, cut to the whole second."""
         moment = datetime.fromtimestamp(int(self.now_seconds()) + plus_seconds, UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def micro_timestamp(self) -> str:
+        """A metav1.MicroTime: RFC 3339, cut to the microsecond."""
+        return f"{datetime.fromtimestamp(self.now_seconds(), UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -20,6 +20,7 @@ from exporter.config import (
     read_flags,
 )
 from exporter.config.settings import BY_NAME
+from exporter.config.shard import Shard
 
 EXAMPLES = {
     "kubeconfig": "credentials.yaml",
@@ -31,6 +32,7 @@ EXAMPLES = {
     "custom-resources": "*.example.com",
     "custom-resources.max": "7",
     "namespace": "monitoring",
+    "shard": "1/3",
     "annotation": "example.com/written-at",
     "annotation.clock-error": "0.25",
     "revision-clock.hz": "2",
@@ -184,6 +186,7 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         custom_resources=(),
         custom_resources_max=20,
         namespace=None,
+        shard=Shard(0, 1),
         annotation=None,
         annotation_clock_error_seconds=0.1,
         slo_threshold_seconds=1.0,
@@ -261,3 +264,15 @@ def test_what_kubernetes_injects_beside_a_service_is_ignored() -> None:
         }
     )
     assert loaded.warnings == ()
+
+
+def test_a_canary_of_our_own_kind_is_watched_too() -> None:
+    loaded = said("--canary.interval=1", "--canary.custom-resource=a/b")
+    assert [str(name) for name in loaded.config.resources] == ["pods", "nodes", "canaries.watchslo.dev"]
+    named = said("--canary.interval=1", "--canary.custom-resource=a/b", "--resource=canaries.v1.watchslo.dev")
+    assert [str(name) for name in named.config.resources] == ["canaries.v1.watchslo.dev"]
+
+
+def test_a_canary_that_is_never_written_is_a_warning() -> None:
+    assert said("--canary.node=a").warnings == ("--canary.node: nothing is written without --canary.interval",)
+    assert said("--canary.node=a", "--canary.interval=1").warnings == ()

@@ -32,7 +32,10 @@ def python(*words: str, directory: Path | None = None) -> subprocess.CompletedPr
             '--slo.objective: "2" is not a ratio between 0 and 1 (both excluded)',
         ),
         (("check", "--config.file", "nowhere"), '--config.file: "nowhere" does not exist'),
-        (("demo", "--canary.interval", "1"), "--canary.interval is not built yet"),
+        (
+            ("demo", "--canary.interval", "0.01"),
+            '--canary.interval: "0.01" is not a number of seconds: 0, or from 0.1 to 86400',
+        ),
     ],
 )
 def test_a_refusal_is_one_line_and_nothing_is_started(tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:

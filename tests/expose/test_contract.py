@@ -40,6 +40,12 @@ COUNTERS = {
     "watchslo_canary_lost_total": "",
     "watchslo_decode_errors_total": "",
 }
+PURPOSES = "purpose=discovery,list,watch,revision_poll,cache_poll,canary"
+COUNTERS_OF_AN_ADDRESS = (
+    "watchslo_apiserver_requests_total",
+    "watchslo_apiserver_request_seconds_total",
+    "watchslo_apiserver_response_bytes_total",
+)
 HISTOGRAMS = {
     "watchslo_apiserver_time_span_seconds": ("", SPANS),
     "watchslo_apiserver_time_span_lower_seconds": ("", SPANS),
@@ -61,7 +67,7 @@ GAUGES_WHEN_KNOWN = (
     "watchslo_last_activity_timestamp_seconds",
 )
 ALL_TYPES = (
-    dict.fromkeys([*COUNTERS, "watchslo_clock_polls_total"], "counter")
+    dict.fromkeys([*COUNTERS, *COUNTERS_OF_AN_ADDRESS, "watchslo_clock_polls_total"], "counter")
     | dict.fromkeys([*HISTOGRAMS, "watchslo_clock_poll_seconds", "watchslo_loop_lag_seconds"], "histogram")
     | dict.fromkeys([*GAUGES_FROM_THE_START, *GAUGES_WHEN_KNOWN, "watchslo_slo_state"], "gauge")
     | dict.fromkeys(["watchslo_clock_offset_lower_seconds", "watchslo_clock_offset_upper_seconds"], "gauge")
@@ -75,6 +81,7 @@ def metrics() -> Metrics:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
     metrics.resource(**WATCHED)
     metrics.apiserver(WATCHED["apiserver"])
+    metrics.load(WATCHED["apiserver"])
     metrics.clock(**WATCHED, clock="cache")
     metrics.clock(**POLLED, clock="revision")
     return metrics
@@ -115,6 +122,11 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
         }
         expected |= buckets_of("watchslo_clock_poll_seconds", clock, FINE)
     expected |= buckets_of("watchslo_loop_lag_seconds", {}, FINE)
+    expected |= {
+        (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
+        for name in COUNTERS_OF_AN_ADDRESS
+        for purpose in seeded(PURPOSES)
+    }
     nonzero = {
         ("watchslo_slo_state", frozenset({**WATCHED, "state": "quiet"}.items())): 1.0,
         ("watchslo_date_evidence_enabled", frozenset({("apiserver", WATCHED["apiserver"])})): 1.0,

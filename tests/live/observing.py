@@ -21,7 +21,7 @@ from exporter.measure.judging import Judgement
 from exporter.target import Target
 
 WAIT_SECONDS = 30.0
-LABELS_OF_SERIES = dict[str, str]
+LabelsOfSeries = dict[str, str]
 
 
 def config(*flags: str | Path) -> Config:
@@ -49,6 +49,10 @@ class Scrape:
             for sample in self._samples
             if sample.name == f"watchslo_{name}" and labels.items() <= sample.labels.items()
         ]
+
+    def labels(self, name: str) -> list[LabelsOfSeries]:
+        """The labels of all samples with this name."""
+        return [sample.labels for sample in self._samples if sample.name == f"watchslo_{name}"]
 
     def state(self, resource: str) -> str:
         """The SLO state of a resource on the only apiserver."""

@@ -1,0 +1,126 @@
+"""One write to an object of our own: the revision that it made, and between which two moments it was made."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiohttp
+import msgspec
+
+from exporter.kubernetes.resources import Resource
+from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
+from exporter.kubernetes.watch import translated
+from exporter.measure.canaries import Canary
+
+if TYPE_CHECKING:
+    from exporter.config import Config
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.session import ApiSession
+    from exporter.measure.times import Instant
+
+WRITTEN = "canary.watchslo.dev/written"
+"""The annotation: nanoseconds since the epoch by our wall clock, and a word that nobody else writes."""
+
+MERGE_PATCH = "application/merge-patch+json"
+WRITE_LIMIT = aiohttp.ClientTimeout(total=10.0)
+
+PODS = Resource("", "v1", "pods", is_namespaced=True)
+NODES = Resource("", "v1", "nodes", is_namespaced=False)
+CANARIES = Resource("watchslo.dev", "v1", "canaries", is_namespaced=True)
+CANARY_KIND = "Canary"
+
+
+class CanaryObject(NamedTuple):
+    """An object that we may write to. One of our own kind is created if it is not there."""
+
+    resource: Resource
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.resource} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
+
+    @property
+    def may_be_created(self) -> bool:
+        """Whether it exists for us alone."""
+        return self.resource == CANARIES
+
+
+def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObject]:
+    """What the configuration names; in a cluster also our own Pod, unless another is named or pods are not watched."""
+    if not config.canary_interval_seconds:
+        return []
+    home = config.namespace or credentials.pod_namespace or "default"
+    objects = []
+    if config.canary_pod is not None:
+        objects.append(_namespaced(PODS, config.canary_pod, home))
+    elif credentials.pod_namespace is not None and config.watches(PODS.group, PODS.plural):
+        objects.append(CanaryObject(PODS, credentials.pod_namespace, credentials.pod_name))
+    if config.canary_node is not None:
+        objects.append(CanaryObject(NODES, None, config.canary_node))
+    if config.canary_custom_resource is not None:
+        objects.append(_namespaced(CANARIES, config.canary_custom_resource, home))
+    return objects
+
+
+def _namespaced(resource: Resource, text: str, home: str) -> CanaryObject:
+    namespace, _, name = text.rpartition("/")
+    return CanaryObject(resource, namespace or home, name)
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    annotations: dict[str, str] = {}
+
+
+class _Answer(msgspec.Struct):
+    metadata: _Metadata
+
+
+async def write(session: ApiSession, what: CanaryObject) -> Canary:
+    """Write once. Raises StartError, also where an admission throws out what we wrote: then nothing has changed."""
+    value = f"{time.time_ns()} {secrets.token_hex(8)}"
+    collection = what.resource.path(what.namespace)
+    metadata = {"annotations": {WRITTEN: value}}
+    with translated(f"{collection}/{what.name}"):
+        try:
+            return await _send(session, "PATCH", f"{collection}/{what.name}", {"metadata": metadata}, value)
+        except AnswerError as error:
+            if error.status != 404 or not what.may_be_created:
+                raise
+        body = {
+            "apiVersion": f"{what.resource.group}/{what.resource.version}",
+            "kind": CANARY_KIND,
+            "metadata": {"name": what.name, **metadata},
+        }
+        return await _send(session, "POST", collection, body, value)
+
+
+async def _send(session: ApiSession, method: str, path: str, body: object, value: str) -> Canary:
+    sent: list[Instant] = []
+    response = await session.get(
+        path,
+        {"fieldManager": "watchslo"},
+        accept=METADATA_WATCH,
+        time_limit=WRITE_LIMIT,
+        purpose="canary",
+        on_sent=sent.append,
+        method=method,
+        body=body,
+        content_type=MERGE_PATCH if method == "PATCH" else "application/json",
+    )
+    async with response:
+        content = await response.read()
+        answered = time.monotonic()
+        if response.status >= 300:
+            raise refusal(response, content)
+    try:
+        metadata = msgspec.json.decode(content, type=_Answer).metadata
+        revision = int(metadata.resource_version)
+    except (*UNREADABLE, ValueError) as error:
+        raise AnswerError(response.status, f"{path}: the answer is no object ({error})") from error
+    if metadata.annotations.get(WRITTEN) != value:
+        raise AnswerError(response.status, f"{path}: the annotation {WRITTEN} is not in the answer to its write")
+    return Canary(revision, sent[0], answered)

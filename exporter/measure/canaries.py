@@ -1,0 +1,133 @@
+"""Our own writes and one stream's arrivals in; what they prove of each other, and which never came, out.
+
+A canary is a write of ours. The apiserver's answer names the revision that it made, and the event of that revision is
+this canary and nobody else's: nothing needs to be decoded, and two exporters do not confuse theirs.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from exporter.measure.times import Interval
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Instant
+
+MOST_EARLY = 50_000
+"""Arrivals that are kept while the answer to a write is outstanding, in which any of them may be named."""
+
+MOST_UNJUDGED = 1_000
+MOST_LOST = 10_000
+
+_Value = TypeVar("_Value")
+
+
+class Canary(NamedTuple):
+    """A write of ours that was answered with success: `revision` was committed between the two instants."""
+
+    revision: int
+    sent: Instant
+    answered: Instant
+
+
+class Canaries:
+    """The canaries of one stream: those that it owes us, those that came, and those given up for lost.
+
+    Events of a watch come in the order of their revisions, so what is older than the newest will not come.
+    """
+
+    def __init__(self, lost_after_seconds: float) -> None:
+        self._lost_after_seconds = lost_after_seconds
+        self._newest = 0
+        self._early: dict[int, Instant] | None = None
+        self._owed: dict[int, Canary] = {}
+        self._waited: dict[int, float] = {}
+        self._came: dict[int, Canary] = {}
+        self._lost: dict[int, None] = {}
+
+    @property
+    def wants_arrivals(self) -> bool:
+        """Whether the next event may be a canary."""
+        return self._early is not None or bool(self._owed)
+
+    def sending(self) -> None:
+        """A write goes out: its event may come before its answer. One write at a time."""
+        self._early = {}
+
+    def answered(self, canary: Canary | None) -> float | None:
+        """The write is `canary`, or None if it got no good answer. Seconds from sending to arrival, if it is here."""
+        early, self._early = self._early or {}, None
+        if canary is None:
+            return None
+        if canary.revision > self._newest:
+            self._owed[canary.revision] = canary
+            self._waited[canary.revision] = 0.0
+            return None
+        arrived = early.get(canary.revision)
+        return None if arrived is None else self._arrives(canary, arrived)
+
+    def arrived(self, revision: int, instant: Instant) -> float | None:
+        """An event arrived at `instant`. Seconds since it was sent if it is a canary."""
+        canary = self._owed.pop(revision, None)
+        if canary is not None:
+            del self._waited[revision]
+            return self._arrives(canary, instant)
+        if self._early is not None:
+            _put(self._early, revision, instant, MOST_EARLY)
+        return None
+
+    def is_here(self, revision: int) -> None:
+        """Everything up to `revision` has arrived or, being older than the watch, never will."""
+        self._newest = max(self._newest, revision)
+
+    def passed_over(self, revision: int) -> None:
+        """Continuity was given up, and the watch went on from `revision`: what it owed before is in that gap."""
+        self.is_here(revision)
+        for owed in [owed for owed in self._owed if owed <= revision]:
+            del self._owed[owed], self._waited[owed]
+        for lost in [lost for lost in self._lost if lost <= revision]:
+            del self._lost[lost]
+
+    def forget(self) -> None:
+        """The revisions of before exist no more, or the stream owes us nothing."""
+        self._newest = 0
+        self._early = None
+        for held in (self._owed, self._waited, self._came, self._lost):
+            held.clear()
+
+    def committed(self, revision: int) -> Interval | None:
+        """When `revision` was committed, if it is a canary that came; asked once, when it is judged."""
+        canary = self._came.pop(revision, None)
+        return Interval(canary.sent, canary.answered) if canary is not None else None
+
+    def is_lost(self, revision: int) -> bool:
+        """Whether `revision` is a canary that was given up before it came; asked once, when it would be judged."""
+        if revision not in self._lost:
+            return False
+        del self._lost[revision]
+        return True
+
+    def waited(self, since: Instant, until: Instant) -> list[Interval]:
+        """Nothing that is owed came between the instants, and that is not our doing. The latencies of those lost now.
+
+        Other time does not count: a canary is lost when it was awaited for long enough in all.
+        """
+        lost = []
+        for canary in list(self._owed.values()):
+            self._waited[canary.revision] += max(0.0, until - max(since, canary.answered))
+            if self._waited[canary.revision] > self._lost_after_seconds:
+                del self._owed[canary.revision]
+                lost.append(Interval(self._waited.pop(canary.revision), inf))
+                _put(self._lost, canary.revision, None, MOST_LOST)
+        return lost
+
+    def _arrives(self, canary: Canary, instant: Instant) -> float:
+        _put(self._came, canary.revision, canary, MOST_UNJUDGED)
+        return instant - canary.sent
+
+
+def _put(held: dict[int, _Value], revision: int, value: _Value, most: int) -> None:
+    held[revision] = value
+    if len(held) > most:
+        del held[next(iter(held))]
