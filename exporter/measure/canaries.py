@@ -56,9 +56,12 @@ class Canaries:
         self._early = {}
 
     def answered(self, canary: Canary | None) -> float | None:
-        """The write is `canary`, or None if it got no good answer. Seconds from sending to arrival, if it is here."""
-        early, self._early = self._early or {}, None
-        if canary is None:
+        """The write is `canary`, or None if it got no good answer. Seconds from sending to arrival, if it is here.
+
+        One that was sent before `forget` says nothing: what it became belongs to what is forgotten.
+        """
+        early, self._early = self._early, None
+        if canary is None or early is None:
             return None
         if canary.revision > self._newest:
             self._owed[canary.revision] = canary

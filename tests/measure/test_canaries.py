@@ -31,6 +31,7 @@ def test_a_canary_that_comes_says_when_it_was_committed_and_how_long_it_took() -
     assert come(canaries, 7, 3.0) == 2.0
     assert canaries.committed(6) is None
     assert canaries.committed(7) == Interval(1.0, 1.5)
+    assert canaries.committed(7) is None, "asked once"
     assert canaries.waited(0, 100) == []
     assert not canaries.is_lost(7)
 
@@ -43,6 +44,32 @@ def test_an_event_may_come_before_the_answer_to_its_write() -> None:
     assert canaries.answered(Canary(7, 1.0, 1.5)) == 0.25
     assert canaries.committed(7) == Interval(1.0, 1.5)
     assert not canaries.wants_arrivals
+
+
+def test_the_newest_event_may_be_the_canary_itself() -> None:
+    canaries = Canaries(LOST_AFTER_SECONDS)
+    canaries.sending()
+    come(canaries, 7, 1.25)
+    assert canaries.answered(Canary(7, 1.0, 1.5)) == 0.25
+    assert canaries.waited(0, 1000) == []
+
+
+def test_what_is_newest_stays_so_when_a_watch_resumes() -> None:
+    canaries = Canaries(LOST_AFTER_SECONDS)
+    canaries.is_here(9)
+    canaries.passed_over(0)
+    canaries.sending()
+    canaries.answered(Canary(7, 1.0, 1.5))
+    assert canaries.waited(0, 1000) == []
+
+
+def test_a_write_that_is_under_way_when_all_is_forgotten_is_forgotten_too() -> None:
+    canaries = Canaries(LOST_AFTER_SECONDS)
+    canaries.sending()
+    come(canaries, 7, 1.25)
+    canaries.forget()
+    assert canaries.answered(Canary(7, 1.0, 1.5)) is None
+    assert canaries.waited(0, 1000) == []
 
 
 def test_a_write_without_a_good_answer_is_awaited_by_nobody() -> None:
@@ -82,7 +109,8 @@ def test_what_fell_into_a_gap_is_neither_delivered_nor_lost() -> None:
     canaries = expecting(Canary(7, 1.0, 2.0), Canary(9, 2.0, 3.0))
     canaries.passed_over(8)
     assert canaries.waited(0, 1000) == [Interval(997.0, inf)]
-    assert canaries.is_lost(9)
+    canaries.passed_over(9)
+    assert not canaries.is_lost(9), "it will not come any more"
     assert not canaries.is_lost(7)
 
 
