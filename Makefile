@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare docs lock clean
+.PHONY: demo test check compare accuracy cost docs deploy kind lock clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -20,8 +20,20 @@ check: $(VENV)/.installed  ## style, types and the rooms' walls
 compare: $(VENV)/.installed  ## the obvious method beside ours, on a real kube-apiserver
 	$(BIN)/python -m tests.live.compare
 
+accuracy: $(VENV)/.installed  ## truth against measurement in every trouble: writes docs/accuracy.md (25 minutes)
+	$(BIN)/python -m tests.accuracy
+
+cost: $(VENV)/.installed  ## what watchslo costs an apiserver, by a real kube-apiserver's own metrics (eight minutes)
+	$(BIN)/python -m tests.live.cost
+
 docs: $(VENV)/.installed  ## write the reference pages from the tables in the code
 	scripts/docs
+
+deploy:  ## copy rules and dashboards into the chart and render the plain manifests from it
+	scripts/manifests
+
+kind:  ## a cluster in Docker with three control planes, watchslo, Prometheus and Grafana
+	scripts/kind
 
 lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
 	scripts/lock

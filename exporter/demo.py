@@ -17,7 +17,7 @@ from exporter import logs
 from exporter.config import ConfigError, ResourceName
 from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.simulator import SCENARIOS, WIDGETS, Simulator, Workload
+from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
 from exporter.simulator.scenarios import PHASE_SECONDS
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ WRITES_PER_SECOND = 60.0
 TERMINAL_PERIOD_SECONDS = 1.0
 PLAIN_PERIOD_SECONDS = 5.0
 RESOURCES = tuple(ResourceName.parse(name) for name in ("pods", "nodes", WIDGETS.name))
+CANARY = "canary"
 CLEAR_TO_END = "\x1b[J"
 
 COLUMNS = (
@@ -63,7 +64,10 @@ async def _run(config: Config, scenario: str) -> None:
                 context=None,
                 apiservers=(simulator.url,),
                 resources=RESOURCES,
+                canary_interval_seconds=1.0,
+                canary_node=CANARY,
             )
+            await simulator.apiserver.registry.create(NODES, {"metadata": {"name": CANARY}}, manager="demo")
             exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))
             async with Workload(simulator, rate_per_second=WRITES_PER_SECOND), exporter.running():
                 _introduce(exporter, scenario)

@@ -245,6 +245,7 @@ SETTINGS: Final = (
         default=("0",),
         help="time between two writes to an object of our own, awaited on the watch; 0 turns them off",
         section="Canary",
+        commands=_CLUSTER,
     ),
     Setting(
         name="canary.pod",
@@ -253,6 +254,7 @@ SETTINGS: Final = (
         metavar="NAME",
         help="pod to write to, as name or namespace/name; in a cluster our own, unless pods are not watched",
         section="Canary",
+        commands=_CLUSTER,
     ),
     Setting(
         name="canary.node",
@@ -261,6 +263,7 @@ SETTINGS: Final = (
         metavar="NAME",
         help="node to write to",
         section="Canary",
+        commands=_CLUSTER,
     ),
     Setting(
         name="canary.custom-resource",
@@ -269,6 +272,7 @@ SETTINGS: Final = (
         metavar="NAME",
         help="object of canaries.watchslo.dev to write to, as name or namespace/name: watched, and created if missing",
         section="Canary",
+        commands=_CLUSTER,
     ),
     Setting(
         name="web.listen-address",

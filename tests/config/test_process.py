@@ -33,7 +33,7 @@ def python(*words: str, directory: Path | None = None) -> subprocess.CompletedPr
         ),
         (("check", "--config.file", "nowhere"), '--config.file: "nowhere" does not exist'),
         (
-            ("demo", "--canary.interval", "0.01"),
+            ("measure", "--canary.interval", "0.01"),
             '--canary.interval: "0.01" is not a number of seconds: 0, or from 0.1 to 86400',
         ),
     ],

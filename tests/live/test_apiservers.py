@@ -1,35 +1,106 @@
 """Several apiservers on one etcd: each has its own streams, clocks and series, and one's trouble is not another's."""
 
 import asyncio
+import ssl
+from functools import partial
 from pathlib import Path
 
+import aiohttp
+import pytest
+
+from exporter import fleet
 from tests.conftest import FreshCluster
-from tests.live.observing import observed
+from tests.live.observing import Scrape, observed
+from tests.real.cluster import Cluster
+from tests.real.proxy import Proxy, Tls
 from tests.real.workload import Writer
 
 
-async def test_a_frozen_apiserver_spoils_its_own_series_only(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
-    cluster = await fresh_cluster(apiservers=2)
-    healthy, troubled = cluster.apiservers
-    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
-    flags = ("--kubeconfig", kubeconfig, "--resource", "nodes")
-    both = ("--apiserver", healthy.url, "--apiserver", troubled.url)
+def name_of(url: str) -> str:
+    """The label `apiserver` of what is watched at `url`."""
+    return url.removeprefix("https://")
+
+
+def is_up(url: str, scrape: Scrape) -> bool:
+    return scrape.values("stream_up", apiserver=name_of(url)) == [1.0]
+
+
+@pytest.mark.timeout(120)
+async def test_a_frozen_apiserver_of_three_that_were_discovered_spoils_its_own_series_only(
+    fresh_cluster: FreshCluster, tmp_path: Path
+) -> None:
+    cluster = await fresh_cluster(apiservers=3)
+    healthy, troubled, other = cluster.apiservers
+    urls = [server.url for server in cluster.apiservers]
+    await cluster.list_apiservers(*urls)
+    flags = ("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--resource", "nodes", "--apiserver.discover")
     async with (
-        observed(*flags, *both) as exporter,
+        observed(*flags) as exporter,
         cluster.client(server=healthy.url) as client,
-        Writer(client, rate_per_second=40, resources=("nodes",)),
     ):
-        await asyncio.sleep(4)
-        troubled.freeze()
-        await asyncio.sleep(5)
-        troubled.thaw()
-        await asyncio.sleep(3)
+        for url in urls:
+            await exporter.wait_for(partial(is_up, url))
+        async with Writer(client, rate_per_second=40, resources=("nodes",)):
+            await asyncio.sleep(4)
+            troubled.freeze()
+            await asyncio.sleep(5)
+            troubled.thaw()
+            await asyncio.sleep(3)
         scrape = await exporter.scrape()
-    names = {server: server.url.removeprefix("https://") for server in (healthy, troubled)}
-    assert scrape.sum("events_judged_total", apiserver=names[healthy], verdict="on_time") > 300
-    assert scrape.sum("events_judged_total", apiserver=names[healthy], verdict="late") == 0
-    assert scrape.sum("events_judged_total", apiserver=names[healthy], verdict="ambiguous") == 0
-    # Its own polls were frozen with it: what arrived on the other's watch is what proves it late.
-    assert scrape.sum("events_judged_total", apiserver=names[troubled], verdict="late") > 50
-    assert scrape.sum("evidence_total", apiserver=names[troubled], source="arrival") > 50
-    assert scrape.sum("stream_up") == 2
+    for server in (healthy, other):
+        of_server = {"apiserver": name_of(server.url)}
+        assert scrape.sum("events_judged_total", **of_server, verdict="on_time") > 300
+        assert scrape.sum("events_judged_total", **of_server, verdict="late") == 0
+        assert scrape.sum("events_judged_total", **of_server, verdict="ambiguous") == 0
+    # Its own polls were frozen with it: what arrived on the others' watches is what proves it late.
+    of_troubled = {"apiserver": name_of(troubled.url)}
+    assert scrape.sum("events_judged_total", **of_troubled, verdict="late") > 50
+    assert scrape.sum("evidence_total", **of_troubled, source="arrival") > 50
+    assert scrape.sum("stream_up") == len(urls)
+
+
+@pytest.mark.timeout(120)
+async def test_an_apiserver_that_is_no_endpoint_any_more_ends_is_counted_and_then_leaves_no_series(
+    fresh_cluster: FreshCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Scrapes come twice in a minute; this test's come whenever it likes.
+    monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 1.0)
+    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 6.0)
+    cluster = await fresh_cluster(apiservers=2)
+    staying, going = cluster.apiservers
+    await cluster.list_apiservers(staying.url, going.url)
+    flags = ("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--resource", "nodes", "--apiserver.discover")
+    async with observed(*flags) as exporter:
+        await exporter.wait_for(partial(is_up, going.url))
+        await cluster.list_apiservers(staying.url)
+        await going.kill()
+        ended = await exporter.wait_for(
+            lambda scrape: scrape.sum("watch_ends_total", apiserver=name_of(going.url)) == 1
+        )
+        assert ended.sum("watch_ends_total", apiserver=name_of(going.url), reason="transport_error") == 1
+        assert ended.sum("forced_closes_total", apiserver=name_of(going.url)) == 1
+        gone = await exporter.wait_for(lambda scrape: not scrape.values("stream_up", apiserver=name_of(going.url)))
+        async with aiohttp.ClientSession() as http, http.get(f"{exporter.url}/metrics") as response:
+            assert name_of(going.url) not in await response.text()
+    assert is_up(staying.url, gone)
+    assert gone.sum("watch_ends_total", apiserver=name_of(staying.url)) == 0
+
+
+async def test_an_endpoint_shows_the_clusters_certificate_and_is_verified_by_the_clusters_name(
+    listed_cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster = listed_cluster
+    certificate = cluster.authority.issue("by-name-only", hosts=["localhost"], addresses=[])
+    as_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    as_server.load_cert_chain(certificate.certificate_file, certificate.key_file)
+    with Proxy(cluster.apiserver.url, tls=Tls(as_server, cluster.client_context)) as proxy:
+        server = f"https://localhost:{proxy.port}"
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", server=server)
+        await cluster.list_apiservers(proxy.url)
+        try:
+            async with observed("--kubeconfig", kubeconfig, "--resource", "nodes", "--apiserver.discover") as exporter:
+                scrape = await exporter.wait_for(partial(is_up, proxy.url))
+        finally:
+            await cluster.list_apiservers(cluster.apiserver.url)
+    assert proxy.url == f"https://127.0.0.1:{proxy.port}", "an address, which the certificate does not have"
+    assert scrape.sum("init_events_errors_total") == 0

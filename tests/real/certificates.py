@@ -6,6 +6,7 @@ One small authority signs what a test's servers present, so that clients verify 
 import datetime as dt
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class Certificate:
 
 
 class CertificateAuthority:
-    """Signs certificates that are valid for `localhost`, `kubernetes` and 127.0.0.1 to 127.0.0.9, for a year."""
+    """Signs certificates, most of them for `localhost`, `kubernetes` and 127.0.0.1 to 127.0.0.9, for a year."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,7 +38,9 @@ class CertificateAuthority:
         builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
         self.bundle = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str) -> Certificate:
+    def issue(
+        self, name: str, *, hosts: Sequence[str] = HOST_NAMES, addresses: Sequence[str] = LOOPBACK_ADDRESSES
+    ) -> Certificate:
         """A new certificate for a server called `name`, written to `name`.crt and `name`.key."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_common_name(name), self._name, key.public_key())
@@ -45,9 +48,9 @@ class CertificateAuthority:
         builder = builder.add_extension(authority_id, critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(signs_certificates=False), critical=True)
-        hosts = [x509.DNSName(host) for host in HOST_NAMES]
-        addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in LOOPBACK_ADDRESSES]
-        builder = builder.add_extension(x509.SubjectAlternativeName([*hosts, *addresses]), critical=False)
+        host_names = [x509.DNSName(host) for host in hosts]
+        ip_addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        builder = builder.add_extension(x509.SubjectAlternativeName([*host_names, *ip_addresses]), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         issued = Certificate(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         issued.certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

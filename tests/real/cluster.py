@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from tests.real import custom_resources, permissions
 from tests.real.api import ApiClient, ApiError, Json
@@ -18,6 +19,9 @@ from tests.real.custom_resources import CustomResource
 from tests.real.etcd import Etcd
 from tests.real.permissions import Grant
 from tests.real.waiting import wait_until
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+SLICES_PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
 
 class Cluster:
@@ -135,6 +139,20 @@ class Cluster:
                 await custom_resources.wait_served(client, resource)
         return resource
 
+    async def list_apiservers(self, *urls: str) -> None:
+        """Says in the EndpointSlices of default/kubernetes that these URLs are those of all apiservers.
+
+        kube-apiserver refuses loopback addresses as endpoints, but not as names. Each has a port of its own, and so a
+        slice of its own.
+        """
+        wanted = {endpoint_slice["metadata"]["name"]: endpoint_slice for endpoint_slice in map(_endpoint_slice, urls)}
+        async with self.client(server=self._running()[0].url) as client:
+            for name, endpoint_slice in wanted.items():
+                await client.apply(f"{SLICES_PATH}/{name}", endpoint_slice)
+            listed = await client.get(SLICES_PATH, labelSelector=f"{SERVICE_LABEL}=kubernetes")
+            for name in {endpoint_slice["metadata"]["name"] for endpoint_slice in listed["items"]} - wanted.keys():
+                await client.delete(f"{SLICES_PATH}/{name}")
+
     async def delete_resource(self, resource: CustomResource) -> None:
         """Deletes a custom resource's definition and all its objects."""
         async with self.client(server=self._running()[0].url) as client:
@@ -194,3 +212,15 @@ class Cluster:
 
     def _running(self) -> list[Apiserver]:
         return [server for server in self.apiservers if server.running]
+
+
+def _endpoint_slice(url: str) -> Json:
+    address = urlsplit(url)
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"kubernetes-{address.port}", "labels": {SERVICE_LABEL: "kubernetes"}},
+        "addressType": "FQDN",
+        "endpoints": [{"addresses": [address.hostname]}],
+        "ports": [{"name": "https", "port": address.port}],
+    }

@@ -1,13 +1,18 @@
 """A TCP proxy that disturbs: connections in, the same bytes out later, slower, or never.
 
-It runs in a thread of its own and knows nothing of TLS or HTTP. Its settings are plain attributes that may be set at
-any moment and from any thread; a delay holds for what is received from then on.
+It runs in a thread of its own, knows nothing of HTTP, and of TLS only if it is told to stand in the middle of it. Its
+settings are plain attributes that may be set at any moment and from any thread; a delay holds for what is received
+from then on.
 """
 
 import asyncio
+import functools
 import socket
+import ssl
 import struct
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -18,6 +23,16 @@ CHUNK_BYTES = 65536
 PACE_SECONDS = 0.02
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
+HandedOver = Callable[[int, bytes, float, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What it takes to stand in the middle of TLS: as which server it answers, and whom it trusts as a client."""
+
+    as_server: ssl.SSLContext
+    as_client: ssl.SSLContext
+
 
 class Proxy:
     """Forwards connections to `upstreams` (URLs, or `host:port`) in turn, like a balancer of layer 4.
@@ -26,9 +41,19 @@ class Proxy:
     bandwidth_bytes_per_second: per connection and direction; None is unlimited.
     black_hole: swallow everything in silence. A connection that lost bytes stays silent for good.
     only_if_request_contains: delays apply only to connections whose first bytes contain this.
+
+    With `tls` the bytes are seen in the clear, which only_if_request_contains needs. `handed_over` is told, in the
+    proxy's thread, of every piece that a client's socket was given: the connection's number, the piece, and the moments
+    just before and after.
     """
 
-    def __init__(self, *upstreams: str, only_if_request_contains: bytes | None = None) -> None:
+    def __init__(
+        self,
+        *upstreams: str,
+        only_if_request_contains: bytes | None = None,
+        tls: Tls | None = None,
+        handed_over: HandedOver | None = None,
+    ) -> None:
         self.upstreams = upstreams
         self.only_if_request_contains = only_if_request_contains
         self.delay_to_server_seconds = 0.0
@@ -37,6 +62,8 @@ class Proxy:
         self.black_hole = False
         self.port = 0
         self.connections_accepted = 0
+        self.tls = tls
+        self.handed_over = handed_over
         self._thread = LoopThread("proxy")
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -61,7 +88,8 @@ class Proxy:
         self._thread.run(self._cut_all())
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        context = self.tls.as_server if self.tls else None
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
@@ -92,37 +120,40 @@ class Connection:
         self.proxy = proxy
         self._reader = reader
         self._writer = writer
-        self._delayed: bool | None = None
+        self._request: bytes | None = None
         self._silent = False
+        self._number = proxy.connections_accepted
 
     async def run(self, upstream: str) -> None:
         """Forward until both sides have ended; a reset of one, or being cancelled, resets both."""
         host, _, port = (urlsplit(upstream).netloc or upstream).rpartition(":")
-        writers = [self._writer]
+        ends = [End(self._writer)]
         try:
-            server_reader, server_writer = await asyncio.open_connection(host, int(port))
-            writers.append(server_writer)
+            context = self.proxy.tls.as_client if self.proxy.tls else None
+            server_reader, server_writer = await asyncio.open_connection(host, int(port), ssl=context)
+            ends.append(End(server_writer))
             to_server = Direction(self, self._reader, server_writer, lambda: self.proxy.delay_to_server_seconds)
             to_client = Direction(self, server_reader, self._writer, lambda: self.proxy.delay_to_client_seconds)
+            if self.proxy.handed_over is not None:
+                to_client.handed_over = functools.partial(self.proxy.handed_over, self._number)
             async with asyncio.TaskGroup() as group:
                 for direction in (to_server, to_client):
                     group.create_task(direction.receive())
                     group.create_task(direction.send())
-            for writer in writers:
-                writer.close()
-                await writer.wait_closed()
+            for end in ends:
+                await end.close()
         except* OSError:
             pass
         finally:
-            for writer in writers:
-                _reset(writer)
+            for end in ends:
+                end.reset()
 
     def is_delayed(self, data: bytes) -> bool:
-        """Whether delays apply. The first bytes of all, which are the request's, decide it for good."""
-        if self._delayed is None:
-            needle = self.proxy.only_if_request_contains
-            self._delayed = needle is None or needle in data
-        return self._delayed
+        """Whether delays apply. The first bytes of all, which are the request's, decide it."""
+        if self._request is None:
+            self._request = data
+        needle = self.proxy.only_if_request_contains
+        return needle is None or needle in self._request
 
     def is_silent(self) -> bool:
         """Whether bytes that are here now go nowhere. The stream has a hole then, so nothing may follow it either."""
@@ -147,6 +178,7 @@ class Direction:
         self._reader = reader
         self._writer = writer
         self._delay_seconds = delay_seconds
+        self.handed_over: Callable[[bytes, float, float], None] | None = None
         # Pieces with the loop time at which they are due; an empty one is the end.
         self._held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         self._flowing = asyncio.Event()
@@ -173,7 +205,7 @@ class Direction:
             if self._connection.is_silent():
                 continue
             if not data:
-                self._writer.write_eof()
+                self._end()
                 return
             self._flowing.clear()
             await self._write(data)
@@ -184,15 +216,36 @@ class Direction:
             bandwidth = self._connection.proxy.bandwidth_bytes_per_second
             size = len(data) if bandwidth is None else max(1, int(bandwidth * PACE_SECONDS))
             piece, data = data[:size], data[size:]
+            before = time.monotonic()
             self._writer.write(piece)
+            if self.handed_over is not None:
+                self.handed_over(piece, before, time.monotonic())
             await self._writer.drain()
             if bandwidth is not None:
                 await asyncio.sleep(len(piece) / bandwidth)
 
+    def _end(self) -> None:
+        """TLS cannot end one direction only."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+        else:
+            self._writer.close()
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST what is not closed yet."""
-    connection = writer.get_extra_info("socket")
-    if connection.fileno() >= 0:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-    writer.transport.abort()
+
+class End:
+    """One end of a connection, to be closed or reset. A TLS transport that is closed forgets its socket."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._socket: socket.socket = writer.get_extra_info("socket")
+
+    async def close(self) -> None:
+        """Close it after all that was written."""
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    def reset(self) -> None:
+        """Close with RST what is not closed yet."""
+        if self._socket.fileno() >= 0:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._writer.transport.abort()

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.real.proxy import Proxy
+from tests.real.certificates import CertificateAuthority
+from tests.real.proxy import Proxy, Tls
 
 DELAY_SECONDS = 0.4
 
@@ -17,7 +20,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[str]:
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server whose connections are over when this is left; its address."""
     connections = set()
 
@@ -29,21 +32,22 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
             writer.close()
             await writer.wait_closed()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
     yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
     await asyncio.gather(*(connection for connection in connections if connection is not None))
 
 
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send back what comes; end when the client has ended."""
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
 @pytest_asyncio.fixture
 async def upstream() -> AsyncIterator[str]:
     """A server that sends back what comes, and ends when the client has ended."""
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-
     async with serving(echo) as address:
         yield address
 
@@ -97,6 +101,41 @@ async def test_a_delay_can_be_for_some_connections_only(upstream: str) -> None:
             await asyncio.wait_for(watch_reader.readline(), 0.3)
         poll_writer.close()
         watch_writer.close()
+
+
+async def test_in_the_middle_of_tls_it_sees_the_request_and_both_ends_verify(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    certificate, client_context = authority.issue("server"), authority.client_context()
+    as_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    as_server.load_cert_chain(certificate.certificate_file, certificate.key_file)
+    async with serving(echo, as_server) as address:
+        with Proxy(address, tls=Tls(as_server, client_context), only_if_request_contains=b"hello") as proxy:
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=client_context)
+            await seconds_of_an_echo(reader, writer)
+            proxy.delay_to_client_seconds = DELAY_SECONDS
+            assert await seconds_of_an_echo(reader, writer) >= DELAY_SECONDS
+            proxy.only_if_request_contains = b"watch=1"
+            proxy.delay_to_client_seconds = 30.0
+            await seconds_of_an_echo(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_it_tells_what_was_handed_to_a_client_and_when(upstream: str) -> None:
+    told: list[tuple[int, bytes, float, float]] = []
+    with Proxy(upstream, handed_over=lambda *piece: told.append(piece)) as proxy:
+        proxy.delay_to_client_seconds = DELAY_SECONDS
+        for _ in range(2):
+            reader, writer = await connect(proxy)
+            sent_seconds = time.monotonic()
+            await seconds_of_an_echo(reader, writer)
+            arrived_seconds = time.monotonic()
+            writer.close()
+            number, piece, before_seconds, after_seconds = told[-1]
+            assert piece == b"hello\n"
+            assert sent_seconds + DELAY_SECONDS <= before_seconds <= after_seconds
+            assert before_seconds <= arrived_seconds
+            assert number == len(told)
 
 
 async def test_bandwidth_is_bounded(upstream: str) -> None:

@@ -60,8 +60,9 @@ class Webhooks:
         return await cluster.create_resource(resource, conversion={"strategy": "Webhook", "webhook": webhook})
 
     async def admit(self, client: ApiClient, name: str, group: str, version: str, resource: str) -> None:
-        """Has every write of `resource` asked for here; `name` is the configuration's."""
-        rule = {"apiGroups": [group], "apiVersions": [version], "resources": [resource], "operations": ["*"]}
+        """Has every write of `resource` and its subresources asked for here; `name` is the configuration's."""
+        resources = [resource, f"{resource}/*"]
+        rule = {"apiGroups": [group], "apiVersions": [version], "resources": resources, "operations": ["*"]}
         webhook = {
             "name": f"{name}.tests.example.com",
             "clientConfig": self._client_config("admit"),
