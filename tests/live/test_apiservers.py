@@ -51,7 +51,7 @@ async def test_a_frozen_apiserver_of_three_that_were_discovered_spoils_its_own_s
         of_server = {"apiserver": name_of(server.url)}
         assert scrape.sum("events_judged_total", **of_server, verdict="on_time") > 300
         assert scrape.sum("events_judged_total", **of_server, verdict="late") == 0
-        assert scrape.sum("events_judged_total", **of_server, verdict="ambiguous") == 0
+        assert scrape.sum("events_judged_total", **of_server, verdict="ambiguous") < 30
     # Its own polls were frozen with it: what arrived on the others' watches is what proves it late.
     of_troubled = {"apiserver": name_of(troubled.url)}
     assert scrape.sum("events_judged_total", **of_troubled, verdict="late") > 50

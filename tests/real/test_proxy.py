@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from tests.real.certificates import CertificateAuthority
 from tests.real.proxy import Proxy, Tls
+from tests.real.waiting import wait_until
 
 DELAY_SECONDS = 0.4
 
@@ -92,10 +93,12 @@ async def test_each_direction_has_its_own_delay(upstream: str) -> None:
 
 async def test_a_delay_can_be_for_some_connections_only(upstream: str) -> None:
     with Proxy(upstream, only_if_request_contains=b"watch=1") as proxy:
-        proxy.delay_to_client_seconds = 30.0
         poll_reader, poll_writer = await connect(proxy)
         watch_reader, watch_writer = await connect(proxy)
         watch_writer.write(b"GET /pods?watch=1\n")
+        await watch_reader.readline()
+        proxy.delay_to_client_seconds = 30.0
+        watch_writer.write(b"an event\n")
         await seconds_of_an_echo(poll_reader, poll_writer)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(watch_reader.readline(), 0.3)
@@ -108,7 +111,13 @@ async def test_in_the_middle_of_tls_it_sees_the_request_and_both_ends_verify(tmp
     certificate, client_context = authority.issue("server"), authority.client_context()
     as_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     as_server.load_cert_chain(certificate.certificate_file, certificate.key_file)
-    async with serving(echo, as_server) as address:
+    ended_cleanly = asyncio.Event()
+
+    async def echo_to_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await echo(reader, writer)
+        ended_cleanly.set()
+
+    async with serving(echo_to_the_end, as_server) as address:
         with Proxy(address, tls=Tls(as_server, client_context), only_if_request_contains=b"hello") as proxy:
             reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, ssl=client_context)
             await seconds_of_an_echo(reader, writer)
@@ -119,23 +128,26 @@ async def test_in_the_middle_of_tls_it_sees_the_request_and_both_ends_verify(tmp
             await seconds_of_an_echo(reader, writer)
             writer.close()
             await writer.wait_closed()
+            await asyncio.wait_for(ended_cleanly.wait(), 10)
 
 
 async def test_it_tells_what_was_handed_to_a_client_and_when(upstream: str) -> None:
     told: list[tuple[int, bytes, float, float]] = []
     with Proxy(upstream, handed_over=lambda *piece: told.append(piece)) as proxy:
+        first_reader, first_writer = await connect(proxy)
+        await seconds_of_an_echo(first_reader, first_writer)
+        second_reader, second_writer = await connect(proxy)
         proxy.delay_to_client_seconds = DELAY_SECONDS
-        for _ in range(2):
-            reader, writer = await connect(proxy)
-            sent_seconds = time.monotonic()
-            await seconds_of_an_echo(reader, writer)
-            arrived_seconds = time.monotonic()
-            writer.close()
-            number, piece, before_seconds, after_seconds = told[-1]
-            assert piece == b"hello\n"
-            assert sent_seconds + DELAY_SECONDS <= before_seconds <= after_seconds
-            assert before_seconds <= arrived_seconds
-            assert number == len(told)
+        sent_seconds = time.monotonic()
+        await seconds_of_an_echo(second_reader, second_writer)
+        arrived_seconds = time.monotonic()
+        await wait_until(lambda: len(told) == 2, "both are told")
+        first_writer.close()
+        second_writer.close()
+    assert [(number, piece) for number, piece, _, _ in told] == [(1, b"hello\n"), (2, b"hello\n")]
+    _, _, before_seconds, after_seconds = told[1]
+    assert sent_seconds + DELAY_SECONDS <= before_seconds <= after_seconds
+    assert before_seconds <= arrived_seconds
 
 
 async def test_bandwidth_is_bounded(upstream: str) -> None:
