@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost docs deploy kind lock clean
+.PHONY: demo test check compare accuracy cost docs dashboards deploy kind image lock clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -29,11 +29,17 @@ cost: $(VENV)/.installed  ## what watchslo costs an apiserver, by a real kube-ap
 docs: $(VENV)/.installed  ## write the reference pages from the tables in the code
 	scripts/docs
 
+dashboards: $(VENV)/.installed  ## write what Grafana reads from the plans beside it
+	$(BIN)/python -m dashboards.build
+
 deploy:  ## copy rules and dashboards into the chart and render the plain manifests from it
 	scripts/manifests
 
 kind:  ## a cluster in Docker with three control planes, watchslo, Prometheus and Grafana
 	scripts/kind
+
+image:  ## the container image watchslo:VERSION, with docker, podman or buildah
+	scripts/image build
 
 lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
 	scripts/lock

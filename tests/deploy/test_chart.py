@@ -1,0 +1,214 @@
+"""What the chart renders, from several files of values; no cluster is asked."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import Config, flag_parser, load, read_flags
+from exporter.config.shard import Shard
+from tests.deploy.rendering import (
+    CHART,
+    PLAIN,
+    ROOT,
+    VALUES,
+    Object,
+    arguments,
+    first_pod,
+    helm,
+    objects_in,
+    of_kind,
+    only,
+    rendered,
+)
+from tests.real.tools import tool
+
+ROLES = ("Role", "ClusterRole")
+each_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+
+
+def flags(objects: list[Object]) -> Config:
+    """The configuration that the exporter reads from its arguments."""
+    command, *words = arguments(first_pod(objects))
+    assert command == "run"
+    loaded = load(read_flags("run", flag_parser("run", ""), words), {})
+    assert loaded.warnings == ()
+    return loaded.config
+
+
+@pytest.fixture(autouse=True)
+def _host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubelet names the host after the Pod."""
+    monkeypatch.setattr("socket.gethostname", lambda: "watchslo-0")
+
+
+def rules(objects: list[Object]) -> list[Object]:
+    return [rule for role in of_kind(objects, *ROLES) for rule in role["rules"]]
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    tool("helm")  # without it this test is left out
+    checked = subprocess.run([ROOT / "scripts" / "manifests", "--check"], check=False, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@each_values_file
+def test_helm_finds_nothing_to_complain_of(values: Path) -> None:
+    linted = helm("lint", "--strict", CHART, "--values", values)
+    assert linted.returncode == 0, linted.stdout
+
+
+@each_values_file
+def test_the_exporter_takes_its_arguments(values: Path) -> None:
+    chosen = yaml.safe_load(values.read_text())
+    config = flags(rendered("--values", values))
+    assert config.discover_apiservers
+    assert config.custom_resources == tuple(chosen.get("watch", {}).get("customResources", []))
+    assert config.canary_interval_seconds == chosen.get("canary", {}).get("interval", 1)
+
+
+def test_the_exporter_writes_to_its_own_pod_and_to_an_object_of_that_name() -> None:
+    config = flags(rendered())
+    assert (config.canary_pod, config.canary_custom_resource) == ("watchslo/watchslo-0", "watchslo/watchslo-0")
+    assert config.canary_node is None
+
+
+def test_pods_that_are_not_watched_are_not_written_to() -> None:
+    objects = rendered("--values", CHART / "ci" / "custom-resources-values.yaml")
+    config = flags(objects)
+    assert (config.canary_pod, config.canary_custom_resource) == (None, "watchslo/watchslo-0")
+    written = [rule["resources"] for rule in rules(objects) if "patch" in rule["verbs"]]
+    assert written == [["canaries"]]
+
+
+def test_replicas_share_the_work_if_they_are_told_to() -> None:
+    assert flags(rendered("--set", "replicas=2")).shard == Shard(0, 1)
+    assert flags(rendered("--set", "replicas=2,sharded=true")).shard == Shard(0, 2)
+
+
+def test_probes_and_scrapes_go_where_the_exporter_listens() -> None:
+    objects = rendered()
+    [container] = first_pod(objects)["spec"]["containers"]
+    [port] = container["ports"]
+    [service_port] = only(objects, "Service")["spec"]["ports"]
+    [address] = flags(objects).listen_addresses
+    assert address.port == port["containerPort"] == service_port["port"]
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probes.values()} == {service_port["targetPort"]} == {port["name"]}
+    assert probes["startup"]["path"] == probes["liveness"]["path"] == "/livez", "which never asks the apiserver"
+    assert probes["readiness"]["path"] == "/readyz"
+
+
+def test_the_container_runs_as_the_images_user_and_writes_nowhere() -> None:
+    spec = first_pod(rendered())["spec"]
+    user = f"{spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}"
+    assert f"\nUSER {user}\n" in (ROOT / "Dockerfile").read_text()
+    assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+    assert "volumes" not in spec
+
+
+def test_kubernetes_puts_no_variables_beside_the_settings() -> None:
+    assert first_pod(rendered())["spec"]["enableServiceLinks"] is False
+
+
+def test_without_canaries_nothing_may_be_written() -> None:
+    objects = rendered("--values", CHART / "ci" / "read-only-values.yaml")
+    assert {verb for rule in rules(objects) for verb in rule["verbs"]} == {"list", "watch"}
+
+
+def test_who_may_patch_may_patch_the_ordinals_only() -> None:
+    objects = rendered("--set", "replicas=2", release="mine")
+    patched = [rule["resourceNames"] for rule in rules(objects) if "patch" in rule["verbs"]]
+    assert patched == [["mine-watchslo-0", "mine-watchslo-1"]] * 2
+    assert first_pod(objects)["metadata"]["name"] in patched[0]
+
+
+def test_the_role_names_the_groups_of_what_is_watched() -> None:
+    objects = rendered("--values", CHART / "ci" / "everything-values.yaml")
+    watched = {
+        (rule["apiGroups"][0], resource)
+        for rule in only(objects, "ClusterRole")["rules"]
+        for resource in rule["resources"]
+        if rule["verbs"] == ["watch"]
+    }
+    assert watched == {
+        ("", "pods"),
+        ("", "nodes"),
+        ("apps", "deployments"),
+        ("coordination.k8s.io", "leases"),
+        ("example.com", "*"),
+        ("example.org", "gadgets"),
+        ("watchslo.dev", "canaries"),
+    }
+
+
+def test_two_releases_share_no_name_in_the_whole_cluster() -> None:
+    one, other = (
+        {
+            (found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"])
+            for found in rendered(release=release, namespace=namespace)
+            if found["kind"] != "CustomResourceDefinition"
+        }
+        for release, namespace in (("watchslo", "watchslo"), ("watchslo", "elsewhere"))
+    )
+    assert one.isdisjoint(other)
+
+
+def test_what_needs_the_operator_is_off() -> None:
+    api_versions = {found["apiVersion"] for found in rendered()}
+    assert not any(version.startswith("monitoring.coreos.com/") for version in api_versions)
+    assert of_kind(rendered(), "PodDisruptionBudget", "ConfigMap") == []
+
+
+def test_a_scrape_comes_often_enough_for_a_rate_over_one_minute() -> None:
+    [endpoint] = only(rendered("--set", "serviceMonitor.enabled=true"), "ServiceMonitor")["spec"]["endpoints"]
+    assert 4 * int(endpoint["interval"].removesuffix("s")) <= 60
+
+
+def test_the_rules_are_those_of_the_rules_file() -> None:
+    rule = only(rendered("--set", "prometheusRule.enabled=true"), "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "rules" / "watchslo.rules.yaml").read_text())
+
+
+def test_the_dashboards_are_those_of_the_repository() -> None:
+    config_maps = of_kind(rendered("--set", "dashboards.enabled=true"), "ConfigMap")
+    shipped = {name: json.loads(text) for found in config_maps for name, text in found["data"].items()}
+    assert shipped
+    assert shipped == {path.name: json.loads(path.read_text()) for path in (ROOT / "dashboards").glob("*.json")}
+
+
+def test_the_image_may_be_named_by_its_digest() -> None:
+    digest = f"sha256:{'0' * 64}"
+    [container] = first_pod(rendered("--set", f"image.digest={digest}"))["spec"]["containers"]
+    assert container["image"] == f"watchslo@{digest}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("replica=2", "replica"),
+        ("replicas=0", "/replicas"),  # a role without names would allow all of them
+        ("canary.interval=0.01", "/canary/interval"),
+        ("canary.enabled=true", "/canary"),
+        ("watch.resources={Pods}", "/watch/resources/0"),
+        ("watch.customResources={*}", "/watch/customResources/0"),  # no role can name its group
+        ("serviceMonitor.interval=fast", "/serviceMonitor/interval"),
+        ("image.digest=sha256:abc", "/image/digest"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(wrong: str, named: str) -> None:
+    answer = helm("template", CHART, "--set", wrong)
+    assert answer.returncode != 0
+    assert named in answer.stderr
+
+
+def test_the_chart_and_the_plain_manifests_have_the_version_of_the_exporter() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    [image] = yaml.safe_load((PLAIN / "exporter" / "kustomization.yaml").read_text())["images"]
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'\nversion = "{chart["appVersion"]}"\n' in project
+    assert image["newTag"] == chart["appVersion"]
+    [container] = first_pod(objects_in((PLAIN / "exporter" / "watchslo.yaml").read_text()))["spec"]["containers"]
+    assert container["image"] == f"{image['name']}:{image['newTag']}"
