@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost docs dashboards deploy kind image lock clean
+.PHONY: demo test check compare accuracy cost docs dashboards rules deploy kind image lock clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -31,6 +31,9 @@ docs: $(VENV)/.installed  ## write the reference pages from the tables in the co
 
 dashboards: $(VENV)/.installed  ## write what Grafana reads from the plans beside it
 	$(BIN)/python -m dashboards.build
+
+rules: $(VENV)/.installed  ## write the alerts and the objective's other formats from deploy/generator
+	scripts/rules
 
 deploy:  ## copy rules and dashboards into the chart and render the plain manifests from it
 	scripts/manifests

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.packaging.wheel import build_wheel, empty_environment
 from tests.real.cluster import Cluster
 
 # Started in the background by a shell, this process ignores SIGINT, and so would every command that a test interrupts.
@@ -69,6 +70,18 @@ async def fresh_cluster(server_binaries: Path, tmp_path_factory: pytest.TempPath
             return await stack.enter_async_context(Cluster(server_binaries, folder, **options))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed_watchslo(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command `watchslo` of an environment with nothing but the wheel and its locked dependencies."""
+    return empty_environment(tmp_path_factory.mktemp("installed"), wheel)
 
 
 @functools.cache

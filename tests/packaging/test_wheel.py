@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 import zipfile
@@ -11,24 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 LONGEST_WAIT_SECONDS = 60
-
-
-def build_wheel(folder: Path) -> Path:
-    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(words, check=True, capture_output=True)
-    [wheel] = folder.glob("*.whl")
-    return wheel
-
-
-def empty_environment(folder: Path, wheel: Path) -> Path:
-    """A venv with the locked dependencies and the wheel; returns its watchslo."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "--require-hashes", "--requirement", str(ROOT / "requirements" / "run.txt")], check=True)
-    subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
-    return folder / "bin" / "watchslo"
 
 
 def judged_on_time(url: str) -> int:
@@ -38,14 +20,12 @@ def judged_on_time(url: str) -> int:
 
 
 @pytest.mark.timeout(300)
-def test_the_wheel_in_an_empty_environment_runs_the_demo(tmp_path: Path) -> None:
-    wheel = build_wheel(tmp_path / "dist")
+def test_the_wheel_in_an_empty_environment_runs_the_demo(wheel: Path, installed_watchslo: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"exporter"}
 
-    watchslo = empty_environment(tmp_path / "venv", wheel)
-    words = [str(watchslo), "demo", "--web.listen-address", "127.0.0.1:0"]
+    words = [str(installed_watchslo), "demo", "--web.listen-address", "127.0.0.1:0"]
     # Run where nothing of the checkout is on the path.
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
@@ -58,5 +38,5 @@ def test_the_wheel_in_an_empty_environment_runs_the_demo(tmp_path: Path) -> None
         shown = demo.stdout.read()
         assert demo.wait(timeout=20) == 0
     assert "scenario healthy" in shown
-    version = subprocess.run([str(watchslo), "version"], check=True, capture_output=True, text=True).stdout
+    version = subprocess.run([str(installed_watchslo), "version"], check=True, capture_output=True, text=True).stdout
     assert version.startswith("watchslo 0.1.0 ")

@@ -91,7 +91,9 @@ async def test_no_write_of_a_busy_cluster_is_lost_or_repeated_over_many_cuts(tmp
         await recorder.until_opened()
         from_revision = simulator.store.revision
         async with Workload(simulator, rate_per_second=150, resources=(CONFIGMAPS,)):
-            for times, cut in enumerate((simulator.apiserver.cut_watches, simulator.apiserver.end_watches) * 2, start=1):
+            for times, cut in enumerate(
+                (simulator.apiserver.cut_watches, simulator.apiserver.end_watches) * 2, start=1
+            ):
                 await recorder.until_opened(times)
                 await asyncio.sleep(0.3)
                 cut()

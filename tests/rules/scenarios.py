@@ -1,0 +1,547 @@
+"""For every alert: it fires, with these labels; not before its `for`; not just below; not without data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.rules.promtool import Labels, Scenario, Values
+
+MINUTE, HOUR = 60, 3600
+
+TARGET = 'cluster="east", job="watchslo", instance="10.0.0.1:9985", pod="watchslo-0"'
+OTHER_REPLICA = 'cluster="east", job="watchslo", instance="10.0.0.2:9985", pod="watchslo-1"'
+OF_TARGET = {"cluster": "east", "job": "watchslo"}
+STREAM = 'apiserver="10.0.0.8:6443", group="", resource="pods"'
+OF_STREAM = {**OF_TARGET, "apiserver": "10.0.0.8:6443", "resource": "pods"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """What the issue asks for, not what the generator says: two windows in steps, a factor in percent of all events."""
+
+    long: str
+    short: str
+    percent: float
+    severity: str
+    step_seconds: int
+    long_steps: int
+    short_steps: int
+    hold_steps: int
+
+
+PAIRS = (
+    Pair(long="1h", short="5m", percent=14.4, severity="critical", step_seconds=MINUTE,
+         long_steps=60, short_steps=5, hold_steps=2),
+    Pair(long="6h", short="30m", percent=6, severity="critical", step_seconds=5 * MINUTE,
+         long_steps=72, short_steps=6, hold_steps=3),
+    Pair(long="1d", short="2h", percent=3, severity="warning", step_seconds=20 * MINUTE,
+         long_steps=72, short_steps=6, hold_steps=3),
+    Pair(long="3d", short="6h", percent=1, severity="warning", step_seconds=HOUR,
+         long_steps=72, short_steps=6, hold_steps=3),
+)  # fmt: skip
+
+
+def total(*increments: tuple[float, int]) -> Values:
+    """A counter: (growth in each step, steps). It is far from 0, where Prometheus would expect it to have begun."""
+    values = [1_000_000.0]
+    for growth, steps in increments:
+        values += [round(values[-1] + growth * step, 6) for step in range(1, steps + 1)]
+    return values
+
+
+def gauge(*levels: tuple[float | str, int]) -> Values:
+    """A gauge: (value, steps)."""
+    return [value for value, steps in levels for _ in range(steps)]
+
+
+def judged(
+    late: Values, on_time: Values, ambiguous: Values | None = None, *, target: str = TARGET, stream: str = STREAM
+) -> dict[str, Values]:
+    """The events of one stream by verdict."""
+    verdicts = {"late": late, "on_time": on_time, "ambiguous": ambiguous or [0.0] * len(late)}
+    return {
+        f'watchslo_events_judged_total{{{target}, {stream}, verdict="{verdict}"}}': values
+        for verdict, values in verdicts.items()
+    }
+
+
+def steadily(percent: float, steps: int, per_step: float = 1000, *, stream: str = STREAM) -> dict[str, Values]:
+    """Events of one stream of which this share is late all the time."""
+    late = per_step * percent / 100
+    return judged(total((late, steps)), total((per_step - late, steps)), stream=stream)
+
+
+def late_in_between(good: int, bad: int, good_again: int = 0, *, percent: float = 100) -> dict[str, Values]:
+    """Events on time, then in that share late, then on time again."""
+    late, on_time = percent * 10, (100 - percent) * 10
+    return judged(
+        total((0, good), (late, bad), (0, good_again)), total((1000, good), (on_time, bad), (1000, good_again))
+    )
+
+
+class Alert:
+    """Writes the scenarios of one alert: `adds` are the labels beside those of what it speaks of."""
+
+    def __init__(self, key: str, step_seconds: int, severity: str = "warning", **adds: str) -> None:
+        self._key = key
+        self._step_seconds = step_seconds
+        self._labels = {"alertname": key.split("-", maxsplit=1)[0], "severity": severity, **adds}
+
+    def pending(self, of: Labels = OF_STREAM) -> list[Labels]:
+        """One alert about `of`, not for long enough yet."""
+        return [{**self._labels, "alertstate": "pending", **of}]
+
+    def firing(self, of: Labels = OF_STREAM) -> list[Labels]:
+        """One alert about `of`."""
+        return [{**self._labels, "alertstate": "firing", **of}]
+
+    def scenario(self, name: str, series: dict[str, Values], expected: dict[int, list[Labels]]) -> Scenario:
+        """A scenario of this alert."""
+        return Scenario(name=name, alert=self._key, step_seconds=self._step_seconds, series=series, expected=expected)
+
+
+def _burn(pair: Pair, *, of_cluster: bool) -> Iterator[Scenario]:
+    """The rates need two samples, so what is true from the start is true in step 1."""
+    key = f"WatchLatency{'Cluster' if of_cluster else ''}BudgetBurn-{pair.long}"
+    alert = Alert(key, pair.step_seconds, pair.severity, long=pair.long, short=pair.short)
+    of = OF_TARGET if of_cluster else {**OF_TARGET, "resource": "pods"}
+    hold, whole, end = pair.hold_steps, pair.long_steps - 1, pair.hold_steps + 3
+    yield alert.scenario(
+        "above the factor it fires, but not before its time",
+        steadily(pair.percent * 1.02, end),
+        {1: alert.pending(of), hold: alert.pending(of), hold + 1: alert.firing(of)},
+    )
+    yield alert.scenario("just below the factor nothing happens", steadily(pair.percent * 0.98, end), {end: []})
+
+    # Of the events of a bad step 30 % are late, and `bad` of `whole` steps are just not enough.
+    bad = int(pair.percent / 30 * whole)
+    yield alert.scenario(
+        "the short window alone is not enough, until the long one is above the factor as well",
+        late_in_between(pair.long_steps + 20, bad + 1, percent=30),
+        {pair.long_steps + 20 + bad: [], pair.long_steps + 21 + bad: alert.pending(of)},
+    )
+    bad = pair.long_steps // 2
+    below = pair.percent * 9.8
+    yield alert.scenario(
+        "the long window alone is not enough: it ends when the short one is below the factor",
+        judged(total((1000, bad), (below, pair.short_steps)), total((0, bad), (1000 - below, pair.short_steps))),
+        {bad + pair.short_steps - 2: alert.firing(of), bad + pair.short_steps - 1: []},
+    )
+    full, few = pair.long_steps + end, 50 / pair.long_steps
+    yield alert.scenario("fewer than 50 events wake nobody", steadily(100, full, few * 0.97), {full: []})
+    yield alert.scenario("fifty events do", steadily(100, full, few * 1.03), {full: alert.firing(of)})
+    yield alert.scenario(
+        "ambiguous events never page", judged(total((0, end)), total((0, end)), total((1000, end))), {end: []}
+    )
+    yield alert.scenario(
+        "ambiguous events dilute: the share is the certain, lower one",
+        judged(total((pair.percent * 10, end)), total((0, end)), total((1000 - pair.percent * 9.8, end))),
+        {end: []},
+    )
+    yield alert.scenario("without events nothing happens", steadily(0, end, 0), {end: []})
+    yield alert.scenario("without series nothing happens", {}, {end: []})
+
+
+def _burn_of_several(pair: Pair, *, of_cluster: bool) -> Iterator[Scenario]:
+    """Two replicas watch the pods of one apiserver; another one has most of the pods, and the nodes."""
+    key = f"WatchLatency{'Cluster' if of_cluster else ''}BudgetBurn-{pair.long}"
+    alert = Alert(key, pair.step_seconds, pair.severity, long=pair.long, short=pair.short)
+    end = pair.hold_steps + 3
+    pods, nodes = (f'apiserver="10.0.0.9:6443", group="", resource="{resource}"' for resource in ("pods", "nodes"))
+    of, all_events, parts = (OF_TARGET, 5000, 4) if of_cluster else ({**OF_TARGET, "resource": "pods"}, 4000, 3)
+    for name, share, expected in (
+        ("what apiservers and replicas saw is summed before it is divided", 1.02, alert.firing(of)),
+        ("what any of them saw on time counts", 0.98, []),
+    ):
+        late = all_events * pair.percent / 100 * share / parts
+
+        def seen(events: float, late: float = late, **by: str) -> dict[str, Values]:
+            return judged(total((late, end)), total((events - late, end)), **by)
+
+        of_nodes = seen(1000, stream=nodes) if of_cluster else steadily(0, end, stream=nodes)
+        series = {**seen(500), **seen(500, target=OTHER_REPLICA), **seen(3000, stream=pods), **of_nodes}
+        yield alert.scenario(name, series, {end: expected})
+
+
+def _objective() -> Iterator[Scenario]:
+    for window, step_seconds, steps in (("1m", 15, 4), ("5m", MINUTE, 5)):
+        alert = Alert(f"WatchLatencyObjectiveMissed-{window}", step_seconds, window=window)
+        of = {**OF_TARGET, "resource": "pods"}
+        hold = 15 * MINUTE // step_seconds
+        yield alert.scenario(
+            "above 1 % it fires, but not before its time",
+            steadily(1.02, hold + 2),
+            {1: alert.pending(of), hold: alert.pending(of), hold + 1: alert.firing(of)},
+        )
+        yield alert.scenario("just below 1 % nothing happens", steadily(0.98, hold + 2), {2: [], hold + 2: []})
+        yield alert.scenario(
+            "it ends when the window is clean",
+            late_in_between(steps, steps, steps),
+            {3 * steps - 2: alert.pending(of), 3 * steps - 1: []},
+        )
+        few = 50 / steps
+        yield alert.scenario("fewer than 50 events say nothing", steadily(100, 2 * steps, few * 0.97), {2 * steps: []})
+        yield alert.scenario("fifty events do", steadily(100, 2 * steps, few * 1.03), {2 * steps: alert.pending(of)})
+        yield alert.scenario("without events nothing happens", steadily(0, 2 * steps, 0), {2 * steps: []})
+
+
+def _apart() -> Iterator[Scenario]:
+    alert = Alert("WatchLatencyApiserverApart", 5 * MINUTE)
+    other = 'apiserver="10.0.0.9:6443", group="", resource="pods"'
+    third = 'apiserver="10.0.0.10:6443", group="", resource="pods"'
+    nodes = 'apiserver="10.0.0.9:6443", group="", resource="nodes"'
+
+    def together(late: float, others_late: float, per_step: float = 1000) -> dict[str, Values]:
+        others = {
+            **steadily(others_late, 6, per_step, stream=other),
+            **steadily(others_late, 6, per_step, stream=third),
+        }
+        return {**steadily(late, 6), **others, **steadily(50, 6, stream=nodes)}
+
+    yield alert.scenario(
+        "one late apiserver among others on time fires, but not before its time",
+        together(6.1, 0.98),
+        {1: alert.pending(), 3: alert.pending(), 4: alert.firing()},
+    )
+    yield alert.scenario("just below 6 % nothing happens", together(5.9, 0), {1: [], 6: []})
+    yield alert.scenario("where the others are late too it is not apart", together(50, 1.02), {1: [], 6: []})
+    yield alert.scenario("others with hardly any events prove nothing", together(50, 0, 4), {1: [], 6: []})
+    yield alert.scenario("others with 50 events do", together(50, 0, 4.3), {6: alert.pending()})
+    yield alert.scenario("an only apiserver is not apart", steadily(50, 6), {1: [], 6: []})
+    yield alert.scenario("without events nothing happens", steadily(0, 6, 0), {6: []})
+    yield alert.scenario(
+        "it ends when the window is clean",
+        {**late_in_between(0, 6, 6), **steadily(0, 12, stream=other)},
+        {10: alert.firing(), 11: []},
+    )
+
+
+def _state(unknown: Values, quiet: Values, *, target: str = TARGET) -> dict[str, Values]:
+    return {
+        f'watchslo_slo_state{{{target}, {STREAM}, state="unknown"}}': unknown,
+        f'watchslo_slo_state{{{target}, {STREAM}, state="quiet"}}': quiet,
+    }
+
+
+def _unknown() -> Iterator[Scenario]:
+    alert = Alert("WatchLatencyUnknown", 5 * MINUTE)
+    of = {**OF_STREAM, "state": "unknown"}
+    no = gauge((0, 9))
+    yield alert.scenario(
+        "unknown for long fires, but not before its time",
+        _state(gauge((1, 9)), no),
+        {0: alert.pending(of), 5: alert.pending(of), 6: alert.firing(of)},
+    )
+    yield alert.scenario(
+        "unknown for more than half of the window is long",
+        _state(gauge((0, 6), (1, 4)), gauge((0, 10))),
+        {8: [], 9: alert.pending(of)},
+    )
+    yield alert.scenario("quiet is not unknown", _state(no, gauge((1, 9))), {1: [], 8: []})
+    yield alert.scenario(
+        "what one replica knows is known",
+        {**_state(gauge((1, 9)), no), **_state(no, no, target=OTHER_REPLICA)},
+        {1: [], 8: []},
+    )
+    yield alert.scenario("without series nothing happens", {}, {8: []})
+
+
+def _down() -> Iterator[Scenario]:
+    alert = Alert("WatchStreamDown", MINUTE)
+    up, other = (f"watchslo_stream_up{{{target}, {STREAM}}}" for target in (TARGET, OTHER_REPLICA))
+    yield alert.scenario(
+        "a stream that is down fires, but not before its time",
+        {up: gauge((0, 12)), other: gauge((0, 12))},
+        {0: alert.pending(), 9: alert.pending(), 10: alert.firing()},
+    )
+    yield alert.scenario("a stream that is up is in order", {up: gauge((1, 12))}, {11: []})
+    yield alert.scenario("one replica is enough", {up: gauge((0, 12)), other: gauge((1, 12))}, {1: [], 11: []})
+    yield alert.scenario("without series nothing happens", {}, {11: []})
+
+
+def _counts(
+    key: str, family: str, *, window_steps: int, hold_steps: int, fewest: int, counted: str = "", not_counted: str = ""
+) -> Iterator[Scenario]:
+    """An alert about `fewest` of something within a window: one comes every second step, then no more."""
+    alert = Alert(key, MINUTE)
+    labels = dict(part.split("=") for part in counted.replace('"', "").split(",") if part)
+    of = OF_STREAM | (labels if key == "WatchStreamSilent" else {})
+    series, other = (
+        f"{family}{{{target}, {STREAM}{', ' if counted else ''}{counted}}}" for target in (TARGET, OTHER_REPLICA)
+    )
+
+    def once_in_two_steps(count: int, steps: int) -> Values:
+        return [min((step + 1) // 2, count) for step in range(steps)]
+
+    at = 2 * fewest - 1
+    end = window_steps + 3
+    yield alert.scenario(
+        f"{fewest} in the window fire, but not before their time",
+        {series: once_in_two_steps(fewest, at + hold_steps + 1)},
+        {at - 1: [], at: alert.pending(of), at + hold_steps - 1: alert.pending(of), at + hold_steps: alert.firing(of)},
+    )
+    yield alert.scenario("one less does not", {series: once_in_two_steps(fewest - 1, end)}, {at: [], end - 4: []})
+    yield alert.scenario(
+        "it ends when the first of them is out of the window",
+        {series: once_in_two_steps(fewest, end)},
+        {window_steps - 1: alert.firing(of), window_steps + 1: []},
+    )
+    yield alert.scenario(
+        "what two replicas saw is not counted twice",
+        {series: once_in_two_steps(fewest - 1, at + 4), other: once_in_two_steps(fewest - 1, at + 4)},
+        {at + 3: []},
+    )
+    if not_counted:
+        yield alert.scenario(
+            f"{not_counted} does not count",
+            {f"{family}{{{TARGET}, {STREAM}, {not_counted}}}": once_in_two_steps(3 * fewest, 6 * fewest)},
+            {6 * fewest - 1: []},
+        )
+    yield alert.scenario("without series nothing happens", {}, {end: []})
+
+
+def _start_errors() -> Iterator[Scenario]:
+    alert = Alert("WatchStartErrors", MINUTE)
+    of = {**OF_STREAM, "reason": "forbidden"}
+    one, other = (
+        f'watchslo_init_events_errors_total{{{target}, {STREAM}, reason="forbidden"}}'
+        for target in (TARGET, OTHER_REPLICA)
+    )
+    yield alert.scenario(
+        "five in 15 minutes, for as long as they go on, fire, but not before their time",
+        {one: total((0.35, 26), (0, 3))},
+        {13: [], 14: alert.pending(of), 23: alert.pending(of), 24: alert.firing(of), 28: []},
+    )
+    yield alert.scenario("just below nothing happens", {one: total((0.32, 40))}, {15: [], 40: []})
+    yield alert.scenario(
+        "what two replicas saw is not counted twice", {one: total((0.3, 30)), other: total((0.3, 30))}, {30: []}
+    )
+    yield alert.scenario("without series nothing happens", {}, {15: []})
+
+
+def _shares(
+    key: str, above: dict[str, Values], below: dict[str, Values], hold_steps: int, of: Labels = OF_STREAM
+) -> Iterator[Scenario]:
+    """An alert about a steady share."""
+    alert = Alert(key, MINUTE)
+    yield alert.scenario(
+        "above the share it fires, but not before its time",
+        above,
+        {1: alert.pending(of), hold_steps: alert.pending(of), hold_steps + 1: alert.firing(of)},
+    )
+    yield alert.scenario("just below it nothing happens", below, {1: [], hold_steps + 1: []})
+    yield alert.scenario("without series nothing happens", {}, {hold_steps + 1: []})
+
+
+def _uncovered() -> Iterator[Scenario]:
+    key = "WatchUncovered"
+    alert = Alert(key, MINUTE)
+    one, other = (f"watchslo_uncovered_seconds_total{{{target}, {STREAM}}}" for target in (TARGET, OTHER_REPLICA))
+    yield alert.scenario(
+        "above the share it fires, but not before its time",
+        {one: total((3.06, 70))},
+        {58: [], 59: alert.pending(), 63: alert.pending(), 64: alert.firing()},
+    )
+    yield alert.scenario("just below it nothing happens", {one: total((2.94, 70))}, {70: []})
+    yield alert.scenario(
+        "more than three minutes of an hour are too long, until they are over for an hour",
+        {one: total((0, 62), (60, 4), (0, 60))},
+        {64: [], 65: alert.pending(), 122: alert.firing(), 123: []},
+    )
+    yield alert.scenario("what one replica covered is covered", {one: total((30, 70)), other: total((0, 70))}, {70: []})
+    yield alert.scenario("without series nothing happens", {}, {70: []})
+
+
+def _canaries() -> Iterator[Scenario]:
+    key = "WatchCanariesLost"
+    alert = Alert(key, MINUTE)
+
+    def canaries(lost: Values, writes: Values, target: str = TARGET) -> dict[str, Values]:
+        return {
+            f"watchslo_canary_lost_total{{{target}, {STREAM}}}": lost,
+            f"watchslo_canary_writes_total{{{target}, {STREAM}}}": writes,
+        }
+
+    sixty = total((60, 8))
+    yield from _shares(key, canaries(total((0.62, 8)), sixty), canaries(total((0.58, 8)), sixty), 5)
+    yield alert.scenario(
+        "they are forgotten after an hour",
+        canaries(total((0, 2), (60, 2), (0, 60)), total((60, 64))),
+        {61: alert.firing(), 63: []},
+    )
+    yield alert.scenario(
+        "replicas are summed before they are divided",
+        canaries(total((0.62, 8)), sixty) | canaries(total((0, 8)), total((6, 8)), OTHER_REPLICA),
+        {7: []},
+    )
+    yield alert.scenario("without canaries nothing happens", canaries(total((0, 8)), total((0, 8))), {7: []})
+
+
+def _evidence() -> Iterator[Scenario]:
+    key = "WatchEvidenceContradictory"
+    alert = Alert(key, MINUTE)
+    of = {**OF_STREAM, "source": "managed_fields"}
+
+    def evidence(contradictions: Values, said: Values, target: str = TARGET) -> dict[str, Values]:
+        labels = f'{target}, {STREAM}, source="managed_fields"'
+        others = f'{target}, {STREAM}, source="date"'
+        return {
+            f"watchslo_contradictions_total{{{labels}}}": contradictions,
+            f"watchslo_evidence_total{{{labels}}}": said,
+            f"watchslo_contradictions_total{{{others}}}": [0] * len(said),
+            f"watchslo_evidence_total{{{others}}}": total((100_000, len(said) - 1)),
+        }
+
+    thousand = total((1000, 18))
+    yield from _shares(key, evidence(total((10.2, 18)), thousand), evidence(total((9.8, 18)), thousand), 15, of)
+    yield alert.scenario(
+        "hardly any evidence says nothing, three hundred pieces do",
+        evidence(total((0, 60), (30, 1), (0, 3)), total((4.95, 62), (60, 2))),
+        {61: [], 63: alert.pending(of)},
+    )
+    yield alert.scenario(
+        "it is forgotten after an hour",
+        evidence(total((0, 2), (1000, 2), (0, 60)), total((1000, 64))),
+        {61: alert.firing(of), 63: []},
+    )
+    yield alert.scenario(
+        "replicas are summed before they are divided",
+        evidence(total((10.2, 18)), thousand) | evidence(total((0, 18)), total((100, 18)), OTHER_REPLICA),
+        {17: []},
+    )
+    yield alert.scenario(
+        "contradictions without evidence are no share of anything", evidence(thousand, total((0, 18))), {17: []}
+    )
+
+
+def _clock() -> Iterator[Scenario]:
+    alert = Alert("WatchClockContradictory", MINUTE)
+    of = {**OF_TARGET, "apiserver": "10.0.0.8:6443"}
+    one, other = (
+        f'watchslo_date_evidence_enabled{{{target}, apiserver="10.0.0.8:6443"}}' for target in (TARGET, OTHER_REPLICA)
+    )
+    yield alert.scenario(
+        "seven minutes of an hour fire, but not before their time",
+        {one: gauge((1, 60), (0, 7), (1, 6)), other: gauge((1, 73))},
+        {65: [], 66: alert.pending(of), 70: alert.pending(of), 71: alert.firing(of)},
+    )
+    yield alert.scenario("five minutes do not", {one: gauge((1, 60), (0, 5), (1, 5))}, {65: [], 69: []})
+    yield alert.scenario(
+        "it ends after an hour", {one: gauge((1, 60), (0, 7), (1, 60))}, {119: alert.firing(of), 121: []}
+    )
+    yield alert.scenario("a trusted clock is in order", {one: gauge((1, 9))}, {8: []})
+    yield alert.scenario("without series nothing happens", {}, {8: []})
+
+
+def _absent() -> Iterator[Scenario]:
+    minutely = Alert("WatchsloAbsent", MINUTE)
+    series = f'watchslo_build_info{{{TARGET}, version="0.1.0"}}'
+    yield minutely.scenario(
+        "one that never was there is missed, but not before its time",
+        {},
+        {0: minutely.pending({}), 9: minutely.pending({}), 10: minutely.firing({})},
+    )
+    yield minutely.scenario(
+        "one that is gone is missed by its job, but not before its time",
+        {series: gauge((1, 5), ("stale", 1))},
+        {4: [], 5: minutely.pending(OF_TARGET), 14: minutely.pending(OF_TARGET), 15: minutely.firing(OF_TARGET)},
+    )
+    yield minutely.scenario("one that is there is in order", {series: gauge((1, 20))}, {19: []})
+    yield minutely.scenario(
+        "another pod with another version is no loss",
+        {
+            series: gauge((1, 5), ("stale", 1)),
+            f'watchslo_build_info{{{OTHER_REPLICA}, version="0.2.0"}}': gauge(("_", 5), (1, 20)),
+        },
+        {6: [], 19: []},
+    )
+    yield minutely.scenario(
+        "of two clusters the one that is gone is missed",
+        {
+            series: gauge((1, 5), ("stale", 1)),
+            series.replace('"east"', '"west"'): gauge((1, 20)),
+        },
+        {19: minutely.firing(OF_TARGET)},
+    )
+    yield minutely.scenario(
+        "after a day it is missed for good",
+        {series: gauge((1, 2), ("stale", 1))},
+        {24 * 60: minutely.firing(OF_TARGET), 24 * 60 + 2: minutely.pending({}), 24 * 60 + 12: minutely.firing({})},
+    )
+
+
+def _lagging() -> Iterator[Scenario]:
+    key = "WatchsloLagging"
+    alert = Alert(key, MINUTE)
+    of = {**OF_TARGET, "instance": "10.0.0.1:9985", "pod": "watchslo-0"}
+
+    def lag(in_time: Values, turns: Values) -> dict[str, Values]:
+        return {
+            f'watchslo_loop_lag_seconds_bucket{{{TARGET}, le="0.05"}}': [0] * len(turns),
+            f'watchslo_loop_lag_seconds_bucket{{{TARGET}, le="0.1"}}': in_time,
+            f'watchslo_loop_lag_seconds_bucket{{{TARGET}, le="0.25"}}': turns,
+            f"watchslo_loop_lag_seconds_count{{{TARGET}}}": turns,
+        }
+
+    turns = total((6000, 18))
+    yield from _shares(key, lag(total((5939, 18)), turns), lag(total((5941, 18)), turns), 15, of)
+    yield alert.scenario(
+        "it ends when the window is clean",
+        lag(total((6000, 3), (0, 14), (6000, 15)), total((6000, 32))),
+        {30: alert.firing(of), 31: []},
+    )
+
+
+def _memory() -> Iterator[Scenario]:
+    alert = Alert("WatchsloMemory", MINUTE)
+    of = {**OF_TARGET, "instance": "10.0.0.1:9985", "pod": "watchslo-0"}
+    resident = f"process_resident_memory_bytes{{{TARGET}}}"
+    ours = {f'watchslo_build_info{{{TARGET}, version="0.1.0"}}': gauge((1, 20))}
+    mebibyte = 1024 * 1024
+    yield alert.scenario(
+        "above 400 MiB it fires, but not before its time",
+        {resident: gauge((401 * mebibyte, 20)), **ours},
+        {0: alert.pending(of), 14: alert.pending(of), 15: alert.firing(of)},
+    )
+    yield alert.scenario("just below nothing happens", {resident: gauge((399 * mebibyte, 20)), **ours}, {19: []})
+    yield alert.scenario("other programs are nobody's business", {resident: gauge((401 * mebibyte, 20))}, {19: []})
+    yield alert.scenario(
+        "nor are they if they run beside it",
+        {
+            resident: gauge((401 * mebibyte, 20)),
+            **{name.replace("10.0.0.1", "10.0.0.7"): up for name, up in ours.items()},
+        },
+        {19: []},
+    )
+    yield alert.scenario("without series nothing happens", {}, {19: []})
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *(scenario for pair in PAIRS for of_cluster in (False, True) for scenario in _burn(pair, of_cluster=of_cluster)),
+    *(
+        scenario
+        for pair in PAIRS
+        for of_cluster in (False, True)
+        for scenario in _burn_of_several(pair, of_cluster=of_cluster)
+    ),
+    *_objective(),
+    *_apart(),
+    *_unknown(),
+    *_down(),
+    *_uncovered(),
+    *_counts(
+        "WatchStreamSilent", "watchslo_watch_ends_total", window_steps=60, hold_steps=5, fewest=3,
+        counted='reason="silent"', not_counted='reason="timeout"',
+    ),
+    *_counts("WatchForcedCloses", "watchslo_forced_closes_total", window_steps=60, hold_steps=5, fewest=5),
+    *_counts(
+        "WatchRelistStorm", "watchslo_relists_total", window_steps=30, hold_steps=5, fewest=3,
+        counted='reason="gone"', not_counted='reason="start"',
+    ),
+    *_start_errors(),
+    *_canaries(),
+    *_evidence(),
+    *_clock(),
+    *_absent(),
+    *_lagging(),
+    *_memory(),
+)  # fmt: skip
