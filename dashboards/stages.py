@@ -1,0 +1,121 @@
+"""Where the time goes: which part of an event's way is slow, and on which apiserver."""
+
+from typing import Final, NamedTuple
+
+from dashboards import panels
+from dashboards.panels import THIRD, Panel, Query
+from dashboards.query import BY_WATCH, NAME_OF_WATCH, buckets, grown, p99
+
+
+class Stage(NamedTuple):
+    """A part of an event's way."""
+
+    title: str
+    matcher: str
+    meaning: str
+
+
+WRITE: Final = Stage(
+    "Write, up to the commit",
+    'stage="write"',
+    "Admission, webhooks and the store's transaction. It comes before the commit, so it is no part of the time span. "
+    "It starts with a stamp of whole seconds, so the band is at least a second wide.",
+)
+STORAGE_TO_CACHE: Final = Stage(
+    "Store to watch cache",
+    'stage="storage_to_cache"',
+    "From the commit until the apiserver's watch cache has the event: the store's own watch, decoding, conversion "
+    "webhooks. Empty where the address is not known to be one apiserver.",
+)
+CACHE_TO_CLIENT: Final = Stage(
+    "Watch cache to client",
+    'stage="cache_to_client"',
+    "From the apiserver's watch cache to the arrival here: dispatch, encoding, balancer, network. Empty where the "
+    "address is not known to be one apiserver.",
+)
+SPAN_AT_MOST: Final = "apiserver_time_span_upper_seconds"
+SPAN_AT_LEAST: Final = "apiserver_time_span_lower_seconds"
+
+# Alpha since Kubernetes 1.37; the names of its stages change, so all are shown. It comes with the apiservers' own job.
+DISPATCHED: Final = 'apiserver_watch_events_dispatch_duration_seconds_bucket{group=~"$group", resource=~"$resource"}'
+
+
+def rows() -> dict[str, list[Panel]]:
+    """Its panels, by the title of their row."""
+    return {"Now": _now(), "Stages": _stages(), "Comparisons": _comparisons()}
+
+
+def _now() -> list[Panel]:
+    return [
+        panels.tiles("P99 of each stage, at most", "s", Query(p99("stage_upper_seconds", by="stage"), "{{stage}}"))
+        .span(16)
+        .description(
+            "99 % of the events certainly took no longer in this stage. The largest one is where to look first."
+        ),
+        panels.tiles("P99 of the canary", "s", Query(p99("canary_delivery_seconds"), "sent to arrival"))
+        .span(THIRD)
+        .description(
+            "From sending a canary's write to its arrival on the watch, by one clock. Without a canary: no data."
+        ),
+    ]
+
+
+def _stages() -> list[Panel]:
+    bands = [
+        panels.band(
+            f"{stage.title}, P99",
+            "s",
+            at_most=p99("stage_upper_seconds", stage.matcher),
+            at_least=p99("stage_lower_seconds", stage.matcher),
+        )
+        .span(THIRD)
+        .description(stage.meaning)
+        for stage in (WRITE, STORAGE_TO_CACHE, CACHE_TO_CLIENT)
+    ]
+    maps = [
+        panels.heat_map(f"{stage.title}, at most", buckets("stage_upper_seconds", stage.matcher)).description(
+            "How many events took at most how long in this stage."
+        )
+        for stage in (STORAGE_TO_CACHE, CACHE_TO_CLIENT)
+    ]
+    whole = panels.heat_map("Commit to arrival, at most", buckets(SPAN_AT_MOST)).description(
+        "How many events took at most how long on their whole way. What is above 1 s endangers the objective."
+    )
+    return [*bands, whole, *maps]
+
+
+def _comparisons() -> list[Panel]:
+    return [
+        panels.lines(
+            "P99 at most, of each apiserver", "s", Query(p99(SPAN_AT_MOST, by="apiserver"), "{{apiserver}}")
+        ).description(
+            "Time from commit to arrival. If one apiserver is slow and the others are not, its watch cache or the way "
+            "from there to here is to blame."
+        ),
+        panels.lines(
+            "Beside the apiserver's own dispatch time, P99",
+            "s",
+            Query(p99(SPAN_AT_MOST), "ours, at most"),
+            Query(p99(SPAN_AT_LEAST), "ours, at least"),
+            Query(
+                f"histogram_quantile(0.99, sum by (le, stage) (rate({DISPATCHED}[$__rate_interval])))", "its {{stage}}"
+            ),
+        ).description(
+            "From Kubernetes 1.37 on an apiserver measures its own part (alpha): from decoding the store's event to "
+            "the watcher's channel. Ours begins with the commit and ends at the client, so the rest is store, encoding "
+            "and network. Its lines are missing for older apiservers, and where Prometheus does not scrape them."
+        ),
+        panels.lines(
+            "Canary, P99",
+            "s",
+            Query(f"{p99('canary_delivery_seconds', by=BY_WATCH)} >= 0", f"sent to arrival, {NAME_OF_WATCH}"),
+            Query(f"{p99('canary_write_seconds', by=BY_WATCH)} >= 0", f"sent to answer, {NAME_OF_WATCH}"),
+        ).description("Sent to arrival is what a user of the watch feels, sent to answer what the writer feels."),
+        panels.bars(
+            "Canaries lost or refused",
+            Query(grown("canary_lost_total", BY_WATCH), f"lost, {NAME_OF_WATCH}"),
+            Query(grown("canary_write_failures_total", BY_WATCH), f"refused, {NAME_OF_WATCH}"),
+        ).description(
+            "Lost: the write was accepted and did not arrive in time. Refused: the write failed. No data is good."
+        ),
+    ]

@@ -1,0 +1,83 @@
+"""What the files promise to people, beyond what a linter asks."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.dashboards.grafana import FILES, FOLDER, RULES, board, panels
+
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def test_the_files_are_what_the_script_writes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dashboards.build", tmp_path], check=True, cwd=FOLDER.parent)
+    written = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
+    assert {file.name: file.read_text(encoding="utf-8") for file in FILES} == written
+
+
+@each_file
+def test_a_dashboard_has_numbers_first_and_few_panels(file: Path) -> None:
+    kinds = [panel["type"] for panel in panels(board(file))]
+    assert len(kinds) <= 15
+    numbers = kinds.count("stat")
+    assert numbers > 0
+    assert kinds[:numbers] == ["stat"] * numbers
+
+
+@each_file
+def test_a_description_is_made_of_sentences(file: Path) -> None:
+    for panel in panels(board(file)):
+        assert re.fullmatch(r"[A-Z0-9].*\.", panel["description"]), panel["title"]
+
+
+@each_file
+def test_no_two_panels_overlap_or_share_an_id(file: Path) -> None:
+    every = board(file)["panels"]
+    cells = [cell for panel in every for cell in cells_of(panel["gridPos"])]
+    assert len(cells) == len(set(cells))
+    assert all(0 <= column < 24 for column, _ in cells)
+    assert len({panel["id"] for panel in every}) == len(every)
+
+
+def cells_of(position: dict[str, int]) -> list[tuple[int, int]]:
+    columns = range(position.get("x", 0), position.get("x", 0) + position["w"])
+    return [(column, row) for column in columns for row in range(position["y"], position["y"] + position["h"])]
+
+
+@each_file
+def test_an_override_is_about_a_series_that_is_there(file: Path) -> None:
+    for panel in panels(board(file)):
+        legends = {target["legendFormat"] for target in panel["targets"]}
+        for override in panel.get("fieldConfig", {}).get("overrides", []):
+            named = override["matcher"]["options"]
+            assert named in legends or "{{verdict}}" in legends, f"{panel['title']}: {named}"
+            assert filled_to(override) <= legends
+
+
+def filled_to(override: dict[str, Any]) -> set[str]:
+    return {item["value"] for item in override["properties"] if item["id"] == "custom.fillBelowTo"}
+
+
+def test_a_state_has_one_colour_everywhere() -> None:
+    shown = [
+        {result["text"]: result["color"] for result in mapping["options"].values()}
+        for file in FILES
+        for panel in panels(board(file))
+        for mapping in panel.get("fieldConfig", {}).get("defaults", {}).get("mappings", [])
+    ]
+    assert shown == [{"met": "green", "quiet": "#8e8e99", "unknown": "orange", "violated": "red"}] * 2
+
+
+def test_every_alert_is_marked_on_the_panels() -> None:
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    assert alerts
+    for file in FILES:
+        (annotation,) = board(file)["annotations"]["list"]
+        (pattern,) = re.findall(r'alertname=~"([^"]+)"', annotation["expr"])
+        assert all(re.fullmatch(pattern, alert) for alert in alerts)
