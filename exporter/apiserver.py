@@ -154,7 +154,7 @@ class Apiserver:
             target.refresh()
         now = time.monotonic()
         offset = self.offset
-        ours = time.time() - now
+        ours = time.time() - time.monotonic()
         self._apiserver_metrics.clock_offset_lower.set(offset.lower - ours if offset else None)
         self._apiserver_metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
         self._apiserver_metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))

@@ -9,9 +9,7 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
-from exporter import logs
+from exporter import logs, loop
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
 from exporter.fleet import Fleet
@@ -38,7 +36,7 @@ def run(config: Config, warnings: Sequence[str] = ()) -> int:
     for warning in warnings:
         log.warning(warning)
     try:
-        uvloop.run(_run_until_signal(config))
+        loop.run(_run_until_signal(config))
     except (CredentialsError, OSError) as error:
         print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 for the person who started it
         return CANNOT_START

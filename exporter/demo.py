@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvloop
-
-from exporter import logs
+from exporter import logs, loop
 from exporter.config import ConfigError, ResourceName
 from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.credentials import CredentialsError
@@ -45,7 +43,7 @@ def run(config: Config, scenario: str | None) -> int:
         raise ConfigError(f'--scenario: "{scenario}" is no scenario: choose one of {", ".join(SCENARIOS)}')
     logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
     try:
-        uvloop.run(_run(config, scenario))
+        loop.run(_run(config, scenario))
     except (CredentialsError, OSError) as error:
         print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 for the person who started it
         return 2

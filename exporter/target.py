@@ -357,7 +357,8 @@ class Target:
 
     def _earliest(self, written: WallTime) -> Instant:
         """The earliest moment at which the clock of somebody else's host can have shown `written`."""
-        return written - self._clock_error_seconds - (time.time() - time.monotonic())
+        now = time.monotonic()  # first: a pause before the other clock is read makes this earlier, which is safe
+        return written - self._clock_error_seconds - (time.time() - now)
 
     # What others ask
 

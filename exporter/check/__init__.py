@@ -9,8 +9,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-import uvloop
-
+from exporter import loop
 from exporter.check.inspection import inspect
 from exporter.check.report import report
 from exporter.config import ConfigError
@@ -30,7 +29,7 @@ __all__ = ["findings_of", "report", "run"]
 def run(config: Config) -> int:
     """Print the table and a last line, `all good` or what is missing for what: 0 if all is good, else 2."""
     try:
-        all_findings = uvloop.run(findings_of(config))
+        all_findings = loop.run(findings_of(config))
     except CredentialsError as error:
         print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 a command line prints
         return CANNOT_START

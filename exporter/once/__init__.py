@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import uvloop
-
-from exporter import logs
+from exporter import logs, loop
 from exporter.daemon import CANNOT_START, load_credentials
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.once.measuring import Measurement
@@ -39,7 +37,7 @@ def run(config: Config, duration_seconds: float, output: str) -> int:
     """
     logs.set_up(_quieter(config))
     try:
-        result = uvloop.run(_measured(config, duration_seconds))
+        result = loop.run(_measured(config, duration_seconds))
     except (CredentialsError, OSError) as error:
         return _cannot_start(str(error))
     if result.refused is not None:
