@@ -5,8 +5,8 @@ FROM ${PYTHON_IMAGE} AS build
 # For a network that has its own way to the package index.
 ARG PIP_INDEX_URL
 ARG PIP_CERT
-# Bytecode is made at the end, and must not depend on the order in which a set happens to be written.
-ENV PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+# Bytecode must not depend on the order in which a set happens to be written.
+ENV PYTHONHASHSEED=0
 WORKDIR /src
 COPY requirements/run.txt requirements/build.txt requirements/
 RUN ["python3", "-m", "venv", "/opt/build"]
@@ -19,7 +19,7 @@ COPY exporter exporter
 RUN ["/opt/build/bin/python", "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
 RUN ["/opt/build/bin/python", "-m", "pip", "--python", "/opt/watchslo/bin/python", "install", "--no-cache-dir", "--no-compile", "--no-deps", "--no-index", "--find-links", "dist", "watchslo"]
 # Compiled here, for good: a read-only root cannot keep bytecode, and what holds a time differs from build to build.
-RUN ["/opt/watchslo/bin/python", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "/opt/watchslo/lib"]
+RUN ["/opt/watchslo/bin/python", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", "/opt/watchslo/lib"]
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE
