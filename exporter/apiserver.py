@@ -105,6 +105,11 @@ class Apiserver:
         return self._polls.clocks.hull(time.monotonic())
 
     @property
+    def stamps_offset(self) -> Offset | None:
+        """The same for every clock that this apiserver may have stamped an object by, also before it stepped."""
+        return self._polls.clocks.hull_of_stamps(time.monotonic())
+
+    @property
     def targets(self) -> Iterable[Target]:
         """Everything that is watched here."""
         return self._targets.values()

@@ -164,7 +164,7 @@ class Fleet:
 
     def _bound_all_clocks(self) -> Offset | None:
         """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
-        offsets = [apiserver.offset for apiserver in self.apiservers]
+        offsets = [apiserver.stamps_offset for apiserver in self.apiservers]
         known = [offset for offset in offsets if offset is not None]
         return hull(known) if self._is_complete and known and len(known) == len(offsets) else None
 

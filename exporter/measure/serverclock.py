@@ -29,6 +29,9 @@ CONTRADICTIONS_TO_SWITCH_OFF = 3
 CONTRADICTIONS_WITHIN_SECONDS = 60.0
 SWITCHED_OFF_SECONDS = 300.0
 
+STAMPS_JUDGED_WITHIN_SECONDS = 120.0
+"""No event that is judged was committed longer ago, by far."""
+
 ANSWERS_KEPT = 4096
 
 
@@ -98,6 +101,7 @@ class ServerClocks:
         self._one_apiserver = one_apiserver
         self._drift = drift
         self._offsets: dict[int, Offset] = {}
+        self._disproved: list[Offset] = []
         self._contradictions: deque[Instant] = deque(maxlen=CONTRADICTIONS_TO_SWITCH_OFF)
         self._off_until: Instant = -inf
 
@@ -138,8 +142,26 @@ class ServerClocks:
         earned = [offset.aged(instant, self._drift) for offset in self._offsets.values() if offset.is_earned]
         return hull(earned) if earned else None
 
+    def hull_of_stamps(self, instant: Instant) -> Offset | None:
+        """Bounds that contain every clock that may have made a stamp; None if those of today are not known.
+
+        An object keeps the stamp that it got before a clock stepped back, and for as long as the step was wide, what
+        the clock shows now would date that stamp after the step: until then its old offset counts as well.
+        """
+        now = self.hull(instant)
+        if now is None:
+            return None
+        past = self._disproved = [
+            offset
+            for offset in self._disproved
+            if instant <= offset.at + max(0.0, offset.upper - now.lower) + STAMPS_JUDGED_WITHIN_SECONDS
+        ]
+        return hull([now, *past])
+
     def _contradicted(self, clock: int, instant: Instant) -> None:
-        del self._offsets[clock]
+        offset = self._offsets.pop(clock)
+        if offset.is_earned:
+            self._disproved.append(offset)
         self._contradictions.append(instant)
         full = len(self._contradictions) == CONTRADICTIONS_TO_SWITCH_OFF
         if full and instant - self._contradictions[0] <= CONTRADICTIONS_WITHIN_SECONDS:

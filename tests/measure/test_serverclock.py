@@ -234,3 +234,43 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     clocks = clocks_of_one_apiserver()
     assert clocks.hull(0.0) is None
     assert Offset().aged(1e6, DRIFT) == Offset(-inf, inf, 1e6)
+
+
+@pytest.mark.parametrize("step", [-5.0, -0.8, 3.0])
+def test_a_stamp_from_before_a_step_is_never_dated_after_it_was_made(step: float) -> None:
+    """Objects keep their stamps; what is known of the clock today may say nothing true of them."""
+    before = WanderingClock(1.7e9)
+    after = WanderingClock(1.7e9 + step)
+    clocks, stepped = after_health(before)
+    stamped_at = [stepped - seconds for seconds in (0.0, 0.5, 2.0, 4.9)]
+    stamps = [before.shows(instant) for instant in stamped_at]
+    learned = 0
+    for _, answer in answered_by(after, steady(400), start=stepped):
+        try:
+            clocks.written_before(1, answer)
+        except ClockContradictionError:
+            continue
+        known = clocks.hull_of_stamps(answer.t1)
+        if known is None:
+            continue
+        learned += 1
+        for instant, stamp in zip(stamped_at, stamps, strict=True):
+            committed = answer.t1  # the earliest that an event may have been committed which is judged now, and later
+            said = known.instant_of(stamp, DRIFT)
+            assert said <= max(instant, committed - abs(step)) + ROUNDING_SECONDS
+            assert said <= committed
+    assert learned > 100
+
+
+def test_what_a_clock_showed_before_a_step_is_forgotten_once_it_says_nothing_false() -> None:
+    clocks, stepped = after_health(WanderingClock(1.7e9))
+    for _, answer in answered_by(WanderingClock(1.7e9 - 5), steady(60), start=stepped):
+        try:
+            clocks.written_before(1, answer)
+        except ClockContradictionError:
+            continue
+    soon, later = clocks.hull_of_stamps(stepped + 60), clocks.hull_of_stamps(stepped + 200)
+    now = clocks.hull(stepped + 200)
+    assert soon is not None
+    assert soon.upper > 1.7e9 - 1
+    assert later == now
