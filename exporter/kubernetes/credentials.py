@@ -64,6 +64,7 @@ class Credentials:
 
     async def load(self) -> None:
         """Load, or load again. Raises CredentialsError."""
+        _have_a_home()
         # The import costs half a second and 40 MB: only who needs credentials pays it.
         from kubernetes_asyncio import client, config  # noqa: PLC0415 see above
 
@@ -185,6 +186,14 @@ class Credentials:
         if self._is_in_cluster():
             return "in-cluster credentials"
         return f"kubeconfig {self._kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
+
+
+def _have_a_home() -> None:
+    """kubernetes_asyncio cannot be imported by a user without one, even if it has nothing to look for there."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:

@@ -1,6 +1,9 @@
 """What cannot be loaded is one sentence that names the file."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,16 @@ async def test_no_kubeconfig_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     message = await refusal(Credentials(None, None, None, tmp_path))
     assert message == "no credentials: this is no Pod, and there is no kubeconfig at ~/.kube/config"
+
+
+def test_a_user_without_a_home_is_refused_like_any_other(tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path, SERVER, user=USER)
+    code = "import pwd, sys; pwd.getpwuid = {}.__getitem__; from exporter.cli import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "check", "--kubeconfig", kubeconfig, "--context", "other"]
+    environ = {name: value for name, value in os.environ.items() if name != "HOME"}
+    ended = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"watchslo: error: kubeconfig {kubeconfig}: Invalid kube-config file.")
 
 
 async def test_a_context_that_is_not_there(tmp_path: Path) -> None:
