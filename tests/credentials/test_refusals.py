@@ -37,7 +37,7 @@ async def test_no_kubeconfig_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_user_without_a_home_is_refused_like_any_other(tmp_path: Path) -> None:
     kubeconfig = write_kubeconfig(tmp_path, SERVER, user=USER)
     code = "import pwd, sys; pwd.getpwuid = {}.__getitem__; from exporter.cli import main; sys.exit(main())"
-    words = [sys.executable, "-c", code, "check", "--kubeconfig", kubeconfig, "--context", "other"]
+    words = [sys.executable, "-c", code, "check", "--kubeconfig", str(kubeconfig), "--context", "other"]
     environ = {name: value for name, value in os.environ.items() if name != "HOME"}
     ended = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
     assert ended.returncode == 2

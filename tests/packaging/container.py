@@ -105,7 +105,7 @@ class Container(Observed):
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         super().__init__(url)
         self._process = process
-        self._pid_1 = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii"))
+        (self._pid_1,) = _children(process)
 
     @property
     def cpu_seconds(self) -> float:
@@ -149,4 +149,14 @@ def running(image: Image, folder: Path, server: str, *flags: str, **environment:
             assert "msg=listening" in first, first + process.stderr.read()
             yield Container(process, f"http://{address}")
         finally:
+            # --kill-child does not survive the change of the user.
+            for child in _children(process):
+                os.kill(child, signal.SIGKILL)
             process.kill()
+
+
+def _children(process: subprocess.Popen[str]) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
