@@ -259,10 +259,10 @@ class Target:
     def _dated(self, pending: Pending) -> Dated:
         """All evidence about one event's commit, the most certain first."""
         revision = pending.event.revision
-        if revision is None or self._clock is None:
-            evidence = []
-        else:
-            evidence = self._clock.store.evidence(revision, pending.arrival.latest)
+        evidence: list[Evidence] = []
+        if revision is not None:
+            if self._clock is not None:
+                evidence = self._clock.store.evidence(revision, pending.arrival.latest)
             canary = self._canaries.committed(revision)
             if canary is not None:
                 evidence.append(Evidence("canary", canary))

@@ -62,6 +62,17 @@ async def test_a_canary_keeps_a_quiet_cluster_measured(tmp_path: Path) -> None:
     assert sorted(commit.width for commit in commits)[len(commits) // 2] < 0.1
 
 
+async def test_without_a_revision_clock_a_canary_dates_itself(tmp_path: Path) -> None:
+    async with simulated() as simulator:
+        without = ("--revision-clock.hz", "0", "--cache-clock.hz", "0")
+        async with observed(*flags(simulator, tmp_path), *without) as exporter:
+            scrape = await exporter.wait_for(
+                lambda scrape: scrape.sum("events_judged_total", verdict="on_time") > 5, 60
+            )
+    assert scrape.sum("evidence_total", source="canary") > 5
+    assert scrape.sum("evidence_total", source="revision_clock") == 0
+
+
 async def test_what_does_not_come_is_late_once_however_late_it_comes(tmp_path: Path) -> None:
     async with simulated() as simulator, observed(*flags(simulator, tmp_path)) as exporter:
         await exporter.wait_for(lambda scrape: delivered(scrape) > 5)
