@@ -174,8 +174,7 @@ class Fleet:
         await follower.follow(self._use_custom_resources)
 
     async def _use_custom_resources(self, names: set[ResourceName]) -> None:
-        named = {(name.plural, name.group) for name in self._config.resources}
-        wanted = {name for name in names if (name.plural, name.group) not in named}
+        wanted = {name for name in names if not self._config.watches(name.group, name.plural)}
         for name in self._custom - wanted:
             self._leaving[name] = self._tasks.create_task(self._leave_custom_resource(name))
         for name in sorted(wanted - self._custom, key=str):

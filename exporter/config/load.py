@@ -55,18 +55,15 @@ def load(flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
 
 def _with_canaries(resources: tuple[ResourceName, ...]) -> tuple[ResourceName, ...]:
     """A canary of our own kind is awaited on the watch of that kind."""
-    is_watched = any((name.group, name.plural) == (CANARIES.group, CANARIES.plural) for name in resources)
-    return resources if is_watched else (*resources, CANARIES)
+    return resources if any(map(CANARIES.is_same_kind, resources)) else (*resources, CANARIES)
 
 
 def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
     """What names an object to write to, while nothing is to be written."""
+    if values["canary.interval"]:
+        return []
     named = [setting for setting in CANARY_KINDS if values[setting] is not None]
-    return (
-        []
-        if values["canary.interval"]
-        else [f"{given[name].where}: nothing is written without --canary.interval" for name in named]
-    )
+    return [f"{given[setting].where}: nothing is written without --canary.interval" for setting in named]
 
 
 def parsed_setting(name: str, given: Mapping[str, Given]) -> Any:
@@ -121,7 +118,7 @@ class _Agreement:
 
     def _refuse_one_kind_twice(self) -> None:
         for one, other in combinations(self._values["resource"], 2):
-            if (one.plural, one.group) == (other.plural, other.group):
+            if one.is_same_kind(other):
                 kinds = f"{quoted(str(one))} and {quoted(str(other))}"
                 raise ConfigError(f"{self._where('resource')}: {kinds} are the same kind")
 
@@ -143,10 +140,9 @@ class _Agreement:
     def _refuse_canaries_that_nobody_awaits(self) -> None:
         if not self._values["canary.interval"]:
             return
-        watched = {(name.group, name.plural) for name in self._values["resource"]}
         for setting in ("canary.pod", "canary.node"):
             kind = CANARY_KINDS[setting]
-            if self._values[setting] is not None and (kind.group, kind.plural) not in watched:
+            if self._values[setting] is not None and not any(map(kind.is_same_kind, self._values["resource"])):
                 raise ConfigError(f"{self._where(setting)}: {kind} are not watched: add --resource {kind}")
         for setting in ("canary.pod", "canary.custom-resource"):
             namespace, _, _ = (self._values[setting] or "").rpartition("/")

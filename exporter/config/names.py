@@ -69,6 +69,10 @@ class ResourceName:
             raise ValueError("is not a resource: write plural, plural.group or plural.version.group, in lower case")
         return cls(plural, group, version)
 
+    def is_same_kind(self, other: "ResourceName") -> bool:
+        """Whether both name the same kind, in whatever version."""
+        return (self.plural, self.group) == (other.plural, other.group)
+
     def __str__(self) -> str:
         return ".".join(part for part in (self.plural, self.version, self.group) if part)
 
