@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.real.process import PROBE_TIMEOUT, Server, free_port
+from tests.real.process import Server, answers, free_port
 
 Series = dict[str, Any]
 
@@ -40,14 +40,7 @@ class Prometheus(Server):
         ]
 
     async def is_ready(self) -> bool:
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=PROBE_TIMEOUT) as session,
-                session.get(f"{self.url}/-/ready") as response,
-            ):
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+        return await answers(f"{self.url}/-/ready")
 
     async def at(self, expression: str, seconds: float) -> list[Series]:
         """What an expression is worth at a Unix time; a series with one value."""

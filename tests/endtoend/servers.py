@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from tests.real.process import PROBE_TIMEOUT, Server, free_port
+from tests.real.process import Server, answers, free_port
 
 LOOPBACK = "127.0.0.1"
 
@@ -36,7 +36,7 @@ class Exporter(Server):
         return [*self._words, "--web.listen-address", f"{self.address}:{self.port}"]
 
     async def is_ready(self) -> bool:
-        return await _answers(f"http://{self.address}:{self.port}/readyz")
+        return await answers(f"http://{self.address}:{self.port}/readyz")
 
 
 class Prometheus(Server):
@@ -70,7 +70,7 @@ class Prometheus(Server):
         ]
 
     async def is_ready(self) -> bool:
-        return await _answers(f"http://{self.address}:{self.port}/-/ready")
+        return await answers(f"http://{self.address}:{self.port}/-/ready")
 
     async def query(self, promql: str) -> list[Series]:
         """The instant vector that `promql` is now."""
@@ -90,11 +90,3 @@ class Prometheus(Server):
         assert answer["status"] == "success", answer
         data: dict[str, Any] = answer["data"]
         return data
-
-
-async def _answers(url: str) -> bool:
-    try:
-        async with aiohttp.ClientSession(timeout=PROBE_TIMEOUT) as http, http.get(url) as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False

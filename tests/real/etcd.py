@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.real.process import PROBE_TIMEOUT, Server, free_port
+from tests.real.process import Server, answers, free_port
 
 
 class Etcd(Server):
@@ -48,14 +48,7 @@ class Etcd(Server):
         ]
 
     async def is_ready(self) -> bool:
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=PROBE_TIMEOUT) as session,
-                session.get(f"{self.url}/health") as response,
-            ):
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+        return await answers(f"{self.url}/health")
 
     async def revision(self) -> int:
         """The store's revision."""

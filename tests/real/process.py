@@ -25,6 +25,15 @@ PORTS = range(20_000, 32_000)
 PROBE_TIMEOUT = aiohttp.ClientTimeout(total=3)
 
 
+async def answers(url: str) -> bool:
+    """Whether a GET without TLS is answered with 200."""
+    try:
+        async with aiohttp.ClientSession(timeout=PROBE_TIMEOUT) as http, http.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
 class ServerFailedError(Exception):
     """A server exited or was not ready in time; the text ends with the tail of its log."""
 
