@@ -58,21 +58,21 @@ async def test_a_relist_makes_history_of_what_it_brings_and_not_of_what_was_ther
     target.opened(time.monotonic(), 100)
     target.read(reading(101), Interval(time.monotonic(), time.monotonic()))
     polled(clock, 1, 101)
-    target.judge_settled()
+    target.refresh()
     assert children.events["modified", "replayed"].value == 1, "it came before the first poll was answered"
 
     target.read(reading(102), Interval(time.monotonic(), time.monotonic()))
     target.relisting("gone")
     target.read(reading(110), Interval(time.monotonic(), time.monotonic()))
     polled(clock, 4, 110)
-    target.judge_settled()
+    target.refresh()
     assert children.events["modified", "live"].value == 0, "nothing is judged until history ends"
 
     target.opened(time.monotonic(), 109)
     polled(clock, 2, 110)
     target.read(reading(111), Interval(time.monotonic(), time.monotonic()))
     polled(clock, 3, 111)
-    target.judge_settled()
+    target.refresh()
     assert children.events["modified", "replayed"].value == 2
     assert children.events["modified", "live"].value == 2
     assert children.judged["on_time"].value == 2

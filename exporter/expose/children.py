@@ -94,13 +94,13 @@ class Histogram:
         """How many observations there were."""
         return sum(self._counts)
 
-    def observe(self, seconds: float) -> None:
-        """Count one observation of seconds >= 0; inf is allowed and means: no limit known."""
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count an observation of seconds >= 0, so many times; inf is allowed and means: no limit known."""
         if seconds < inf:
-            self._counts[bisect_left(self._bounds, seconds)] += 1
-            self.sum += seconds
+            self._counts[bisect_left(self._bounds, seconds)] += times
+            self.sum += seconds * times
         else:
-            self._counts[-1] += 1
+            self._counts[-1] += times
 
     def text(self) -> str:
         """All lines at once, so that buckets, sum and count are of one moment."""

@@ -111,6 +111,11 @@ class Canaries:
         del self._lost[revision]
         return True
 
+    @property
+    def revisions(self) -> list[int]:
+        """The revisions about which `committed` or `is_lost` has something to say, in order."""
+        return sorted({*self._came, *self._lost})
+
     def waited(self, since: Instant, until: Instant) -> list[Interval]:
         """Nothing that is owed came between the instants, and that is not our doing. The latencies of those lost now.
 

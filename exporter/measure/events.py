@@ -75,12 +75,27 @@ class Lease(msgspec.Struct, gc=False):
     spec: LeaseSpec | None = None
 
 
+class Stamps(msgspec.Struct, frozen=True, gc=False):
+    """The write times that apiservers put into an object, as they stand there; "" where there is none."""
+
+    managed_fields: str = ""
+    """The newest of them."""
+
+    creation: str = ""
+    """Left out where it is no newer than `managed_fields` and says nothing more: objects are written far more often
+    than created, and events with equal stamps are judged at once."""
+
+    deletion: str = ""
+    deletion_grace_seconds: int = 0
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One line of a watch. `revision` is None when the object's resourceVersion is no decimal number."""
 
     event_type: EventType
     revision: int | None
-    metadata: Metadata
+    uid: str = ""
+    stamps: Stamps = Stamps()
     annotation: str | None = None
     lease: Lease | None = None
 
@@ -159,7 +174,7 @@ class EventDecoder:
         metadata = decoded.object.metadata
         annotations = metadata.annotations if self._annotated else None
         annotation = annotations.value if annotations is not None else None
-        return Event(event_type, _revision_of(metadata.resourceVersion), metadata, annotation)
+        return Event(event_type, _revision_of(metadata.resourceVersion), metadata.uid, _stamps_of(metadata), annotation)
 
     def decode_lease(self, line: bytes) -> Event | WatchError | Undecodable:
         """The same for the whole object of a Lease; one whose spec is none is still an event."""
@@ -183,6 +198,17 @@ class EventDecoder:
 def _revision_of(version: str) -> int | None:
     is_number = version.isascii() and version.isdecimal() and len(version) <= MOST_REVISION_DIGITS
     return int(version) if is_number else None
+
+
+def _stamps_of(metadata: Metadata) -> Stamps:
+    newest = ""
+    for entry in metadata.managedFields or ():
+        if entry.time is not None and entry.time > newest:
+            newest = entry.time
+    creation = metadata.creationTimestamp or ""
+    if len(creation) == len(newest) and creation <= newest:
+        creation = ""
+    return Stamps(newest, creation, metadata.deletionTimestamp or "", metadata.deletionGracePeriodSeconds or 0)
 
 
 def _line_with_annotation(key: str) -> type[Any]:

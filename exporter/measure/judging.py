@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from exporter.measure.times import Interval, latency_between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from exporter.measure.dating import Dated
     from exporter.measure.events import Event
+    from exporter.measure.revisions import Span
     from exporter.measure.times import Instant
 
 Verdict: TypeAlias = Literal["on_time", "late", "ambiguous"]
@@ -22,16 +23,16 @@ LONGEST_WAIT_SECONDS = 10.0
 """An event that no poll has settled by then is judged with what is known."""
 
 MOST_PENDING = 50_000
-"""Events that may wait in one docket; beyond it the oldest is judged early with what is known."""
+"""Events that may wait in one docket; beyond it the oldest are judged early with what is known."""
 
 
 class Pending(NamedTuple):
-    """An event that waits for its verdict, the interval of its arrival, and what its annotation says."""
+    """Events that came together and wait for their verdicts, in the order in which they came."""
 
-    event: Event
+    events: Sequence[Event]
     arrival: Interval
-    annotated_at: Instant | None = None
-    """Its writer's own write time on our clock, made earlier by what the two clocks may differ."""
+    wall_ahead: float = 0.0
+    """Our wall clock was ahead of our monotonic one by no more than these seconds when they came."""
 
 
 class Judgement(NamedTuple):
@@ -49,15 +50,48 @@ class Judgement(NamedTuple):
         return self.latency.latest < inf or self.latency.earliest > 0
 
 
-def judge(pending: Pending, arrival: Interval, dated: Dated, threshold_seconds: float) -> Judgement:
-    """The verdict: late or on time only where that is certain. `arrival` is the pending one's, our own lag excused."""
+def judge(event: Event, arrival: Interval, dated: Dated, threshold_seconds: float) -> Judgement:
+    """The verdict: late or on time only where that is certain. Our own lag is excused in `arrival` already."""
     latency = latency_between(dated.commit, arrival)
     verdict: Verdict = "ambiguous"
     if latency.latest <= threshold_seconds:
         verdict = "on_time"
     elif latency.earliest > threshold_seconds:
         verdict = "late"
-    return Judgement(pending.event, arrival, dated, latency, verdict)
+    return Judgement(event, arrival, dated, latency, verdict)
+
+
+def alike(events: Iterable[Event], span_of: Callable[[int], Span]) -> Iterator[list[Event]]:
+    """Cut events that came together into runs of which the same is known, so that one judgement holds for a run.
+
+    `span_of` gives the revisions of which the same is known as of one. Between two polls that is everything that came
+    in one chunk, unless its stamps differ.
+    """
+    run: list[Event] = []
+    first: int | None = None
+    span: Span | None = None
+    for event in events:
+        revision = event.revision
+        if run and first is not None and revision is not None and _says_the_same(event, run[0]):
+            # Only now: most chunks of a quiet stream hold one event.
+            span = span or span_of(first)
+            if span.above < revision <= span.up_to:
+                run.append(event)
+                continue
+        if run:
+            yield run
+        run, first, span = [event], revision, None
+    if run:
+        yield run
+
+
+def _says_the_same(event: Event, other: Event) -> bool:
+    return (
+        event.event_type == other.event_type
+        and event.stamps == other.stamps
+        and event.annotation == other.annotation
+        and event.lease is other.lease is None
+    )
 
 
 class Docket:
@@ -65,14 +99,16 @@ class Docket:
 
     def __init__(self, most_pending: int = MOST_PENDING) -> None:
         self._pending: deque[Pending] = deque()
+        self._events = 0
         self._most_pending = most_pending
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return self._events
 
     def enter(self, pending: Pending) -> None:
-        """Take an event in; arrivals come in order."""
+        """Take events in; arrivals come in order."""
         self._pending.append(pending)
+        self._events += len(pending.events)
 
     def ready(self, settled_until: Instant, now: Instant) -> Iterator[tuple[Pending, EarlyReason | None]]:
         """Take out what can be judged, oldest first, each with the reason if it is judged before it is settled."""
@@ -80,15 +116,20 @@ class Docket:
             arrived = self._pending[0].arrival.latest
             early: EarlyReason | None = None
             if arrived >= settled_until:
-                if len(self._pending) > self._most_pending:
+                if self._events > self._most_pending:
                     early = "overflow"
                 elif now - arrived >= LONGEST_WAIT_SECONDS:
                     early = "waited_too_long"
                 else:
                     return
-            yield self._pending.popleft(), early
+            yield self._take(), early
 
-    def clear(self, take: Callable[[Pending], None]) -> None:
-        """Hand every pending event to `take`, oldest first: nothing more will be learned about any of them."""
+    def clear(self) -> Iterator[Pending]:
+        """Take everything out, oldest first: nothing more will be learned about any of it."""
         while self._pending:
-            take(self._pending.popleft())
+            yield self._take()
+
+    def _take(self) -> Pending:
+        pending = self._pending.popleft()
+        self._events -= len(pending.events)
+        return pending

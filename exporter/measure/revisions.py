@@ -9,15 +9,29 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exporter.measure.times import Instant
 
 STEPS_KEPT = 4096
 """Steps a staircase may have before its older half is thinned."""
+
+
+class Span(NamedTuple):
+    """Revisions of which the same is known: all above `above`, up to `up_to`."""
+
+    above: float = -inf
+    up_to: float = inf
+
+    @classmethod
+    def in_all(cls, spans: Sequence[Span]) -> Span:
+        """The revisions that are in every one of `spans`, of which there is at least one."""
+        return cls(max([span.above for span in spans]), min([span.up_to for span in spans]))
 
 
 class Staircase:
@@ -28,6 +42,12 @@ class Staircase:
     def __init__(self) -> None:
         self.revisions: list[int] = []
         self.instants: list[Instant] = []
+
+    def span(self, revision: int) -> Span:
+        """The revisions of which this says the same as of `revision`."""
+        step = bisect_left(self.revisions, revision)
+        above = self.revisions[step - 1] if step else -inf
+        return Span(above, self.revisions[step] if step < len(self.revisions) else inf)
 
     def _rises_to(self, revision: int, instant: Instant) -> bool:
         """Add a step at the top, which is nearly every one; False if this is none."""
@@ -169,6 +189,11 @@ class RevisionClock:
     def arrived_by(self, revision: int) -> Instant:
         """The first moment at which an arrival on any stream proved that `revision` was committed; +inf if none did."""
         return self._arrived_before.of(revision)
+
+    def span(self, revision: int) -> Span:
+        """The revisions of which polls and arrivals say the same as of `revision`."""
+        known = (self._committed_after, self._committed_before, self._arrived_before)
+        return Span.in_all([staircase.span(revision) for staircase in known])
 
     def answered_after(self, instant: Instant) -> int | None:
         """The revision that the first poll sent after `instant` was answered with; None while there is none."""

@@ -16,6 +16,7 @@ from exporter.measure.revisions import CommittedBefore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exporter.measure.revisions import Span
     from exporter.measure.times import Instant, WallTime
 
 DATE_RESOLUTION_SECONDS = 1.0
@@ -192,3 +193,7 @@ class WrittenBefore:
     def of(self, revision: int) -> Instant:
         """The earliest moment by which a Date proves `revision` to be committed; +inf if none does."""
         return self._committed_before.of(revision)
+
+    def span(self, revision: int) -> Span:
+        """The revisions of which the Dates say the same as of `revision`."""
+        return self._committed_before.span(revision)

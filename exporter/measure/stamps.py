@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from exporter.measure.events import Event, Lease, Metadata
+    from exporter.measure.events import Event, Lease, Stamps
     from exporter.measure.times import WallTime
 
 ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
@@ -28,17 +28,14 @@ class Stamp(NamedTuple):
     time: WallTime
 
 
-def apiserver_stamps(metadata: Metadata) -> list[Stamp]:
-    """The stamps of apiservers in `metadata`; those that are no RFC 3339 times are left out."""
-    stamps: list[Stamp] = []
-    if metadata.managedFields:
-        newest = max((entry.time for entry in metadata.managedFields if entry.time), default=None)
-        _add(stamps, "managed_fields", newest, 0)
-    _add(stamps, "creation_timestamp", metadata.creationTimestamp, 0)
-    if metadata.deletionTimestamp:
-        # The time of the request: the apiserver adds the grace period to it (registry/rest/delete.go BeforeDelete).
-        _add(stamps, "deletion_timestamp", metadata.deletionTimestamp, metadata.deletionGracePeriodSeconds or 0)
-    return stamps
+def apiserver_stamps(stamps: Stamps) -> list[Stamp]:
+    """What apiservers stamped; what is no RFC 3339 time is left out."""
+    found: list[Stamp] = []
+    _add(found, "managed_fields", stamps.managed_fields, 0)
+    _add(found, "creation_timestamp", stamps.creation, 0)
+    # The time of the request: the apiserver adds the grace period to it (registry/rest/delete.go BeforeDelete).
+    _add(found, "deletion_timestamp", stamps.deletion, stamps.deletion_grace_seconds)
+    return found
 
 
 def renewed_at(lease: Lease) -> WallTime | None:
@@ -65,27 +62,26 @@ class StampMemory:
         self._newest: OrderedDict[str, str] = OrderedDict()
         self._most_objects = most_objects
 
-    def moved_by(self, event: Event) -> WallTime | None:
-        """The stamp that this very write put in, in whole seconds of an apiserver's clock; None if it put in none.
+    def moved_by(self, event: Event) -> bool:
+        """Whether this very write put the newest stamp in, as far as that is known.
 
         Events of one object must come in order.
         """
-        metadata = event.metadata
-        newest = max((entry.time for entry in metadata.managedFields or () if entry.time), default="")
-        before = self._newest.pop(metadata.uid, None)
+        newest = event.stamps.managed_fields
+        before = self._newest.pop(event.uid, None)
         if event.event_type != "deleted":
-            self._newest[metadata.uid] = newest
+            self._newest[event.uid] = newest
             if len(self._newest) > self._most_objects:
                 self._newest.popitem(last=False)
-        is_new = event.event_type == "added"
-        moved = newest and (is_new if before is None else newest > before)
-        return parse_rfc3339(newest) if moved else None
+        if before is None:
+            return event.event_type == "added" and newest != ""
+        return newest > before
 
 
-def _add(stamps: list[Stamp], source: ApiserverStampSource, text: str | None, less_seconds: int) -> None:
+def _add(found: list[Stamp], source: ApiserverStampSource, text: str, less_seconds: int) -> None:
     time = parse_rfc3339(text) if text else None
     if time is not None:
-        stamps.append(Stamp(source, time - less_seconds))
+        found.append(Stamp(source, time - less_seconds))
 
 
 @lru_cache(maxsize=1024)

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.measure.dating import Evidence, before
-from exporter.measure.revisions import RevisionClock
+from exporter.measure.revisions import RevisionClock, Span
 from exporter.measure.serverclock import WrittenBefore
 
 if TYPE_CHECKING:
@@ -49,3 +49,7 @@ class Store:
         if written_before < inf:
             said.append(Evidence("date", before(written_before)))
         return said
+
+    def span(self, revision: int) -> Span:
+        """The revisions of which the same is known as of `revision`, for events that arrived together."""
+        return Span.in_all([self.polls.span(revision), self.dates.span(revision)])

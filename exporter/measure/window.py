@@ -29,27 +29,31 @@ FINEST_SECONDS = 1e-4
 _LOG_GROWTH = log(GROWTH)
 
 
-def step_of(seconds: float) -> int:
-    """The number of the step `(lower, upper]` that holds `seconds`; step 0 holds everything up to 0.1 ms."""
+def step_of(seconds: float) -> float:
+    """The number of the step `(lower, upper]` that holds `seconds`.
+
+    Step 0 holds everything up to 0.1 ms, step inf what is unbounded.
+    """
+    if seconds == inf:
+        return inf
     return max(0, ceil(log(seconds / FINEST_SECONDS) / _LOG_GROWTH - 1e-9)) if seconds > FINEST_SECONDS else 0
 
 
 class Sketch:
-    """Counts of durations in steps that grow by 2 %; unbounded ones apart."""
+    """Counts of durations in steps that grow by 2 %."""
 
-    __slots__ = ("steps", "unbounded")
+    __slots__ = ("steps",)
 
     def __init__(self) -> None:
-        self.steps: dict[int, int] = {}
-        self.unbounded = 0
+        self.steps: dict[float, int] = {}
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        if seconds == inf:
-            self.unbounded += 1
-        else:
-            step = step_of(seconds)
-            self.steps[step] = self.steps.get(step, 0) + 1
+        self.add_to(step_of(seconds), 1)
+
+    def add_to(self, step: float, durations: int) -> None:
+        """Count so many durations that are known to be of this step."""
+        self.steps[step] = self.steps.get(step, 0) + durations
 
     def take_out(self, other: Sketch) -> None:
         """Uncount all that `other` holds; it was added here before."""
@@ -59,14 +63,13 @@ class Sketch:
                 self.steps[step] = left
             else:
                 del self.steps[step]
-        self.unbounded -= other.unbounded
 
     def quantile(self, ratio: float, *, pending: int, pending_as: float) -> Interval | None:
         """The step that holds the `ratio` quantile (nearest rank), `pending` more events standing as 0 or as +Inf.
 
         None if there are no events at all.
         """
-        total = sum(self.steps.values()) + self.unbounded + pending
+        total = sum(self.steps.values()) + pending
         if not total:
             return None
         rank = ceil(ratio * total - 1e-9)
@@ -122,24 +125,25 @@ class Window:
         self._slot(instant).arrived += events
         self._total.arrived += events
 
-    def retract(self, arrived: Instant) -> None:
-        """An event that had arrived at `arrived` turns out to be a replayed one."""
+    def retract(self, arrived: Instant, events: int = 1) -> None:
+        """Events that had arrived at `arrived` turn out to be replayed ones."""
         slot = self._find(arrived)
         if slot is not None:
-            slot.arrived -= 1
-            self._total.arrived -= 1
+            slot.arrived -= events
+            self._total.arrived -= events
 
-    def judged(self, arrived: Instant, latency: Interval, verdict: Verdict) -> None:
-        """The event that arrived at `arrived` got its verdict; ignored if the window has left it behind."""
+    def judged(self, arrived: Instant, latency: Interval, verdict: Verdict, events: int = 1) -> None:
+        """Events that arrived at `arrived` got their verdict; ignored if the window has left them behind."""
         slot = self._find(arrived)
         if slot is None:
             return
-        middle = (latency.earliest + latency.latest) / 2
+        lower, upper = step_of(latency.earliest), step_of(latency.latest)
+        middle = step_of((latency.earliest + latency.latest) / 2)
         for counts in (slot, self._total):
-            counts.verdicts[verdict] += 1
-            counts.lower.add(latency.earliest)
-            counts.middle.add(middle)
-            counts.upper.add(latency.latest)
+            counts.verdicts[verdict] += events
+            counts.lower.add_to(lower, events)
+            counts.middle.add_to(middle, events)
+            counts.upper.add_to(upper, events)
 
     def lost_events(self, instant: Instant) -> None:
         """Continuity was given up: events are missing, so the objective cannot be met while this lies in the window."""

@@ -82,8 +82,8 @@ def observation(target: Target, judgement: Judgement) -> Observation | None:
     event, now = judgement.event, time.monotonic()
     if event.revision is None:
         return None
-    clock = target._clock
-    stamps = [stamp.time for stamp in apiserver_stamps(event.metadata) if stamp.source == "managed_fields"]
+    clock = target.clock
+    stamps = [stamp.time for stamp in apiserver_stamps(event.stamps) if stamp.source == "managed_fields"]
     arrived_wall_time = judgement.arrival.latest + time.time() - time.monotonic()
     return Observation(
         resource=target.name.plural,

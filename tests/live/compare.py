@@ -45,7 +45,7 @@ async def main(binaries: Path) -> None:
     naive = [
         judgement.arrival.latest + wall_clock - stamp.time
         for judgement, _ in known
-        for stamp in apiserver_stamps(judgement.event.metadata)
+        for stamp in apiserver_stamps(judgement.event.stamps)
         if stamp.source == "managed_fields"
     ]
     print(f"{len(judged)} events of pods, nodes and a custom resource, written at {WRITES_PER_SECOND:.0f}/s\n")

@@ -8,11 +8,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError
+from exporter.measure.events import Event, EventDecoder, LineSplitter, Stamps, Undecodable, WatchError
 from exporter.measure.stamps import apiserver_stamps, parse_annotation
 from tests.measure.watch_lines import ANNOTATION, EVENTS, LINES, encoded
 
 PLAIN, ANNOTATED = EventDecoder(), EventDecoder(ANNOTATION)
+
+
+def stamps_in(metadata: dict[str, Any]) -> Stamps:
+    newest = max((entry.get("time") or "" for entry in metadata.get("managedFields") or []), default="")
+    creation = metadata.get("creationTimestamp") or ""
+    return Stamps(
+        newest,
+        "" if len(creation) == len(newest) and creation <= newest else creation,
+        metadata.get("deletionTimestamp") or "",
+        metadata.get("deletionGracePeriodSeconds") or 0,
+    )
 
 
 def line_of(**event: Any) -> bytes:
@@ -29,11 +40,8 @@ def test_an_event_is_decoded_to_what_dates_it(written: tuple[dict[str, Any], byt
         assert isinstance(decoded, Event)
         assert decoded.event_type == event["type"].lower()
         assert decoded.revision == (int(version) if version.isascii() and version.isdigit() else None)
-        assert decoded.metadata.creationTimestamp == metadata.get("creationTimestamp")
-        assert decoded.metadata.deletionTimestamp == metadata.get("deletionTimestamp")
-        assert decoded.metadata.deletionGracePeriodSeconds == metadata.get("deletionGracePeriodSeconds")
-        times = [entry.time for entry in decoded.metadata.managedFields or []]
-        assert times == [entry.get("time") for entry in metadata.get("managedFields") or []]
+        assert decoded.uid == metadata.get("uid", "")
+        assert decoded.stamps == stamps_in(metadata)
         annotations = metadata.get("annotations") or {}
         assert decoded.annotation == (annotations.get(ANNOTATION) if decoder is ANNOTATED else None)
 
@@ -44,7 +52,7 @@ def test_any_line_is_an_event_an_error_or_undecodable_and_nothing_raises(line: b
         decoded = decoder.decode(line)
         assert isinstance(decoded, Event | WatchError | Undecodable)
         if isinstance(decoded, Event):
-            apiserver_stamps(decoded.metadata)
+            apiserver_stamps(decoded.stamps)
             parse_annotation(decoded.annotation or "")
 
 

@@ -8,20 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.measure.dating import Dated
-from exporter.measure.events import Event, Metadata
-from exporter.measure.judging import LONGEST_WAIT_SECONDS, Docket, Judgement, Pending, Verdict, judge
+from exporter.measure.events import Event, EventType, Lease, LeaseMetadata, Stamps
+from exporter.measure.judging import LONGEST_WAIT_SECONDS, Docket, Judgement, Pending, Verdict, alike, judge
+from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
 from tests.measure.drawing import seconds
 
 THRESHOLD_SECONDS = 1.0
 
 
-def pending_at(arrival: Interval, revision: int = 1) -> Pending:
-    return Pending(Event("modified", revision, Metadata()), arrival)
+def pending_at(arrival: Interval, *revisions: int) -> Pending:
+    return Pending([Event("modified", revision) for revision in revisions], arrival)
 
 
 def judged(commit: Interval, arrival: Interval) -> Judgement:
-    return judge(pending_at(arrival), arrival, Dated(commit, (), ()), THRESHOLD_SECONDS)
+    return judge(Event("modified", 1), arrival, Dated(commit, (), ()), THRESHOLD_SECONDS)
 
 
 MARGINS = st.one_of(seconds(2), st.just(inf))
@@ -71,7 +72,7 @@ MOST_PENDING = 3
 
 # Whole seconds, so that an arrival meets the very moment at which something changes.
 PASSED = st.sampled_from([0.0, 1.0, 2.0, 5.0])
-ENTERED = st.tuples(st.just("enter"), PASSED, st.just(0.0), st.just(0))
+ENTERED = st.tuples(st.just("enter"), PASSED, st.just(0.0), st.integers(1, 3))
 ASKED = st.tuples(st.just("ask"), PASSED, st.sampled_from([0.0, 1.0, 5.0, inf]), st.sampled_from([0, 0, 1, 2]))
 
 
@@ -82,25 +83,28 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
     docket = Docket(most_pending=MOST_PENDING)
     now, entered, handed_out = 0.0, 0, 0
     arrived: dict[int, float] = {}
-    for step, passed, unsettled_seconds, wanted in steps:
+    for step, passed, unsettled_seconds, number in steps:
         now += passed
         if step == "enter":
-            entered += 1
-            arrived[entered] = now
-            docket.enter(pending_at(Interval(now - 0.5, now), entered))
+            together = range(entered + 1, entered + number + 1)
+            entered += number
+            arrived.update(dict.fromkeys(together, now))
+            docket.enter(pending_at(Interval(now - 0.5, now), *together))
             continue
-        settled_until = now - unsettled_seconds
+        settled_until, wanted = now - unsettled_seconds, number
         for pending, early in islice(docket.ready(settled_until, now), wanted or None):
-            handed_out += 1
-            waited = now - arrived[handed_out]
-            assert pending.event.revision == handed_out
+            waiting = entered - handed_out
+            assert [event.revision for event in pending.events] == [
+                *range(handed_out + 1, handed_out + len(pending.events) + 1)
+            ]
+            handed_out += len(pending.events)
             if arrived[handed_out] < settled_until:
                 assert early is None
-            elif entered - handed_out >= MOST_PENDING:
+            elif waiting > MOST_PENDING:
                 assert early == "overflow"
             else:
                 assert early == "waited_too_long"
-                assert waited >= LONGEST_WAIT_SECONDS
+                assert now - arrived[handed_out] >= LONGEST_WAIT_SECONDS
         assert len(docket) == entered - handed_out
         if not wanted:
             assert len(docket) <= MOST_PENDING
@@ -111,10 +115,56 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
 
 def test_a_cleared_docket_hands_out_all_in_order() -> None:
     docket = Docket()
-    for revision in (1, 2, 3):
-        docket.enter(pending_at(Interval(0.0, 1.0), revision))
-    taken: list[int | None] = []
-    docket.clear(lambda pending: taken.append(pending.event.revision))
-    assert taken == [1, 2, 3]
+    docket.enter(pending_at(Interval(0.0, 1.0), 1, 2))
+    docket.enter(pending_at(Interval(0.0, 1.0), 3))
+    assert [event.revision for pending in docket.clear() for event in pending.events] == [1, 2, 3]
     assert len(docket) == 0
     assert list(docket.ready(inf, inf)) == []
+
+
+STAMPS = st.builds(Stamps, managed_fields=st.sampled_from(["2026-11-22T16:33:54Z", "2026-11-22T16:33:55Z"]))
+EVENT_TYPES: st.SearchStrategy[EventType] = st.sampled_from(["added", "modified"])
+LEASES = st.sampled_from([None, None, None, Lease(LeaseMetadata())])
+EVENTS_IN_A_CHUNK = st.lists(
+    st.builds(
+        Event,
+        event_type=EVENT_TYPES,
+        revision=st.one_of(st.none(), st.integers(1, 12)),
+        stamps=STAMPS,
+        annotation=st.sampled_from([None, None, "5"]),
+        lease=LEASES,
+    ),
+    max_size=12,
+)
+
+
+@given(events=EVENTS_IN_A_CHUNK, steps=st.sets(st.integers(0, 13)))
+def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(events: list[Event], steps: set[int]) -> None:
+    def step_below(revision: int) -> float:
+        return max((step for step in steps if step < revision), default=-inf)
+
+    def span_of(revision: int) -> Span:
+        return Span(step_below(revision), min((step for step in steps if step >= revision), default=inf))
+
+    runs = list(alike(events, span_of))
+    assert [event for run in runs for event in run] == events, "none is lost, none comes twice, and in order"
+    for first, *others in runs:
+        for event in others:
+            assert first.revision is not None
+            assert event.revision is not None
+            assert step_below(event.revision) == step_below(first.revision)
+            assert event.lease is first.lease is None
+            assert (event.event_type, event.stamps, event.annotation) == (
+                first.event_type,
+                first.stamps,
+                first.annotation,
+            )
+
+
+def test_all_that_comes_between_two_steps_with_equal_stamps_is_one_run() -> None:
+    events = [Event("modified", revision) for revision in range(101, 151)]
+    assert [len(run) for run in alike(events, lambda _: Span(100, 200))] == [50]
+    assert [len(run) for run in alike(events, lambda revision: Span(100, 120) if revision <= 120 else Span(120))] == [
+        20,
+        30,
+    ]

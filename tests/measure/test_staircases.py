@@ -50,6 +50,17 @@ def test_a_staircase_keeps_only_steps_that_say_something(entries: Entries) -> No
         assert set(zip(staircase.revisions, staircase.instants, strict=True)) <= set(entries)
 
 
+@given(ENTRIES)
+def test_of_all_revisions_in_a_span_the_same_is_known(entries: Entries) -> None:
+    for staircase in (CommittedBefore(), CommittedAfter()):
+        for revision, instant in entries:
+            staircase.learn(revision, instant)
+        for asked in range(1, 14):
+            above, up_to = staircase.span(asked)
+            assert above < asked <= up_to
+            assert {staircase.of(other) for other in range(14) if above < other <= up_to} == {staircase.of(asked)}
+
+
 def test_the_number_of_steps_is_bounded_and_both_ends_stay() -> None:
     for staircase in (CommittedBefore(), CommittedAfter()):
         for step in range(10 * STEPS_KEPT):

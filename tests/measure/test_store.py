@@ -3,6 +3,7 @@
 import pytest
 
 from exporter.measure.dating import Evidence, before
+from exporter.measure.revisions import Span
 from exporter.measure.store import Store
 from exporter.measure.times import ANY_TIME, Interval
 
@@ -40,3 +41,12 @@ def test_a_store_that_went_back_knows_nothing_of_its_new_revisions(store: Store)
     assert (went_back.known_revision, went_back.answered_revision) == (100, 50)
     assert store.poll_answered(4, 11.3, revision=120) is None, "it may have been read before the restore"
     assert store.evidence(60, arrived=12.0) == [Evidence("revision_clock", ANY_TIME)]
+
+
+def test_a_span_ends_where_any_of_them_says_something_else(store: Store) -> None:
+    assert store.span(100) == Span(99, 100)
+    store.polls.arrived(105, 11.0)
+    store.dates.learn(0, 103, 11.5)
+    assert store.span(101) == Span(100, 103)
+    assert store.span(104) == Span(103, 105)
+    assert store.span(106) == Span(above=105)

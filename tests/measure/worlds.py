@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import date_commit
-from exporter.measure.events import Event, Metadata
-from exporter.measure.judging import Docket, EarlyReason, Judgement, Pending, judge
+from exporter.measure.events import Event
+from exporter.measure.judging import Docket, EarlyReason, Judgement, Pending, alike, judge
 from exporter.measure.serverclock import DatedAnswer, ServerClocks
 from exporter.measure.store import Store
 from tests.measure.histories import History
@@ -110,8 +110,7 @@ class Stream:
         if not read:
             return None
         arrival = self.arrivals.received(now, 1000 * len(read))
-        for revision in read:
-            self.docket.enter(Pending(Event("modified", revision, Metadata()), arrival))
+        self.docket.enter(Pending([Event("modified", revision) for revision in read], arrival))
         return read[-1]
 
 
@@ -200,9 +199,12 @@ class Observer:
 
     def _judge(self, stream: Stream, now: float) -> None:
         for pending, early in stream.docket.ready(self._store.polls.settled_until, now):
-            revision = pending.event.revision
-            assert revision is not None
-            dated = date_commit(self._store.evidence(revision, pending.arrival.latest))
-            arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
-            true_latency = stream.reached[revision] - self._world.history.committed(revision)
-            self.verdicts.append(Verdict(judge(pending, arrival, dated, THRESHOLD_SECONDS), true_latency, early))
+            for run in alike(pending.events, self._store.span):
+                assert run[0].revision is not None
+                dated = date_commit(self._store.evidence(run[0].revision, pending.arrival.latest))
+                arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
+                judgement = judge(run[0], arrival, dated, THRESHOLD_SECONDS)
+                for event in run:
+                    assert event.revision is not None
+                    true_latency = stream.reached[event.revision] - self._world.history.committed(event.revision)
+                    self.verdicts.append(Verdict(judgement._replace(event=event), true_latency, early))

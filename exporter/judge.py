@@ -1,0 +1,208 @@
+"""What arrived on one stream is dated and judged, as soon as nothing more will be learned about it.
+
+Between two polls the same is known of all that came in one chunk: it is dated and judged at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_left
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.counts import Counts
+from exporter.measure.dating import Dated, Evidence, after, date_commit
+from exporter.measure.judging import Docket, Pending, alike, judge
+from exporter.measure.revisions import Span
+from exporter.measure.stages import stages_of, write_stage
+from exporter.measure.stamps import (
+    StampMemory,
+    apiserver_stamps,
+    is_apiservers_own,
+    parse_annotation,
+    parse_rfc3339,
+    renewed_at,
+)
+from exporter.measure.times import ANY_TIME, Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.config import Config
+    from exporter.expose.metrics import ResourceMetrics
+    from exporter.kubernetes.clocks import CacheClockwork, RevisionClockwork
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.canaries import Canaries
+    from exporter.measure.events import Event, Lease
+    from exporter.measure.judging import EarlyReason, Judgement
+    from exporter.measure.revisions import RevisionClock
+    from exporter.measure.serverclock import Offset
+    from exporter.measure.store import Store
+    from exporter.measure.times import Instant
+    from exporter.measure.window import Window
+
+JUDGED_IN_ONE_TURN = 200
+"""After so many events the event loop gets its turn: the next bytes want their stamp."""
+
+NOTHING_KNOWN = Dated(ANY_TIME, (), ())
+
+
+class Judge:
+    """The events of one stream from their arrival to their count. Each live one is counted once, under one verdict."""
+
+    def __init__(  # noqa: PLR0913 all that bears on a verdict
+        self,
+        config: Config,
+        metrics: ResourceMetrics,
+        window: Window,
+        *,
+        arrivals: Arrivals,
+        canaries: Canaries,
+        apiserver_clocks: Callable[[], Offset | None],
+        judged: Callable[[Judgement], None] | None,
+    ) -> None:
+        self.clock: RevisionClockwork | None = None
+        self.cache_clock: CacheClockwork | None = None
+        self._threshold_seconds = config.slo_threshold_seconds
+        self._clock_error_seconds = config.annotation_clock_error_seconds
+        self._drift = config.clock_drift_ppm * 1e-6
+        self._counts = Counts(metrics, window)
+        self._arrivals = arrivals
+        self._canaries = canaries
+        self._apiserver_clocks = apiserver_clocks
+        self._judged = judged
+        self._docket = Docket()
+        self._stamps = StampMemory()
+        self._replayed_until: int | None = 0
+        self._opened_at: Instant = 0.0
+        self._relisted_at: Instant = 0.0
+
+    def relisting(self, at: Instant) -> None:
+        """What comes from now on may be history: nothing is judged until a poll has told that from news."""
+        self._replayed_until, self._opened_at = None, inf
+        self._relisted_at = at
+
+    def opened(self, at: Instant) -> None:
+        """After a relist, all up to the first poll sent from now on is history, not news."""
+        self._opened_at = at
+
+    def enter(self, events: Sequence[Event], arrival: Interval) -> None:
+        """They came together, and are judged later."""
+        now = time.monotonic()  # first: a pause before the other clock is read makes stamps earlier, which is safe
+        self._docket.enter(Pending(events, arrival, time.time() - now))
+
+    def judge_settled(self) -> None:
+        """Judge every event about which nothing more will be learned, some in each turn of the loop."""
+        polls = self.clock.store.polls if self.clock is not None else None
+        if polls is not None and self._replayed_until is None:
+            self._replayed_until = polls.answered_after(self._opened_at)
+        settled_until = polls.settled_until if polls is not None and self._replayed_until is not None else -inf
+        if self.cache_clock is not None:
+            settled_until = min(settled_until, self.cache_clock.clock.oldest_in_flight)
+        span_of, judged = self._span_of(), 0
+        for pending, early in self._docket.ready(settled_until, time.monotonic()):
+            for run in alike(pending.events, span_of):
+                self._count(run, pending, early, self._dated(run[0], pending))
+            judged += len(pending.events)
+            if judged >= JUDGED_IN_ONE_TURN:
+                asyncio.get_running_loop().call_soon(self.judge_settled)
+                break
+
+    def dismiss_all(self) -> None:
+        """Nothing can be said of what waits: its revisions exist no more."""
+        span_of = self._span_of()
+        for pending in self._docket.clear():
+            for run in alike(pending.events, span_of):
+                self._count(run, pending, None, NOTHING_KNOWN)
+
+    def _span_of(self) -> Callable[[int], Span]:
+        """A function from a revision to those of which now the same is known, for events that came together."""
+        canaries = self._canaries.revisions
+        replayed_until = self._replayed_until or 0
+        clocks: list[Store | RevisionClock] = [self.clock.store] if self.clock is not None else []
+        if self.cache_clock is not None:
+            clocks.append(self.cache_clock.clock)
+
+        def span_of(revision: int) -> Span:
+            past_or_news = Span(up_to=replayed_until) if revision <= replayed_until else Span(above=replayed_until)
+            known = [clock.span(revision) for clock in clocks]
+            return Span.in_all([past_or_news, _between(canaries, revision), *known])
+
+        return span_of
+
+    def _dated(self, event: Event, pending: Pending) -> Dated:
+        """All evidence about the commit of one event, the most certain first."""
+        evidence: list[Evidence] = []
+        if event.revision is not None:
+            if self.clock is not None:
+                evidence = self.clock.store.evidence(event.revision, pending.arrival.latest)
+            canary = self._canaries.committed(event.revision)
+            if canary is not None:
+                evidence.append(Evidence("canary", canary))
+        annotated = parse_annotation(event.annotation) if event.annotation is not None else None
+        if annotated is not None:
+            evidence.append(Evidence("annotation", after(annotated - self._clock_error_seconds - pending.wall_ahead)))
+        offset = self._apiserver_clocks()
+        renewed = self._renewed_at(event.lease, offset, pending) if event.lease is not None else None
+        if renewed is not None:
+            evidence.append(Evidence("lease", after(renewed)))
+        if offset is not None:
+            for source, stamped in apiserver_stamps(event.stamps):
+                evidence.append(Evidence(source, after(offset.instant_of(stamped, self._drift))))
+        return date_commit(evidence)
+
+    def _renewed_at(self, lease: Lease, apiserver_clocks: Offset | None, pending: Pending) -> Instant | None:
+        """No later than the lease's holder renewed it. If that is an apiserver, its clock may be known far better."""
+        renewed = renewed_at(lease)
+        if renewed is None:
+            return None
+        if apiserver_clocks is not None and is_apiservers_own(lease):
+            return apiserver_clocks.instant_of(renewed, self._drift)
+        return renewed - self._clock_error_seconds - pending.wall_ahead
+
+    def _count(self, run: Sequence[Event], pending: Pending, early: EarlyReason | None, dated: Dated) -> None:
+        event, arrived = run[0], pending.arrival.latest
+        if self._is_replayed(event.revision, arrived):
+            self._counts.replayed(run, arrived)
+            return
+        if event.revision is not None and self._canaries.is_lost(event.revision):
+            self._counts.was_lost(run, arrived)
+            return
+        arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
+        judgement = judge(event, arrival, dated, self._threshold_seconds)
+        self._counts.judged(judgement, arrived, len(run), early)
+        if judgement.is_measured:
+            self._count_stages(judgement, run)
+        if self._judged is not None:
+            for one in run:
+                self._judged(judgement._replace(event=one))
+
+    def _is_replayed(self, revision: int | None, arrived: Instant) -> bool:
+        """Whether a relist brought it as history; what arrived before the relist was news."""
+        if revision is None or arrived < self._relisted_at:
+            return False
+        return revision <= (self._replayed_until or 0)
+
+    def _count_stages(self, judgement: Judgement, run: Sequence[Event]) -> None:
+        event, commit = judgement.event, judgement.dated.commit
+        clocks = self._apiserver_clocks()
+        if clocks is not None:
+            moved = sum(map(self._stamps.moved_by, run))
+            stamp = parse_rfc3339(event.stamps.managed_fields) if moved else None
+            if stamp is not None:
+                self._counts.stage("write", write_stage(stamp, clocks, commit), moved)
+        if self.cache_clock is not None and event.revision is not None:
+            stages = stages_of(commit, self.cache_clock.clock.committed(event.revision), judgement.arrival)
+            if stages is not None:
+                self._counts.stage("storage_to_cache", stages.storage_to_cache, len(run))
+                self._counts.stage("cache_to_client", stages.cache_to_client, len(run))
+
+
+def _between(cuts: Sequence[int], revision: int) -> Span:
+    """The revisions around `revision` that are none of `cuts`, which are in order; or that one alone if it is one."""
+    at = bisect_left(cuts, revision)
+    above = cuts[at - 1] if at else -inf
+    if at == len(cuts):
+        return Span(above)
+    return Span(above, cuts[at] - 1) if cuts[at] > revision else Span(revision - 1, revision)
