@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from exporter.counts import Counts
 from exporter.measure.dating import Dated, Evidence, after, date_commit
-from exporter.measure.judging import Docket, Pending, alike, judge
+from exporter.measure.judging import Docket, Known, Pending, alike, judge
 from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
 from exporter.measure.stamps import (
@@ -23,6 +23,7 @@ from exporter.measure.stamps import (
     parse_annotation,
     parse_rfc3339,
     renewed_at,
+    rfc3339,
 )
 from exporter.measure.times import ANY_TIME, Interval
 
@@ -100,9 +101,9 @@ class Judge:
         settled_until = polls.settled_until if polls is not None and self._replayed_until is not None else -inf
         if self.cache_clock is not None:
             settled_until = min(settled_until, self.cache_clock.clock.oldest_in_flight)
-        span_of, judged = self._span_of(), 0
+        known_around, judged = self._known_around(), 0
         for pending, early in self._docket.ready(settled_until, time.monotonic()):
-            for run in alike(pending.events, span_of):
+            for run in alike(pending.events, known_around):
                 self._count(run, pending, early, self._dated(run[0], pending))
             judged += len(pending.events)
             if judged >= JUDGED_IN_ONE_TURN:
@@ -111,25 +112,36 @@ class Judge:
 
     def dismiss_all(self) -> None:
         """Nothing can be said of what waits: its revisions exist no more."""
-        span_of = self._span_of()
+        known_around = self._known_around()
         for pending in self._docket.clear():
-            for run in alike(pending.events, span_of):
+            for run in alike(pending.events, known_around):
                 self._count(run, pending, None, NOTHING_KNOWN)
 
-    def _span_of(self) -> Callable[[int], Span]:
-        """A function from a revision to those of which now the same is known, for events that came together."""
-        canaries = self._canaries.revisions
-        replayed_until = self._replayed_until or 0
+    def _known_around(self) -> Callable[[int], Known]:
+        """A function from a revision to what is known now of those around it, for events that came together."""
         clocks: list[Store | RevisionClock] = [self.clock.store] if self.clock is not None else []
         if self.cache_clock is not None:
             clocks.append(self.cache_clock.clock)
+        offset = self._apiserver_clocks()
+        canaries = self._canaries.revisions
+        replayed_until = self._replayed_until or 0
 
-        def span_of(revision: int) -> Span:
+        def known_around(revision: int) -> Known:
             past_or_news = Span(up_to=replayed_until) if revision <= replayed_until else Span(above=replayed_until)
-            known = [clock.span(revision) for clock in clocks]
-            return Span.in_all([past_or_news, _between(canaries, revision), *known])
+            span = Span.in_all(
+                [past_or_news, _between(canaries, revision), *[clock.span(revision) for clock in clocks]]
+            )
+            return Known(span, self._stamped_until(revision, offset))
 
-        return span_of
+        return known_around
+
+    def _stamped_until(self, revision: int, offset: Offset | None) -> str:
+        """The newest stamp that says no more of `revision` than our own clock does; "" if there is no such."""
+        if offset is None or self.clock is None:
+            return ""
+        committed_after = self.clock.store.polls.committed(revision).earliest
+        # No clock of an apiserver can have shown a time up to this later than `committed_after` by ours.
+        return rfc3339(int(committed_after + offset.upper)) if committed_after > -inf else ""
 
     def _dated(self, event: Event, pending: Pending) -> Dated:
         """All evidence about the commit of one event, the most certain first."""
@@ -188,15 +200,24 @@ class Judge:
         event, commit = judgement.event, judgement.dated.commit
         clocks = self._apiserver_clocks()
         if clocks is not None:
-            moved = sum(map(self._stamps.moved_by, run))
-            stamp = parse_rfc3339(event.stamps.managed_fields) if moved else None
-            if stamp is not None:
-                self._counts.stage("write", write_stage(stamp, clocks, commit), moved)
+            for text, events in self._moved_stamps(run).items():
+                stamp = parse_rfc3339(text)
+                if stamp is not None:
+                    self._counts.stage("write", write_stage(stamp, clocks, commit), events)
         if self.cache_clock is not None and event.revision is not None:
             stages = stages_of(commit, self.cache_clock.clock.committed(event.revision), judgement.arrival)
             if stages is not None:
                 self._counts.stage("storage_to_cache", stages.storage_to_cache, len(run))
                 self._counts.stage("cache_to_client", stages.cache_to_client, len(run))
+
+    def _moved_stamps(self, run: Sequence[Event]) -> dict[str, int]:
+        """The stamps that the writes themselves put in, each with the number of events."""
+        moved: dict[str, int] = {}
+        for event in run:
+            if self._stamps.moved_by(event):
+                stamp = event.stamps.managed_fields
+                moved[stamp] = moved.get(stamp, 0) + 1
+        return moved
 
 
 def _between(cuts: Sequence[int], revision: int) -> Span:

@@ -10,6 +10,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from exporter.kubernetes.chunked import ChunkedBody, ChunkedBodyError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant, Interval
 
 
-class StampedBody(asyncio.Protocol):
-    """The body of one streaming response, each chunk handed on with the interval of its arrival.
+BETWEEN_CHUNKS = b"}\n\r\n"
+"""The end of an event and of its chunk. Within a chunk no line ends so: JSON holds no carriage return."""
 
-    It stands between the transport and aiohttp's own protocol, which goes on parsing: only public interfaces of both
-    are used. `ended` is a future of None at a clean end, else of the exception that cut the body short.
+
+class StampedBody(asyncio.Protocol):
+    """The body of one streaming response, each reading handed on with the interval of its arrival.
+
+    It stands between the transport and aiohttp's own protocol, which goes on parsing until a reading ends with a chunk;
+    from there on the chunks are taken apart here. Only public interfaces of both are used. `ended` is a future of None
+    at a clean end, else of the exception that cut the body short.
     """
 
     def __init__(
@@ -42,6 +49,9 @@ class StampedBody(asyncio.Protocol):
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._fd = -1
+        headers = response.headers
+        self._is_chunked = headers.get("Transfer-Encoding") == "chunked" and "Content-Encoding" not in headers
+        self._chunks: ChunkedBody | None = None
         self.ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.last_byte: Instant = time.monotonic()
         # A short answer may have ended, and given its connection back, before anybody could ask for it.
@@ -54,11 +64,16 @@ class StampedBody(asyncio.Protocol):
         self._pass_on(time.monotonic())
 
     def data_received(self, data: bytes) -> None:
-        """Stamp first; then let aiohttp take the framing off."""
+        """Stamp first; then take the framing off."""
         instant = time.monotonic()
+        if self._chunks is not None:
+            self._take_apart(self._chunks, data, instant)
+            return
         assert self._aiohttp is not None
         self._aiohttp.data_received(data)
         self._pass_on(instant)
+        if self._is_chunked and data.endswith(BETWEEN_CHUNKS) and not self._content.is_eof():
+            self._chunks = ChunkedBody()
 
     def eof_received(self) -> None:
         """The other side has sent its last byte."""
@@ -70,8 +85,9 @@ class StampedBody(asyncio.Protocol):
         self._leave_heartbeat()
         assert self._aiohttp is not None
         self._aiohttp.connection_lost(exc)
-        self._pass_on(time.monotonic())
-        self._end()
+        if self._chunks is None:
+            self._pass_on(time.monotonic())
+        self._end(self._content.exception())
 
     def pause_writing(self) -> None:
         """Nothing is written while a body is read."""
@@ -95,18 +111,28 @@ class StampedBody(asyncio.Protocol):
         self._fd = -1
 
     def _pass_on(self, instant: Instant) -> None:
-        failed = self._content.exception() is not None
-        chunk = b"" if failed else self._content.read_nowait()
-        if chunk:
-            self.last_byte = instant
-            self._loop.call_soon(self._take, chunk, self._arrivals.received(instant, len(chunk)))
-        if failed or self._content.is_eof():
-            self._end()
+        error = self._content.exception()
+        self._received(self._content.read_nowait() if error is None else b"", instant)
+        if error is not None or self._content.is_eof():
+            self._end(error)
 
-    def _end(self) -> None:
+    def _take_apart(self, chunks: ChunkedBody, data: bytes, instant: Instant) -> None:
+        try:
+            self._received(chunks.feed(data), instant)
+        except ChunkedBodyError as error:
+            self._end(error)
+        if chunks.is_complete:
+            self._end(None)
+
+    def _received(self, content: bytes, instant: Instant) -> None:
+        if content:
+            self.last_byte = instant
+            self._loop.call_soon(self._take, content, self._arrivals.received(instant, len(content)))
+
+    def _end(self, error: BaseException | None) -> None:
         self._leave_heartbeat()
         # The loop serves in order: what was handed to `take` before is decoded before the end can be seen.
-        self._loop.call_soon(self._tell_end, self._content.exception())
+        self._loop.call_soon(self._tell_end, error)
 
     def _tell_end(self, error: BaseException | None) -> None:
         if not self.ended.done():

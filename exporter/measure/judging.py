@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from exporter.measure.dating import Dated
-    from exporter.measure.events import Event
+    from exporter.measure.events import Event, Stamps
     from exporter.measure.revisions import Span
     from exporter.measure.times import Instant
 
@@ -61,37 +61,53 @@ def judge(event: Event, arrival: Interval, dated: Dated, threshold_seconds: floa
     return Judgement(event, arrival, dated, latency, verdict)
 
 
-def alike(events: Iterable[Event], span_of: Callable[[int], Span]) -> Iterator[list[Event]]:
+class Known(NamedTuple):
+    """What is known alike around a revision, of events that came together."""
+
+    of: Span
+    stamped_until: str = ""
+    """Stamps up to this one say nothing that polls do not say better."""
+
+
+def alike(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iterator[list[Event]]:
     """Cut events that came together into runs of which the same is known, so that one judgement holds for a run.
 
-    `span_of` gives the revisions of which the same is known as of one. Between two polls that is everything that came
-    in one chunk, unless its stamps differ.
+    Between two polls that is nearly everything that came in one chunk.
     """
     run: list[Event] = []
     first: int | None = None
-    span: Span | None = None
+    known: Known | None = None
     for event in events:
         revision = event.revision
-        if run and first is not None and revision is not None and _says_the_same(event, run[0]):
+        if run and first is not None and revision is not None:
             # Only now: most chunks of a quiet stream hold one event.
-            span = span or span_of(first)
-            if span.above < revision <= span.up_to:
+            known = known or known_around(first)
+            if known.of.above < revision <= known.of.up_to and _says_the_same(event, run[0], known.stamped_until):
                 run.append(event)
                 continue
         if run:
             yield run
-        run, first, span = [event], revision, None
+        run, first, known = [event], revision, None
     if run:
         yield run
 
 
-def _says_the_same(event: Event, other: Event) -> bool:
+def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:
     return (
         event.event_type == other.event_type
-        and event.stamps == other.stamps
         and event.annotation == other.annotation
         and event.lease is other.lease is None
+        and (
+            event.stamps == other.stamps
+            or (_is_old(event.stamps, stamped_until) and _is_old(other.stamps, stamped_until))
+        )
     )
+
+
+def _is_old(stamps: Stamps, until: str) -> bool:
+    """Whether it is stamped, as by an apiserver, and by `until` at the latest."""
+    newest = stamps.managed_fields
+    return newest <= until and len(newest) == len(until) and not stamps.creation and not stamps.deletion
 
 
 class Docket:

@@ -5,8 +5,7 @@ A stamp says "committed after": it was made before the write was committed, whet
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -38,6 +37,12 @@ def apiserver_stamps(stamps: Stamps) -> list[Stamp]:
     return found
 
 
+@lru_cache(maxsize=64)
+def rfc3339(second: int) -> str:
+    """A whole second since the epoch as apiservers stamp it."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def renewed_at(lease: Lease) -> WallTime | None:
     """When its holder renewed it, by the holder's clock; None if it does not say."""
     renewed = lease.spec.renewTime if lease.spec is not None else None
@@ -54,28 +59,45 @@ def is_apiservers_own(lease: Lease) -> bool:
 class StampMemory:
     """The newest managedFields time of each object seen lately: it tells whether a write moved it.
 
-    Bounded: of the objects beyond `most_objects` those not written for longest are forgotten, and the next write of
-    such an object says nothing.
+    Bounded: of more than `most_objects` those not written for longest are forgotten, half of them at once, which costs
+    nothing per event; the next write of such an object says nothing.
     """
 
     def __init__(self, most_objects: int = 50_000) -> None:
-        self._newest: OrderedDict[str, str] = OrderedDict()
-        self._most_objects = most_objects
+        self._lately: dict[str, str] = {}
+        self._earlier: dict[str, str] = {}
+        self._most_lately = most_objects // 2
+        self._text = ""
 
     def moved_by(self, event: Event) -> bool:
         """Whether this very write put the newest stamp in, as far as that is known.
 
         Events of one object must come in order.
         """
-        newest = event.stamps.managed_fields
-        before = self._newest.pop(event.uid, None)
-        if event.event_type != "deleted":
-            self._newest[event.uid] = newest
-            if len(self._newest) > self._most_objects:
-                self._newest.popitem(last=False)
+        uid, newest = event.uid, event.stamps.managed_fields
+        before = self._lately.get(uid)
+        if before is None:
+            before = self._earlier.pop(uid, None)
+            if event.event_type != "deleted":
+                self._remember(uid, newest)
+        elif event.event_type == "deleted":
+            del self._lately[uid]
+        elif newest != before:
+            self._lately[uid] = self._shared(newest)
         if before is None:
             return event.event_type == "added" and newest != ""
         return newest > before
+
+    def _remember(self, uid: str, newest: str) -> None:
+        if len(self._lately) >= self._most_lately:
+            self._lately, self._earlier = {}, self._lately
+        self._lately[uid] = self._shared(newest)
+
+    def _shared(self, newest: str) -> str:
+        """The same text, kept once for what was written in one second."""
+        if newest != self._text:
+            self._text = newest
+        return self._text
 
 
 def _add(found: list[Stamp], source: ApiserverStampSource, text: str, less_seconds: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.measure.dating import Dated
 from exporter.measure.events import Event, EventType, Lease, LeaseMetadata, Stamps
-from exporter.measure.judging import LONGEST_WAIT_SECONDS, Docket, Judgement, Pending, Verdict, alike, judge
+from exporter.measure.judging import LONGEST_WAIT_SECONDS, Docket, Judgement, Known, Pending, Verdict, alike, judge
 from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
 from tests.measure.drawing import seconds
@@ -122,7 +122,14 @@ def test_a_cleared_docket_hands_out_all_in_order() -> None:
     assert list(docket.ready(inf, inf)) == []
 
 
-STAMPS = st.builds(Stamps, managed_fields=st.sampled_from(["2026-11-22T16:33:54Z", "2026-11-22T16:33:55Z"]))
+SECONDS = [f"2026-11-22T16:33:5{second}Z" for second in range(4)]
+ODD_STAMPS = st.sampled_from(["", "2026-11-22T16:33:50.5Z", "yesterday"])
+STAMPS = st.builds(
+    Stamps,
+    managed_fields=st.one_of(st.sampled_from(SECONDS), ODD_STAMPS),
+    creation=st.sampled_from(["", "", "2026-11-22T16:33:58Z"]),
+    deletion=st.sampled_from(["", "", "2026-11-22T16:34:00Z"]),
+)
 EVENT_TYPES: st.SearchStrategy[EventType] = st.sampled_from(["added", "modified"])
 LEASES = st.sampled_from([None, None, None, Lease(LeaseMetadata())])
 EVENTS_IN_A_CHUNK = st.lists(
@@ -138,15 +145,22 @@ EVENTS_IN_A_CHUNK = st.lists(
 )
 
 
-@given(events=EVENTS_IN_A_CHUNK, steps=st.sets(st.integers(0, 13)))
-def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(events: list[Event], steps: set[int]) -> None:
+@given(events=EVENTS_IN_A_CHUNK, steps=st.sets(st.integers(0, 13)), stamped_until=st.sampled_from(["", *SECONDS]))
+def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(
+    events: list[Event], steps: set[int], stamped_until: str
+) -> None:
     def step_below(revision: int) -> float:
         return max((step for step in steps if step < revision), default=-inf)
 
-    def span_of(revision: int) -> Span:
-        return Span(step_below(revision), min((step for step in steps if step >= revision), default=inf))
+    def known_around(revision: int) -> Known:
+        up_to = min((step for step in steps if step >= revision), default=inf)
+        return Known(Span(step_below(revision), up_to), stamped_until)
 
-    runs = list(alike(events, span_of))
+    def newer_stamps(event: Event) -> Stamps | str:
+        is_old = event.stamps in [Stamps(second) for second in SECONDS if second <= stamped_until]
+        return "stamped, and known better" if is_old else event.stamps
+
+    runs = list(alike(events, known_around))
     assert [event for run in runs for event in run] == events, "none is lost, none comes twice, and in order"
     for first, *others in runs:
         for event in others:
@@ -154,17 +168,20 @@ def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(events
             assert event.revision is not None
             assert step_below(event.revision) == step_below(first.revision)
             assert event.lease is first.lease is None
-            assert (event.event_type, event.stamps, event.annotation) == (
-                first.event_type,
-                first.stamps,
-                first.annotation,
-            )
+            assert (event.event_type, event.annotation) == (first.event_type, first.annotation)
+            assert newer_stamps(event) == newer_stamps(first)
 
 
 def test_all_that_comes_between_two_steps_with_equal_stamps_is_one_run() -> None:
     events = [Event("modified", revision) for revision in range(101, 151)]
-    assert [len(run) for run in alike(events, lambda _: Span(100, 200))] == [50]
-    assert [len(run) for run in alike(events, lambda revision: Span(100, 120) if revision <= 120 else Span(120))] == [
-        20,
-        30,
-    ]
+    assert [len(run) for run in alike(events, lambda _: Known(Span(100, 200)))] == [50]
+
+    def with_a_step_at_120(revision: int) -> Known:
+        return Known(Span(100, 120) if revision <= 120 else Span(120))
+
+    assert [len(run) for run in alike(events, with_a_step_at_120)] == [20, 30]
+
+
+def test_old_stamps_tell_no_events_apart() -> None:
+    events = [Event("modified", number, stamps=Stamps(second)) for number, second in enumerate(SECONDS, start=1)]
+    assert [len(run) for run in alike(events, lambda _: Known(Span(), SECONDS[2]))] == [3, 1]

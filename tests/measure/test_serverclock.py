@@ -274,3 +274,12 @@ def test_what_a_clock_showed_before_a_step_is_forgotten_once_it_says_nothing_fal
     assert soon is not None
     assert soon.upper > 1.7e9 - 1
     assert later == now
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e9, 1e9), st.floats(-1e6, 1e6), st.floats(0, 1e6))
+def test_a_time_shown_no_later_than_an_instant_by_the_bound_is_placed_no_later(
+    at: float, upper: float, instant: float, older_by: float
+) -> None:
+    """What `Judge` rests on when it takes stamps for old."""
+    offset = Offset(upper=upper, at=at)
+    assert offset.instant_of(instant + upper - older_by, DRIFT) <= instant + ROUNDING_SECONDS

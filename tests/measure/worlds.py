@@ -12,7 +12,7 @@ from typing import NamedTuple
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import date_commit
 from exporter.measure.events import Event
-from exporter.measure.judging import Docket, EarlyReason, Judgement, Pending, alike, judge
+from exporter.measure.judging import Docket, EarlyReason, Judgement, Known, Pending, alike, judge
 from exporter.measure.serverclock import DatedAnswer, ServerClocks
 from exporter.measure.store import Store
 from tests.measure.histories import History
@@ -199,7 +199,7 @@ class Observer:
 
     def _judge(self, stream: Stream, now: float) -> None:
         for pending, early in stream.docket.ready(self._store.polls.settled_until, now):
-            for run in alike(pending.events, self._store.span):
+            for run in alike(pending.events, lambda revision: Known(self._store.span(revision))):
                 assert run[0].revision is not None
                 dated = date_commit(self._store.evidence(run[0].revision, pending.arrival.latest))
                 arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)

@@ -1,0 +1,63 @@
+"""Bytes of a body in chunked transfer coding in, its content out. Any cut of the byte stream gives the same content.
+
+aiohttp does that too, at the price of several calls per chunk, and an apiserver sends each event as a chunk of its own:
+it would be a fifth of all that an event costs (docs/decisions/0009).
+"""
+
+from __future__ import annotations
+
+CRLF = b"\r\n"
+
+LONGEST_SIZE_LINE_BYTES = 1024
+"""A size has a few digits; extensions, which nobody sends, may follow it."""
+
+
+class ChunkedBodyError(Exception):
+    """What came is not in chunked transfer coding."""
+
+
+class ChunkedBody:
+    """One body (RFC 9112, 7.1), begun at the size line of a chunk. Trailers are not read."""
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        """Whether the last chunk is here; what follows it is ignored."""
+        self._size_line = b""
+        self._left = 0
+        """Bytes of the present chunk that have not come, with the CRLF after it."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The content in `data`. Raises ChunkedBodyError, and then says no more."""
+        if self._size_line:
+            data, self._size_line = self._size_line + data, b""
+        content: list[bytes] = []
+        at = 0
+        while at < len(data) and not self.is_complete:
+            if self._left:
+                taken = min(self._left, len(data) - at)
+                content.append(data[at : at + max(0, min(taken, self._left - len(CRLF)))])
+                self._left -= taken
+                at += taken
+                continue
+            ends = data.find(CRLF, at)
+            if ends < 0:
+                self._size_line = data[at:]
+                if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
+                    raise ChunkedBodyError("the size of a chunk has no end")
+                break
+            size_bytes = _size_bytes(data[at:ends])
+            at = ends + len(CRLF)
+            self.is_complete = not size_bytes
+            self._left = size_bytes + len(CRLF)
+        return b"".join(content)
+
+
+def _size_bytes(line: bytes) -> int:
+    digits = line.partition(b";")[0]
+    try:
+        size_bytes = int(digits, 16)
+    except ValueError as error:
+        raise ChunkedBodyError(f"a chunk's size is {digits[:20]!r}") from error
+    if size_bytes < 0:
+        raise ChunkedBodyError(f"a chunk's size is {digits[:20]!r}")
+    return size_bytes

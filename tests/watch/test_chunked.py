@@ -1,0 +1,130 @@
+"""Chunked transfer coding: any cut gives the same content, and a body's end is told for what it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
+from exporter.kubernetes.heartbeat import Heartbeat
+from exporter.kubernetes.stamping import StampedBody
+from exporter.measure.arrivals import Arrivals
+from exporter.measure.times import Interval
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunk(content: bytes, extension: bytes = b"") -> bytes:
+    return b"%X%s\r\n%s\r\n" % (len(content), extension, content)
+
+
+@given(
+    contents=st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"\r\n", b"0\r\n\r\n"]), max_size=6),
+    extension=st.sampled_from([b"", b";a=b"]),
+    cuts=st.lists(st.integers(0, 300), max_size=8),
+)
+def test_any_cut_of_the_bytes_gives_the_same_content(contents: list[bytes], extension: bytes, cuts: list[int]) -> None:
+    wire = b"".join(chunk(content, extension) for content in contents) + LAST_CHUNK
+    body, at, found = ChunkedBody(), 0, b""
+    for cut in sorted({*cuts, len(wire) - 1, len(wire)}):
+        found += body.feed(wire[at:cut])
+        if cut < len(wire) - len(b"\r\n"):
+            assert body.is_complete == (len(wire[:cut]) >= len(wire) - len(b"\r\n"))
+        at = max(at, cut)
+    assert found == b"".join(contents)
+    assert body.is_complete
+    assert body.feed(b"GET / HTTP/1.1\r\n") == b"", "what follows is not the body's"
+
+
+def test_content_is_not_held_back_until_its_chunk_is_complete() -> None:
+    body = ChunkedBody()
+    assert body.feed(b"5\r\nab") == b"ab"
+    assert body.feed(b"c") == b"c"
+    assert body.feed(b"de\r") == b"de"
+    assert body.feed(b"\n") == b""
+    assert not body.is_complete
+
+
+@pytest.mark.parametrize("size_line", [b"xyz\r\n", b"\r\n", b"-5\r\n", b";a\r\n", b"1" * (LONGEST_SIZE_LINE_BYTES + 1)])
+def test_what_is_no_size_is_an_error(size_line: bytes) -> None:
+    body = ChunkedBody()
+    body.feed(chunk(b"abc"))
+    with pytest.raises(ChunkedBodyError):
+        body.feed(size_line)
+
+
+LINE = b'{"a":1}\n'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@asynccontextmanager
+async def serving(*writes: bytes) -> AsyncIterator[str]:
+    """A server that sends each of `writes` in a packet of its own, and closes the connection."""
+    answered = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            for write in writes:
+                writer.write(write)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        with suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+        answered.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}"
+        await answered.wait()
+
+
+async def read(*writes: bytes) -> tuple[bytes, BaseException | None]:
+    """The content of the body that these bytes are, and how it ended."""
+    content = bytearray()
+
+    def take(received: bytes, _: Interval) -> None:
+        content.extend(received)
+
+    heartbeat = Heartbeat(lambda _: None)
+    async with serving(*writes) as url, aiohttp.ClientSession() as session:
+        body = StampedBody(await session.get(url), Arrivals(), heartbeat, take)
+        ended = await asyncio.wait_for(body.ended, 20)
+        body.close()
+    return bytes(content), ended
+
+
+async def test_the_body_goes_on_where_aiohttp_left_it() -> None:
+    """The first event comes with the headers, in a reading of its own, or cut in the middle."""
+    rest = chunk(LINE * 3)
+    for writes in (
+        [HEAD + chunk(LINE), rest[:9], rest[9:], LAST_CHUNK],
+        [HEAD, chunk(LINE), rest + LAST_CHUNK],
+        [HEAD + chunk(LINE)[:4], chunk(LINE)[4:] + rest, LAST_CHUNK],
+        [HEAD + chunk(LINE)[:4], chunk(LINE)[4:], rest, b"0", b"\r\n\r\n"],
+    ):
+        assert await read(*writes) == (LINE * 4, None), writes
+
+
+async def test_a_body_that_ends_without_its_last_chunk_is_cut_short() -> None:
+    for writes in ([chunk(LINE)], [chunk(LINE), chunk(LINE)[:5]], [chunk(LINE), b"0"]):
+        content, ended = await read(HEAD, chunk(LINE), *writes)
+        assert content.startswith(LINE * 2)
+        assert isinstance(ended, aiohttp.ClientPayloadError), writes
+
+
+async def test_a_body_that_leaves_its_coding_ends_with_that_error() -> None:
+    content, ended = await read(HEAD, chunk(LINE), chunk(LINE), b"nonsense\r\n", chunk(LINE))
+    assert content == LINE * 2
+    assert isinstance(ended, ChunkedBodyError)
+
+
+async def test_a_body_without_chunks_is_left_to_aiohttp() -> None:
+    head = HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %d" % (len(LINE + LINE)))
+    assert await read(head, LINE, LINE) == (LINE * 2, None)
