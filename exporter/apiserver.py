@@ -172,7 +172,7 @@ class Apiserver:
         """Close all connections; the tasks are cancelled before."""
         await self._session.close()
         await self._watches.close()
-        await self._polls.pool.close()
+        await self._polls.close()
 
     # What the clocks tell (exporter.kubernetes.clocks.ClockListener)
 

@@ -198,7 +198,7 @@ SETTINGS: Final = (
         parse=parsers.some_polls_hz,
         metavar="HZ",
         default=("50",),
-        help="polls per second and apiserver, of all clocks together",
+        help="requests per second and apiserver, of all clocks together and of what proves that they fit",
         section="Evidence",
     ),
     Setting(

@@ -12,7 +12,8 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from exporter.kubernetes.polls import PLACES, Pool
+from exporter.kubernetes.pace import Pace
+from exporter.kubernetes.polls import Pool
 from exporter.kubernetes.watch import StartError
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.load import Load, Purpose
+    from exporter.kubernetes.pace import Lane
     from exporter.kubernetes.polls import Answer, Place
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
@@ -33,8 +35,11 @@ ClockName: TypeAlias = Literal["revision", "cache"]
 JITTER = 0.3
 """Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""
 
-SLOWEST_SHARE = 1 / 16
-RECOVERY_PER_POLL = 1.02
+PLACES = 16
+"""At 5 Hz answers may take 3.2 s before a poll is left out; more than 16 under way help no server in trouble."""
+
+CACHE_PLACES = 8
+"""Apart from the others: an etcd that hangs holds up the store's polls, but none of a cache's."""
 
 REFUSED = frozenset({"unauthorized", "forbidden", "not_found", "bad_response"})
 
@@ -55,7 +60,7 @@ class ClockListener(Protocol):
 
 
 class ServerPolls:
-    """All that polls one apiserver address has in common: its connections, its clocks and its share of requests."""
+    """All that polls one apiserver address has in common: its connections, its clocks and its pace."""
 
     def __init__(  # noqa: PLR0913 whom to poll, as whom, how often, and whom to tell
         self,
@@ -69,34 +74,16 @@ class ServerPolls:
     ) -> None:
         self.server = server
         self.clocks = ServerClocks(one_apiserver=server.is_one_apiserver, drift=drift)
-        self.pool = Pool(server, credentials, self.clocks.connection_closed, load)
+        self.pace = Pace(most_hz)
+        self.pool = Pool(PLACES, server, credentials, self.clocks.connection_closed, load)
+        self.cache_pool = Pool(CACHE_PLACES, server, credentials, self.clocks.connection_closed, load)
         self.listener = listener
-        self._most_hz = most_hz
-        self._share = 1.0
-        self._not_before = 0.0
-        self._pollers: list[Poller] = []
+        self.revision_clocks: list[RevisionClockwork] = []
 
-    def join(self, poller: Poller) -> None:
-        """Count `poller` among those that share the requests per second."""
-        self._pollers.append(poller)
-
-    def leave(self, poller: Poller) -> None:
-        """Undo `join`."""
-        self._pollers.remove(poller)
-
-    def period_seconds(self, hz: float) -> float:
-        """Seconds between two polls of one clock that would like to poll at `hz`."""
-        fair_hz = min(hz, self._most_hz / max(1, len(self._pollers)))
-        return max(1 / (fair_hz * self._share), self._not_before - time.monotonic())
-
-    def throttled(self, retry_after_seconds: float | None) -> None:
-        """The server says 429: it is overloaded and says so. Slow answers alone change nothing."""
-        self._share = max(SLOWEST_SHARE, self._share / 2)
-        self._not_before = time.monotonic() + (retry_after_seconds or 0.0)
-
-    def answered(self) -> None:
-        """An answer in good order: come back to the full rate, slowly."""
-        self._share = min(1.0, self._share * RECOVERY_PER_POLL)
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.pool.close()
+        await self.cache_pool.close()
 
     def learn_date(self, t0: Instant, answer: Answer) -> Instant | None:
         """Learn from an answer's Date; returns by when the answer was written, if that is known."""
@@ -105,9 +92,8 @@ class ServerPolls:
         try:
             return self.clocks.written_before(answer.connection, DatedAnswer(t0, answer.t1, answer.date))
         except ClockContradictionError as contradiction:
-            for poller in self._pollers:
-                if isinstance(poller, RevisionClockwork):
-                    poller.store.dates.withdraw(contradiction.clock)
+            for clock in self.revision_clocks:
+                clock.store.dates.withdraw(contradiction.clock)
             self.listener.date_contradicted()
             return None
 
@@ -115,13 +101,13 @@ class ServerPolls:
 class Poller(ABC):
     """Sends polls at a steady rate, for ever; an answer is not waited for before the next poll goes out."""
 
-    purpose: Purpose = "revision_poll"
-    spare_places = 0
-    """Connections that are left to others."""
+    name: ClockName
+    purpose: Purpose
 
-    def __init__(self, polls: ServerPolls, name: ClockName, hz: float) -> None:
+    def __init__(self, polls: ServerPolls, lane: Lane, pool: Pool, hz: float) -> None:
         self.polls = polls
-        self._name: ClockName = name
+        self._lane = lane
+        self._pool = pool
         self._hz = hz
 
     @property
@@ -148,17 +134,14 @@ class Poller(ABC):
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        self.polls.join(self)
-        try:
-            async with asyncio.TaskGroup() as in_flight:
-                while True:
-                    place = self.polls.pool.take(self.spare_places)
-                    if place is not None:
-                        in_flight.create_task(self._poll(place))
-                    period_seconds = self.polls.period_seconds(self._hz)
-                    await asyncio.sleep(period_seconds * random.uniform(1 - JITTER, 1 + JITTER))
-        finally:
-            self.polls.leave(self)
+        async with asyncio.TaskGroup() as in_flight:
+            while True:
+                await self._lane.turn()
+                place = self._pool.take()
+                if place is not None:
+                    in_flight.create_task(self._poll(place))
+                period_seconds = self._lane.period_seconds(self._hz)
+                await asyncio.sleep(period_seconds * random.uniform(1 - JITTER, 1 + JITTER))
 
     async def _poll(self, place: Place) -> None:
         number = next(_poll_numbers)
@@ -173,13 +156,12 @@ class Poller(ABC):
             answer = await place.poll(*self.request(), sent, self.purpose)
         except StartError as error:
             clock.poll_given_up(number)
-            self.polls.listener.poll_failed(kind, self._name, error)
+            self.polls.listener.poll_failed(kind, self.name, error)
             if error.reason == "throttled":
-                self.polls.throttled(error.retry_after_seconds)
+                self._lane.throttled(sent_at[0], error.retry_after_seconds)
             self.refused(kind, error)
         else:
-            self.polls.listener.poll_answered(kind, self._name, answer.t1 - asked)
-            self.polls.answered()
+            self.polls.listener.poll_answered(kind, self.name, answer.t1 - asked)
             self.take(number, sent_at[0], answer)
         finally:
             clock.poll_given_up(number)
@@ -189,14 +171,20 @@ class Poller(ABC):
 class RevisionClockwork(Poller):
     """Asks for the revision of a store."""
 
+    name = "revision"
+    purpose = "revision_poll"
+
     def __init__(self, polls: ServerPolls, kinds: tuple[Resource, ...], namespace: str | None, hz: float) -> None:
-        super().__init__(polls, "revision", hz)
+        super().__init__(polls, polls.pace.revisions, polls.pool, hz)
         self.store = Store()
         self._kinds = list(kinds)
         self._namespace = namespace
         self.peers: tuple[RevisionClockwork, ...] = ()
         """The clocks of other apiservers that are proven to read the same store."""
+        self.answered: int | None = None
+        """What the last answer said; None while the kind that is polled has not answered."""
         self._refusals_in_a_row = 0
+        self._awaited: list[tuple[Instant, asyncio.Future[int]]] = []
         self._learned: list[Callable[[], None]] = []
         self._went_back: list[Callable[[], None]] = []
 
@@ -215,9 +203,27 @@ class RevisionClockwork(Poller):
         """Whether every kind that might be polled was refused."""
         return self._refusals_in_a_row >= len(self._kinds)
 
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        self.polls.revision_clocks.append(self)
+        try:
+            await super().run()
+        finally:
+            self.polls.revision_clocks.remove(self)
+
     def request(self) -> tuple[str, dict[str, str]]:
         """A consistent LIST."""
         return self.kind.empty_list(self._namespace)
+
+    async def next_revision(self) -> int:
+        """What the first answer to a poll that goes out from now on says. Raises StartError if a poll fails before."""
+        revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        awaited = (time.monotonic(), revision)
+        self._awaited.append(awaited)
+        try:
+            return await revision
+        finally:
+            self._awaited.remove(awaited)
 
     def arrived(self, revision: int, instant: Instant) -> None:
         """`revision` arrived on a stream of this store: evidence here, and against a slow apiserver elsewhere."""
@@ -240,11 +246,17 @@ class RevisionClockwork(Poller):
         self._refusals_in_a_row = 0
         written_before = self.polls.learn_date(t0, answer)
         # A poll that went out before the store was forgotten tells of revisions that mean something else now.
-        if written_before is not None and self.clock.is_in_flight(number):
+        if not self.clock.is_in_flight(number):
+            return
+        if written_before is not None:
             self.store.dates.learn(self.polls.clocks.clock_of(answer.connection), answer.revision, written_before)
         if self.store.poll_answered(number, answer.t1, answer.revision) is not None:
             for went_back in tuple(self._went_back):
                 went_back()
+        self.answered = answer.revision
+        for asked, revision in self._awaited:
+            if asked < t0 and not revision.done():
+                revision.set_result(answer.revision)
         for learned in tuple(self._learned):
             learned()
 
@@ -257,17 +269,20 @@ class RevisionClockwork(Poller):
             self._refusals_in_a_row += 1
             self._kinds.append(self._kinds.pop(0))
             self.store.forget()
+            self.answered = None
+        for _, revision in self._awaited:
+            if not revision.done():
+                revision.set_exception(error)
 
 
 class CacheClockwork(Poller):
     """Asks which revision this apiserver's watch cache of one resource has reached."""
 
+    name = "cache"
     purpose = "cache_poll"
-    spare_places = PLACES // 2
-    """The stages are worth less than the revision clock, which must keep its rate when answers are slow."""
 
     def __init__(self, polls: ServerPolls, resource: Resource, namespace: str | None, hz: float) -> None:
-        super().__init__(polls, "cache", hz)
+        super().__init__(polls, polls.pace.others, polls.cache_pool, hz)
         self._resource = resource
         self._namespace = namespace
         self._clock = RevisionClock()

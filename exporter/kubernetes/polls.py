@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant, WallTime
 
-PLACES = 16
 POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
 """An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
 
@@ -88,23 +88,20 @@ class Place:
 
 
 class Pool:
-    """The places of one apiserver address, used in rotation."""
+    """So many places of one apiserver address, used in rotation."""
 
     def __init__(
-        self, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None
+        self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None
     ) -> None:
-        self._places = [Place(server, credentials, closed, load) for _ in range(PLACES)]
-        self._next = 0
+        self._places = deque(Place(server, credentials, closed, load) for _ in range(places))
 
-    def take(self, spare: int = 0) -> Place | None:
-        """The next free place, now in use; None if no more than `spare` are free."""
-        if sum(place.is_free for place in self._places) <= spare:
-            return None
-        for step in range(PLACES):
-            place = self._places[(self._next + step) % PLACES]
+    def take(self) -> Place | None:
+        """The free place that was in use longest ago, now in use; None if all are busy."""
+        for place in self._places:
             if place.is_free:
-                self._next = (self._next + step + 1) % PLACES
                 place.is_free = False
+                self._places.remove(place)
+                self._places.append(place)
                 return place
         return None
 

@@ -1,12 +1,14 @@
 """Which clock is good for which resource: proven, not assumed, and proven again every ten seconds.
 
-Polls of the resource, of the clock's kind, of the resource again must not go back. Where they do (another etcd, an
-aggregated API), the resource gets a clock of its own.
+A LIST of the resource between two polls of the clock must not go back, nor the second poll behind the LIST. Where that
+happens (another etcd, an aggregated API), the resource gets a clock of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.kubernetes.clocks import RevisionClockwork
@@ -14,7 +16,7 @@ from exporter.kubernetes.resources import QUIET_KINDS
 from exporter.kubernetes.watch import Collection, StartError, current_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from exporter.kubernetes.clocks import ServerPolls
     from exporter.kubernetes.resources import Resource
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 PROOF_PERIOD_SECONDS = 10.0
 FIRST_PROOF_PERIOD_SECONDS = 1.0
+PEERS_PROOF_SECONDS = 30.0
+"""An apiserver that goes in the middle of a proof is asked no more."""
+
 FAILED_PROOFS_FOR_OWN_CLOCK = 2
 """One failure may be a store that was restored between two polls."""
 
@@ -41,11 +46,6 @@ class Stores:
         self._own: dict[Resource, RevisionClockwork] = {}
         if hz > 0:
             tasks.create_task(self.main.run())
-
-    @property
-    def collection(self) -> Collection:
-        """What the main clock polls."""
-        return Collection(self._session, self.main.kind, self._namespace)
 
     async def keep_proving(self, resource: Resource, use: Callable[[RevisionClockwork | None], None]) -> None:
         """Tell `use` which clock is good for `resource`, again after every proof; None while none is. For ever."""
@@ -75,18 +75,32 @@ class Stores:
             await asyncio.sleep(PROOF_PERIOD_SECONDS if proven else FIRST_PROOF_PERIOD_SECONDS)
 
     async def _read_the_same_store(self, resource: Resource) -> bool:
-        return await read_the_same_store(self.collection._replace(resource=resource), self.collection)
+        await self._polls.pace.others.turn()
+        return await _fits(self.main, partial(self._listed_revision, resource))
+
+    async def _listed_revision(self, resource: Resource) -> int:
+        asked = time.monotonic()
+        try:
+            return await current_revision(Collection(self._session, resource, self._namespace))
+        except StartError as error:
+            if error.reason == "throttled":
+                self._polls.pace.others.throttled(asked, error.retry_after_seconds)
+            raise
 
 
 async def keep_proving_peers(all_stores: Callable[[], Sequence[Stores]]) -> None:
-    """Make the main clocks peers of those apiservers whose main store is proven to be that of the first. For ever."""
+    """Make the main clocks peers of those apiservers whose main store is proven to be that of the first. For ever.
+
+    It costs no request: both are polled anyway.
+    """
     proven: set[Stores] = set()
     while True:
         present = all_stores()
         for other in present[1:]:
             try:
-                holds = await read_the_same_store(present[0].collection, other.collection)
-            except StartError:
+                async with asyncio.timeout(PEERS_PROOF_SECONDS):
+                    holds = await _fits(present[0].main, other.main.next_revision)
+            except (StartError, TimeoutError):
                 continue  # no answer proves nothing either way
             (proven.add if holds else proven.discard)(other)
         proven = proven.intersection(present[1:])
@@ -96,8 +110,19 @@ async def keep_proving_peers(all_stores: Callable[[], Sequence[Stores]]) -> None
         await asyncio.sleep(PROOF_PERIOD_SECONDS if len(present) > 1 else FIRST_PROOF_PERIOD_SECONDS)
 
 
+async def _fits(clock: RevisionClockwork, ask: Callable[[], Awaitable[int]]) -> bool:
+    """Whether what `ask` answers lies between two answers of `clock`, one known before and one asked for after it.
+
+    Raises StartError.
+    """
+    first = clock.answered if clock.answered is not None else await clock.next_revision()
+    between = await ask()
+    last = await clock.next_revision()
+    return first <= between <= last
+
+
 async def read_the_same_store(one: Collection, other: Collection) -> bool:
-    """Whether the revisions of both are one sequence, as far as three polls can tell. Raises StartError."""
+    """The same without a clock, for who asks only once. Raises StartError."""
     first = await current_revision(one)
     between = await current_revision(other)
     last = await current_revision(one)

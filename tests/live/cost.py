@@ -13,6 +13,7 @@ from statistics import median
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import BUILD_SERVERS
+from tests.live.flood import create_objects, flood
 from tests.live.observing import Observed, started, until
 from tests.real.api import ApiClient, Json
 from tests.real.cluster import Cluster
@@ -22,6 +23,12 @@ ROUNDS = 3
 TURN_SECONDS = 10.0
 SETTLING_SECONDS = 2.0
 WRITES_PER_SECOND = 100.0
+
+FLOOD_ROUNDS = 6
+FLOOD_WRITES_PER_SECOND = 300.0
+"""What two cores bear beside exporter and writer; at full speed and with nobody watching they do 850."""
+
+WRITING_VERBS = ("POST", "PUT", "PATCH", "DELETE")
 
 Rates = dict[str, float]
 
@@ -68,6 +75,8 @@ class Reading:
     seats_of_requests: float
     list_bytes: float
     watch_bytes: float
+    writes: float
+    our_events: float
     our_requests: float
     our_request_seconds: float
 
@@ -98,6 +107,8 @@ async def reading(client: ApiClient, exporter: Observed | None) -> Reading:
         seats_of_requests=total(text, "apiserver_flowcontrol_work_estimated_seats_sum", **us),
         list_bytes=total(text, "apiserver_response_sizes_sum", verb="LIST"),
         watch_bytes=total(text, "apiserver_watch_events_sizes_sum"),
+        writes=sum(total(text, "apiserver_request_total", verb=verb) for verb in WRITING_VERBS),
+        our_events=ours.sum("events_total", phase="live") if ours else 0.0,
         our_requests=ours.sum("apiserver_requests_total") if ours else 0.0,
         our_request_seconds=ours.sum("apiserver_request_seconds_total") if ours else 0.0,
     )
@@ -111,10 +122,12 @@ async def turn(client: ApiClient, exporter: Observed | None) -> Rates:
     return (await reading(client, exporter)).per_second_since(before)
 
 
-async def turns(client: ApiClient, flags: dict[Variant, list[str]]) -> dict[Variant | None, list[Rates]]:
+async def turns(
+    client: ApiClient, flags: dict[Variant, list[str]], rounds: int = ROUNDS
+) -> dict[Variant | None, list[Rates]]:
     """The rates of every variant, and of none, in turns: what else the machine does meets them all."""
     rates: dict[Variant | None, list[Rates]] = defaultdict(list)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         rates[None].append(await turn(client, None))
         for variant, words in flags.items():
             with started(*words) as exporter:
@@ -157,6 +170,24 @@ def print_table(rates: dict[Variant | None, list[Rates]]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
+def print_flood(rates: dict[Variant | None, list[Rates]], variant: Variant) -> None:
+    """One row for each side, in the markdown of docs/cost.md, and by how much they differ from round to round."""
+    print("| exporter | writes/s | events/s (ours) | requests/s | LIST bytes/s | watch bytes/s | CPU of a write |")
+    print("|---|---|---|---|---|---|---|")
+    for name, one in (("none", typical(rates[None])), (f"{variant} resources", typical(rates[variant]))):
+        numbers = (one[key] for key in ("writes", "our_events", "requests", "list_bytes", "watch_bytes"))
+        print(f"| {name} | {' | '.join(f'{number:.0f}' for number in numbers)} | {1e3 * cpu_per_write(one):.2f} ms |")
+    more = [cpu_per_write(ours) - cpu_per_write(none) for none, ours in zip(rates[None], rates[variant], strict=True)]
+    share = median(more) / median(map(cpu_per_write, rates[None]))
+    rounds = ", ".join(f"{1e3 * one:+.2f}" for one in sorted(more))
+    print(f"\nwith us {share:+.1%} CPU for the same writes; ms a write, by rounds: {rounds}")
+
+
+def cpu_per_write(rates: Rates) -> float:
+    """CPU seconds: what the machine leaves over differs from turn to turn, and so does what is written."""
+    return rates["cpu_seconds"] / rates["writes"]
+
+
 def typical(rates: list[Rates]) -> Rates:
     """The median of all rounds: a neighbour's burst is none of our doing."""
     return {name: median(one[name] for one in rates) for name in rates[0]}
@@ -174,8 +205,14 @@ async def main(binaries: Path) -> None:
             print_table(await turns(client, flags))
             async with Writer(client, rate_per_second=WRITES_PER_SECOND) as writer:
                 rates = await turns(client, flags)
-    print(f"\n{WRITES_PER_SECOND:.0f} writes/s, {writer.skipped} left out, {len(writer.failures)} failed\n")
-    print_table(rates)
+            print(f"\n{WRITES_PER_SECOND:.0f} writes/s, {writer.skipped} left out, {len(writer.failures)} failed\n")
+            print_table(rates)
+            few = VARIANTS[1]
+            await create_objects(client)
+            with flood(cluster, FLOOD_WRITES_PER_SECOND):
+                rates = await turns(client, {few: flags[few]}, FLOOD_ROUNDS)
+            print(f"\na flood of {FLOOD_WRITES_PER_SECOND:.0f} writes/s\n")
+            print_flood(rates, few)
 
 
 if __name__ == "__main__":

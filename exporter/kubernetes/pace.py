@@ -1,0 +1,80 @@
+"""How fast the clocks may ask one apiserver: a ceiling for all their requests, and slower after a 429.
+
+Revision clocks go first, for without them nothing is dated; what they take is missing for all others. Nobody's turn is
+kept for later: an apiserver that was asked less than it might have been is not asked more afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from math import inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Instant
+
+REVISION_SHARE = 3 / 4
+"""So much of the ceiling revision clocks may take; the rest is for cache clocks and proofs, in the order they come."""
+
+SLOWEST_SHARE = 1 / 16
+RECOVERY_SECONDS = 30.0
+"""From nothing to the full rate, as steadily as TCP comes back from a lost packet."""
+
+
+class Lane:
+    """Gives requests their turns, one after the other, no more than `most_hz` a second.
+
+    Each turn taken here is taken from the lane `behind` as well, which is not asked.
+    """
+
+    def __init__(self, most_hz: float, behind: Lane | None = None) -> None:
+        self._most_hz = most_hz
+        self._behind = behind
+        self._queue = asyncio.Lock()
+        self._free_at = -inf
+        self._slowed_to = 1.0
+        self._slowed_at = -inf
+        self._not_before = -inf
+
+    def period_seconds(self, hz: float) -> float:
+        """Seconds between two polls of a clock that would like to poll at `hz`."""
+        return 1 / (hz * self._share(time.monotonic()))
+
+    async def turn(self) -> None:
+        """Wait until one request may go out; who comes first goes first."""
+        async with self._queue:
+            while (seconds := max(self._free_at, self._not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
+                await asyncio.sleep(seconds)
+            self._take(time.monotonic())
+
+    def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
+        """A request that went out at `sent` is answered with 429: the server is overloaded and says so.
+
+        Slow answers alone change nothing. Those that were under way when we slowed down say nothing new.
+        """
+        now = time.monotonic()
+        if sent > self._slowed_at:
+            self._slowed_to = max(SLOWEST_SHARE, self._share(now) / 2)
+            self._slowed_at = now
+        self._not_before = max(self._not_before, now + (retry_after_seconds or 0.0))
+
+    def _take(self, now: Instant) -> None:
+        self._free_at = max(self._free_at, now) + self.period_seconds(self._most_hz)
+        if self._behind is not None:
+            self._behind._take(now)  # noqa: SLF001 another one of ours
+
+    def _share(self, now: Instant) -> float:
+        """How much of the full rate is allowed: once the server may be asked again, more with every moment."""
+        return min(1.0, self._slowed_to + max(0.0, now - self._not_before) / RECOVERY_SECONDS)
+
+
+class Pace:
+    """The lanes to one apiserver address, no more than `most_hz` on both together.
+
+    A 429 slows its own lane: a watch cache that is being filled says 429 as well, and is no reason to lose the clock.
+    """
+
+    def __init__(self, most_hz: float) -> None:
+        self.others = Lane(most_hz)
+        self.revisions = Lane(most_hz * REVISION_SHARE, behind=self.others)

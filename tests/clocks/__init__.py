@@ -1,0 +1,1 @@
+"""The clocks: how often they poll, and what proves that they fit."""

@@ -1,0 +1,107 @@
+"""What proves that a clock fits: little is asked for it, and nothing that is not so is proven."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from exporter.daemon import Exporter, load_credentials
+from exporter.kubernetes.clocks import RevisionClockwork
+from exporter.kubernetes.polls import Answer
+from exporter.kubernetes.resources import EVENTS
+from exporter.kubernetes.watch import StartError
+from exporter.simulator import Simulator, Workload
+from tests.live.observing import config
+from tests.real.waiting import wait_until
+from tests.simulated.test_exact_truth import kubeconfig
+from tests.test_target import clockwork
+
+POLLS_FOR_A_PROOF = 20
+"""It takes two or three, and a second until there are two apiservers."""
+
+
+@asynccontextmanager
+async def running(folder: Path, *urls: str) -> AsyncIterator[Exporter]:
+    """The exporter, watching pods on each of these apiservers, for long enough to have proven all that is so."""
+    named = [word for url in urls for word in ("--apiserver", url)]
+    settled = config("--kubeconfig", kubeconfig(folder, urls[0]), "--resource", "pods", *named)
+    exporter = Exporter(settled, await load_credentials(settled))
+    async with exporter.running():
+        answers = [
+            exporter.metrics.clock(url.removeprefix("http://"), "", "events", "revision").polls["ok"] for url in urls
+        ]
+        await wait_until(lambda: all(count.value > POLLS_FOR_A_PROOF for count in answers), "the clocks poll")
+        yield exporter
+
+
+def clocks(exporter: Exporter) -> list[RevisionClockwork]:
+    """The main clock of each apiserver."""
+    return [apiserver.stores.main for apiserver in exporter.apiservers]
+
+
+async def test_a_resource_is_proven_by_one_list_and_a_peer_by_none(tmp_path: Path) -> None:
+    async with (
+        Simulator(apiservers=2) as simulator,
+        Workload(simulator, rate_per_second=40),
+        running(tmp_path, *(apiserver.url for apiserver in simulator.apiservers)) as exporter,
+    ):
+        one, other = clocks(exporter)
+        assert (one.peers, other.peers) == ((other,), (one,))
+        for apiserver in exporter.apiservers:
+            assert [stream["revision_clock"] for stream in apiserver.status()] == ["events"]
+            lists = exporter.metrics.load(apiserver.server.name).requests["list"]
+            assert lists.value == 2, "one that the watch started from, one that proves"
+
+
+async def test_apiservers_of_two_clusters_are_no_peers(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        simulators = [await stack.enter_async_context(Simulator()) for _ in range(2)]
+        await stack.enter_async_context(Workload(simulators[0], rate_per_second=40))
+        await asyncio.sleep(1)
+        exporter = await stack.enter_async_context(running(tmp_path, *(one.url for one in simulators)))
+        assert [clock.peers for clock in clocks(exporter)] == [(), ()]
+
+
+async def test_a_resource_whose_revisions_are_another_stores_is_not_dated_by_this_one(tmp_path: Path) -> None:
+    async with (
+        Simulator(own_stores=("pods",)) as simulator,
+        Workload(simulator, rate_per_second=40),
+        running(tmp_path, simulator.url) as exporter,
+    ):
+        [stream] = exporter.apiservers[0].status()
+    assert stream["revision_clock"] in {None, "pods"}
+
+
+def answer(clock: RevisionClockwork, number: int, sent: float, revision: int) -> None:
+    """Poll `number`, which went out at `sent`, is answered now."""
+    clock.clock.poll_sent(number, sent)
+    clock.take(number, sent, Answer(time.monotonic(), revision, 1, None))
+
+
+async def test_a_poll_that_went_out_before_it_was_asked_for_is_no_answer() -> None:
+    clock, before = clockwork(), time.monotonic()
+    asked = asyncio.create_task(clock.next_revision())
+    await asyncio.sleep(0)
+    answer(clock, 1, before, 100)
+    await asyncio.sleep(0)
+    assert not asked.done()
+    answer(clock, 2, time.monotonic(), 101)
+    assert await asked == 101
+
+
+async def test_a_kind_that_is_refused_has_said_nothing_about_the_next() -> None:
+    clock = clockwork()
+    answer(clock, 1, time.monotonic(), 100)
+    assert [clock.answered] == [100]
+    asked = asyncio.create_task(clock.next_revision())
+    await asyncio.sleep(0)
+    clock.clock.poll_sent(2, time.monotonic())
+    clock.refused(EVENTS, StartError("forbidden", "no"))
+    assert clock.answered is None
+    with pytest.raises(StartError):
+        await asked
+    clock.take(2, time.monotonic(), Answer(time.monotonic(), 100, 1, None))
+    assert clock.answered is None, "it went out for the kind that was refused"

@@ -1,0 +1,113 @@
+"""Clocks of a server in trouble: slow answers and a store that hangs cost them little, a 429 is obeyed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from exporter.daemon import Exporter, load_credentials
+from exporter.expose.metrics import ClockMetrics, LoadMetrics
+from exporter.kubernetes.clocks import PLACES
+from exporter.simulator import Rejection, Simulator, Workload
+from tests.live.observing import config, observed
+from tests.real.waiting import wait_until
+from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
+from tests.simulated.test_stages import certainly_slow, perhaps_slow
+
+COUNTING_SECONDS = 8.0
+SLOW_ANSWERS_SECONDS = 4.0
+RETRY_AFTER_SECONDS = 2
+
+
+@asynccontextmanager
+async def running(simulator: Simulator, folder: Path) -> AsyncIterator[Exporter]:
+    """The exporter, watching pods; its clocks poll already."""
+    flags = ("--kubeconfig", kubeconfig(folder, simulator.url), "--resource", "pods", "--apiserver", simulator.url)
+    settled = config(*flags)
+    exporter = Exporter(settled, await load_credentials(settled))
+    async with exporter.running():
+        revision, cache = clocks_of(exporter, simulator)
+        await wait_until(lambda: min(revision.polls["ok"].value, cache.polls["ok"].value) > 5, "the clocks poll")
+        yield exporter
+
+
+def clocks_of(exporter: Exporter, simulator: Simulator) -> tuple[ClockMetrics, ClockMetrics]:
+    """What is counted of the revision clock and of the cache clock."""
+    address = simulator.apiserver.address
+    clock = exporter.metrics.clock
+    return clock(address, "", "events", "revision"), clock(address, "", "pods", "cache")
+
+
+def load_of(exporter: Exporter, simulator: Simulator) -> LoadMetrics:
+    """What is sent to the apiserver."""
+    return exporter.metrics.load(simulator.apiserver.address)
+
+
+async def growth(count: Callable[[], float]) -> float:
+    """By how much it grows while we wait."""
+    before = count()
+    await asyncio.sleep(COUNTING_SECONDS)
+    return count() - before
+
+
+async def test_slow_answers_keep_the_rate_of_the_revision_clock(tmp_path: Path) -> None:
+    async with Simulator() as simulator, running(simulator, tmp_path) as exporter:
+        polls = load_of(exporter, simulator).requests["revision_poll"]
+        in_health = await growth(lambda: polls.value)
+        simulator.faults.network.to_client_seconds = SLOW_ANSWERS_SECONDS
+        await asyncio.sleep(SLOW_ANSWERS_SECONDS)
+        in_trouble = await growth(lambda: polls.value)
+    assert in_trouble > in_health / 2, "one that waits for each answer comes to a twentieth"
+    assert in_trouble <= PLACES * (COUNTING_SECONDS / SLOW_ANSWERS_SECONDS + 1), "each place has one poll at a time"
+
+
+async def test_a_store_that_hangs_holds_up_its_own_polls_and_not_those_of_the_cache(tmp_path: Path) -> None:
+    async with Simulator() as simulator, running(simulator, tmp_path) as exporter:
+        revision, cache = clocks_of(exporter, simulator)
+        polls = load_of(exporter, simulator).requests["revision_poll"]
+        simulator.store.freeze()
+        sent, answered = polls.value, revision.polls["ok"].value
+        await wait_until(lambda: polls.value >= sent + PLACES - 1, "every place of the revision clock is taken")
+        from_cache = cache.polls["ok"].value
+        await wait_until(lambda: cache.polls["ok"].value > from_cache + 5, "the cache is polled all the same")
+        assert revision.polls["ok"].value <= answered + 1
+        assert revision.polls["error"].value == 0, "none has been given up for it"
+
+
+async def test_what_hung_with_its_store_was_not_held_up_behind_the_cache(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        async with observed(*flags, "--apiserver", simulator.url) as exporter:
+            await exporter.wait_for(lambda scrape: scrape.sum("clock_polls_total", clock="cache", result="ok") > 5)
+            async with Workload(simulator, rate_per_second=40):
+                await asyncio.sleep(1)
+                simulator.store.freeze()
+                await asyncio.sleep(5)
+                simulator.store.thaw()
+                await asyncio.sleep(1)
+            await asyncio.sleep(1)
+            scrape = await exporter.scrape()
+            assert_contains_the_truth(exporter, simulator)
+    assert perhaps_slow(scrape, "storage_to_cache") > 30, "when it was committed nobody could ask"
+    assert perhaps_slow(scrape, "cache_to_client") == 0, "when it was in the cache is known"
+    assert certainly_slow(scrape, "storage_to_cache") == 0
+
+
+async def test_a_429_is_obeyed_and_the_full_rate_comes_back(tmp_path: Path) -> None:
+    async with Simulator() as simulator, running(simulator, tmp_path) as exporter:
+        requests, (revision, _) = load_of(exporter, simulator).requests, clocks_of(exporter, simulator)
+
+        def sent() -> float:
+            return sum(requests[purpose].value for purpose in ("list", "revision_poll", "cache_poll"))
+
+        in_health = await growth(sent)
+        simulator.faults.rejection = Rejection(429, RETRY_AFTER_SECONDS, verbs=frozenset({"list"}))
+        await wait_until(lambda: revision.polls["error"].value > 0, "a poll is refused")
+        refused = await growth(sent)
+        simulator.faults.rejection = None
+        assert 0 < refused < in_health / 4
+
+        async def full_rate() -> bool:
+            return await growth(sent) > in_health * 0.9
+
+        await wait_until(full_rate, "the rate is what it was", timeout_seconds=80)

@@ -1,0 +1,45 @@
+"""How many series a scrape has, as docs/cost.md says: a new family, or one more value of a label, is a decision."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.simulator import Simulator, Workload
+from tests.live.observing import Scrape, observed
+from tests.simulated.test_exact_truth import kubeconfig
+
+COST = Path(__file__).parents[2] / "docs" / "cost.md"
+SCOPES = ("clock", "resource", "apiserver")
+"""Labels: the first that a series has says whom it speaks of."""
+
+ROW = re.compile(r"^\| of (?:each|the) (clock|resource|apiserver|exporter)\b[^|]*\| (\d+) \|$", re.MULTILINE)
+CLOCKS = 2
+"""One of the store and one of the watch cache of pods."""
+
+
+def everything_is_known(scrape: Scrape) -> bool:
+    """Whether the gauges that are absent at first are there, and both clocks have polled."""
+    known = ("p99_seconds", "last_activity_timestamp_seconds", "clock_offset_lower_seconds")
+    return all(map(scrape.values, known)) and len(scrape.values("clock_polls_total", result="ok")) == CLOCKS
+
+
+async def text_of(url: str) -> str:
+    """A scrape as Prometheus gets it."""
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
+        return await response.text()
+
+
+async def test_a_scrape_has_as_many_series_as_the_documentation_says(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=40):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--apiserver", simulator.url)
+        async with observed(*flags, "--resource", "pods") as exporter:
+            await exporter.wait_for(everything_is_known)
+            text = await text_of(exporter.url)
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    ours = [sample.labels for sample in samples if sample.name.startswith("watchslo_")]
+    found = Counter(next((scope for scope in SCOPES if scope in labels), "exporter") for labels in ours)
+    promised = {scope: int(count) for scope, count in ROW.findall(COST.read_text(encoding="utf-8"))}
+    assert found == {**promised, "clock": CLOCKS * promised["clock"]}
