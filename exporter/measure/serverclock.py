@@ -160,9 +160,8 @@ class ServerClocks:
         return hull([now, *past])
 
     def _contradicted(self, clock: int, instant: Instant) -> None:
-        offset = self._offsets.pop(clock)
-        if offset.is_earned:
-            self._disproved.append(offset)
+        # Earned or not, it contains what the clock showed when it stamped.
+        self._disproved.append(self._offsets.pop(clock))
         self._contradictions.append(instant)
         full = len(self._contradictions) == CONTRADICTIONS_TO_SWITCH_OFF
         if full and instant - self._contradictions[0] <= CONTRADICTIONS_WITHIN_SECONDS:

@@ -57,7 +57,7 @@ def test_what_was_written_lately_is_remembered_however_many_others_were_before()
     for number in range(1000):
         memory.moved_by(event("modified", f"other-{number}", 1))
     memory.moved_by(event("modified", "it", 1))
-    for number in range(49):
+    for number in range(60):
         memory.moved_by(event("modified", f"other-{number}", 1))
     assert memory.moved_by(event("modified", "it", 2))
     assert not memory.moved_by(event("modified", "it", 2))
