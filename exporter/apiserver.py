@@ -16,7 +16,7 @@ from exporter.measure.events import EventDecoder
 from exporter.target import Surroundings, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import Metrics
@@ -153,10 +153,13 @@ class Apiserver:
             target.use_clock(None)
             target.refresh()
 
-    def refresh(self) -> None:
-        """Bring gauges up to the present moment."""
-        for target in tuple(self._targets.values()):
-            target.refresh()
+    def refresh(self) -> Iterator[None]:
+        """Bring gauges up to the present moment, those of one target in each step."""
+        for name in tuple(self._targets):
+            target = self._targets.get(name)
+            if target is not None:  # it may have gone since the step before
+                target.refresh()
+                yield
         now = time.monotonic()
         offset = self.offset
         ours = time.time() - time.monotonic()

@@ -20,7 +20,7 @@ from exporter.kubernetes.stores import keep_proving_peers
 from exporter.measure.serverclock import hull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import Metrics
@@ -96,7 +96,8 @@ class Fleet:
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
                     self._all_clocks = self._bound_all_clocks()
-                    self.refresh()
+                    for _ in self.refresh():
+                        await asyncio.sleep(0)
         finally:
             await self._session.close()
 
@@ -104,10 +105,10 @@ class Fleet:
         """Those that are endpoints still: what is being shut down owes us nothing."""
         return [apiserver for apiserver in self.apiservers if apiserver.server not in self._leaving]
 
-    def refresh(self) -> None:
-        """Bring all gauges up to the present moment."""
+    def refresh(self) -> Iterator[None]:
+        """Bring all gauges up to the present moment, in steps: many targets at once would hold the event loop."""
         for apiserver in self.apiservers:
-            apiserver.refresh()
+            yield from apiserver.refresh()
 
     async def _follow_apiservers(self) -> None:
         config = self._config

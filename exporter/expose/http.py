@@ -33,7 +33,7 @@ class _Answers:
     metrics: Metrics
     not_ready: Callable[[], Sequence[str]]
     status: Callable[[], Mapping[str, Any]]
-    runtime: CollectorRegistry
+    runtime: Sequence[CollectorRegistry]
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
         headers = {"Content-Type": scrape.CONTENT_TYPE, "Vary": "Accept-Encoding"}
@@ -92,7 +92,7 @@ def application(
     `not_ready` returns one sentence per stream that is not ready. `status` returns the status document; its
     `streams` is a list of flat mappings, which the page shows as a table.
     """
-    answers = _Answers(metrics, not_ready, status, scrape.runtime_registry())
+    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries())
     app = web.Application()
     app.add_routes(
         [

@@ -4,7 +4,7 @@ The daemon takes children from here and moves them; a scrape asks for the famili
 This room must not know where a number comes from, nor read a clock.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol, TypeVar
@@ -171,12 +171,15 @@ class LoadMetrics:
 
 
 class Metrics:
-    """All children, made on demand, once each; `before_render` holds what refreshes gauges just before a scrape."""
+    """All children, made on demand, once each.
+
+    `before_render` holds what refreshes gauges just before a scrape, in steps between which the event loop may run.
+    """
 
     def __init__(self, threshold_seconds: float, objective_ratio: float, window_seconds: float) -> None:
         self.window_seconds = window_seconds
         self.version = version("watchslo")
-        self.before_render: list[Callable[[], None]] = []
+        self.before_render: list[Callable[[], Iterable[None]]] = []
         self._threshold_seconds = threshold_seconds
         self._children: _ChildrenByFamily = {name: {} for name in _FAMILY}
         self._resources: dict[_Key, ResourceMetrics] = {}

@@ -6,7 +6,7 @@ It must not know who asks, nor what the numbers mean.
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -15,27 +15,31 @@ from exporter.expose.metrics import Metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# After this much time the loop gets its turn. One block is what is made between two looks at the clock.
-HOLD_SECONDS = 0.001
+# After this much time the loop gets its turn: with the last block, and the writing, that stays below two milliseconds.
+# One block is what is made between two looks at the clock.
+HOLD_SECONDS = 0.0005
 BLOCK_CHARACTERS = 16_384
 
 _GZIP_FRAMING = 16 + zlib.MAX_WBITS
 
 
-def runtime_registry() -> CollectorRegistry:
-    """The usual process_* and python_* families, apart from prometheus_client's global registry."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+def runtime_registries() -> list[CollectorRegistry]:
+    """The usual process_* and python_* families, apart from prometheus_client's global registry.
+
+    A registry for each collector, so that each is a block of its own: to count a thousand open files takes 1.5 ms.
+    """
+    registries = []
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        registries.append(registry := CollectorRegistry())
+        collector(registry=registry)
+    return registries
 
 
-def blocks(metrics: Metrics, runtime: CollectorRegistry) -> Iterator[bytes]:
-    """The scrape in blocks of whole children, a few of them empty: those only offer a pause."""
+def blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[bytes]:
+    """The scrape in blocks of whole children, some of them empty: those only offer a pause."""
     for refresh in tuple(metrics.before_render):
-        refresh()
-        yield b""
+        for _ in refresh():
+            yield b""
     pending: list[str] = []
     characters = 0
     for piece in _pieces(metrics):
@@ -46,7 +50,7 @@ def blocks(metrics: Metrics, runtime: CollectorRegistry) -> Iterator[bytes]:
             pending.clear()
             characters = 0
     yield "".join(pending).encode()
-    yield generate_latest(runtime)
+    yield from map(generate_latest, runtime)
 
 
 def _pieces(metrics: Metrics) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A kubeconfig or a Pod's service account in, who we are out. kubernetes_asyncio is known here only.
+"""A kubeconfig or a Pod's service account in, who we are out. kubernetes_asyncio is known here and in loader.py only.
 
 Tokens rotate, exec plugins expire, certificates are replaced: what the apiserver refused is loaded anew.
 """
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
+
+from exporter.kubernetes.loader import loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,17 +66,14 @@ class Credentials:
 
     async def load(self) -> None:
         """Load, or load again. Raises CredentialsError."""
-        _have_a_home()
-        # The import costs half a second and 40 MB: only who needs credentials pays it.
-        from kubernetes_asyncio import client, config  # noqa: PLC0415 see above
-
+        config, new_configuration = loader()
         # It logs what it raises as well.
         logging.getLogger("kubernetes_asyncio").setLevel(logging.CRITICAL)
         self._expect_a_kubeconfig()
-        loaded = client.Configuration()
+        loaded = new_configuration()
         try:
             if self._is_in_cluster():
-                config.load_incluster_config(  # type: ignore[no-untyped-call]
+                config.load_incluster_config(
                     client_configuration=loaded,
                     token_filename=str(self._service_account / "token"),
                     cert_filename=str(self._service_account / "ca.crt"),
@@ -154,11 +153,9 @@ class Credentials:
 
     async def _token(self) -> str:
         """The token with its scheme, or "". A service account's file is read again from time to time."""
-        from kubernetes_asyncio import config  # noqa: PLC0415 see load
-
         try:
             return await self._loaded.get_api_key_with_prefix("BearerToken") or ""
-        except (config.ConfigException, OSError, UnicodeDecodeError) as error:
+        except (loader().config.ConfigException, OSError, UnicodeDecodeError) as error:
             raise CredentialsError(f"{self._origin()}: {_one_line(error)}") from error
 
     def _use_tls_material(self, loaded: Any) -> None:
@@ -186,14 +183,6 @@ class Credentials:
         if self._is_in_cluster():
             return "in-cluster credentials"
         return f"kubeconfig {self._kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
-
-
-def _have_a_home() -> None:
-    """kubernetes_asyncio cannot be imported by a user without one, even if it has nothing to look for there."""
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = "/"
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:

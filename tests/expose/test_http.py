@@ -5,7 +5,7 @@ import errno
 import gzip
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from math import inf
 from typing import Any
 
@@ -212,7 +212,7 @@ async def test_a_client_that_goes_away_leaves_the_others_served(
 
 
 async def test_a_scrape_that_breaks_off_does_not_look_whole(daemon: Daemon, client: aiohttp.ClientSession) -> None:
-    def broken() -> None:
+    def broken() -> Iterator[None]:
         raise ZeroDivisionError
 
     daemon.metrics.before_render.append(broken)
@@ -225,8 +225,13 @@ async def test_stopping_lets_a_scrape_in_flight_finish(daemon: Daemon) -> None:
     watch_many(daemon.metrics, 200)
     runner = await http.serve(daemon.application(), [LOOPBACK])
     stopping: list[asyncio.Task[None]] = []
-    # The hook runs inside of the scrape, so the stop certainly falls into it.
-    daemon.metrics.before_render.append(lambda: stopping.append(asyncio.create_task(runner.cleanup())))
+
+    def stop() -> Iterator[None]:
+        """Called inside of the scrape, so the stop certainly falls into it."""
+        stopping.append(asyncio.create_task(runner.cleanup()))
+        yield
+
+    daemon.metrics.before_render.append(stop)
     async with aiohttp.ClientSession(url_of(runner)) as client, client.get("/metrics") as response:
         text = await response.text()
     await asyncio.gather(*stopping)

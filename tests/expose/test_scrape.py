@@ -55,7 +55,7 @@ async def test_a_large_scrape_holds_the_loop_far_shorter_than_the_stock_writer()
     lines = text_of(metrics).count("\n")
     assert lines > 5_000
     stock = stock_registry(lines)
-    runtime = scrape.runtime_registry()
+    runtime = scrape.runtime_registries()
     ours, theirs = [], []
     for _ in range(3):
         before = thread_time()
@@ -102,10 +102,10 @@ async def test_empty_blocks_are_not_written() -> None:
 
 
 def test_blocks_hold_whole_children_and_bounded_text() -> None:
-    blocks = list(scrape.blocks(busy_metrics(15), CollectorRegistry()))
+    blocks = list(scrape.blocks(busy_metrics(15), ()))
     assert len(blocks) > 20
     largest_child = 4_096
-    for block in blocks[:-2]:
+    for block in blocks[:-1]:
         assert block.endswith(b"\n")
         assert scrape.BLOCK_CHARACTERS <= len(block) < scrape.BLOCK_CHARACTERS + largest_child
 
@@ -114,7 +114,7 @@ def test_an_event_observed_between_blocks_leaves_every_histogram_consistent() ->
     metrics = busy_metrics(15)
     watched = [metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}") for index in range(15)]
     text = b""
-    for block in scrape.blocks(metrics, CollectorRegistry()):
+    for block in scrape.blocks(metrics, ()):
         text += block
         for resource in watched:
             resource.time_span.observe(0.2)
@@ -130,7 +130,7 @@ def test_an_event_observed_between_blocks_leaves_every_histogram_consistent() ->
 def test_a_resource_may_come_and_go_during_a_scrape() -> None:
     metrics = busy_metrics(15)
     text = b""
-    for index, block in enumerate(scrape.blocks(metrics, CollectorRegistry())):
+    for index, block in enumerate(scrape.blocks(metrics, ())):
         text += block
         metrics.resource("10.0.0.2:6443", "", f"new{index}")
         metrics.remove_resource("10.0.0.1:6443", "example.com", f"widgets{index}")
@@ -141,10 +141,23 @@ def test_hooks_refresh_gauges_before_each_scrape() -> None:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
     events = metrics.resource("a:1", "", "pods").window_events
     scrapes = count(41)
-    metrics.before_render.append(lambda: events.set(next(scrapes)))
+
+    def refresh() -> Iterator[None]:
+        events.set(next(scrapes))
+        yield
+
+    metrics.before_render.append(refresh)
     labels = {"apiserver": "a:1", "group": "", "resource": "pods"}
     assert samples_in(text_of(metrics))[series("watchslo_window_events", labels)] == 41
     assert samples_in(text_of(metrics))[series("watchslo_window_events", labels)] == 42
+
+
+def test_each_step_of_a_hook_is_a_pause_before_the_first_number() -> None:
+    metrics = busy_metrics(1)
+    metrics.before_render += [lambda: iter([None] * 3), lambda: iter([None] * 2)]
+    blocks = list(scrape.blocks(metrics, ()))
+    assert blocks[:5] == [b""] * 5
+    assert all(blocks[5:])
 
 
 def test_families_keep_the_order_of_the_table_and_are_announced_once() -> None:
@@ -156,7 +169,7 @@ def test_families_keep_the_order_of_the_table_and_are_announced_once() -> None:
 
 def test_gzip_gives_the_same_text_in_far_fewer_bytes() -> None:
     metrics = busy_metrics(15)
-    compressed = b"".join(scrape.gzipped(scrape.blocks(metrics, CollectorRegistry())))
+    compressed = b"".join(scrape.gzipped(scrape.blocks(metrics, ())))
     text = text_of(metrics)
     assert zlib.decompress(compressed, wbits=31).decode() == text
     assert len(compressed) < len(text) / 10
@@ -164,7 +177,7 @@ def test_gzip_gives_the_same_text_in_far_fewer_bytes() -> None:
 
 def test_the_runtime_families_follow_without_creation_times() -> None:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
-    text = b"".join(scrape.blocks(metrics, scrape.runtime_registry())).decode()
+    text = b"".join(scrape.blocks(metrics, scrape.runtime_registries())).decode()
     assert {"process_cpu_seconds", "process_resident_memory_bytes", "process_open_fds", "python_info"} <= set(
         families_in(text)
     )

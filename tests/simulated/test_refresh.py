@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from exporter.daemon import Exporter, load_credentials
+from exporter.simulator import Simulator
+from tests.live.observing import config
+from tests.real.waiting import wait_until
+from tests.simulated.test_exact_truth import kubeconfig
+
+
+async def test_gauges_are_refreshed_one_target_at_a_time(tmp_path: Path) -> None:
+    async with Simulator(apiservers=2) as simulator:
+        addresses = [word for apiserver in simulator.apiservers for word in ("--apiserver", apiserver.url)]
+        resources = [word for name in ("pods", "nodes", "configmaps") for word in ("--resource", name)]
+        settled = config("--kubeconfig", kubeconfig(tmp_path, simulator.url), *addresses, *resources)
+        exporter = Exporter(settled, await load_credentials(settled))
+        async with exporter.running():
+            await wait_until(lambda: len(exporter.apiservers) == 2, "both are watched")
+            [refresh] = exporter.metrics.before_render
+            steps = iter(refresh())
+            next(steps)
+            await exporter.apiservers[0].unwatch(settled.resources[1])
+            assert len(list(steps)) == 4, "of six targets one was refreshed and one is gone"
