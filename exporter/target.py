@@ -91,6 +91,7 @@ class Target:
         self._uncovered_since: Instant = time.monotonic()
         self._has_answered = False
         self._trouble = "not started yet"
+        self._report = self.window.report(time.monotonic())
 
     # What the stream tells (exporter.kubernetes.stream.StreamListener)
 
@@ -242,7 +243,7 @@ class Target:
         self._lose_canaries(now)
         if self._lost_at is not None:
             self._count_uncovered(now)
-        report = self.window.report(now)
+        report = self._report = self.window.report(now)
         self._metrics.p99_lower.set(report.p99_lower_seconds)
         self._metrics.p99.set(report.p99_seconds)
         self._metrics.p99_upper.set(report.p99_upper_seconds)
@@ -255,8 +256,8 @@ class Target:
         return None if self._has_answered else f"{self.apiserver} {self.name}: {self._trouble}"
 
     def status(self) -> dict[str, Any]:
-        """What the page and the status document show of it."""
-        report = self.window.report(time.monotonic())
+        """What the page and the status document show of it, as of the last refresh."""
+        report = self._report
         return {
             "apiserver": self.apiserver,
             "group": self.name.group,

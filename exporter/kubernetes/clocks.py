@@ -257,8 +257,9 @@ class RevisionClockwork(Poller):
         for asked, revision in self._awaited:
             if asked < t0 and not revision.done():
                 revision.set_result(answer.revision)
-        for learned in tuple(self._learned):
-            learned()
+        loop = asyncio.get_running_loop()
+        for learned in self._learned:
+            loop.call_soon(learned)  # each in a turn of its own: sockets are looked at in between
 
     def refused(self, kind: Resource, error: StartError) -> None:
         """Not for us: poll the next kind, which may be in another store.

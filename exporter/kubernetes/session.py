@@ -117,7 +117,6 @@ class ApiSession:
                 json=body,
                 headers=headers,
                 timeout=time_limit,
-                proxy=self.credentials.proxy(url),
                 server_hostname=self._tls_name() if url.startswith("https") else None,
                 allow_redirects=False,
                 trace_request_ctx=Sending(purpose, on_sent),
@@ -176,6 +175,7 @@ class ApiSession:
             )
             self._http = aiohttp.ClientSession(
                 connector=connector,
+                proxy=self.credentials.proxy(self.server.url),
                 headers={"User-Agent": "watchslo"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
