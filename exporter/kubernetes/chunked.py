@@ -26,30 +26,31 @@ class ChunkedBody:
         self._left = 0
         """Bytes of the present chunk that have not come, with the CRLF after it."""
 
-    def feed(self, data: bytes) -> bytes:
-        """The content in `data`. Raises ChunkedBodyError, and then says no more."""
+    def feed(self, data: bytes) -> list[bytes]:
+        """The content in `data`, by chunks or what there is of them. Raises ChunkedBodyError, and then says no more."""
         if self._size_line:
             data, self._size_line = self._size_line + data, b""
         content: list[bytes] = []
-        at = 0
-        while at < len(data) and not self.is_complete:
-            if self._left:
-                taken = min(self._left, len(data) - at)
-                content.append(data[at : at + max(0, min(taken, self._left - len(CRLF)))])
-                self._left -= taken
-                at += taken
-                continue
-            ends = data.find(CRLF, at)
-            if ends < 0:
-                self._size_line = data[at:]
-                if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
-                    raise ChunkedBodyError("the size of a chunk has no end")
-                break
-            size_bytes = _size_bytes(data[at:ends])
-            at = ends + len(CRLF)
-            self.is_complete = not size_bytes
-            self._left = size_bytes + len(CRLF)
-        return b"".join(content)
+        at, end = 0, len(data)
+        while at < end and not self.is_complete:
+            if not self._left:
+                ends = data.find(CRLF, at)
+                if ends < 0:
+                    self._size_line = data[at:]
+                    if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
+                        raise ChunkedBodyError("the size of a chunk has no end")
+                    break
+                size_bytes = _size_bytes(data[at:ends])
+                at = ends + len(CRLF)
+                self.is_complete = not size_bytes
+                self._left = size_bytes + len(CRLF)
+            taken = min(self._left, end - at)
+            piece = data[at : at + max(0, min(taken, self._left - len(CRLF)))]
+            if piece:
+                content.append(piece)
+            self._left -= taken
+            at += taken
+        return content
 
 
 def _size_bytes(line: bytes) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from exporter.kubernetes.chunked import ChunkedBody, ChunkedBodyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import aiohttp
 
@@ -39,7 +39,7 @@ class StampedBody(asyncio.Protocol):
         response: aiohttp.ClientResponse,
         arrivals: Arrivals,
         heartbeat: Heartbeat,
-        take: Callable[[bytes, Interval], None],
+        take: Callable[[Sequence[bytes], Interval], None],
     ) -> None:
         connection = response.connection
         self._response = response
@@ -112,7 +112,8 @@ class StampedBody(asyncio.Protocol):
 
     def _pass_on(self, instant: Instant) -> None:
         error = self._content.exception()
-        self._received(self._content.read_nowait() if error is None else b"", instant)
+        content = self._content.read_nowait() if error is None else b""
+        self._received([content] if content else [], instant)
         if error is not None or self._content.is_eof():
             self._end(error)
 
@@ -124,10 +125,10 @@ class StampedBody(asyncio.Protocol):
         if chunks.is_complete:
             self._end(None)
 
-    def _received(self, content: bytes, instant: Instant) -> None:
+    def _received(self, content: Sequence[bytes], instant: Instant) -> None:
         if content:
             self.last_byte = instant
-            self._loop.call_soon(self._take, content, self._arrivals.received(instant, len(content)))
+            self._loop.call_soon(self._take, content, self._arrivals.received(instant, sum(map(len, content))))
 
     def _end(self, error: BaseException | None) -> None:
         self._leave_heartbeat()

@@ -21,7 +21,7 @@ from exporter.kubernetes.session import (
     refusal,
 )
 from exporter.kubernetes.stamping import StampedBody
-from exporter.measure.events import EventDecoder, LineSplitter, Undecodable, WatchError
+from exporter.measure.events import Event, EventDecoder, LineSplitter, WatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.arrivals import Arrivals
-    from exporter.measure.events import Event
     from exporter.measure.times import Instant, Interval
 
 Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "not_found", "server_timeout"]
@@ -81,7 +80,7 @@ class End(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a chunk of a watch was found to hold."""
+    """What was found in bytes of a watch that came together."""
 
     events: Sequence[Event]
     undecodable: int
@@ -204,7 +203,7 @@ class Watch:
         self.opened = time.monotonic()
         self._deadline = sent + lasts_seconds
         self._arrivals.connected(sent)
-        self._body = StampedBody(response, self._arrivals, self._heartbeat, self._chunk)
+        self._body = StampedBody(response, self._arrivals, self._heartbeat, self._read)
         if self._error is not None:
             self._body.abort()  # abandoned before there was a body to end
         await self._first_words()
@@ -279,20 +278,22 @@ class Watch:
             return End("transport_error", now, f"{type(error).__name__}: {error}")
         return End("timeout" if now >= self._deadline - DEADLINE_SLACK_SECONDS else "early_eof", now)
 
-    def _chunk(self, chunk: bytes, arrival: Interval) -> None:
-        """Split and decode what came, and hand the events on."""
-        lines, undecodable = self._splitter.feed(chunk)
+    def _read(self, content: Sequence[bytes], arrival: Interval) -> None:
+        """Split and decode what came together, and hand the events on."""
         events: list[Event] = []
-        for line in lines:
-            decoded = self._decode(line)
-            if isinstance(decoded, WatchError):
-                self._error = decoded
-            elif isinstance(decoded, Undecodable):
-                undecodable += 1
-            else:
-                events.append(decoded)
+        undecodable = 0
+        for piece in content:
+            lines, overlong = self._splitter.feed(piece)
+            undecodable += overlong
+            for line in lines:
+                decoded = self._decode(line)
+                if isinstance(decoded, Event):
+                    events.append(decoded)
+                elif isinstance(decoded, WatchError):
+                    self._error = decoded
+                else:
+                    undecodable += 1
+                self._said_something.set()
         if events:
             self.has_delivered = True
-        if lines:
-            self._said_something.set()
-        self._take(Reading(events, undecodable, len(chunk)), arrival)
+        self._take(Reading(events, undecodable, sum(map(len, content))), arrival)

@@ -232,6 +232,8 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> tuple[list[bytes], int]:
         """The lines that `chunk` completes, and how many lines were thrown away for their length."""
+        if self._is_one_line(chunk):
+            return [chunk[:-1]], 0
         *complete, tail = chunk.split(b"\n")
         overlong = 0
         if complete:
@@ -247,6 +249,11 @@ class LineSplitter:
                 overlong = 1
         lines = [line for line in complete if 0 < len(line) <= self._longest_line_bytes]
         return lines, overlong + sum(len(line) > self._longest_line_bytes for line in complete)
+
+    def _is_one_line(self, chunk: bytes) -> bool:
+        """Whether it is one line, whole and by itself, as an apiserver sends each event."""
+        begins = not self._rest and not self._skipping
+        return begins and 1 < len(chunk) <= self._longest_line_bytes and chunk.find(b"\n") == len(chunk) - 1
 
     def _forget_rest(self, *, skipping: bool) -> None:
         self._rest.clear()

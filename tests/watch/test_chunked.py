@@ -1,7 +1,7 @@
 """Chunked transfer coding: any cut gives the same content, and a body's end is told for what it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
@@ -31,21 +31,21 @@ def test_any_cut_of_the_bytes_gives_the_same_content(contents: list[bytes], exte
     wire = b"".join(chunk(content, extension) for content in contents) + LAST_CHUNK
     body, at, found = ChunkedBody(), 0, b""
     for cut in sorted({*cuts, len(wire) - 1, len(wire)}):
-        found += body.feed(wire[at:cut])
+        found += b"".join(body.feed(wire[at:cut]))
         if cut < len(wire) - len(b"\r\n"):
             assert body.is_complete == (len(wire[:cut]) >= len(wire) - len(b"\r\n"))
         at = max(at, cut)
     assert found == b"".join(contents)
     assert body.is_complete
-    assert body.feed(b"GET / HTTP/1.1\r\n") == b"", "what follows is not the body's"
+    assert body.feed(b"GET / HTTP/1.1\r\n") == [], "what follows is not the body's"
 
 
 def test_content_is_not_held_back_until_its_chunk_is_complete() -> None:
     body = ChunkedBody()
-    assert body.feed(b"5\r\nab") == b"ab"
-    assert body.feed(b"c") == b"c"
-    assert body.feed(b"de\r") == b"de"
-    assert body.feed(b"\n") == b""
+    assert body.feed(b"5\r\nab") == [b"ab"]
+    assert body.feed(b"c") == [b"c"]
+    assert body.feed(b"de\r") == [b"de"]
+    assert body.feed(b"\n") == []
     assert not body.is_complete
 
 
@@ -89,8 +89,8 @@ async def read(*writes: bytes) -> tuple[bytes, BaseException | None]:
     """The content of the body that these bytes are, and how it ended."""
     content = bytearray()
 
-    def take(received: bytes, _: Interval) -> None:
-        content.extend(received)
+    def take(received: Sequence[bytes], _: Interval) -> None:
+        content.extend(b"".join(received))
 
     heartbeat = Heartbeat(lambda _: None)
     async with serving(*writes) as url, aiohttp.ClientSession() as session:
