@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 JUDGED_IN_ONE_TURN = 200
 """After so many events the event loop gets its turn: the next bytes want their stamp."""
 
+NEWEST_STAMP = "9999-12-31T23:59:59Z"
 NOTHING_KNOWN = Dated(ANY_TIME, (), ())
 
 
@@ -137,7 +138,9 @@ class Judge:
 
     def _stamped_until(self, revision: int, offset: Offset | None) -> str:
         """The newest stamp that says no more of `revision` than our own clock does; "" if there is no such."""
-        if offset is None or self.clock is None:
+        if offset is None:
+            return NEWEST_STAMP  # they say nothing
+        if self.clock is None:
             return ""
         committed_after = self.clock.store.polls.committed(revision).earliest
         # No clock of an apiserver can have shown a time up to this later than `committed_after` by ours.

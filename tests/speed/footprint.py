@@ -1,0 +1,85 @@
+"""Memory with many live objects, and what a start costs up to the first measured event."""
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.speed import processes
+from tests.speed.consumers import PATIENCE_SECONDS, Consumer, Watchslo, fetched, watchslo
+from tests.speed.serving import ROOT, replaying
+
+PORTION = 5_000
+FIRST_EVENTS_PER_SECOND = 100.0
+FIRST_EVENTS = 400
+LOOK_SECONDS = 0.05
+
+
+class Memory(NamedTuple):
+    """Of one process."""
+
+    peak_bytes: int
+    proportional_bytes: int
+
+
+def with_objects(consumer: Consumer, objects: int) -> Memory:
+    """After it has seen so many objects come, none of them go."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        replaying(Path(folder), objects=objects, only="ADDED") as server,
+        consumer.start(server) as running,
+    ):
+        running.warm(server)
+        handled = running.handled()
+        for _ in range(0, objects, PORTION):
+            server.send(PORTION)
+            handled += PORTION
+            running.wait_until_handled(handled)
+        return _memory(running.pid)
+
+
+def of_empty_server() -> Memory:
+    """A minimal aiohttp server, after its first answer."""
+    with empty_server() as (process, url):
+        fetched(url)
+        return _memory(process.pid)
+
+
+@contextlib.contextmanager
+def empty_server() -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run it."""
+    words = [sys.executable, "-m", "tests.speed.empty"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def start_cpu_seconds() -> float:
+    """CPU time of `watchslo run` from its start until its /metrics say that an event is judged, scrapes included."""
+    with tempfile.TemporaryDirectory() as folder, replaying(Path(folder)) as server:
+        sending = threading.Thread(target=lambda: server.send(FIRST_EVENTS, per_second=FIRST_EVENTS_PER_SECOND))
+        sending.start()
+        with watchslo(server) as running:
+            _until_first_event(running)
+            used = processes.cpu_seconds(running.pid)
+            sending.join()
+        return used
+
+
+def _until_first_event(running: Watchslo) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not running.handled():
+        assert time.monotonic() < deadline, "no event is judged"
+        time.sleep(LOOK_SECONDS)
+
+
+def _memory(pid: int) -> Memory:
+    return Memory(processes.peak_bytes(pid), processes.proportional_bytes(pid))

@@ -1,0 +1,228 @@
+"""`python -m tests.speed.holds`: for how long a scrape, and everything else that is ours, holds the event loop.
+
+The exporter runs in this process, as it is, against a simulator in another one. Every step of every task is timed, from
+where the loop resumes it to where it gives the loop back: what arrives meanwhile gets its stamp later. CPU time, so
+that neighbours on the machine do not count.
+"""
+# ruff: noqa: T201 it prints its result
+
+import asyncio
+import contextlib
+import gc
+import multiprocessing
+import tempfile
+import urllib.request
+from array import array
+from collections import defaultdict
+from collections.abc import AsyncIterator, Generator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import thread_time
+from typing import TYPE_CHECKING, Any, Self
+
+from prometheus_client import generate_latest
+
+from exporter import loop
+from exporter.daemon import Exporter, load_credentials
+from exporter.simulator import Resource, Simulator, Workload
+from tests.expose.test_scrape import stock_registry
+from tests.live.observing import config
+from tests.real.waiting import wait_until
+from tests.simulated.test_exact_truth import kubeconfig
+
+if TYPE_CHECKING:
+    from types import CoroutineType
+
+RESOURCES = 14
+"""On one apiserver: 5 500 series."""
+
+WRITES_PER_SECOND = 100.0
+WINDOW_SECONDS = 15
+SCRAPES = 10
+PAUSE_SECONDS = 0.2
+
+ANSWERING = "RequestHandler._handle_request"
+
+
+@dataclass(frozen=True)
+class Holds:
+    """How long the steps of one kind hold the loop, in CPU seconds."""
+
+    steps: int
+    p99_seconds: float
+    longest_seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.steps:>8} {self.p99_seconds * 1e3:>8.2f} ms {self.longest_seconds * 1e3:>8.2f} ms"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One exporter under observation: what held its loop while nobody asked, and while each kind of answer was made."""
+
+    series: int
+    alone: dict[str, Holds]
+    """By the name of the task's coroutine."""
+
+    answers: dict[str, Holds]
+    stock_seconds: float
+    """What prometheus_client takes to write as many series, in one step."""
+
+
+class Steps:
+    """Times the steps of every task that is made on the loop from now on, by the name of the task's coroutine."""
+
+    def __init__(self) -> None:
+        self._seconds: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+        asyncio.get_running_loop().set_task_factory(self._task)
+
+    def taken(self) -> dict[str, Holds]:
+        """All since the last call."""
+        taken = {name: sorted(seconds) for name, seconds in self._seconds.items()}
+        self._seconds.clear()
+        return {name: Holds(len(all_), all_[len(all_) * 99 // 100], all_[-1]) for name, all_ in taken.items()}
+
+    def count(self, name: str, seconds: float) -> None:
+        """One step has taken so long."""
+        self._seconds[name].append(seconds)
+
+    def _task(self, running: asyncio.AbstractEventLoop, body: Any, **more: Any) -> asyncio.Task[Any]:
+        async def timed() -> Any:
+            return await _Timed(body, self)
+
+        return asyncio.Task(timed(), loop=running, **more)
+
+
+class _Timed:
+    """Awaits a coroutine step by step."""
+
+    def __init__(self, body: "CoroutineType[Any, Any, Any]", steps: Steps) -> None:
+        self._body = body
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        resume, sent = self._body.send, None
+        while True:
+            began = thread_time()
+            try:
+                awaited = resume(sent)
+            except StopIteration as ended:
+                return ended.value
+            finally:
+                self._steps.count(self._body.__qualname__, thread_time() - began)
+            try:
+                sent, resume = (yield awaited), self._body.send
+            except BaseException as error:  # noqa: BLE001 the task is cancelled: that is for its coroutine to know
+                sent, resume = error, self._body.throw
+
+
+async def measured(apiservers: int, *flags: str) -> Measured:
+    """Watch RESOURCES on each of so many simulated apiservers, for longer than the window, then scrape."""
+    steps = Steps()
+    gc.collect()
+    gc.freeze()  # as the command does when it starts
+    async with _observed(apiservers, *flags) as exporter:
+        (host, port), *_ = exporter.listens_on
+        url = f"http://{host}:{port}"
+        await asyncio.sleep(WINDOW_SECONDS)
+        steps.taken()
+        await asyncio.sleep(WINDOW_SECONDS)
+        alone = steps.taken()
+        series = (await asyncio.to_thread(_fetched, f"{url}/metrics", "identity")).count(b"\n")
+        answers = {}
+        for name, path, coding in ANSWERS:
+            steps.taken()
+            for _ in range(SCRAPES):
+                await asyncio.to_thread(_fetched, url + path, coding)
+                await asyncio.sleep(PAUSE_SECONDS)
+            answers[name] = steps.taken()[ANSWERING]
+    stock = stock_registry(series)
+    before = thread_time()
+    generate_latest(stock)
+    return Measured(series, alone, answers, thread_time() - before)
+
+
+ANSWERS = (
+    ("scrape", "/metrics", "identity"),
+    ("scrape, gzip", "/metrics", "gzip"),
+    ("page", "/", "identity"),
+    ("status", "/api/v1/status", "identity"),
+)
+
+
+@contextlib.asynccontextmanager
+async def _observed(apiservers: int, *flags: str) -> AsyncIterator[Exporter]:
+    with _Simulation(apiservers) as simulation, tempfile.TemporaryDirectory() as folder:
+        words = ["--kubeconfig", str(kubeconfig(Path(folder), simulation.urls[0])), "--slo.window", str(WINDOW_SECONDS)]
+        words += [word for url in simulation.urls for word in ("--apiserver", url)]
+        words += [word for resource in _resources() for word in ("--resource", resource.name)]
+        settled = config(*words, *flags)
+        exporter = Exporter(settled, await load_credentials(settled))
+        async with exporter.running():
+            await wait_until(
+                lambda: len(exporter.apiservers) == apiservers and not exporter.not_ready(), "all watches are open"
+            )
+            yield exporter
+
+
+class _Simulation:
+    """Simulated apiservers with one store, in a process of their own."""
+
+    def __init__(self, apiservers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._told, telling = context.Pipe()
+        self._process = context.Process(target=_simulate, args=(apiservers, telling), daemon=True)
+        self.urls: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        self.urls = self._told.recv()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _simulate(apiservers: int, telling: Connection) -> None:
+    async def serve() -> None:
+        async with (
+            Simulator(apiservers=apiservers) as simulator,
+            Workload(simulator, rate_per_second=WRITES_PER_SECOND, resources=_resources()),
+        ):
+            telling.send([apiserver.url for apiserver in simulator.apiservers])
+            await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+def _resources() -> list[Resource]:
+    return [Resource("example.com", "v1", f"widgets{number}", f"Widget{number}") for number in range(RESOURCES)]
+
+
+def _fetched(url: str, coding: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Accept-Encoding": coding})  # noqa: S310 our own, on loopback
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        content: bytes = response.read()
+    return content
+
+
+# The clocks of so many apiservers would cost more than one process has.
+SLOW_CLOCKS = ("--cache-clock.hz", "0", "--revision-clock.hz", "1")
+
+
+def main() -> None:
+    """Measure a usual and a huge exporter, one after the other."""
+    for apiservers, flags in ((1, ()), (19, SLOW_CLOCKS)):
+        result = loop.run(measured(apiservers, *flags))
+        print(f"\n{result.series} series{'steps':>30} {'P99':>11} {'longest':>11}")
+        for name, holds in result.answers.items():
+            print(f"{name:<40}{holds}")
+        for name, holds in sorted(result.alone.items(), key=lambda one: -one[1].longest_seconds)[:6]:
+            print(f"alone: {name:<33}{holds}")
+        print(f"{'prometheus_client, as many series':<40}{1:>8} {'':>11} {result.stock_seconds * 1e3:>8.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What a process has cost so far, by the kernel's own account."""
+
+import os
+from pathlib import Path
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+MEBIBYTE = 1 << 20
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all its threads since it started."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def peak_bytes(pid: int) -> int:
+    """The most resident memory that it ever had."""
+    return _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM")
+
+
+def proportional_bytes(pid: int) -> int:
+    """Its resident memory now, what it shares with others counted as its share."""
+    return _kibibytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+
+
+def _kibibytes(file: Path, name: str) -> int:
+    [line] = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1]) * 1024
