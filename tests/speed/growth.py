@@ -245,7 +245,7 @@ def main() -> int:
             slow_clocks=" ".join(holds.SLOW_CLOCKS),
             usual_rate=USUAL_RATE,
             high_rate=HIGH_RATE,
-            limit=round(limit, -2),
+            limit=f"{round(limit, -2):.0f}",
             overload_rate=f"{beyond.per_second:.0f}",
             overload_seconds=OVERLOAD_SECONDS,
             behind=f"{beyond.behind_seconds:.1f}",
