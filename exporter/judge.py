@@ -17,6 +17,7 @@ from exporter.measure.judging import Docket, Known, Pending, alike, judge
 from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
 from exporter.measure.stamps import (
+    NEWEST_STAMP,
     StampMemory,
     apiserver_stamps,
     is_apiservers_own,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 JUDGED_IN_ONE_TURN = 200
 """After so many events the event loop gets its turn: the next bytes want their stamp."""
 
-NEWEST_STAMP = "9999-12-31T23:59:59Z"
 NOTHING_KNOWN = Dated(ANY_TIME, (), ())
 
 
@@ -102,6 +102,8 @@ class Judge:
         settled_until = polls.settled_until if polls is not None and self._replayed_until is not None else -inf
         if self.cache_clock is not None:
             settled_until = min(settled_until, self.cache_clock.clock.oldest_in_flight)
+        if not self._docket:
+            return
         known_around, judged = self._known_around(), 0
         for pending, early in self._docket.ready(settled_until, time.monotonic()):
             for run in alike(pending.events, known_around):
@@ -147,7 +149,10 @@ class Judge:
         return rfc3339(int(committed_after + offset.upper)) if committed_after > -inf else ""
 
     def _dated(self, event: Event, pending: Pending) -> Dated:
-        """All evidence about the commit of one event, the most certain first."""
+        """All evidence about the commit of one event, the most certain first.
+
+        It stands for a run: whatever is asked here of a revision must end the span in `_known_around`.
+        """
         evidence: list[Evidence] = []
         if event.revision is not None:
             if self.clock is not None:

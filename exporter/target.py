@@ -150,7 +150,7 @@ class Target:
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
     def read(self, reading: Reading, arrival: Interval) -> None:
-        """A chunk of the watch: every event is entered into the docket at once, and judged later."""
+        """What came together on the watch: every event is entered into the docket at once, and judged later."""
         metrics = self._metrics
         metrics.received_bytes.inc(reading.size_bytes)
         metrics.last_activity.set(time.time())

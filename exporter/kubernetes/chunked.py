@@ -20,8 +20,8 @@ class ChunkedBody:
     """One body (RFC 9112, 7.1), begun at the size line of a chunk. Trailers are not read."""
 
     def __init__(self) -> None:
-        self.is_complete = False
-        """Whether the last chunk is here; what follows it is ignored."""
+        self.is_over = False
+        """Whether the last chunk is here, or something that is no chunk; what follows is ignored."""
         self._size_line = b""
         self._left = 0
         """Bytes of the present chunk that have not come, with the CRLF after it."""
@@ -32,17 +32,19 @@ class ChunkedBody:
             data, self._size_line = self._size_line + data, b""
         content: list[bytes] = []
         at, end = 0, len(data)
-        while at < end and not self.is_complete:
+        while at < end and not self.is_over:
             if not self._left:
                 ends = data.find(CRLF, at)
                 if ends < 0:
                     self._size_line = data[at:]
                     if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
+                        self.is_over = True
                         raise ChunkedBodyError("the size of a chunk has no end")
                     break
+                self.is_over = True  # unless a size stands there that is none of the last chunk
                 size_bytes = _size_bytes(data[at:ends])
                 at = ends + len(CRLF)
-                self.is_complete = not size_bytes
+                self.is_over = not size_bytes
                 self._left = size_bytes + len(CRLF)
             taken = min(self._left, end - at)
             piece = data[at : at + max(0, min(taken, self._left - len(CRLF)))]

@@ -20,7 +20,7 @@ from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, S
 from exporter.measure.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.load import Load, Purpose
@@ -257,9 +257,14 @@ class RevisionClockwork(Poller):
         for asked, revision in self._awaited:
             if asked < t0 and not revision.done():
                 revision.set_result(answer.revision)
-        loop = asyncio.get_running_loop()
-        for learned in self._learned:
-            loop.call_soon(learned)  # each in a turn of its own: sockets are looked at in between
+        self._tell(iter(tuple(self._learned)))
+
+    def _tell(self, learned: Iterator[Callable[[], None]]) -> None:
+        """Tell one of them, and the next in the loop's next turn: sockets are looked at in between."""
+        one = next(learned, None)
+        if one is not None:
+            asyncio.get_running_loop().call_soon(self._tell, learned)
+            one()
 
     def refused(self, kind: Resource, error: StartError) -> None:
         """Not for us: poll the next kind, which may be in another store.

@@ -42,7 +42,10 @@ def loader() -> Loader:
 
 @contextmanager
 def _unexecuted(*packages: str) -> Iterator[list[Any]]:
-    """Meanwhile the modules of these packages can be imported one by one. Who imports them later gets them whole."""
+    """Meanwhile the modules of these packages can be imported one by one; those that were stay as they are.
+
+    Nobody else in this process imports the package.
+    """
     made = []
     try:
         for name in packages:

@@ -46,7 +46,7 @@ class Lane:
         async with self._queue:
             while (seconds := max(self._free_at, self._not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
                 await asyncio.sleep(seconds)
-            self._take(time.monotonic())
+            self._take(time.monotonic(), self.period_seconds(self._most_hz))
 
     def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
         """A request that went out at `sent` is answered with 429: the server is overloaded and says so.
@@ -59,10 +59,11 @@ class Lane:
             self._slowed_at = now
         self._not_before = max(self._not_before, now + (retry_after_seconds or 0.0))
 
-    def _take(self, now: Instant) -> None:
-        self._free_at = max(self._free_at, now) + self.period_seconds(self._most_hz)
+    def _take(self, now: Instant, seconds: float) -> None:
+        self._free_at = max(self._free_at, now) + seconds
         if self._behind is not None:
-            self._behind._take(now)  # noqa: SLF001 another one of ours
+            # By its full rate: while it is slowed down, turns that are not its own must not add up.
+            self._behind._take(now, 1 / self._behind._most_hz)  # noqa: SLF001 another one of ours
 
     def _share(self, now: Instant) -> float:
         """How much of the full rate is allowed: once the server may be asked again, more with every moment."""

@@ -111,19 +111,22 @@ class StampedBody(asyncio.Protocol):
         self._fd = -1
 
     def _pass_on(self, instant: Instant) -> None:
-        error = self._content.exception()
-        content = self._content.read_nowait() if error is None else b""
-        self._received([content] if content else [], instant)
-        if error is not None or self._content.is_eof():
-            self._end(error)
+        content: list[bytes] = []
+        # Again and again: whenever aiohttp has held bytes back, emptying it makes it parse some more.
+        while self._content.exception() is None and (piece := self._content.read_nowait()):
+            content.append(piece)
+        self._received(content, instant)
+        if self._content.exception() is not None or self._content.is_eof():
+            self._end(self._content.exception())
 
     def _take_apart(self, chunks: ChunkedBody, data: bytes, instant: Instant) -> None:
         try:
             self._received(chunks.feed(data), instant)
         except ChunkedBodyError as error:
             self._end(error)
-        if chunks.is_complete:
-            self._end(None)
+        else:
+            if chunks.is_over:
+                self._end(None)
 
     def _received(self, content: Sequence[bytes], instant: Instant) -> None:
         if content:

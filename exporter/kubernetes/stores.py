@@ -75,6 +75,8 @@ class Stores:
             await asyncio.sleep(PROOF_PERIOD_SECONDS if proven else FIRST_PROOF_PERIOD_SECONDS)
 
     async def _read_the_same_store(self, resource: Resource) -> bool:
+        if self.main.answered is None:
+            await self.main.next_revision()  # before the turn: all that wait for it would go out together
         await self._polls.pace.others.turn()
         return await _fits(self.main, partial(self._listed_revision, resource))
 

@@ -82,8 +82,8 @@ class Stamps(msgspec.Struct, frozen=True, gc=False):
     """The newest of them."""
 
     creation: str = ""
-    """Left out where it is no newer than `managed_fields` and says nothing more: objects are written far more often
-    than created, and events with equal stamps are judged at once."""
+    """Left out where it is no newer than `managed_fields`, which says at least as much unless somebody has forged it:
+    objects are written far more often than created, and events with equal stamps are judged at once."""
 
     deletion: str = ""
     deletion_grace_seconds: int = 0

@@ -64,7 +64,7 @@ def judge(event: Event, arrival: Interval, dated: Dated, threshold_seconds: floa
 class Known(NamedTuple):
     """What is known alike around a revision, of events that came together."""
 
-    of: Span
+    span: Span
     stamped_until: str = ""
     """Stamps up to this one say nothing that polls do not say better."""
 
@@ -82,7 +82,7 @@ def alike(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iter
         if run and first is not None and revision is not None:
             # Only now: most chunks of a quiet stream hold one event.
             known = known or known_around(first)
-            if known.of.above < revision <= known.of.up_to and _says_the_same(event, run[0], known.stamped_until):
+            if known.span.above < revision <= known.span.up_to and _says_the_same(event, run[0], known.stamped_until):
                 run.append(event)
                 continue
         if run:
@@ -105,7 +105,7 @@ def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:
 
 
 def _is_old(stamps: Stamps, until: str) -> bool:
-    """Whether it is stamped, as by an apiserver, and by `until` at the latest."""
+    """Whether it is stamped, in whole seconds as by an apiserver, and by `until` at the latest."""
     newest = stamps.managed_fields
     return newest <= until and len(newest) == len(until) and not stamps.creation and not stamps.deletion
 

@@ -34,6 +34,7 @@ STAMPS_JUDGED_WITHIN_SECONDS = 120.0
 """No event that is judged was committed longer ago, by far."""
 
 ANSWERS_KEPT = 4096
+DISPROVED_KEPT = 16
 
 
 class ClockContradictionError(Exception):
@@ -162,6 +163,9 @@ class ServerClocks:
     def _contradicted(self, clock: int, instant: Instant) -> None:
         # Earned or not, it contains what the clock showed when it stamped.
         self._disproved.append(self._offsets.pop(clock))
+        if len(self._disproved) > DISPROVED_KEPT:
+            oldest, second, *rest = self._disproved
+            self._disproved = [hull([second, oldest.aged(second.at, self._drift)]), *rest]
         self._contradictions.append(instant)
         full = len(self._contradictions) == CONTRADICTIONS_TO_SWITCH_OFF
         if full and instant - self._contradictions[0] <= CONTRADICTIONS_WITHIN_SECONDS:

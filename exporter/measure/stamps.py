@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
 
+NEWEST_STAMP = "9999-12-31T23:59:59Z"
+LAST_SECOND = 253_402_300_799
+
 DIGITS_OF_SECONDS = 11
 DIGITS_OF_MILLISECONDS = 14
 DIGITS_OF_MICROSECONDS = 17
@@ -39,7 +42,12 @@ def apiserver_stamps(stamps: Stamps) -> list[Stamp]:
 
 @lru_cache(maxsize=64)
 def rfc3339(second: int) -> str:
-    """A whole second since the epoch as apiservers stamp it."""
+    """A whole second since the epoch as apiservers stamp it; the newest there is for later ones, "" for earlier ones.
+
+    Such texts have twenty characters, and compare as the times that they are.
+    """
+    if not 0 <= second < LAST_SECOND:
+        return NEWEST_STAMP if second > 0 else ""
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -60,10 +68,11 @@ class StampMemory:
     """The newest managedFields time of each object seen lately: it tells whether a write moved it.
 
     Bounded: of more than `most_objects` those not written for longest are forgotten, half of them at once, which costs
-    nothing per event; the next write of such an object says nothing.
+    nothing per event; the half that was written last is always known. The next write of an object that was forgotten
+    says nothing.
     """
 
-    def __init__(self, most_objects: int = 50_000) -> None:
+    def __init__(self, most_objects: int = 100_000) -> None:
         self._lately: dict[str, str] = {}
         self._earlier: dict[str, str] = {}
         self._most_lately = most_objects // 2

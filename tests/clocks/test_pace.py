@@ -97,3 +97,13 @@ async def test_a_429_to_others_does_not_hold_up_the_revision_clock() -> None:
     pace.others.throttled(time.monotonic(), 3600)
     await pace.revisions.turn()
     assert slowness(pace.revisions) == 1
+
+
+async def test_the_turns_of_the_revision_clock_do_not_starve_the_others_when_they_are_slowed_down() -> None:
+    pace = Pace(8.0)
+    for _ in range(10):
+        pace.others.throttled(time.monotonic(), None)
+    for _ in range(12):
+        await pace.revisions.turn()
+    async with asyncio.timeout(8):
+        await pace.others.turn()

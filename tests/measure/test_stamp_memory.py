@@ -63,6 +63,13 @@ def test_what_was_written_lately_is_remembered_however_many_others_were_before()
     assert not memory.moved_by(event("modified", "it", 2))
 
 
+def test_of_half_as_many_objects_as_fit_none_is_ever_forgotten() -> None:
+    memory = StampMemory(most_objects=100)
+    for second in range(20):
+        moved = [memory.moved_by(event("modified", f"it-{number}", second)) for number in range(50)]
+        assert all(moved) or second == 0
+
+
 def test_what_was_not_written_for_longest_is_forgotten() -> None:
     memory = StampMemory(most_objects=100)
     memory.moved_by(event("modified", "it", 1))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.measure.events import Stamps
 from exporter.measure.stamps import Stamp, apiserver_stamps, parse_annotation, parse_rfc3339
+from exporter.measure.stamps import rfc3339 as written
 
 ROUNDING_SECONDS = 1e-6
 """A float resolves a quarter of a microsecond of the seconds since the epoch."""
@@ -108,6 +109,13 @@ def test_stamps_of_an_apiserver_are_never_later_than_the_write(
     for source, time in stamps:
         true_time = written[source]
         assert true_time - 1 - ROUNDING_SECONDS <= time <= true_time + ROUNDING_SECONDS
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(-(10**15), 10**15))
+def test_stamps_that_are_written_compare_as_the_times_that_they_are(one: int, other: int) -> None:
+    assert (written(one) <= written(other)) or one > other
+    parsed = parse_rfc3339(written(one))
+    assert parsed is None or parsed <= one, "a bound on stamps may be too old, never too new"
 
 
 def test_each_stamp_has_its_name_and_what_is_no_time_is_left_out() -> None:

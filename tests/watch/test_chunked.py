@@ -33,20 +33,20 @@ def test_any_cut_of_the_bytes_gives_the_same_content(contents: list[bytes], exte
     for cut in sorted({*cuts, len(wire) - 1, len(wire)}):
         found += b"".join(body.feed(wire[at:cut]))
         if cut < len(wire) - len(b"\r\n"):
-            assert body.is_complete == (len(wire[:cut]) >= len(wire) - len(b"\r\n"))
+            assert body.is_over == (len(wire[:cut]) >= len(wire) - len(b"\r\n"))
         at = max(at, cut)
     assert found == b"".join(contents)
-    assert body.is_complete
+    assert body.is_over
     assert body.feed(b"GET / HTTP/1.1\r\n") == [], "what follows is not the body's"
 
 
-def test_content_is_not_held_back_until_its_chunk_is_complete() -> None:
+def test_content_is_not_held_back_until_its_chunk_is_over() -> None:
     body = ChunkedBody()
     assert body.feed(b"5\r\nab") == [b"ab"]
     assert body.feed(b"c") == [b"c"]
     assert body.feed(b"de\r") == [b"de"]
     assert body.feed(b"\n") == []
-    assert not body.is_complete
+    assert not body.is_over
 
 
 @pytest.mark.parametrize("size_line", [b"xyz\r\n", b"\r\n", b"-5\r\n", b";a\r\n", b"1" * (LONGEST_SIZE_LINE_BYTES + 1)])
@@ -55,6 +55,7 @@ def test_what_is_no_size_is_an_error(size_line: bytes) -> None:
     body.feed(chunk(b"abc"))
     with pytest.raises(ChunkedBodyError):
         body.feed(size_line)
+    assert body.feed(chunk(b"invented")) == []
 
 
 LINE = b'{"a":1}\n'
@@ -123,6 +124,28 @@ async def test_a_body_that_leaves_its_coding_ends_with_that_error() -> None:
     content, ended = await read(HEAD, chunk(LINE), chunk(LINE), b"nonsense\r\n", chunk(LINE))
     assert content == LINE * 2
     assert isinstance(ended, ChunkedBodyError)
+
+
+async def test_a_reading_larger_than_aiohttp_holds_is_read_to_its_end() -> None:
+    """It stops parsing above half a mebibyte, until its buffer is emptied."""
+    lines = [b'{"a":"%s"}\n' % (b"x" * 1000) for _ in range(1500)]
+    content = bytearray()
+
+    def take(received: Sequence[bytes], _: Interval) -> None:
+        content.extend(b"".join(received))
+
+    async with serving(HEAD, b"") as url, aiohttp.ClientSession() as session:
+        response = await session.get(url)
+        assert response.connection is not None
+        transport = response.connection.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        body = StampedBody(response, Arrivals(), Heartbeat(lambda _: None), take)
+        body.data_received(b"".join(map(chunk, lines)))
+        assert transport.is_reading()
+        body.data_received(chunk(LINE) + LAST_CHUNK)
+        assert await asyncio.wait_for(body.ended, 20) is None
+        body.close()
+    assert bytes(content) == b"".join(lines) + LINE
 
 
 async def test_a_body_without_chunks_is_left_to_aiohttp() -> None:
