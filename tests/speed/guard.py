@@ -20,11 +20,11 @@ from exporter.config import ResourceName
 from exporter.expose import scrape
 from exporter.expose.metrics import Metrics
 from exporter.kubernetes.chunked import ChunkedBody
-from exporter.kubernetes.clocks import CacheClockwork, RevisionClockwork, ServerPolls
+from exporter.kubernetes.clocks import CacheClockwork
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.heartbeat import Heartbeat
-from exporter.kubernetes.resources import EVENTS, Resource
-from exporter.kubernetes.session import ApiSession, Server
+from exporter.kubernetes.resources import EVENTS
+from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.stream import Stream
 from exporter.kubernetes.watch import Collection, Watch
 from exporter.measure.events import EventDecoder
@@ -33,6 +33,7 @@ from exporter.measure.serverclock import Offset
 from exporter.target import Surroundings, Target
 from tests.live.observing import config
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording, recorded
+from tests.test_target import clockwork
 
 GUARDED = Path(__file__).parent / "guarded.json"
 MOST_REGRESSION = 1.25
@@ -45,16 +46,6 @@ RESOURCES_OF_A_SCRAPE = 14
 TEXT = f"the text of {RESOURCES_OF_A_SCRAPE} resources"
 
 
-class Deaf:
-    """A ClockListener that nobody asks."""
-
-    def poll_answered(self, kind: Resource, clock: str, seconds: float) -> None: ...
-
-    def poll_failed(self, kind: Resource, clock: str, error: Exception) -> None: ...
-
-    def date_contradicted(self) -> None: ...
-
-
 class Pipeline:
     """The way of an event from the socket's bytes to its count. Nothing is watched: what is measured is fed by hand."""
 
@@ -65,13 +56,12 @@ class Pipeline:
         clocks = Offset(ahead - 0.1, ahead + 0.1, time.monotonic(), samples=10)
         around = Surroundings(config("--resource", "pods"), self._children, lambda: clocks, lambda _resource: None)
         self._target = Target(name, "a:1", around)
-        server, nobody = Server("http://127.0.0.1:1", is_one_apiserver=True), Credentials(None, None, None)
-        polls = ServerPolls(server, nobody, most_hz=50, drift=0, listener=Deaf())
-        self._clock = RevisionClockwork(polls, (EVENTS,), None, hz=5)
-        self._cache_clock = CacheClockwork(polls, EVENTS, None, hz=5)
+        self._clock = clockwork()
+        self._cache_clock = CacheClockwork(self._clock.polls, EVENTS, None, hz=5)
         self._target.use_clock(self._clock)
         self._target.use_cache_clock(self._cache_clock)
-        session, decoder, heartbeat = ApiSession(server, nobody), EventDecoder(), Heartbeat(lambda _: None)
+        session = ApiSession(self._clock.polls.server, Credentials(None, None, None))
+        decoder, heartbeat = EventDecoder(), Heartbeat(lambda _: None)
         arrivals = self._target.arrivals
         stream = Stream(
             name,
