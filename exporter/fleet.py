@@ -153,6 +153,7 @@ class Fleet:
             stack.callback(self._apiservers.pop, server)
             for name in (*self._config.resources, *sorted(self._custom, key=str)):
                 self._share(apiserver, name)
+                await asyncio.sleep(0)  # to make the series of one resource takes a millisecond
             await asyncio.Event().wait()
 
     async def _leave_apiserver(self, server: Server) -> None:

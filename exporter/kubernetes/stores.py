@@ -41,21 +41,18 @@ class Stores:
         self._session = session
         self._namespace = namespace
         self._hz = hz
-        self._tasks = tasks
         self.main = RevisionClockwork(polls, QUIET_KINDS, namespace, hz)
-        self._own: dict[Resource, RevisionClockwork] = {}
         if hz > 0:
             tasks.create_task(self.main.run())
 
     async def keep_proving(self, resource: Resource, use: Callable[[RevisionClockwork | None], None]) -> None:
-        """Tell `use` which clock is good for `resource`, again after every proof; None while none is. For ever."""
+        """Tell `use` which clock is good for `resource`, again after every proof; None while none is. For ever.
+
+        A clock of its own lives as long as this does.
+        """
         failures = 0
         proven = False
-        while self._hz > 0:
-            own = self._own.get(resource)
-            if own is not None:
-                use(own)
-                return
+        while self._hz > 0 and failures < FAILED_PROOFS_FOR_OWN_CLOCK:
             try:
                 holds = not self.main.stands_still and await self._read_the_same_store(resource)
             except StartError:
@@ -69,10 +66,14 @@ class Stores:
             else:
                 proven = False
                 use(None)
-            if failures >= FAILED_PROOFS_FOR_OWN_CLOCK:
-                self._own[resource] = own = RevisionClockwork(self._polls, (resource,), self._namespace, self._hz)
-                self._tasks.create_task(own.run())
             await asyncio.sleep(PROOF_PERIOD_SECONDS if proven else FIRST_PROOF_PERIOD_SECONDS)
+        if self._hz > 0:
+            own = RevisionClockwork(self._polls, (resource,), self._namespace, self._hz)
+            use(own)
+            try:
+                await own.run()
+            finally:
+                use(None)
 
     async def _read_the_same_store(self, resource: Resource) -> bool:
         if self.main.answered is None:

@@ -75,6 +75,22 @@ async def test_a_resource_whose_revisions_are_another_stores_is_not_dated_by_thi
     assert stream["revision_clock"] in {None, "pods"}
 
 
+async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None:
+    async with (
+        Simulator(own_stores=("pods",)) as simulator,
+        Workload(simulator, rate_per_second=40),
+        running(tmp_path, simulator.url) as exporter,
+    ):
+        [apiserver] = exporter.apiservers
+        polls = exporter.metrics.clock(apiserver.server.name, "", "pods", "revision").polls["ok"]
+        await wait_until(lambda: polls.value > 0, "pods have a clock of their own")
+        [target] = apiserver.targets
+        await apiserver.unwatch(target.name)
+        asked = polls.value
+        await asyncio.sleep(1)
+        assert polls.value == asked
+
+
 def answer(clock: RevisionClockwork, number: int, sent: float, revision: int) -> None:
     """Poll `number`, which went out at `sent`, is answered now."""
     clock.clock.poll_sent(number, sent)

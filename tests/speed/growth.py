@@ -24,7 +24,7 @@ from tests.speed.consumers import Watchslo, watchslo
 from tests.speed.costs import OBJECTS, Used, idle
 from tests.speed.delays import count_series
 from tests.speed.processes import MEBIBYTE
-from tests.speed.report import machine, mebibytes, milliseconds, table_row, table_rule
+from tests.speed.report import machine, mebibytes, table_row, table_rule
 from tests.speed.serving import ROOT, Server, replaying
 
 PAGE = ROOT / "docs" / "growth.md"
@@ -164,19 +164,6 @@ def overload(limit_per_second: float) -> Overload:
     return found
 
 
-def series_table(measured: Iterable[holds.Measured]) -> str:
-    """One row for each number of series."""
-    answers = [name for name, _, _ in holds.ANSWERS]
-    lines = [table_row("series", *answers, "by itself", "prometheus_client"), table_rule(3 + len(answers))]
-    for one in measured:
-        held = [
-            f"{milliseconds(hold.p99_seconds)}, {milliseconds(hold.longest_seconds)}" for hold in one.answers.values()
-        ]
-        longest = max(hold.longest_seconds for hold in one.alone.values())
-        lines.append(table_row(one.series, *held, milliseconds(longest), milliseconds(one.stock_seconds)))
-    return "\n".join(lines)
-
-
 def table(head: str, points: Iterable[Point]) -> str:
     """One row for each point."""
     columns = (head, "events/s judged", "CPU, of one core", "idle", "CPU per event", "peak memory", "series", "on time")
@@ -241,7 +228,9 @@ def main() -> int:
             objects=table("objects", objects),
             resources=table("resources", streams),
             apiservers=table("apiservers", servers),
-            series=series_table(series),
+            series="\n\n".join(f"**{one.series} series**\n\n{holds.table(one)}" for one in series),
+            answers=holds.ANSWERS,
+            seconds=holds.WINDOW_SECONDS,
             slow_clocks=" ".join(holds.SLOW_CLOCKS),
             usual_rate=USUAL_RATE,
             high_rate=HIGH_RATE,
