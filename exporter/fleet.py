@@ -6,6 +6,7 @@ What goes leaves in two steps: its watches end by themselves, which a scrape mus
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -154,6 +155,7 @@ class Fleet:
             for name in (*self._config.resources, *sorted(self._custom, key=str)):
                 self._share(apiserver, name)
                 await asyncio.sleep(0)  # to make the series of one resource takes a millisecond
+            gc.freeze()  # They stay: to look through those of many resources would hold the loop for 100 ms.
             await asyncio.Event().wait()
 
     async def _leave_apiserver(self, server: Server) -> None:
@@ -163,6 +165,10 @@ class Fleet:
         running.cancel()
         await asyncio.wait({running})
         self._metrics.remove_apiserver(server.name)
+        # Once for each that goes: what is left of it is found nowhere else.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     def _bound_all_clocks(self) -> Offset | None:
         """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""

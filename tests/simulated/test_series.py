@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import Scrape, observed
@@ -16,6 +17,8 @@ SCOPES = ("clock", "resource", "apiserver")
 """Labels: the first that a series has says whom it speaks of."""
 
 ROW = re.compile(r"^\| of (?:each|the) (clock|resource|apiserver|exporter)\b[^|]*\| (\d+) \|$", re.MULTILINE)
+DROPPED = re.compile(r"^ +regex: (watchslo_.+)$", re.MULTILINE)
+KEPT = re.compile(r"without the panels that plot them, (\d+) remain of")
 CLOCKS = 2
 """One of the store and one of the watch cache of pods."""
 
@@ -24,6 +27,11 @@ def everything_is_known(scrape: Scrape) -> bool:
     """Whether the gauges that are absent at first are there, and both clocks have polled."""
     known = ("p99_seconds", "last_activity_timestamp_seconds", "clock_offset_lower_seconds")
     return all(map(scrape.values, known)) and len(scrape.values("clock_polls_total", result="ok")) == CLOCKS
+
+
+def scope_of(sample: Sample) -> str:
+    """Whom it speaks of."""
+    return next((scope for scope in SCOPES if scope in sample.labels), "exporter")
 
 
 async def text_of(url: str) -> str:
@@ -39,7 +47,13 @@ async def test_a_scrape_has_as_many_series_as_the_documentation_says(tmp_path: P
             await exporter.wait_for(everything_is_known)
             text = await text_of(exporter.url)
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    ours = [sample.labels for sample in samples if sample.name.startswith("watchslo_")]
-    found = Counter(next((scope for scope in SCOPES if scope in labels), "exporter") for labels in ours)
-    promised = {scope: int(count) for scope, count in ROW.findall(COST.read_text(encoding="utf-8"))}
+    ours = [sample for sample in samples if sample.name.startswith("watchslo_")]
+    found = Counter(scope_of(sample) for sample in ours)
+    documentation = COST.read_text(encoding="utf-8")
+    promised = {scope: int(count) for scope, count in ROW.findall(documentation)}
     assert found == {**promised, "clock": CLOCKS * promised["clock"]}
+
+    [dropped] = DROPPED.findall(documentation)  # Prometheus anchors it at both ends
+    kept = Counter(scope_of(sample) for sample in ours if not re.fullmatch(dropped, sample.name))
+    [promised_kept] = KEPT.findall(documentation)
+    assert kept["resource"] + kept["clock"] // CLOCKS == int(promised_kept)
