@@ -11,17 +11,14 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 
-from exporter.config import ConfigError, Given, ListenAddress, Loaded, flag_parser, load, parsed_setting, read_flags
-from exporter.config.wording import did_you_mean, printable, quoted
+from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
+from exporter.config.wording import did_you_mean, quoted
 
 _BAD_CONFIGURATION = 2
 _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
 _READER_GONE = 141  # and one that SIGPIPE has ended
-_HEALTHCHECK_TIMEOUT_SECONDS = 3
-_LOOPBACKS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to connect to, not to listen on
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +116,10 @@ def _load_aloud(flags: Mapping[str, Given]) -> Loaded:
 
 
 def _healthcheck(flags: Mapping[str, Given]) -> int:
-    address = load(flags, os.environ).config.listen_addresses[0]
-    if address.port == 0:
-        raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
-    reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)
-    url = f"http://{reachable}/livez"
-    try:
-        status = _status(reachable, "/livez")
-    except OSError as error:
-        print(f"{url} does not answer: {error.strerror or error}")
-        return 1
-    except HTTPException as error:
-        print(f"{url} does not speak HTTP: {printable(str(error).strip())}")
-        return 1
-    print("ok" if status == 200 else f"{url} answers with status {status}")
-    return 0 if status == 200 else 1
+    loaded = load(flags, os.environ)
+    from exporter import healthcheck  # noqa: PLC0415 - heavy: HTTP and TLS
 
-
-def _status(address: ListenAddress, path: str) -> int:
-    connection = HTTPConnection(address.host, address.port, timeout=_HEALTHCHECK_TIMEOUT_SECONDS)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
+    return healthcheck.run(loaded.config)
 
 
 def _version(flags: Mapping[str, Given]) -> int:

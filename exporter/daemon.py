@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
+from exporter.config import ConfigError
+from exporter.config.wording import quoted
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
 from exporter.fleet import Fleet
@@ -20,9 +22,11 @@ from exporter.kubernetes.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
     from exporter.apiserver import Apiserver
     from exporter.config import Config
+    from exporter.expose.web_files import WebFiles
     from exporter.measure.judging import Judgement
     from exporter.target import Target
 
@@ -68,6 +72,17 @@ async def load_credentials(config: Config) -> Credentials:
     return credentials
 
 
+def _web_files(path: Path | None) -> WebFiles | None:
+    if path is None:
+        return None
+    from exporter.expose.web_files import WebFiles  # noqa: PLC0415 most have none, and it brings bcrypt along
+
+    try:
+        return WebFiles(path)
+    except ValueError as error:
+        raise ConfigError(f"--web.config.file: {quoted(str(path))} {error}") from None
+
+
 class Exporter:
     """All parts of the daemon; `judged`, if given, is told of every judgement."""
 
@@ -80,22 +95,31 @@ class Exporter:
         self._fleet = Fleet(config, credentials, self.metrics, heartbeat, judged)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
+        self.scheme = "http"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Exporter]:
-        """Serve and watch until the block is left. Raises OSError if an address cannot be listened on."""
-        app = http.application(self.metrics, self.not_ready, self.status)
-        runner = await http.serve(app, self._config.listen_addresses)
+        """Serve and watch until the block is left.
+
+        Raises OSError if an address cannot be listened on, ConfigError if --web.config.file cannot be used any more.
+        """
+        files = _web_files(self._config.web_config_file)
+        app = http.application(self.metrics, self.not_ready, self.status, files.access if files else None)
+        runner = await http.serve(app, self._config.listen_addresses, files.tls if files else None)
         self.listens_on = [address[:2] for address in runner.addresses]
+        self.scheme = "https" if files and files.tls else "http"
         for host, port in self.listens_on:
-            log.info("listening", extra={"fields": {"address": f"{host}:{port}"}})
+            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": f"{host}:{port}"}})
         try:
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self._fleet.run(), name="watch")
+                running = [tasks.create_task(self._fleet.run(), name="watch")]
+                if files:
+                    running.append(tasks.create_task(files.follow(), name="web configuration"))
                 try:
                     yield self
                 finally:
-                    watching.cancel()
+                    for task in running:
+                        task.cancel()
         finally:
             # The server goes last: a scrape that has begun is finished.
             await runner.cleanup()

@@ -96,7 +96,7 @@ def _kubeconfig(folder: Path, url: str) -> Path:
 def _introduce(exporter: Exporter, scenario: str) -> None:
     host, port = exporter.listens_on[0]
     named = "localhost" if host in {"0.0.0.0", "::"} else host  # noqa: S104 compared, not listened on
-    _say(f"watchslo demo: http://{f'[{named}]' if ':' in named else named}:{port}/  metrics at /metrics")
+    _say(f"watchslo demo: {exporter.scheme}://{f'[{named}]' if ':' in named else named}:{port}/  metrics at /metrics")
     _say(f"scenario {scenario}: {SCENARIOS[scenario].description}")
     _say(f"the apiserver is a simulated one with {WRITES_PER_SECOND:.0f} writes/s; Ctrl-C ends it")
     _say("")

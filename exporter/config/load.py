@@ -11,7 +11,6 @@ from typing import Any
 
 from exporter.config.model import Config, ConfigError
 from exporter.config.names import ResourceName
-from exporter.config.not_built import refuse_not_built
 from exporter.config.settings import BY_NAME, SETTINGS
 from exporter.config.sources import Given, read_environment, read_file
 from exporter.config.wording import quoted
@@ -40,7 +39,6 @@ def load(flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
         given = {**read_file(config_file), **given}
     values = {setting.name: parsed_setting(setting.name, given) for setting in SETTINGS}
     _Agreement(given, values).check()
-    refuse_not_built(given, values)
     if values["canary.interval"] and values["canary.custom-resource"]:
         values["resource"] = _with_canaries(values["resource"])
     by_field = {setting.field: values[setting.name] for setting in SETTINGS}

@@ -143,6 +143,17 @@ def readable_yaml(text: str) -> Path:
     return path
 
 
+def web_config_file(text: str) -> Path:
+    """Path of a file in exporter-toolkit's format; the certificates that it names are tried as well."""
+    from exporter.config.web_config import read_web_config  # noqa: PLC0415 most have none, and it brings ssl along
+
+    path = Path(text)
+    tls = read_web_config(path).tls_server_config
+    if tls.is_enabled:
+        tls.context(path.parent)
+    return path
+
+
 def config_file(text: str) -> Path:
     """Path of a file that exists, can be read and holds a YAML mapping or only comments."""
     path = Path(text)

@@ -288,9 +288,9 @@ SETTINGS: Final = (
     Setting(
         name="web.config.file",
         field="web_config_file",
-        parse=parsers.readable_yaml,
+        parse=parsers.web_config_file,
         metavar="FILE",
-        help="TLS and basic auth, in the format of Prometheus' exporter-toolkit",
+        help="TLS, passwords, headers and limits of what is served, in the format of Prometheus' exporter-toolkit",
         section="HTTP",
         commands=_EVERYWHERE,
     ),

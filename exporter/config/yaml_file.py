@@ -4,8 +4,11 @@ YAML's own types would turn a context named `no` into False and lose where a val
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from exporter.config.wording import quoted
 
 
 def compose_mapping(path: Path) -> yaml.MappingNode | None:
@@ -27,6 +30,43 @@ def compose_mapping(path: Path) -> yaml.MappingNode | None:
     if node is None or isinstance(node, yaml.MappingNode):
         return node
     raise ValueError("is not a YAML mapping (lines of `key: value`)")
+
+
+def load_mapping(path: Path) -> dict[str, Any]:
+    """All of a file whose content is a mapping: text as it stands there, mappings, lists, booleans and None.
+
+    Raises ValueError with the rest of a sentence that begins with the path.
+    """
+    node = compose_mapping(path)
+    if node is None:
+        raise ValueError("is empty")
+    try:
+        return _mapping(node)
+    except RecursionError:
+        raise ValueError("is not usable YAML: it contains itself") from None
+
+
+def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ValueError(f"has a key that is no word in line {key.start_mark.line + 1}")  # noqa: TRY004 of the file
+        if key.value in found:
+            raise ValueError(f"says {quoted(key.value)} twice, again in line {key.start_mark.line + 1}")
+        found[key.value] = _value(value)
+    return found
+
+
+def _value(node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(one) for one in node.value]
+    if node.tag == "tag:yaml.org,2002:null":
+        return None
+    if node.tag == "tag:yaml.org,2002:bool":
+        return node.value.lower() in {"true", "yes", "on"}
+    return node.value
 
 
 def _content(path: Path) -> bytes:

@@ -6,9 +6,10 @@ It must not know the apiserver: every answer is made from what is here already, 
 
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
@@ -17,6 +18,9 @@ from prometheus_client import CollectorRegistry
 from exporter.config import ListenAddress
 from exporter.expose import landing, scrape
 from exporter.expose.metrics import Metrics
+
+if TYPE_CHECKING:
+    from exporter.expose.access import Access
 
 # How long a scrape in flight may take to finish when we are told to stop. For a client that reads nothing aiohttp
 # waits this long twice, which is still well below a pod's grace period.
@@ -85,15 +89,20 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def application(
-    metrics: Metrics, not_ready: Callable[[], Sequence[str]], status: Callable[[], Mapping[str, Any]]
+    metrics: Metrics,
+    not_ready: Callable[[], Sequence[str]],
+    status: Callable[[], Mapping[str, Any]],
+    access: "Access | None" = None,
 ) -> web.Application:
     """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
 
     `not_ready` returns one sentence per stream that is not ready. `status` returns the status document; its
-    `streams` is a list of flat mappings, which the page shows as a table.
+    `streams` is a list of flat mappings, which the page shows as a table. Without `access` everybody may ask.
     """
     answers = _Answers(metrics, not_ready, status, scrape.runtime_registries())
     app = web.Application()
+    if access is not None:
+        access.guard(app)
     app.add_routes(
         [
             web.get("/", answers.page),
@@ -107,7 +116,9 @@ def application(
     return app
 
 
-async def serve(app: web.Application, listen_addresses: Iterable[ListenAddress]) -> web.AppRunner:
+async def serve(
+    app: web.Application, listen_addresses: Iterable[ListenAddress], tls: ssl.SSLContext | None = None
+) -> web.AppRunner:
     """Listen on every address; `await runner.cleanup()` stops and lets scrapes in flight finish.
 
     Raises OSError that names the address and the reason if one of them cannot be had; then none is served.
@@ -116,7 +127,7 @@ async def serve(app: web.Application, listen_addresses: Iterable[ListenAddress])
     await runner.setup()
     for address in listen_addresses:
         try:
-            await web.TCPSite(runner, address.host or None, address.port).start()
+            await web.TCPSite(runner, address.host or None, address.port, ssl_context=tls).start()
         except OSError as error:
             await runner.cleanup()
             raise OSError(error.errno, f"cannot listen on {_host_port(address)}: {_reason(error)}") from error

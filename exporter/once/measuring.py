@@ -62,7 +62,7 @@ class Measurement:
         self._stopping = stopping
         self._progress = progress
         self._ready_seconds = ready_seconds
-        serving_nowhere = replace(config, listen_addresses=(), slo_window_seconds=ROLLING_SECONDS)
+        serving_nowhere = replace(config, listen_addresses=(), web_config_file=None, slo_window_seconds=ROLLING_SECONDS)
         self._exporter = Exporter(serving_nowhere, credentials, self._count)
         self._tallies: defaultdict[Target, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._began: Instant = inf

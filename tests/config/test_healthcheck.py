@@ -1,12 +1,16 @@
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from exporter.config.web_config import read_web_config
 from tests.config.door import FILE, Door
+from tests.real.certificates import CertificateAuthority
 
 
 class Alive(BaseHTTPRequestHandler):
@@ -25,8 +29,10 @@ class Dead(Alive):
 
 
 @contextmanager
-def server(handler: type[Alive]) -> Iterator[int]:
+def server(handler: type[Alive], tls: ssl.SSLContext | None = None) -> Iterator[int]:
     with HTTPServer(("127.0.0.1", 0), handler) as listening:
+        if tls is not None:
+            listening.socket = tls.wrap_socket(listening.socket, server_side=True)
         thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -95,3 +101,33 @@ def test_silence_is_not_waited_for_long(door: Door) -> None:
         answer = door.call("healthcheck", f"--web.listen-address=:{port}")
     assert (answer.exit_code, answer.err) == (1, "")
     assert answer.out == f"http://127.0.0.1:{port}/livez does not answer: timed out\n"
+
+
+@pytest.fixture
+def web_config(tmp_path: Path) -> Path:
+    """A file that asks for TLS."""
+    CertificateAuthority(tmp_path).issue("server", hosts=("elsewhere",), addresses=())
+    file = tmp_path / "web.yaml"
+    file.write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("handler", "exit_code", "said"),
+    [(Alive, 0, "ok"), (Dead, 1, "https://127.0.0.1:{}/livez answers with status 503")],
+)
+def test_one_with_tls_is_asked_whatever_its_certificate_names(
+    door: Door, web_config: Path, handler: type[Alive], exit_code: int, said: str
+) -> None:
+    context = read_web_config(web_config).tls_server_config.context(web_config.parent)
+    with server(handler, context) as port:
+        answer = door.call("healthcheck", "--web.config.file", str(web_config), f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.out, answer.err) == (exit_code, f"{said.format(port)}\n", "")
+
+
+def test_one_that_should_have_tls_and_has_none_is_one_sentence(door: Door, web_config: Path) -> None:
+    with server(Alive) as port:
+        answer = door.call("healthcheck", "--web.config.file", str(web_config), f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.err) == (1, "")
+    assert answer.out.startswith(f"https://127.0.0.1:{port}/livez does not answer: ")
+    assert answer.out.count("\n") == 1

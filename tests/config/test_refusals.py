@@ -270,7 +270,3 @@ def test_sources_that_disagree_are_both_named(door: Door) -> None:
 def test_a_file_of_another_format_is_refused(door: Door, flag: str, content: str, end: str) -> None:
     Path("other").write_text(content)
     assert door.refusal("run", flag, "other") == f'{flag}: "other" {end}'
-
-
-def test_a_wrong_value_is_refused_before_what_is_not_built(door: Door) -> None:
-    assert door.refusal("measure", "--canary.interval", "1", "--slo.window", "1") == f'--slo.window: "1" {WINDOW}'

@@ -101,6 +101,40 @@ def test_probes_and_scrapes_go_where_the_exporter_listens() -> None:
     assert probes["readiness"]["path"] == "/readyz"
 
 
+WEB = ("--set", "web.configSecret=watchslo-web")
+
+
+def test_tls_and_passwords_come_from_a_secret() -> None:
+    """The file itself is read by the exporter; here it is only where the flag says."""
+    monitored = ("--set", "serviceMonitor.enabled=true,serviceMonitor.endpoint.basicAuth.username.name=watchslo-web")
+    objects = rendered(*WEB, *monitored, "--set", "web.tls=true")
+    pod = first_pod(objects)
+    [container] = pod["spec"]["containers"]
+    [volume], [mount] = pod["spec"]["volumes"], container["volumeMounts"]
+    assert volume == {"name": mount["name"], "secret": {"secretName": "watchslo-web"}}
+    [file] = [Path(word.partition("=")[2]) for word in arguments(pod) if word.startswith("--web.config.file=")]
+    assert str(file.parent) == mount["mountPath"]
+    probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
+    assert [probe["scheme"] for probe in probes] == ["HTTPS"] * 3
+    [endpoint] = only(objects, "ServiceMonitor")["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["basicAuth"]) == ("https", {"username": {"name": "watchslo-web"}})
+
+
+def test_a_kubelet_without_a_certificate_lets_the_exporter_ask_itself() -> None:
+    objects = rendered(*WEB, "--set", "web.tls=true,web.clientCertificates=true")
+    [container] = first_pod(objects)["spec"]["containers"]
+    command, *words = container["livenessProbe"]["exec"]["command"]
+    assert f"\nENTRYPOINT {json.dumps([command])}\n" in (ROOT / "Dockerfile").read_text()
+    assert words[0] == "healthcheck"
+    assert set(words[1:]) <= set(arguments(first_pod(objects)))
+
+
+def test_there_is_no_tls_without_a_secret() -> None:
+    refused = helm("template", "watchslo", CHART, "--set", "web.tls=true")
+    assert refused.returncode != 0
+    assert "tls" in refused.stderr
+
+
 def test_the_container_runs_as_the_images_user_and_writes_nowhere() -> None:
     spec = first_pod(rendered())["spec"]
     user = f"{spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}"

@@ -73,3 +73,18 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- define "watchslo.writesCustomResource" -}}
 {{- if and .Values.canary.interval .Values.canary.customResource }}true{{ end -}}
 {{- end -}}
+
+{{/* How a kubelet asks; takes the root and the path. */}}
+{{- define "watchslo.probe" -}}
+{{- if .root.Values.web.clientCertificates -}}
+exec:
+  command: [/opt/watchslo/bin/watchslo, healthcheck, --web.config.file=/etc/watchslo/web/web-config.yml]
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: http-metrics
+  {{- if .root.Values.web.tls }}
+  scheme: HTTPS
+  {{- end }}
+{{- end -}}
+{{- end -}}

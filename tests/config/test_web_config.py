@@ -1,0 +1,176 @@
+"""The file of --web.config.file: what it may say, and that Prometheus' own tool agrees."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.config.web_config import RateLimit, read_web_config
+from tests.config.door import Door
+from tests.real.certificates import CertificateAuthority
+from tests.real.tools import tool
+
+HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+FILE = Path("web.yaml")
+SERVER = {"cert_file": "server.crt", "key_file": "server.key"}
+VERIFIED = {**SERVER, "client_ca_file": "ca.crt", "client_auth_type": "RequireAndVerifyClientCert"}
+
+
+@pytest.fixture(autouse=True)
+def _certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    authority = CertificateAuthority(tmp_path)
+    authority.issue("server")
+    authority.issue("other")
+    Path("ca.crt").write_bytes(authority.bundle)
+    Path("none.crt").write_text("no certificate\n")
+    subprocess.run(
+        ["openssl", "ec", "-aes128", "-passout", "pass:secret", "-in", "server.key", "-out", "encrypted.key"],
+        check=True,
+        capture_output=True,
+    )
+
+
+def tls(**said: object) -> dict[str, Any]:
+    return {"tls_server_config": said}
+
+
+def headers(**said: str) -> dict[str, Any]:
+    return {"http_server_config": {"headers": {name.replace("_", "-"): value for name, value in said.items()}}}
+
+
+GOOD = {
+    "a certificate": tls(**SERVER),
+    "verified clients": tls(**VERIFIED),
+    "some clients verified": tls(**{**VERIFIED, "client_auth_type": "VerifyClientCertIfGiven"}),
+    "names of clients": tls(**VERIFIED, client_allowed_sans=["prometheus.monitoring.svc"]),
+    "versions": tls(**SERVER, min_version="TLS13", max_version="TLS13"),
+    "suites": tls(**SERVER, cipher_suites=["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"]),
+    "a curve": tls(**SERVER, curve_preferences=["CurveP256"], prefer_server_cipher_suites=False),
+    "nobody asked for a certificate": tls(**SERVER, client_auth_type="NoClientCert"),
+    "users": {"basic_auth_users": {"prometheus": HASH, "no": HASH}},
+    "headers": headers(X_Frame_Options="deny", Strict_Transport_Security="max-age=31536000"),
+    "HTTP/2": {"http_server_config": {"http2": False}},
+    "nothing behind a key": {"tls_server_config": None, "basic_auth_users": None},
+}
+
+BAD = {
+    "a section that is none": ({"tls": {}}, "is not understood: Object contains unknown field tls"),
+    "a word that is none": (
+        tls(**SERVER, certfile="x"),
+        "is not understood: Object contains unknown field certfile - at $.tls_server_config",
+    ),
+    "a list for a mapping": ({"basic_auth_users": ["a"]}, "is not understood: Expected object, got array - at"),
+    "no key": (tls(cert_file="server.crt"), "needs both cert_file and key_file for TLS"),
+    "no certificate there": (
+        tls(cert_file="x.crt", key_file="server.key"),
+        'names the cert_file "x.crt", which cannot',
+    ),
+    "no certificate in it": (
+        tls(cert_file="none.crt", key_file="server.key"),
+        "names a cert_file and a key_file that cannot be used: no pem in it",
+    ),
+    "a key of another": (
+        tls(cert_file="server.crt", key_file="other.key"),
+        "names a cert_file and a key_file that cannot be used: key values mismatch",
+    ),
+    "a client CA for nothing": (tls(**SERVER, client_ca_file="ca.crt"), "needs a client_auth_type that verifies and"),
+    "no client CA there": (tls(**{**VERIFIED, "client_ca_file": "x.crt"}), 'names the client_ca_file "x.crt", which'),
+    "an unknown client_auth_type": (tls(**SERVER, client_auth_type="Please"), "is not understood: Invalid enum value"),
+    "an unknown version": (tls(**SERVER, min_version="SSL3"), "is not understood: Invalid enum value 'SSL3'"),
+    "an unknown suite": (tls(**SERVER, cipher_suites=["RC4"]), 'has the cipher suite "RC4", which is none of'),
+    "an unknown curve": (tls(**SERVER, curve_preferences=["P1"]), 'has the curve "P1": there are CurveP256, '),
+    "an unknown header": (headers(Server="x"), 'has the header "Server": there are Content-Security-Policy, '),
+    "a header's wrong value": (headers(X_Frame_Options="x"), 'has the header X-Frame-Options with "x": it may be deny'),
+    "a password in clear": (
+        {"basic_auth_users": {"me": "secret"}},
+        'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
+    ),
+}
+
+# What the toolkit takes and we do not, each for a reason that the sentence says.
+NOT_HERE = {
+    "names of clients that need no certificate": (
+        tls(**{**VERIFIED, "client_auth_type": "VerifyClientCertIfGiven"}, client_allowed_sans=["a"]),
+        "has client_allowed_sans, which needs client_auth_type RequireAndVerifyClientCert",
+    ),
+    "a key in the file": (tls(cert="x", key="y"), "has a certificate or key in itself: name their files with"),
+    "certificates that nobody verifies": (
+        tls(**SERVER, client_auth_type="RequireAnyClientCert"),
+        "has the client_auth_type RequireAnyClientCert, which verifies nothing: use RequireAndVerifyClientCert",
+    ),
+    "several curves": (tls(**SERVER, curve_preferences=["X25519", "CurveP256"]), "prefers several curves: Python can"),
+    "an encrypted key": (
+        tls(cert_file="server.crt", key_file="encrypted.key"),
+        "names a key_file that is encrypted: there is nowhere to say its password",
+    ),
+    "versions the wrong way round": (tls(**SERVER, min_version="TLS13", max_version="TLS12"), "has the min_version"),
+    "a limit that answers nobody": ({"rate_limit": {"interval": "1s"}}, "has a rate_limit whose burst is not at least"),
+    "a limit without unit": ({"rate_limit": {"interval": "5", "burst": 1}}, 'has the rate_limit interval "5": write'),
+    "a header of two lines": (headers(X_XSS_Protection="1\n2"), "has the header X-XSS-Protection with what is not"),
+    "a user with a colon": ({"basic_auth_users": {"a:b": HASH}}, 'has the user "a:b": a name has no colon'),
+}
+
+
+def write(content: Mapping[str, Any]) -> None:
+    FILE.write_text(json.dumps(content))
+
+
+def agrees(promtool: Path) -> bool:
+    """Whether Prometheus' tool takes the file."""
+    return subprocess.run([promtool, "check", "web-config", FILE], check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("content", GOOD.values(), ids=GOOD.keys())
+def test_what_prometheus_takes_is_taken(door: Door, content: dict[str, Any]) -> None:
+    write(content)
+    # The address is refused after the file was accepted.
+    sentence = door.refusal("healthcheck", "--web.config.file", str(FILE), "--web.listen-address", ":0")
+    assert sentence.startswith("healthcheck needs the port")
+    assert agrees(tool("promtool"))
+
+
+@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD.keys())
+def test_what_prometheus_refuses_is_refused_in_one_sentence(door: Door, content: dict[str, Any], reason: str) -> None:
+    write(content)
+    assert door.refusal("run", "--web.config.file", str(FILE)).startswith(f'--web.config.file: "web.yaml" {reason}')
+    assert not agrees(tool("promtool"))
+
+
+@pytest.mark.parametrize(("content", "reason"), NOT_HERE.values(), ids=NOT_HERE.keys())
+def test_what_cannot_be_done_here_is_refused_in_one_sentence(door: Door, content: dict[str, Any], reason: str) -> None:
+    write(content)
+    assert door.refusal("run", "--web.config.file", str(FILE)).startswith(f'--web.config.file: "web.yaml" {reason}')
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: 1\na: 2\n", 'says "a" twice, again in line 2'),
+        ("[a]: 1\n", "has a key that is no word in line 1"),
+        ("a: &a [*a]\n", "is not usable YAML: it contains itself"),
+    ],
+)
+def test_what_is_not_that_kind_of_yaml_is_refused_in_one_sentence(door: Door, text: str, reason: str) -> None:
+    FILE.write_text(text)
+    assert door.refusal("run", "--web.config.file", str(FILE)) == f'--web.config.file: "web.yaml" {reason}'
+
+
+def test_words_stay_as_they_are_written() -> None:
+    """YAML's own types would turn a user called `no` into False, and 0 into a number."""
+    FILE.write_text(
+        f"basic_auth_users:\n  no: {HASH}\n  12: {HASH}\nhttp_server_config: {{headers: {{X-XSS-Protection: 0}}}}\n"
+    )
+    config = read_web_config(FILE)
+    assert set(config.basic_auth_users) == {"no", "12"}
+    assert config.http_server_config.headers == {"X-XSS-Protection": "0"}
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [("0", 0), ("100ms", 0.1), ("1m30s", 90), ("1.5s", 1.5), ("2h", 7200), ("0s", 0)]
+)
+def test_durations_are_go_s(interval: str, seconds: float) -> None:
+    assert RateLimit(interval=interval, burst=1).interval_seconds == pytest.approx(seconds)
