@@ -165,10 +165,7 @@ class Fleet:
         running.cancel()
         await asyncio.wait({running})
         self._metrics.remove_apiserver(server.name)
-        # Once for each that goes: what is left of it is found nowhere else.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        gc.unfreeze()  # The next full collection finds what is left of it, which others may hold for some seconds more.
 
     def _bound_all_clocks(self) -> Offset | None:
         """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
