@@ -91,6 +91,8 @@ class Exporter:
     ) -> None:
         self._config = config
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
+        self.metrics.shards.set(config.shard.count)
+        self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self._fleet = Fleet(config, credentials, self.metrics, heartbeat, judged)
         self.listens_on: list[tuple[str, int]] = []

@@ -250,6 +250,20 @@ def _exporter() -> Iterator[Alert]:
         comment="It was here within a day and is gone, or it has not been here for a day.",
     )
     yield Alert(
+        alert="WatchsloShardAbsent",
+        expr="""\
+            max without (instance, pod) (watchslo_shards)
+            -
+            count without (shard) (count_values without (instance, pod) ("shard", watchslo_shard_index))
+            > 0""",
+        hold="10m",
+        severity="warning",
+        summary="A part of the watches is nobody's.",
+        description="""\
+            Missing of the exporters that share the watches (--shard): {{ $value }}. What falls to them is not watched,
+            and shows in no other number.""",
+    )
+    yield Alert(
         alert="WatchsloLagging",
         expr="""\
             1

@@ -301,6 +301,8 @@ FAMILIES: tuple[Family, ...] = (
         FINE_BOUNDS,
         Scope.EXPORTER,
     ),
+    _gauge("watchslo_shards", "How many exporters share the watches (--shard); 1 where nobody shares.", Scope.EXPORTER),
+    _gauge("watchslo_shard_index", "Which of those that share the watches this one is, from 0 on.", Scope.EXPORTER),
     _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
     _gauge("watchslo_build_info", "Always 1; the label names the running version.", Scope.EXPORTER),
 )

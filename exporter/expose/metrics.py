@@ -189,6 +189,8 @@ class Metrics:
         new = self._scoped()
         self.threshold_seconds = new.gauge("watchslo_threshold_seconds", threshold_seconds)
         self.objective_ratio = new.gauge("watchslo_objective_ratio", objective_ratio)
+        self.shards = new.gauge("watchslo_shards", 1)
+        self.shard_index = new.gauge("watchslo_shard_index", 0)
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
         new.labelled_one("watchslo_build_info", {"version": self.version})
 

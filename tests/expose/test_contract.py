@@ -73,6 +73,7 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_clock_offset_lower_seconds", "watchslo_clock_offset_upper_seconds"], "gauge")
     | dict.fromkeys(["watchslo_date_evidence_enabled", "watchslo_build_info"], "gauge")
     | dict.fromkeys(["watchslo_threshold_seconds", "watchslo_objective_ratio"], "gauge")
+    | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
 )
 
 
@@ -122,6 +123,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
         }
         expected |= buckets_of("watchslo_clock_poll_seconds", clock, FINE)
     expected |= buckets_of("watchslo_loop_lag_seconds", {}, FINE)
+    expected.add(("watchslo_shard_index", frozenset()))
     expected |= {
         (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
         for name in COUNTERS_OF_AN_ADDRESS
@@ -132,6 +134,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
         ("watchslo_date_evidence_enabled", frozenset({("apiserver", WATCHED["apiserver"])})): 1.0,
         ("watchslo_threshold_seconds", frozenset[tuple[str, str]]()): 1.0,
         ("watchslo_objective_ratio", frozenset[tuple[str, str]]()): 0.99,
+        ("watchslo_shards", frozenset[tuple[str, str]]()): 1.0,
         ("watchslo_build_info", frozenset({("version", metrics.version)})): 1.0,
     }
     expected |= {

@@ -41,7 +41,10 @@ async def test_each_pair_is_watched_by_one_shard_and_comes_back_with_it(
     with contextlib.ExitStack() as stack:
         shards = [await start(stack, *flags, "--shard", f"{index}/{SHARDS}") for index in range(SHARDS)]
         async with cluster.client() as client, Writer(client, rate_per_second=30, resources=("pods", "nodes")):
-            pairs = [watched(await shard.scrape()) for shard in shards]
+            scrapes = [await shard.scrape() for shard in shards]
+            pairs = [watched(scrape) for scrape in scrapes]
+            said = [(scrape.sum("shard_index"), scrape.sum("shards")) for scrape in scrapes]
+            assert said == [(index, SHARDS) for index in range(SHARDS)], "which tells whether one is missing"
             hosts = {apiserver.url.removeprefix("https://") for apiserver in cluster.apiservers}
             assert Counter(pair for part in pairs for pair in part) == {(h, kind): 1 for h in hosts for kind in KINDS}
 

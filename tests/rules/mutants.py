@@ -28,6 +28,7 @@ class Mutant:
 PAGE, SLOW_PAGE = "WatchLatencyBudgetBurn-1h", "WatchLatencyBudgetBurn-6h"
 TICKET, SLOW_TICKET = "WatchLatencyBudgetBurn-1d", "WatchLatencyBudgetBurn-3d"
 CLUSTER = "WatchLatencyClusterBudgetBurn-1h"
+SHARDS = r"(shard) (count_values without (instance, pod) (\"shard\", watchslo_shard_index))"
 LATE = "group_resource:watchslo_events_late:ratio_rate"
 
 ABOVE = "above the factor it fires, but not before its time"
@@ -82,6 +83,8 @@ MUTANTS = (
     Mutant("WatchClockContradictory", "[1h]", "[30m]", "five minutes do not"),
     Mutant("WatchsloAbsent", "unless", "and", "one that is there is in order"),
     Mutant("WatchsloAbsent", "pod, version", "pod", "another pod with another version is no loss"),
+    Mutant("WatchsloShardAbsent", "max ", "sum ", "three of three are in order"),
+    Mutant("WatchsloShardAbsent", SHARDS, "(instance, pod) (watchslo_shard_index)", "two that are one are one"),
     Mutant("WatchsloLagging", r'le=\"0.1', r'le=\"0.25', IN_TIME),
     Mutant("WatchsloMemory", ", instance)", ")", "nor are they if they run beside it"),
 )  # fmt: skip

@@ -469,6 +469,41 @@ def _absent() -> Iterator[Scenario]:
     )
 
 
+def _absent_shard() -> Iterator[Scenario]:
+    alert = Alert("WatchsloShardAbsent", MINUTE)
+
+    def shards(*indexes: int, of: int, values: Values, target: str = "10.0.0") -> dict[str, Values]:
+        """One exporter for each index; `values` are those of the last one, the others stay."""
+        found: dict[str, Values] = {}
+        for number, index in enumerate(indexes):
+            labels = f'cluster="east", job="watchslo", instance="{target}.{number}:9985", pod="watchslo-{number}"'
+            is_there = values if number == len(indexes) - 1 else gauge((1, len(values)))
+            found[f"watchslo_shards{{{labels}}}"] = [one if one in {"_", "stale"} else of for one in is_there]
+            found[f"watchslo_shard_index{{{labels}}}"] = [one if one in {"_", "stale"} else index for one in is_there]
+        return found
+
+    always, gone = gauge((1, 20)), gauge((1, 5), ("stale", 1), ("_", 14))
+    yield alert.scenario(
+        "one of three that is gone is missed, but not before its time",
+        shards(0, 1, 2, of=3, values=gone),
+        {4: [], 5: alert.pending(OF_TARGET), 14: alert.pending(OF_TARGET), 15: alert.firing(OF_TARGET)},
+    )
+    yield alert.scenario("three of three are in order", shards(0, 1, 2, of=3, values=always), {19: []})
+    yield alert.scenario(
+        "two that are one are one", shards(0, 1, 1, of=3, values=always), {19: alert.firing(OF_TARGET)}
+    )
+    yield alert.scenario("replicas that share nothing miss nobody", shards(0, 0, of=1, values=gone), {19: []})
+    yield alert.scenario(
+        "one that comes back elsewhere is there",
+        shards(0, 1, of=2, values=gone)
+        | {
+            f"watchslo_{name}{{{OTHER_REPLICA}}}": gauge(("_", 7), (value, 13))
+            for name, value in (("shards", 2), ("shard_index", 1))
+        },
+        {6: alert.pending(OF_TARGET), 8: [], 19: []},
+    )
+
+
 def _lagging() -> Iterator[Scenario]:
     key = "WatchsloLagging"
     alert = Alert(key, MINUTE)
@@ -542,6 +577,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *_evidence(),
     *_clock(),
     *_absent(),
+    *_absent_shard(),
     *_lagging(),
     *_memory(),
 )  # fmt: skip
