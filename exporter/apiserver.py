@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.kubernetes.clocks import CacheClockwork, ServerPolls
 from exporter.kubernetes.load import Load
+from exporter.kubernetes.resources import QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.stores import Stores
 from exporter.kubernetes.stream import Stream
@@ -89,6 +90,9 @@ class Apiserver:
             listener=self,
             load=load,
         )
+        if config.revision_clock_hz:
+            # There with 0 before the first answer.
+            metrics.clock(server.name, QUIET_KINDS[0].group, QUIET_KINDS[0].plural, "revision")
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
         self._targets: dict[ResourceName, Target] = {}
@@ -207,6 +211,7 @@ class Apiserver:
         config = self._config
         # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.
         if self.server.is_one_apiserver and config.cache_clock_hz > 0:
+            self._metrics.clock(self.server.name, resource.group, resource.plural, "cache")
             cache_clock = CacheClockwork(self._polls, resource, config.namespace, config.cache_clock_hz)
             self._running[name].append(self._tasks.create_task(cache_clock.run()))
             target.use_cache_clock(cache_clock)

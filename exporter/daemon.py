@@ -43,9 +43,14 @@ def run(config: Config, warnings: Sequence[str] = ()) -> int:
     try:
         loop.run(_run_until_signal(config))
     except (CredentialsError, OSError) as error:
-        print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 for the person who started it
+        print(f"watchslo: error: {reason_of(error)}", file=sys.stderr)  # noqa: T201 for the person who started it
         return CANNOT_START
     return 0
+
+
+def reason_of(error: Exception) -> str:
+    """Its sentence, without the number that an OSError has before it."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 async def _run_until_signal(config: Config) -> None:
@@ -132,11 +137,8 @@ class Exporter:
         return self._fleet.apiservers
 
     def not_ready(self) -> list[str]:
-        """One sentence for each stream that has had no answer yet."""
-        if not self.apiservers:
-            return ["no apiserver found yet"]
-        reasons = [target.not_ready for apiserver in self.apiservers for target in apiserver.targets]
-        return [reason for reason in reasons if reason is not None]
+        """One sentence for each stream that has had no answer yet, or why none is known."""
+        return self._fleet.not_ready()
 
     def status(self) -> dict[str, Any]:
         """The status document."""

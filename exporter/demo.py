@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
 from exporter.config import ConfigError, ResourceName
-from exporter.daemon import Exporter, load_credentials
+from exporter.daemon import Exporter, load_credentials, reason_of
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
 from exporter.simulator.scenarios import PHASE_SECONDS
@@ -45,7 +45,7 @@ def run(config: Config, scenario: str | None) -> int:
     try:
         loop.run(_run(config, scenario))
     except (CredentialsError, OSError) as error:
-        print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 for the person who started it
+        print(f"watchslo: error: {reason_of(error)}", file=sys.stderr)  # noqa: T201 for the person who started it
         return 2
     return 0
 

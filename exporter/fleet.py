@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 
 from exporter.apiserver import Apiserver, CountedLoad
 from exporter.canary import CanaryKeeper
+from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.custom_resources import CustomResources
 from exporter.kubernetes.endpoints import apiserver_servers, count_apiservers
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.stores import keep_proving_peers
+from exporter.kubernetes.trouble import Trouble
+from exporter.kubernetes.watch import StartError
 from exporter.measure.serverclock import hull
+from exporter.target import CURABLE_ONLY_BY_PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from exporter.expose.metrics import Metrics
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.heartbeat import Heartbeat
+    from exporter.kubernetes.watch import StartReason
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.target import Target
@@ -36,6 +41,9 @@ log = logging.getLogger(__name__)
 REFRESH_PERIOD_SECONDS = 1.0
 DISCOVERY_PERIOD_SECONDS = 10.0
 COUNTING_PERIOD_SECONDS = 60.0
+FORGETTING_SECONDS = 60.0
+"""After this time nobody holds anything of an apiserver that went; a proof that asks it waits for half as long."""
+
 LEAVING_SECONDS = 120.0
 
 
@@ -74,12 +82,24 @@ class Fleet:
         self._all_clocks: Offset | None = None
         home = home_of(credentials)
         self._session = ApiSession(home, credentials, load=CountedLoad(metrics, home))
+        self._endpoints = Trouble("apiservers cannot be found", self._count_discovery_error)
+        self._definitions = Trouble("custom resources cannot be followed", self._count_discovery_error)
         metrics.before_render.append(self.refresh)
 
     @property
     def apiservers(self) -> list[Apiserver]:
         """Those that are watched now."""
         return list(self._apiservers.values())
+
+    def not_ready(self) -> list[str]:
+        """One sentence for each stream that has had no answer yet, or why none is known."""
+        if self._apiservers:
+            reasons = [target.not_ready for apiserver in self.apiservers for target in apiserver.targets]
+            return [reason for reason in reasons if reason is not None]
+        error = self._endpoints.error
+        if error is None:
+            return ["no apiserver found yet"]
+        return [] if error.reason in CURABLE_ONLY_BY_PEOPLE else [f"no apiserver found: {error.reason}: {error}"]
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -119,12 +139,24 @@ class Fleet:
                 self._is_complete = await count_apiservers(self._session) == len(config.apiservers)
                 await asyncio.sleep(COUNTING_PERIOD_SECONDS)
             return
+        backoff = Backoff()
         while True:
-            servers = await apiserver_servers(self._session)
+            try:
+                servers = await apiserver_servers(self._session)
+            except StartError as error:
+                self._is_complete = False
+                self._endpoints.met(error)
+                await asyncio.sleep(backoff.after_failure(error.retry_after_seconds))
+                continue
+            backoff.succeeded()
+            self._endpoints.over()
             if servers:
                 self._use_apiservers(servers)
             self._is_complete = bool(servers)
             await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
+
+    def _count_discovery_error(self, reason: StartReason) -> None:
+        self._metrics.discovery_errors[reason].inc()
 
     def _use_apiservers(self, servers: list[Server]) -> None:
         for server in servers:
@@ -161,11 +193,18 @@ class Fleet:
     async def _leave_apiserver(self, server: Server) -> None:
         await asyncio.sleep(LEAVING_SECONDS)
         del self._leaving[server]
+        await self._stop(server)
+        self._metrics.remove_apiserver(server.name)
+        await asyncio.sleep(FORGETTING_SECONDS)
+        # Once for each that goes, a tenth of a second: what is left of it is found nowhere else.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+    async def _stop(self, server: Server) -> None:
         running = self._running.pop(server)
         running.cancel()
         await asyncio.wait({running})
-        self._metrics.remove_apiserver(server.name)
-        gc.unfreeze()  # The next full collection finds what is left of it, which others may hold for some seconds more.
 
     def _bound_all_clocks(self) -> Offset | None:
         """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
@@ -175,7 +214,9 @@ class Fleet:
 
     async def _follow_custom_resources(self) -> None:
         config = self._config
-        follower = CustomResources(config.custom_resources, config.custom_resources_max, self._session, self._heartbeat)
+        follower = CustomResources(
+            config.custom_resources, config.custom_resources_max, self._session, self._heartbeat, self._definitions
+        )
         await follower.follow(self._use_custom_resources)
 
     async def _use_custom_resources(self, names: set[ResourceName]) -> None:

@@ -189,6 +189,16 @@ def _streams() -> Iterator[Alert]:
         description=f"{COUNT} starts (LIST or WATCH) in the last 15 minutes failed before any other event: {REASON}.",
     )
     yield Alert(
+        alert="WatchDiscoveryErrors",
+        expr="max without (instance, pod) (increase(watchslo_discovery_errors_total[15m])) >= 5",
+        hold="10m",
+        severity="warning",
+        summary=f"watchslo cannot find out what there is to watch: {REASON}.",
+        description=f"""\
+            {COUNT} times in the last 15 minutes the apiservers or the custom resources could not be listed: {REASON}.
+            What is not found is not watched.""",
+    )
+    yield Alert(
         alert="WatchCanariesLost",
         expr="""\
             sum without (instance, pod) (rate(watchslo_canary_lost_total[1h]))

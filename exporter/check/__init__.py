@@ -18,6 +18,7 @@ from exporter.fleet import home_of, named_servers
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import apiserver_servers
 from exporter.kubernetes.session import ApiSession
+from exporter.kubernetes.watch import StartError
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings
@@ -45,11 +46,14 @@ async def findings_of(config: Config) -> list[Findings]:
     found = named_servers(config)
     if config.discover_apiservers:
         session = ApiSession(home, credentials)
-        found = await apiserver_servers(session) or []
+        try:
+            found, why = await apiserver_servers(session), "there is none"
+        except StartError as error:
+            found, why = [], f"{error.reason}: {error}"
         await session.close()
         if not found:
             raise ConfigError(
                 "--apiserver.discover: no apiserver is found; list endpointslices.discovery.k8s.io in namespace "
-                "default must be allowed, and one must be there"
+                f"default must be allowed, and one must be there ({why})"
             )
     return await asyncio.gather(*(inspect(config, credentials, server) for server in found or [home]))

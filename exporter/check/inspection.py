@@ -112,7 +112,7 @@ class _Inspection:
             response = await self._session.get("/version", time_limit=FIRST_ANSWER)
             async with response:
                 content = await response.read()
-        except (CredentialsError, *UNREACHABLE) as error:
+        except TROUBLES as error:
             return Trouble(_sentence(error))
         seconds = time.monotonic() - asked
         return Greeting(seconds, _version(response, content), self._is_verified(), self._on_the_way(response))
@@ -178,7 +178,7 @@ class _Inspection:
                 _, definitions = await custom_resources.list_definitions(self._session)
         except TimeoutError:
             return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
-        except (msgspec.ValidationError, *TROUBLES) as error:
+        except TROUBLES as error:
             return Trouble(_sentence(error))
         names = custom_resources.matching(definitions, self._config.custom_resources)
         most = self._config.custom_resources_max

@@ -44,7 +44,7 @@ def _sections(findings: Findings) -> list[Section]:
 
 def _configuration(findings: Findings) -> list[Row]:
     config = findings.config
-    named = "named with --apiserver" if findings.server.is_one_apiserver else "named by the credentials"
+    named = _namer(findings) if findings.server.is_one_apiserver else "named by the credentials"
     kubeconfig = config.kubeconfig or "none named: the pod's service account, else $KUBECONFIG, else ~/.kube/config"
     where = f"in namespace {config.namespace}" if config.namespace else "in all namespaces"
     rows = [
@@ -85,6 +85,10 @@ def _server(findings: Findings) -> list[Row]:
     ]
 
 
+def _namer(findings: Findings) -> str:
+    return "found by --apiserver.discover" if findings.config.discover_apiservers else "named with --apiserver"
+
+
 def _connection(greeting: Greeting) -> Row:
     answered = f"first answer after {greeting.seconds * 1000:.0f} ms, connecting included"
     if greeting.is_certificate_verified:
@@ -101,7 +105,7 @@ def _version(greeting: Greeting) -> Row:
 
 def _address(findings: Findings) -> Row:
     if findings.server.is_one_apiserver:
-        return Row("address", "ok", "one apiserver, as --apiserver says: its connections share what they learn")
+        return Row("address", "ok", f"one apiserver, {_namer(findings)}: its connections share what they learn")
     return Row(
         "address",
         "note",
@@ -116,10 +120,12 @@ def _apiservers(findings: Findings) -> Row:
         return Row("apiservers", "not checked")
     if count is None:
         return Row("apiservers", "note", "how many there are is not told: stamps in objects do not narrow intervals")
+    named = len(findings.config.apiservers) or int(findings.server.is_one_apiserver)
+    if findings.config.discover_apiservers or count == named:
+        whose = "whose clock's offset is" if count == 1 else "whose clocks' offsets are"
+        return Row("apiservers", "ok", f"{count}, {whose} learned: stamps in objects narrow intervals")
     if count > 1:
         return Row("apiservers", "note", f"{count}, and any may stamp an object: stamps do not narrow intervals")
-    if findings.server.is_one_apiserver:
-        return Row("apiservers", "ok", "1, whose clock's offset is learned: stamps in objects narrow intervals")
     return Row("apiservers", "note", "1, but only named with --apiserver URL is it known to be the one that answers")
 
 

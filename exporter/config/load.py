@@ -4,9 +4,10 @@ Flags win over the environment, that over the file, and that over the defaults, 
 replaces a list. Every refusal is a ConfigError that names the place where the value was said.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from exporter.config.model import Config, ConfigError
@@ -27,8 +28,8 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
-    """Settle every setting for a command; raises ConfigError.
+def load(flags: Mapping[str, Given], environ: Mapping[str, str], unread: Container[str] = ()) -> Loaded:
+    """Settle every setting for a command; raises ConfigError. Files of the settings `unread` may say anything.
 
     Files named in the settings are looked at, nothing else is: no connection is made and no credentials are used.
     """
@@ -37,7 +38,12 @@ def load(flags: Mapping[str, Given], environ: Mapping[str, str]) -> Loaded:
     config_file = parsed_setting("config.file", given)
     if config_file is not None:
         given = {**read_file(config_file), **given}
-    values = {setting.name: parsed_setting(setting.name, given) for setting in SETTINGS}
+    values: dict[str, Any] = {
+        setting.name: Path(given[setting.name].texts[-1])
+        if setting.name in unread and setting.name in given
+        else parsed_setting(setting.name, given)
+        for setting in SETTINGS
+    }
     _Agreement(given, values).check()
     if values["canary.interval"] and values["canary.custom-resource"]:
         values["resource"] = _with_canaries(values["resource"])

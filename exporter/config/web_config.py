@@ -154,14 +154,14 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 _try_to_read(name, folder / getattr(self, name))
         try:
             context.load_cert_chain(folder / self.cert_file, folder / self.key_file, password=_no_password)
-        except ssl.SSLError as error:
+        except OSError as error:
             raise ValueError(f"names a cert_file and a key_file that cannot be used: {_reason(error)}") from None
         if context.verify_mode != ssl.CERT_NONE:
             try:
                 context.load_verify_locations(
                     cafile=folder / self.client_ca_file if self.client_ca_file else None, cadata=self.client_ca or None
                 )
-            except ssl.SSLError as error:
+            except OSError as error:
                 raise ValueError(f"has no usable certificate as client CA: {_reason(error)}") from None
         return context
 
@@ -257,5 +257,8 @@ def _no_password() -> str:
     raise ValueError("names a key_file that is encrypted: there is nowhere to say its password")
 
 
-def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or "no PEM in it").replace("_", " ").lower()
+def _reason(error: OSError) -> str:
+    """Of OpenSSL, or of a file that has gone since it was tried."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "no PEM in it").replace("_", " ").lower()
+    return str(error.strerror)

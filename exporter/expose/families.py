@@ -214,8 +214,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _histogram(
         "watchslo_relist_seconds",
-        "Time from the loss of a watch to the next open one where continuity was given up. The relist is ours, a LIST "
-        "that matches nothing; an informer pays for a full one.",
+        "Time from the start, or from the loss of a watch, to the next open one where continuity was given up. The "
+        "relist is ours, a LIST that matches nothing; an informer pays for a full one.",
         RECONNECT_BOUNDS,
     ),
     _histogram(
@@ -294,6 +294,13 @@ FAMILIES: tuple[Family, ...] = (
         "Bytes of the bodies of answers, without those of open watches: watchslo_received_bytes_total has them.",
         Scope.APISERVER,
         purpose=PURPOSES,
+    ),
+    _counter(
+        "watchslo_discovery_errors_total",
+        "Times that the apiservers (--apiserver.discover) or the custom resources could not be found out; it is tried "
+        "for ever.",
+        Scope.EXPORTER,
+        reason=START_ERROR_REASONS,
     ),
     _histogram(
         "watchslo_loop_lag_seconds",

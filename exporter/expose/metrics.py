@@ -191,6 +191,7 @@ class Metrics:
         self.objective_ratio = new.gauge("watchslo_objective_ratio", objective_ratio)
         self.shards = new.gauge("watchslo_shards", 1)
         self.shard_index = new.gauge("watchslo_shard_index", 0)
+        self.discovery_errors = new.counters("watchslo_discovery_errors_total")  # by reason
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
         new.labelled_one("watchslo_build_info", {"version": self.version})
 

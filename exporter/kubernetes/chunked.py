@@ -1,7 +1,7 @@
 """Bytes of a body in chunked transfer coding in, its content out. Any cut of the byte stream gives the same content.
 
 aiohttp does that too, at the price of several calls per chunk, and an apiserver sends each event as a chunk of its own:
-it would be a fifth of all that an event costs (docs/decisions/0009).
+it was a quarter of all that an event costs (docs/decisions/0009).
 """
 
 from __future__ import annotations

@@ -11,10 +11,9 @@ import msgspec
 
 from exporter.config import ResourceName
 from exporter.kubernetes.backoff import Backoff
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
-from exporter.kubernetes.session import METADATA_LIST, UNREACHABLE, AnswerError
-from exporter.kubernetes.watch import Collection, StartError, Watch
+from exporter.kubernetes.session import METADATA_LIST
+from exporter.kubernetes.watch import Collection, StartError, Watch, translated
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder
 
@@ -23,13 +22,11 @@ if TYPE_CHECKING:
 
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.session import ApiSession
+    from exporter.kubernetes.trouble import Trouble
     from exporter.kubernetes.watch import Reading
     from exporter.measure.times import Interval
 
 log = logging.getLogger(__name__)
-
-UNFOLLOWABLE = (AnswerError, CredentialsError, StartError, msgspec.ValidationError, ValueError, *UNREACHABLE)
-"""What keeps us from listing or watching the definitions for now; a revision that is no number among it."""
 
 PAGE = "500"
 SETTLING_SECONDS = 0.5
@@ -61,26 +58,30 @@ def matching(names: Sequence[str], globs: Sequence[str]) -> list[ResourceName]:
 
 
 async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
-    """The revision, and the name of every definition. Raises AnswerError, ValidationError, UNREACHABLE."""
+    """The revision, and the name of every definition. Raises StartError."""
     names: list[str] = []
     parameters = {"limit": PAGE}
-    while True:
-        answer = await session.get_json(CUSTOM_RESOURCE_DEFINITIONS.path(), parameters, accept=METADATA_LIST)
-        page = msgspec.convert(answer, _Definitions)
-        names += [definition.metadata.name for definition in page.items or []]
-        if not page.metadata.continue_:
-            return int(page.metadata.resource_version), names
-        parameters["continue"] = page.metadata.continue_
+    path = CUSTOM_RESOURCE_DEFINITIONS.path()
+    with translated(path):
+        while True:
+            page = msgspec.convert(await session.get_json(path, parameters, accept=METADATA_LIST), _Definitions)
+            names += [definition.metadata.name for definition in page.items or []]
+            if not page.metadata.continue_:
+                return int(page.metadata.resource_version), names
+            parameters["continue"] = page.metadata.continue_
 
 
 class CustomResources:
     """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob; at most `most` of them."""
 
-    def __init__(self, globs: Sequence[str], most: int, session: ApiSession, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, globs: Sequence[str], most: int, session: ApiSession, heartbeat: Heartbeat, trouble: Trouble
+    ) -> None:
         self._globs = globs
         self._most = most
         self._session = session
         self._heartbeat = heartbeat
+        self._trouble = trouble
         self._changed = asyncio.Event()
 
     async def follow(self, use: Callable[[set[ResourceName]], Awaitable[None]]) -> None:
@@ -92,10 +93,11 @@ class CustomResources:
                 await use(self._matching(names))
                 await self._until_one_changes(revision)
                 backoff.succeeded()
+                self._trouble.over()
                 await asyncio.sleep(SETTLING_SECONDS)
-            except UNFOLLOWABLE as error:
-                log.warning("custom resources cannot be followed", extra={"fields": {"error": str(error)}})
-                await asyncio.sleep(backoff.after_failure())
+            except StartError as error:
+                self._trouble.met(error)
+                await asyncio.sleep(backoff.after_failure(error.retry_after_seconds))
 
     def _matching(self, names: Sequence[str]) -> set[ResourceName]:
         found = matching(names, self._globs)

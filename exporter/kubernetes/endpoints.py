@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, Server
+from exporter.kubernetes.session import Server
+from exporter.kubernetes.watch import StartError, translated
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
@@ -34,16 +34,14 @@ class _Slices(msgspec.Struct):
     items: list[_Slice] | None = None
 
 
-async def apiserver_servers(session: ApiSession) -> list[Server] | None:
-    """Every apiserver of the cluster that `session` talks to, in order; None if it does not say, or not to us.
+async def apiserver_servers(session: ApiSession) -> list[Server]:
+    """Every apiserver of the cluster that `session` talks to, in order. Raises StartError.
 
     They are reached as the cluster is, and show its certificate: for its name, not for their address.
     """
     selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
-    try:
+    with translated(SLICES):
         slices = msgspec.convert(await session.get_json(SLICES, selector), _Slices)
-    except (AnswerError, CredentialsError, msgspec.ValidationError, *UNREACHABLE):
-        return None
     home = urlsplit(session.server.url)
     addresses = {
         f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
@@ -60,5 +58,7 @@ async def apiserver_servers(session: ApiSession) -> list[Server] | None:
 
 async def count_apiservers(session: ApiSession) -> int | None:
     """How many apiservers the cluster has; None if it does not say, or not to us."""
-    servers = await apiserver_servers(session)
-    return len(servers) if servers else None
+    try:
+        return len(await apiserver_servers(session)) or None
+    except StartError:
+        return None

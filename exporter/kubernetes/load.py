@@ -48,7 +48,6 @@ class LoadTrace(aiohttp.TraceConfig):
         self.on_request_headers_sent.append(self._sent)
         self.on_request_end.append(self._over)
         self.on_request_exception.append(self._over)
-        self.on_response_chunk_received.append(self._read)
 
     async def _sent(
         self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
@@ -69,12 +68,3 @@ class LoadTrace(aiohttp.TraceConfig):
         sending: Sending = context.trace_request_ctx
         if sending.sent_at is not None:
             self._load.request_over(sending.purpose, time.monotonic() - sending.sent_at)
-
-    async def _read(
-        self,
-        _session: aiohttp.ClientSession,
-        context: SimpleNamespace,
-        params: aiohttp.TraceResponseChunkReceivedParams,
-    ) -> None:
-        sending: Sending = context.trace_request_ctx
-        self._load.answer_read(sending.purpose, len(params.chunk))

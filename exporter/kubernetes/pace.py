@@ -11,6 +11,8 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
+from exporter.kubernetes.backoff import LONGEST_ASKED_SECONDS
+
 if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
@@ -57,7 +59,7 @@ class Lane:
         if sent > self._slowed_at:
             self._slowed_to = max(SLOWEST_SHARE, self._share(now) / 2)
             self._slowed_at = now
-        self._not_before = max(self._not_before, now + (retry_after_seconds or 0.0))
+        self._not_before = max(self._not_before, now + min(retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS))
 
     def _take(self, now: Instant, seconds: float) -> None:
         self._free_at = max(self._free_at, now) + seconds

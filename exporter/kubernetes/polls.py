@@ -117,5 +117,5 @@ def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:
         return None
     try:
         return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -39,6 +39,13 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding an answer raises that is not the JSON it should be: any of these may come from a proxy."""
 
 
+MOST_LIST_BYTES = 2**20
+"""A list that matches nothing has a few hundred, and a refusal not many more."""
+
+MOST_BYTES: Mapping[Purpose, int] = {"discovery": 64 * 2**20, "canary": 4 * 2**20}
+"""Five hundred definitions that kubectl has applied, with all their annotations; one object as etcd takes it."""
+
+
 class AnswerError(Exception):
     """The apiserver answered, but not with what was asked for. `status` is the HTTP status."""
 
@@ -82,7 +89,8 @@ class ApiSession:
         self.credentials = credentials
         self._connections = connections
         self._force_close = force_close
-        self._traces = [LoadTrace(load or Load()), *([trace] if trace else [])]
+        self._load = load or Load()
+        self._traces = [LoadTrace(self._load), *([trace] if trace else [])]
         self._http: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
         self._generation = -1
@@ -124,6 +132,8 @@ class ApiSession:
         except aiohttp.ClientSSLError:
             self.credentials.refused()
             raise
+        assert isinstance(response, _Response)
+        response.load, response.purpose = self._load, purpose
         if response.status == 401:
             self.credentials.refused()
         return response
@@ -179,8 +189,30 @@ class ApiSession:
                 headers={"User-Agent": "watchslo"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
+                response_class=_Response,
             )
         return self._http
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer whose body may be read once, and only up to a limit: no answer may fill our memory."""
+
+    load: Load
+    purpose: Purpose
+
+    async def read(self) -> bytes:
+        """The whole body. Raises UNREACHABLE, or AnswerError if it is too long."""
+        most_bytes = MOST_BYTES.get(self.purpose, MOST_LIST_BYTES)
+        pieces: list[bytes] = []
+        size_bytes = 0
+        async for piece in self.content.iter_any():
+            pieces.append(piece)
+            size_bytes += len(piece)
+            if size_bytes > most_bytes:
+                self.close()
+                raise AnswerError(self.status, f"the answer is longer than {most_bytes} bytes")
+        self.load.answer_read(self.purpose, size_bytes)
+        return b"".join(pieces)
 
 
 class _Status(msgspec.Struct):

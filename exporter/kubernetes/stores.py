@@ -98,19 +98,25 @@ async def keep_proving_peers(all_stores: Callable[[], Sequence[Stores]]) -> None
     """
     proven: set[Stores] = set()
     while True:
-        present = all_stores()
-        for other in present[1:]:
-            try:
-                async with asyncio.timeout(PEERS_PROOF_SECONDS):
-                    holds = await _fits(present[0].main, other.main.next_revision)
-            except (StartError, TimeoutError):
-                continue  # no answer proves nothing either way
-            (proven.add if holds else proven.discard)(other)
-        proven = proven.intersection(present[1:])
-        clocks = [stores.main for stores in present if stores is present[0] or stores in proven]
-        for stores in present:
-            stores.main.peers = tuple(clock for clock in clocks if stores.main in clocks and clock is not stores.main)
-        await asyncio.sleep(PROOF_PERIOD_SECONDS if len(present) > 1 else FIRST_PROOF_PERIOD_SECONDS)
+        # In a function of its own: between two rounds nothing here holds what may go, but for those that are proven.
+        wait_seconds = await _prove_peers(all_stores(), proven)
+        await asyncio.sleep(wait_seconds)
+
+
+async def _prove_peers(present: Sequence[Stores], proven: set[Stores]) -> float:
+    """One round; returns the seconds until the next."""
+    for other in present[1:]:
+        try:
+            async with asyncio.timeout(PEERS_PROOF_SECONDS):
+                holds = await _fits(present[0].main, other.main.next_revision)
+        except (StartError, TimeoutError):
+            continue  # no answer proves nothing either way
+        (proven.add if holds else proven.discard)(other)
+    proven.intersection_update(present[1:])
+    clocks = [stores.main for stores in present if stores is present[0] or stores in proven]
+    for stores in present:
+        stores.main.peers = tuple(clock for clock in clocks if stores.main in clocks and clock is not stores.main)
+    return PROOF_PERIOD_SECONDS if len(present) > 1 else FIRST_PROOF_PERIOD_SECONDS
 
 
 async def _fits(clock: RevisionClockwork, ask: Callable[[], Awaitable[int]]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter import logs, loop
-from exporter.daemon import CANNOT_START, load_credentials
+from exporter.daemon import CANNOT_START, load_credentials, reason_of
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.once.measuring import Measurement
 from exporter.once.progress import Progress
@@ -39,7 +39,7 @@ def run(config: Config, duration_seconds: float, output: str) -> int:
     try:
         result = loop.run(_measured(config, duration_seconds))
     except (CredentialsError, OSError) as error:
-        return _cannot_start(str(error))
+        return _cannot_start(reason_of(error))
     if result.refused is not None:
         return _cannot_start(result.refused)
     # No value is infinite or NaN: JSON has no word for those.

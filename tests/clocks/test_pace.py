@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from exporter.kubernetes import pace as under_test
 from exporter.kubernetes.pace import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace
 from tests.real.waiting import wait_until
 
@@ -75,6 +76,14 @@ async def test_however_often_it_is_throttled_a_sixteenth_of_the_rate_remains() -
     for _ in range(20):
         lane.throttled(time.monotonic(), None)
     assert slowness(lane) == pytest.approx(1 / SLOWEST_SHARE, rel=A_PAUSE)
+
+
+async def test_a_proxy_that_asks_for_a_day_does_not_blind_us_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "LONGEST_ASKED_SECONDS", 0.2)
+    lane = Lane(MOST_HZ)
+    lane.throttled(time.monotonic(), 86_400.0)
+    async with asyncio.timeout(10):
+        await lane.turn()
 
 
 async def test_nobody_gets_a_turn_before_retry_after_is_over_and_no_wave_comes_then() -> None:

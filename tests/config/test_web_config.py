@@ -127,9 +127,9 @@ def agrees(promtool: Path) -> bool:
 @pytest.mark.parametrize("content", GOOD.values(), ids=GOOD.keys())
 def test_what_prometheus_takes_is_taken(door: Door, content: dict[str, Any]) -> None:
     write(content)
-    # The address is refused after the file was accepted.
-    sentence = door.refusal("healthcheck", "--web.config.file", str(FILE), "--web.listen-address", ":0")
-    assert sentence.startswith("healthcheck needs the port")
+    # The kubeconfig is refused after the file was accepted.
+    sentence = door.refusal("run", "--web.config.file", str(FILE), "--kubeconfig", str(FILE))
+    assert "--web.config.file" not in sentence
     assert agrees(tool("promtool"))
 
 

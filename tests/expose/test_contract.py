@@ -40,6 +40,7 @@ COUNTERS = {
     "watchslo_canary_lost_total": "",
     "watchslo_decode_errors_total": "",
 }
+STARTS = "watchslo_init_events_errors_total"
 PURPOSES = "purpose=discovery,list,watch,revision_poll,cache_poll,canary"
 COUNTERS_OF_AN_ADDRESS = (
     "watchslo_apiserver_requests_total",
@@ -74,6 +75,7 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_date_evidence_enabled", "watchslo_build_info"], "gauge")
     | dict.fromkeys(["watchslo_threshold_seconds", "watchslo_objective_ratio"], "gauge")
     | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
+    | {"watchslo_discovery_errors_total": "counter"}
 )
 
 
@@ -124,6 +126,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
         expected |= buckets_of("watchslo_clock_poll_seconds", clock, FINE)
     expected |= buckets_of("watchslo_loop_lag_seconds", {}, FINE)
     expected.add(("watchslo_shard_index", frozenset()))
+    expected |= {("watchslo_discovery_errors_total", frozenset(reason.items())) for reason in seeded(COUNTERS[STARTS])}
     expected |= {
         (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
         for name in COUNTERS_OF_AN_ADDRESS

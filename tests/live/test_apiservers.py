@@ -1,18 +1,25 @@
 """Several apiservers on one etcd: each has its own streams, clocks and series, and one's trouble is not another's."""
 
 import asyncio
+import gc
 import ssl
 from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import aiohttp
 import pytest
 
 from exporter import fleet
+from exporter.apiserver import Apiserver
+from exporter.daemon import Exporter, load_credentials
+from exporter.kubernetes import stores
 from tests.conftest import FreshCluster
-from tests.live.observing import Scrape, observed
+from tests.live.observing import Scrape, config, observed
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy, Tls
+from tests.real.waiting import wait_until
 from tests.real.workload import Writer
 
 
@@ -57,6 +64,39 @@ async def test_a_frozen_apiserver_of_three_that_were_discovered_spoils_its_own_s
     assert scrape.sum("events_judged_total", **of_troubled, verdict="late") > 50
     assert scrape.sum("evidence_total", **of_troubled, source="arrival") > 50
     assert scrape.sum("stream_up") == len(urls)
+
+
+class Remembered(Apiserver):
+    """Known for as long as it is in memory."""
+
+    all_alive: ClassVar[WeakSet["Remembered"]] = WeakSet()
+
+    def __init__(self, *what: Any, **how: Any) -> None:
+        super().__init__(*what, **how)
+        self.all_alive.add(self)
+
+
+@pytest.mark.timeout(120)
+async def test_nothing_is_left_of_an_apiserver_that_went(
+    fresh_cluster: FreshCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 1.0)
+    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 1.0)
+    monkeypatch.setattr(fleet, "FORGETTING_SECONDS", 5.0)
+    monkeypatch.setattr(stores, "PROOF_PERIOD_SECONDS", 1.0)
+    monkeypatch.setattr(stores, "PEERS_PROOF_SECONDS", 1.0)
+    monkeypatch.setattr(fleet, "Apiserver", Remembered)
+    cluster = await fresh_cluster(apiservers=2)
+    staying, going = cluster.apiservers
+    await cluster.list_apiservers(staying.url, going.url)
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+    settled = config("--kubeconfig", kubeconfig, "--resource", "nodes", "--apiserver.discover")
+    exporter = Exporter(settled, await load_credentials(settled))
+    async with exporter.running():
+        await wait_until(lambda: len(Remembered.all_alive) == 2 and not exporter.not_ready(), "both are watched")
+        await cluster.list_apiservers(staying.url)
+        await wait_until(lambda: len(Remembered.all_alive) == 1, "one is forgotten")
+        assert gc.get_freeze_count() > 10_000, "and the collector leaves the other alone"
 
 
 @pytest.mark.timeout(120)

@@ -37,7 +37,6 @@ SHORT_ALONE = "the short window alone is not enough, until the long one is above
 LONG_ALONE = "the long window alone is not enough: it ends when the short one is below the factor"
 SUMMED = "what apiservers and replicas saw is summed before it is divided"
 DILUTED = "ambiguous events dilute: the share is the certain, lower one"
-COUNTS = "what any of them saw on time counts"
 IN_TIME = "above the share it fires, but not before its time"
 
 MUTANTS = (
@@ -77,6 +76,7 @@ MUTANTS = (
     Mutant("WatchForcedCloses", "max ", "sum ", "what two replicas saw is not counted twice"),
     Mutant("WatchRelistStorm", "!=", "=~", 'reason="start" does not count'),
     Mutant("WatchStartErrors", "[15m]", "[30m]", "just below nothing happens"),
+    Mutant("WatchDiscoveryErrors", "max ", "sum ", "what two replicas saw is not counted twice"),
     Mutant("WatchUncovered", "0.05", "0.06", IN_TIME),
     Mutant("WatchCanariesLost", "0.01", "0.009", "just below it nothing happens"),
     Mutant("WatchEvidenceContradictory", "300", "290", "hardly any evidence says nothing, three hundred pieces do"),

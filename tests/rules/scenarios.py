@@ -299,13 +299,11 @@ def _counts(
     yield alert.scenario("without series nothing happens", {}, {end: []})
 
 
-def _start_errors() -> Iterator[Scenario]:
-    alert = Alert("WatchStartErrors", MINUTE)
-    of = {**OF_STREAM, "reason": "forbidden"}
-    one, other = (
-        f'watchslo_init_events_errors_total{{{target}, {STREAM}, reason="forbidden"}}'
-        for target in (TARGET, OTHER_REPLICA)
-    )
+def _errors(key: str, family: str, more: str, of: Labels) -> Iterator[Scenario]:
+    """An alert about failures by reason."""
+    alert = Alert(key, MINUTE)
+    one, other = (f'{family}{{{target}, {more}reason="forbidden"}}' for target in (TARGET, OTHER_REPLICA))
+    of = {**of, "reason": "forbidden"}
     yield alert.scenario(
         "five in 15 minutes, for as long as they go on, fire, but not before their time",
         {one: total((0.35, 26), (0, 3))},
@@ -572,7 +570,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "WatchRelistStorm", "watchslo_relists_total", window_steps=30, hold_steps=5, fewest=3,
         counted='reason="gone"', not_counted='reason="start"',
     ),
-    *_start_errors(),
+    *_errors("WatchStartErrors", "watchslo_init_events_errors_total", f"{STREAM}, ", OF_STREAM),
+    *_errors("WatchDiscoveryErrors", "watchslo_discovery_errors_total", "", OF_TARGET),
     *_canaries(),
     *_evidence(),
     *_clock(),

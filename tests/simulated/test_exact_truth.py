@@ -10,7 +10,6 @@ from exporter.simulator import Simulator, Workload
 from tests.live.observing import Observed, observed
 
 HEALTHY_SECONDS = 3.0
-NO_SLACK = 0.0
 CLOCK_RESOLUTION_SECONDS = 1e-6
 
 
