@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 
 from exporter.config import ConfigError, ListenAddress
+from exporter.config.web_config import TLSServerConfig, read_web_config
 from exporter.config.wording import printable
 
 if TYPE_CHECKING:
@@ -31,37 +32,48 @@ def run(config: Config) -> int:
     if address.port == 0:
         raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
     reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)
-    # Whether there is TLS stands in a file that may be being written at this moment: the server knows better.
-    if config.web_config_file is not None and (speaks_tls := _speaks_tls(reachable)) is not None:
+    tls = _tls(config)
+    if (tls is None or tls.is_enabled) and (speaks_tls := _speaks_tls(reachable, tls)) is not None:
         return speaks_tls
-    connection = HTTPConnection(reachable.host, reachable.port, timeout=TIMEOUT_SECONDS)
-    return _ask(connection, f"http://{reachable}{PATH}")
+    return _ask(HTTPConnection(reachable.host, reachable.port, timeout=TIMEOUT_SECONDS), f"http://{reachable}{PATH}")
 
 
-def _speaks_tls(address: ListenAddress) -> int | None:
+def _tls(config: Config) -> TLSServerConfig | None:
+    """What the file says of TLS; None if it cannot be read at this moment, which the exporter survives."""
+    if config.web_config_file is None:
+        return TLSServerConfig()
+    try:
+        return read_web_config(config.web_config_file).tls_server_config
+    except ValueError:
+        return None
+
+
+def _speaks_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | None:
     """The same of a server with TLS; None if it has none."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     connection = HTTPSConnection(address.host, address.port, timeout=TIMEOUT_SECONDS, context=context)
     url = f"https://{address}{PATH}"
+    # Whoever sends us away because we have no certificate is alive.
+    is_sent_away = tls is None or tls.client_auth_type == "RequireAndVerifyClientCert"
     try:
         connection.connect()
-    except ssl.SSLError as error:
-        if error.reason in NO_TLS:
-            return None
-        return _alive()
     except OSError as error:
+        if isinstance(error, ssl.SSLError) and error.reason in NO_TLS and tls is None:
+            return None
+        if isinstance(error, (ssl.SSLError, ConnectionResetError)) and is_sent_away:
+            return _alive()
         return _dead(f"{url} does not answer: {error.strerror or error}")
-    return _ask(connection, url)
+    return _ask(connection, url, is_sent_away=is_sent_away)
 
 
-def _ask(connection: HTTPConnection, url: str) -> int:
+def _ask(connection: HTTPConnection, url: str, *, is_sent_away: bool = False) -> int:
     try:
         connection.request("GET", PATH)
         status = connection.getresponse().status
     except OSError as error:
-        if isinstance(connection, HTTPSConnection) and isinstance(error, (ssl.SSLError, ConnectionResetError)):
+        if is_sent_away and isinstance(error, (ssl.SSLError, ConnectionResetError)):
             return _alive()
         return _dead(f"{url} does not answer: {error.strerror or error}")
     except HTTPException as error:
@@ -72,7 +84,6 @@ def _ask(connection: HTTPConnection, url: str) -> int:
 
 
 def _alive() -> int:
-    """Whoever sends us away because we have no certificate is alive, too."""
     print("ok")
     return 0
 

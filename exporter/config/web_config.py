@@ -67,7 +67,8 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 }
 """Each that may be set, with the values that it may have; any, if none are named."""
 
-_BCRYPT = re.compile(r"\$2[abxy]?\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+# The salt's last letter holds two bits of it and four that are nothing: what sets those never fits anything.
+_BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -136,7 +137,11 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         context.minimum_version = _VERSIONS[self.min_version]
         context.maximum_version = _VERSIONS[self.max_version]
         context.verify_mode = _VERIFY_MODES[self.client_auth_type]
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go: a client CA may be an intermediate one
         context.set_alpn_protocols(["http/1.1"])
+        # A session that is resumed is verified by what held when it began.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
         if self.prefer_server_cipher_suites:
             context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
         else:
@@ -187,7 +192,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A token bucket."""
 
     interval: str = "0"
-    burst: int = 0
+    burst: str = "0"
 
     @property
     def interval_seconds(self) -> float:
@@ -195,14 +200,23 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.interval == "0":
             return 0.0
         parts = _DURATION.findall(self.interval)
-        if "".join(map("".join, parts)) != self.interval:
+        if not parts or "".join(map("".join, parts)) != self.interval:
             raise ValueError(f"has the rate_limit interval {quoted(self.interval)}: write it like 100ms or 1m30s")
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
+    @property
+    def most_tokens(self) -> int:
+        """The burst. Raises ValueError."""
+        if not (self.burst.isascii() and self.burst.isdecimal()):
+            raise ValueError(f"has the rate_limit burst {quoted(self.burst)}: it is a whole number")
+        return int(self.burst)
+
     def check(self) -> None:
         """Raise ValueError for a limit that lets nobody in, or that is none."""
-        if self.interval_seconds and self.burst < 1:
+        if self.interval_seconds and self.most_tokens < 1:
             raise ValueError("has a rate_limit whose burst is not at least 1: it would answer nobody")
+        if self.most_tokens and not self.interval_seconds:
+            raise ValueError("has a rate_limit with a burst and no interval: it would limit nothing")
 
 
 class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,8 +235,9 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         self.http_server_config.check()
         self.rate_limit.check()
         for user, password_hash in self.basic_auth_users.items():
-            if ":" in user:
-                raise ValueError(f"has the user {quoted(user)}: a name has no colon")
+            if ":" in user or "$" in user:
+                # It is not quoted: it may be a hash that has lost the space before it.
+                raise ValueError("has a user with a colon or a dollar in the name")
             if not _BCRYPT.fullmatch(password_hash):
                 raise ValueError(f"has a password of {quoted(user)} that is no bcrypt hash: htpasswd -nBC 10 makes one")
 
@@ -231,22 +246,28 @@ def read_web_config(path: Path) -> WebConfig:
     """What the file says. Raises ValueError. Certificates are not looked at: `TLSServerConfig.context` does."""
     content: Any = load_mapping(path)
     try:
-        config = msgspec.convert(_without_nulls(content), WebConfig, strict=False)
+        config = msgspec.convert(_without_nulls(content), WebConfig)
     except msgspec.ValidationError as error:
-        raise ValueError(f"is not understood: {str(error).replace('`', '')}") from None
+        why = str(error).replace("`", "")
+        raise ValueError(f"is not understood: {why if '$2' not in why else 'a hash where none belongs'}") from None
     config.check()
     return config
 
 
 def _without_nulls(content: Any) -> Any:
-    """A key with nothing behind it is a key that is not there, as in Go."""
-    if isinstance(content, dict):
-        return {key: _without_nulls(value) for key, value in content.items() if value is not None}
-    return content
+    """A key with nothing behind it is a key that is not there, as in Go; but a user without a password is no nobody."""
+    if not isinstance(content, dict):
+        return content
+    kept = {key: _without_nulls(value) for key, value in content.items() if value is not None}
+    if isinstance(users := content.get("basic_auth_users"), dict):
+        kept["basic_auth_users"] = {user: "" if value is None else value for user, value in users.items()}
+    return kept
 
 
 def _try_to_read(name: str, file: Path) -> None:
     try:
+        if file.exists() and not file.is_file():
+            raise ValueError(f"names the {name} {quoted(str(file))}, which is no file")
         file.read_bytes()
     except OSError as error:
         raise ValueError(f"names the {name} {quoted(str(file))}, which cannot be read: {error.strerror}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from exporter.config.wording import quoted
+MOST_VALUES = 10_000
 
 
 def compose_mapping(path: Path) -> yaml.MappingNode | None:
@@ -41,32 +41,41 @@ def load_mapping(path: Path) -> dict[str, Any]:
     if node is None:
         raise ValueError("is empty")
     try:
-        return _mapping(node)
+        return _Builder().mapping(node)
     except RecursionError:
         raise ValueError("is not usable YAML: it contains itself") from None
 
 
-def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise ValueError(f"has a key that is no word in line {key.start_mark.line + 1}")  # noqa: TRY004 of the file
-        if key.value in found:
-            raise ValueError(f"says {quoted(key.value)} twice, again in line {key.start_mark.line + 1}")
-        found[key.value] = _value(value)
-    return found
+class _Builder:
+    """Builds values of nodes, not more than MOST_VALUES: aliases make few lines into very many."""
 
+    def __init__(self) -> None:
+        self._built = 0
 
-def _value(node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(one) for one in node.value]
-    if node.tag == "tag:yaml.org,2002:null":
-        return None
-    if node.tag == "tag:yaml.org,2002:bool":
-        return node.value.lower() in {"true", "yes", "on"}
-    return node.value
+    def mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ValueError(f"has a key that is no word in line {key.start_mark.line + 1}")  # noqa: TRY004 of the file
+            if key.value in found:
+                # Which one is not said: it may be a secret in the wrong place.
+                raise ValueError(f"says the same twice, again in line {key.start_mark.line + 1}")
+            found[key.value] = self._value(value)
+        return found
+
+    def _value(self, node: yaml.Node) -> Any:
+        self._built += 1
+        if self._built > MOST_VALUES:
+            raise ValueError(f"is not usable YAML: it has more than {MOST_VALUES} values")
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(one) for one in node.value]
+        if node.tag == "tag:yaml.org,2002:null":
+            return None
+        if node.tag == "tag:yaml.org,2002:bool":
+            return node.value.lower() in {"true", "yes", "on"}
+        return node.value
 
 
 def _content(path: Path) -> bytes:

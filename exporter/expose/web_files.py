@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from typing import TYPE_CHECKING
 
 from exporter.config.web_config import read_web_config
 from exporter.expose.access import Access
 
 if TYPE_CHECKING:
-    import ssl
     from pathlib import Path
 
     from exporter.config.web_config import WebConfig
@@ -37,6 +37,7 @@ class WebFiles:
             *(path.parent / name for name in (tls.cert_file, tls.key_file, tls.client_ca_file) if name),
         ]
         self._seen = self._state()  # before they are read: what changes meanwhile is read again
+        self._complaint = ""
         config, context = self._read()
         self.access = Access(config)
         self.tls = context
@@ -56,12 +57,15 @@ class WebFiles:
         seen = self._state()
         if seen == self._seen:
             return
-        self._seen = seen
         try:
             config, context = await asyncio.to_thread(self._read_again)
         except ValueError as error:
-            log.warning("web configuration not reloaded", extra=_fields(file=self._path, error=error))
+            # Tried again at every look: what was in the way may go without a trace in the files.
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.warning("web configuration not reloaded", extra=_fields(file=self._path, error=error))
             return
+        self._seen, self._complaint = seen, ""
         self.access.config, self._newest = config, context
         log.info("web configuration reloaded", extra=_fields(file=self._path))
 
@@ -80,10 +84,13 @@ class WebFiles:
         """It changes whenever a file does, also where a link is turned to another file, as Kubernetes does it."""
         return [_state(file) for file in self._files]
 
-    def _use_newest(self, handshake: ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> None:
-        """OpenSSL asks this in every handshake, whether or not the client has named the server."""
+    def _use_newest(self, handshake: ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext) -> int | None:
+        """OpenSSL asks this in every handshake, whether or not the client has named the server; returns its alert."""
+        if handshake.session_reused:
+            return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE  # it would be verified by what held when it began
         if self._newest is not None:
             handshake.context = self._newest
+        return None
 
 
 def _state(file: Path) -> tuple[int, ...]:
@@ -91,7 +98,7 @@ def _state(file: Path) -> tuple[int, ...]:
         status = file.stat()
     except OSError:
         return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _fields(**fields: object) -> dict[str, dict[str, str]]:

@@ -85,6 +85,14 @@ BAD = {
     "an unknown curve": (tls(**SERVER, curve_preferences=["P1"]), 'has the curve "P1": there are CurveP256, '),
     "an unknown header": (headers(Server="x"), 'has the header "Server": there are Content-Security-Policy, '),
     "a header's wrong value": (headers(X_Frame_Options="x"), 'has the header X-Frame-Options with "x": it may be deny'),
+    "a user without a password": (
+        {"basic_auth_users": {"me": None}},
+        'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
+    ),
+    "a word for a list": (
+        tls(**VERIFIED, client_allowed_sans="null"),
+        "is not understood: Expected array | null, got str - at $.tls_server_config.client_allowed_sans",
+    ),
     "a password in clear": (
         {"basic_auth_users": {"me": "secret"}},
         'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
@@ -109,9 +117,17 @@ NOT_HERE = {
     ),
     "versions the wrong way round": (tls(**SERVER, min_version="TLS13", max_version="TLS12"), "has the min_version"),
     "a limit that answers nobody": ({"rate_limit": {"interval": "1s"}}, "has a rate_limit whose burst is not at least"),
-    "a limit without unit": ({"rate_limit": {"interval": "5", "burst": 1}}, 'has the rate_limit interval "5": write'),
+    "a limit without unit": ({"rate_limit": {"interval": "5", "burst": "1"}}, 'has the rate_limit interval "5": write'),
     "a header of two lines": (headers(X_XSS_Protection="1\n2"), "has the header X-XSS-Protection with what is not"),
-    "a user with a colon": ({"basic_auth_users": {"a:b": HASH}}, 'has the user "a:b": a name has no colon'),
+    "a user with a colon": ({"basic_auth_users": {"a:b": HASH}}, "has a user with a colon or a dollar in the name"),
+    "a hash that nothing fits": (
+        {"basic_auth_users": {"me": HASH.replace("zoubF", "zovbF")}},
+        'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
+    ),
+    "a limit that limits nothing": ({"rate_limit": {"burst": "5"}}, "has a rate_limit with a burst and no interval"),
+    "a limit of nothing": ({"rate_limit": {"interval": "", "burst": "5"}}, 'has the rate_limit interval "": write it'),
+    "a burst that is none": ({"rate_limit": {"interval": "1s", "burst": "x"}}, 'has the rate_limit burst "x": it is a'),
+    "a folder for a certificate": (tls(cert_file=".", key_file="server.key"), 'names the cert_file ".", which is no'),
 }
 
 
@@ -149,7 +165,17 @@ def test_what_cannot_be_done_here_is_refused_in_one_sentence(door: Door, content
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: 1\na: 2\n", 'says "a" twice, again in line 2'),
+        ("a: 1\na: 2\n", "says the same twice, again in line 2"),
+        (f"basic_auth_users: {{prometheus:{HASH}}}\n", "has a user with a colon or a dollar in the name"),
+        (f"prometheus: {HASH}\n", "is not understood: Object contains unknown field prometheus"),
+        (f"{HASH}: prometheus\n", "is not understood: a hash where none belongs"),
+        (
+            "\n".join(
+                ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+                + [f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]" for old, new in ("ab", "bc", "cd", "de")]
+            ),
+            "is not usable YAML: it has more than 10000 values",
+        ),
         ("[a]: 1\n", "has a key that is no word in line 1"),
         ("a: &a [*a]\n", "is not usable YAML: it contains itself"),
     ],
@@ -173,4 +199,4 @@ def test_words_stay_as_they_are_written() -> None:
     ("interval", "seconds"), [("0", 0), ("100ms", 0.1), ("1m30s", 90), ("1.5s", 1.5), ("2h", 7200), ("0s", 0)]
 )
 def test_durations_are_go_s(interval: str, seconds: float) -> None:
-    assert RateLimit(interval=interval, burst=1).interval_seconds == pytest.approx(seconds)
+    assert RateLimit(interval=interval, burst="1").interval_seconds == pytest.approx(seconds)

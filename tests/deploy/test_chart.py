@@ -129,10 +129,11 @@ def test_a_kubelet_without_a_certificate_lets_the_exporter_ask_itself() -> None:
     assert set(words[1:]) <= set(arguments(first_pod(objects)))
 
 
-def test_there_is_no_tls_without_a_secret() -> None:
-    refused = helm("template", "watchslo", CHART, "--set", "web.tls=true")
+@pytest.mark.parametrize("values", ["web.tls=true", "web.configSecret=web,web.clientCertificates=true"])
+def test_there_is_no_tls_without_a_secret_and_no_certificate_without_tls(values: str) -> None:
+    refused = helm("template", "watchslo", CHART, "--set", values)
     assert refused.returncode != 0
-    assert "tls" in refused.stderr
+    assert "web" in refused.stderr
 
 
 def test_the_container_runs_as_the_images_user_and_writes_nowhere() -> None:

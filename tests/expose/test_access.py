@@ -1,8 +1,10 @@
 """Who may ask: TLS, users, clients' names, limits and headers, over real sockets; and files that change meanwhile."""
 
 import asyncio
+import errno
 import json
 import logging
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -18,7 +20,7 @@ from exporter import loop
 from exporter.config import ListenAddress
 from exporter.config.web_config import RateLimit
 from exporter.expose import access, http
-from exporter.expose.access import MOST_REMEMBERED, Bucket, Passwords
+from exporter.expose.access import MOST_REMEMBERED, MOST_WAITING, Bucket, CrowdedError, Passwords
 from exporter.expose.metrics import Metrics
 from exporter.expose.web_files import WebFiles
 from tests.real.certificates import CertificateAuthority
@@ -112,7 +114,7 @@ async def test_probes_need_no_password_and_say_nothing_more_than_yes_or_no(tmp_p
     async with Files(tmp_path, **USERS).served(["pods: forbidden: a secret"]) as (url, _):
         for path in ("/livez", "/healthz"):
             assert await status(url + path) == 200
-        for headers, text in (({}, "not ready\n"), (US, "pods: forbidden: a secret\n")):
+        for headers, text in (({}, "not ready\n"), (US, "pods: forbidden: a secret\n"), (OTHERS[1], "not ready\n")):
             async with aiohttp.ClientSession(headers=headers) as client, client.get(f"{url}/readyz") as response:
                 assert (response.status, await response.text()) == (503, text)
 
@@ -142,11 +144,32 @@ async def test_a_password_is_hashed_once_and_not_on_the_event_loop(tmp_path: Pat
 async def test_what_is_remembered_is_bounded_and_fitted() -> None:
     passwords = Passwords()
     others = [bcrypt.hashpw(b"other", bcrypt.gensalt(rounds=4)).decode() for _ in range(MOST_REMEMBERED + 5)]
-    assert not await passwords.fit(PASSWORD, others[0])
-    assert len(passwords) == 0
     for password_hash in others:
         assert await passwords.fit("other", password_hash)
     assert len(passwords) == MOST_REMEMBERED
+    for password_hash in others:
+        assert not await passwords.fit(PASSWORD, password_hash)
+    assert len(passwords) == 2 * MOST_REMEMBERED
+    began = time.process_time()
+    for _ in range(1000):
+        assert not await passwords.fit(PASSWORD, others[-1])
+    assert await passwords.fit("other", others[-1]), "those who guess push out no user"
+    assert time.process_time() - began < 1, "each is compared once"
+
+
+async def test_who_waits_too_long_a_queue_is_sent_away_and_who_has_gone_is_not_compared() -> None:
+    passwords, slow = Passwords(), bcrypt.hashpw(b"other", bcrypt.gensalt(rounds=11)).decode()
+    is_there = True
+    waiting = [asyncio.create_task(passwords.fit(f"{n}", slow, lambda: is_there)) for n in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(CrowdedError):
+        await passwords.fit(PASSWORD, slow)
+    is_there = False
+    began = time.process_time()
+    assert not any(await asyncio.gather(*waiting))
+    assert time.process_time() - began < 1, "one or two at most, of a tenth of a second each"
+    assert len(passwords) == 0
+    assert await passwords.fit("other", slow), "and then there is room"
 
 
 async def test_headers_go_with_every_answer_and_ours_give_way(tmp_path: Path) -> None:
@@ -162,7 +185,7 @@ async def test_headers_go_with_every_answer_and_ours_give_way(tmp_path: Path) ->
 
 
 def test_tokens_come_one_each_interval_up_to_the_burst() -> None:
-    limit, bucket = RateLimit(interval="10s", burst=3), Bucket()
+    limit, bucket = RateLimit(interval="10s", burst="3"), Bucket()
 
     def taken(now: float) -> int:
         return sum(bucket.take(limit, now) for _ in range(10))
@@ -172,9 +195,47 @@ def test_tokens_come_one_each_interval_up_to_the_burst() -> None:
 
 
 async def test_beyond_the_limit_nobody_is_answered_but_probes(tmp_path: Path) -> None:
-    async with Files(tmp_path, rate_limit={"interval": "1h", "burst": 3}).served() as (url, _):
+    async with Files(tmp_path, rate_limit={"interval": "1h", "burst": "3"}).served() as (url, _):
         assert [await status(f"{url}/metrics") for _ in range(5)] == [200, 200, 200, 429, 429]
         assert await status(f"{url}/livez") == 200
+
+
+async def test_beyond_the_limit_a_probe_tells_nobody_whether_a_password_is_right(tmp_path: Path) -> None:
+    files = Files(tmp_path, rate_limit={"interval": "1h", "burst": "1"}, **USERS)
+    async with files.served(["a secret"]) as (url, _), aiohttp.ClientSession() as client:
+        said = []
+        for headers in (OTHERS[1], US):
+            async with client.get(f"{url}/readyz", headers=headers) as response:
+                said.append(await response.text())
+    assert said == ["not ready\n"] * 2
+
+
+async def test_a_session_that_began_under_another_authority_is_not_resumed(tmp_path: Path) -> None:
+    files = Files(tmp_path, tls_server_config=VERIFIED)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        client = files.client("client")
+        client.maximum_version = version
+        async with files.served() as (url, _):
+            port = int(url.rpartition(":")[2])
+            session = await asyncio.to_thread(resumable, client, port, None)
+            assert session is not None
+            again = await asyncio.to_thread(resumable, client, port, session)
+            assert again is not None or version is ssl.TLSVersion.TLSv1_2, "there is nothing to resume from 1.3 on"
+
+
+def resumable(client: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+    """What a client could resume after one request; `session` is not resumed. None if it is turned away."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            client.wrap_socket(plain, server_hostname="localhost", session=session) as connection,
+        ):
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            assert not connection.session_reused
+            return connection.session
+    except (ssl.SSLError, ConnectionError):
+        return None
 
 
 async def test_tls_shows_the_certificate_and_refuses_what_is_too_old(tmp_path: Path) -> None:
@@ -235,6 +296,29 @@ async def test_what_changes_in_the_files_holds_from_then_on(tmp_path: Path) -> N
             await status(f"{url}/metrics", ssl=client)
 
 
+async def test_a_change_is_taken_over_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    files = Files(tmp_path, **USERS)
+    async with files.served() as (_, served):
+        for _ in range(3):
+            await served.look()
+        assert not caplog.records
+        files.write(http_server_config={})
+        for _ in range(3):
+            await served.look()
+        assert [record.getMessage() for record in caplog.records] == ["web configuration reloaded"]
+
+
+async def test_a_client_authority_may_be_any_link_of_the_chain(tmp_path: Path) -> None:
+    """As in Go; OpenSSL by itself wants the root."""
+    files = Files(tmp_path, tls_server_config={**VERIFIED, "client_ca_file": "client.crt"})
+    client, other = files.client("client"), files.client("other")
+    async with files.served() as (url, _):
+        assert await status(f"{url}/metrics", ssl=client) == 200
+        with pytest.raises((aiohttp.ClientError, ssl.SSLError)):
+            await status(f"{url}/metrics", ssl=other)
+
+
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
@@ -262,6 +346,22 @@ async def test_a_change_that_cannot_be_used_changes_nothing_and_is_said_once(
         files.write(tls_server_config=TLS)
         await served.look()
         assert await status(f"{url}/metrics", ssl=trusting) == 200, "it has been mended"
+
+
+async def test_what_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(tmp_path, **USERS)
+    async with files.served() as (url, served):
+        with monkeypatch.context() as broken:
+            broken.setattr("exporter.config.yaml_file.Path.read_bytes", unreadable)
+            files.write(http_server_config={})
+            await served.look()
+        assert await status(f"{url}/metrics") == 401
+        await served.look()
+        assert await status(f"{url}/metrics") == 200
+
+
+def unreadable(_: Path) -> bytes:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 async def shown(url: str) -> bytes:
