@@ -202,6 +202,7 @@ class Fleet:
         gc.freeze()
 
     async def _stop(self, server: Server) -> None:
+        """In a function of its own, because a task that has ended still holds what it ran with."""
         running = self._running.pop(server)
         running.cancel()
         await asyncio.wait({running})

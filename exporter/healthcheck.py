@@ -22,7 +22,6 @@ PATH = "/livez"
 NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 """What OpenSSL calls an answer that is no TLS."""
 
-
 _LOOPBACKS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to connect to, not to listen on
 
 
@@ -33,8 +32,8 @@ def run(config: Config) -> int:
         raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
     reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)
     tls = _tls(config)
-    if (tls is None or tls.is_enabled) and (speaks_tls := _speaks_tls(reachable, tls)) is not None:
-        return speaks_tls
+    if (tls is None or tls.is_enabled) and (exit_code := _ask_with_tls(reachable, tls)) is not None:
+        return exit_code
     return _ask(HTTPConnection(reachable.host, reachable.port, timeout=TIMEOUT_SECONDS), f"http://{reachable}{PATH}")
 
 
@@ -48,8 +47,8 @@ def _tls(config: Config) -> TLSServerConfig | None:
         return None
 
 
-def _speaks_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | None:
-    """The same of a server with TLS; None if it has none."""
+def _ask_with_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | None:
+    """The exit code; None if there turns out to be no TLS where that was not known."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

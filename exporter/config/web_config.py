@@ -93,12 +93,8 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     @property
     def is_enabled(self) -> bool:
         """Whether there is TLS at all."""
-        return any(
-            (
-                *(self.cert_file, self.key_file, self.cert, self.key),
-                *(self.client_ca_file, self.client_ca, self.client_auth_type),
-            )
-        )
+        files = (self.cert_file, self.key_file, self.client_ca_file)
+        return any((*files, self.cert, self.key, self.client_ca, self.client_auth_type))
 
     def check(self) -> None:
         """Raise ValueError for what does not fit together, or cannot be done here."""
