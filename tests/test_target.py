@@ -24,12 +24,16 @@ class Deaf:
 
     def date_contradicted(self) -> None: ...
 
+    def several_clocks(self) -> None: ...
+
+    def read_stale(self, kind: Resource) -> None: ...
+
 
 def clockwork() -> RevisionClockwork:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
     polls = ServerPolls(server, Credentials(None, None, None), most_hz=50, drift=0, listener=Deaf())
-    return RevisionClockwork(polls, (EVENTS,), None, hz=5)
+    return RevisionClockwork(polls, EVENTS, None, hz=5)
 
 
 def polled(clock: RevisionClockwork, number: int, revision: int) -> None:
