@@ -183,7 +183,7 @@ class RevisionClock:
         t0 = self._in_flight.pop(poll, None)
         if t0 is None:
             return None
-        known = max(self._committed_before.newest_revision_by(t0), self._arrived_before.newest_revision_by(t0))
+        known = self.known_by(t0)
         went_back = None
         if revision < known:
             known_at = min(self._committed_before.of(known), self._arrived_before.of(known))
@@ -193,6 +193,10 @@ class RevisionClock:
             self._committed_before.learn(revision, t1)
             self._answered_t0 = max(self._answered_t0, t0)
         return went_back
+
+    def known_by(self, instant: Instant) -> int:
+        """The newest revision that was known to be committed before `instant`; 0 if none was."""
+        return max(self._committed_before.newest_revision_by(instant), self._arrived_before.newest_revision_by(instant))
 
     def poll_given_up(self, poll: int) -> None:
         """No answer to `poll` will be waited for; unknown polls are ignored, a request may fail before it is sent."""

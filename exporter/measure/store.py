@@ -32,8 +32,9 @@ class Store:
     """What we know of when one store committed what, from our own clock and from Date headers.
 
     A poll that is answered with less than was known before it was sent leaves two explanations. The store was restored
-    to an older state: it was away for a while, or goes on answering less. Or it reads stale, as kine may with several
-    servers on one database: soon it answers as much again. Until that is decided, nothing it said counts.
+    to an older state: it was away for a while, or is further behind than any store lags, or goes on answering less. Or
+    it reads stale, as kine may with several servers on one database: soon it answers as much again. Until that is
+    decided, nothing it said counts.
     """
 
     def __init__(self) -> None:
@@ -50,13 +51,14 @@ class Store:
         t0 = self.polls.sent_at(poll)
         if t0 is None:
             return None
+        is_far_behind = revision < self.polls.known_by(t0 - STALE_SECONDS)
         went_back = self.polls.poll_answered(poll, t1, revision)
         if self._doubt is not None:
             return self._decided(self._doubt, t0, t1, revision)
         if went_back is None:
             self._was_away = False
             return None
-        if self._was_away:
+        if self._was_away or is_far_behind:
             self.forget()
             return "restored"
         self._doubt = Doubt(t1, went_back.known_revision)

@@ -5,6 +5,7 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.measure.revisions import STALE_SECONDS
 from exporter.measure.store import RESTORED_AFTER_SECONDS, News, Store
 from tests.measure.histories import HISTORIES, History
 
@@ -84,6 +85,16 @@ def test_it_was_restored_if_it_had_been_away() -> None:
     store.poll_failed()
     store.answer(11, 101)
     assert store.answer(12, 100) is None, "since then it has answered: nobody can have restored it"
+
+
+def test_it_was_restored_if_it_is_further_behind_than_any_store_lags() -> None:
+    store = Polled()
+    store.answer(10, 100)
+    store.answer(11, 101)
+    assert store.answer(10 + LITTLE_SECONDS + STALE_SECONDS, 99) is None
+    store = Polled()
+    store.answer(10, 100)
+    assert store.answer(10 + 2 * LITTLE_SECONDS + STALE_SECONDS, 99) == "restored"
 
 
 def test_a_restored_store_that_reads_stale_reads_stale_still() -> None:
