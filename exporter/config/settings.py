@@ -252,7 +252,7 @@ SETTINGS: Final = (
         field="canary_pod",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="pod to write to, as name or namespace/name; in a cluster our own, unless pods are not watched",
+        help="pod to write to, as name or namespace/name; in a cluster our own, if it is among the watched",
         section="Canary",
         commands=_CLUSTER,
     ),
