@@ -206,6 +206,10 @@ class Target:
         if self._expects_canaries:
             self._canary_arrived(self._canaries.answered(canary))
 
+    def owes_canary(self, sent_before: Instant) -> bool:
+        """Whether a canary that was sent before this instant is awaited still: it comes or is lost."""
+        return self._canaries.owes_of(sent_before)
+
     def _canary_arrived(self, seconds: float | None) -> None:
         if seconds is not None:
             self._metrics.canary_delivery.observe(max(0.0, seconds))

@@ -111,6 +111,10 @@ class Canaries:
         del self._lost[revision]
         return True
 
+    def owes_of(self, sent_before: Instant) -> bool:
+        """Whether a canary is owed still that was sent before this instant."""
+        return any(canary.sent < sent_before for canary in self._owed.values())
+
     @property
     def revisions(self) -> list[int]:
         """The revisions about which `committed` or `is_lost` has something to say, in order."""
