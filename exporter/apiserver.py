@@ -149,13 +149,13 @@ class Apiserver:
 
     async def unwatch(self, name: ResourceName) -> None:
         """Stop watching a resource; its series stay until the metrics are told to drop them."""
-        for task in self._running.pop(name, []):
-            task.cancel()
-            await asyncio.wait({task})
-        target = self._targets.pop(name, None)
-        if target is not None:
-            target.use_clock(None)
-            target.refresh()
+        if name not in self._targets:
+            return
+        stream, *clocks = self._running.pop(name)
+        await _cancelled(stream)
+        self._targets.pop(name).finish()  # by what its clocks know, which end after it
+        for clock in clocks:
+            await _cancelled(clock)
 
     def refresh(self) -> Iterator[None]:
         """Bring gauges up to the present moment, those of one target in each step."""
@@ -215,3 +215,8 @@ class Apiserver:
             cache_clock = CacheClockwork(self._polls, resource, config.namespace, config.cache_clock_hz)
             self._running[name].append(self._tasks.create_task(cache_clock.run()))
             target.use_cache_clock(cache_clock)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

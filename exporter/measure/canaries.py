@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from exporter.measure.times import Instant
 
 MOST_EARLY = 50_000
@@ -110,6 +112,11 @@ class Canaries:
             return False
         del self._lost[revision]
         return True
+
+    @property
+    def lost(self) -> Collection[int]:
+        """The revisions of those that were given up and are not judged: if one comes after all, it is counted."""
+        return self._lost.keys()
 
     @property
     def revisions(self) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from exporter.measure.dating import Evidence, before
+from exporter.measure.dating import DateEvidence, Evidence, OwnEvidence, before
 from exporter.measure.revisions import RevisionClock, Span
 from exporter.measure.serverclock import WrittenBefore
 
@@ -36,20 +36,23 @@ class Store:
         self.polls = RevisionClock()
         self.dates = WrittenBefore()
 
-    def evidence(self, revision: int, arrived: Instant) -> list[Evidence]:
+    def evidence(self, revision: int, arrived: Instant) -> Evidence:
         """What polls, other arrivals and Dates say about the commit of `revision`, which arrived at `arrived`.
 
-        In the order in which they count. The event's own arrival is no evidence of its own.
+        The event's own arrival is no evidence of its own.
         """
-        said = [Evidence("revision_clock", self.polls.committed(revision))]
+        own = [OwnEvidence("revision_clock", self.polls.committed(revision))]
         arrived_by = self.polls.arrived_by(revision)
         if arrived_by < arrived:
-            said.append(Evidence("arrival", before(arrived_by)))
+            own.append(OwnEvidence("arrival", before(arrived_by)))
         written_before = self.dates.of(revision)
-        if written_before < inf:
-            said.append(Evidence("date", before(written_before)))
-        return said
+        dates = [DateEvidence("date", before(written_before))] if written_before < inf else []
+        return Evidence(own, dates, [])
 
     def span(self, revision: int) -> Span:
         """The revisions of which the same is known as of `revision`, for events that arrived together."""
         return Span.in_all([self.polls.span(revision), self.dates.span(revision)])
+
+    def answered_span(self, revision: int) -> Span:
+        """The revisions of which polls and their Dates say the same as of `revision`, whatever arrivals say."""
+        return Span.in_all([self.polls.polled_span(revision), self.dates.span(revision)])

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from exporter.measure.dating import Dated
 from exporter.measure.events import Event, EventType, Lease, LeaseMetadata, Stamps
-from exporter.measure.judging import LONGEST_WAIT_SECONDS, Docket, Judgement, Known, Pending, Verdict, alike, judge
+from exporter.measure.judging import (
+    LONGEST_WAIT_SECONDS,
+    Docket,
+    Judgement,
+    Known,
+    Opening,
+    Pending,
+    Phase,
+    Verdict,
+    alike,
+    judge,
+)
 from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
 from tests.measure.drawing import seconds
@@ -18,7 +29,7 @@ THRESHOLD_SECONDS = 1.0
 
 
 def pending_at(arrival: Interval, *revisions: int) -> Pending:
-    return Pending([Event("modified", revision) for revision in revisions], arrival)
+    return Pending([Event("modified", revision) for revision in revisions], arrival, Opening(at=-inf))
 
 
 def judged(commit: Interval, arrival: Interval) -> Judgement:
@@ -66,6 +77,51 @@ def test_the_threshold_itself_is_on_time(commit: Interval, verdict: Verdict) -> 
 )
 def test_measured_is_what_has_a_bound_that_says_something(commit: Interval, *, is_measured: bool) -> None:
     assert judged(commit, Interval(10.0, 10.0)).is_measured is is_measured
+
+
+TOLD_WITHIN_SECONDS = 2.0
+
+
+@pytest.mark.parametrize(
+    ("commit", "phase"),
+    [
+        (Interval(9.0, 9.9), "history"),
+        (Interval(-inf, 10.0), "history"),
+        (Interval(9.0, 12.0), "history"),
+        (Interval(9.0, 12.1), "unknown"),
+        (Interval(10.0, 10.1), "news"),
+        (ANY_TIME, "unknown"),
+    ],
+)
+def test_what_was_committed_before_the_watch_was_open_is_history(commit: Interval, phase: Phase) -> None:
+    """The poll after the opening was answered with 100."""
+    opening = Opening(at=10.0, newest_history=100)
+    assert opening.phase(100, commit, TOLD_WITHIN_SECONDS) == phase
+    assert opening.phase(101, commit, TOLD_WITHIN_SECONDS) == "news"
+    assert opening.phase(None, commit, TOLD_WITHIN_SECONDS) == "news"
+
+
+@pytest.mark.parametrize(
+    ("at", "commit", "phase"),
+    [
+        (None, Interval(9.0, 9.9), "unknown"),
+        (10.0, Interval(9.0, 9.9), "history"),
+        (10.0, Interval(9.0, 10.1), "unknown"),
+        (10.0, Interval(10.0, 10.1), "news"),
+    ],
+)
+def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
+    at: float | None, commit: Interval, phase: Phase
+) -> None:
+    assert Opening(at).phase(100, commit, TOLD_WITHIN_SECONDS) == phase
+
+
+def test_nothing_is_settled_before_the_watch_is_open_that_brought_it() -> None:
+    docket, opening = Docket(), Opening()
+    docket.enter(Pending([Event("modified", 1)], Interval(0.0, 1.0), opening))
+    assert list(docket.ready(settled_until=5.0, now=5.0)) == []
+    opening.at = 0.5
+    assert len(list(docket.ready(settled_until=5.0, now=5.0))) == 1
 
 
 MOST_PENDING = 3

@@ -30,7 +30,7 @@ def stream(state: str = "met", **more: Any) -> StreamResult:
         "uncovered_seconds": 0.0,
         "contradictions": {"date": 0},
         "revision_clock": "events",
-        "too_long_uncovered": False,
+        "is_covered": True,
     }
     return StreamResult(**(settled | more))
 
