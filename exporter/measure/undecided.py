@@ -51,6 +51,12 @@ class Batch:
     opening: Opening
     events: int = 0
 
+    def take(self, oldest: int, newest: int, arrival: Interval, events: int) -> None:
+        """Take more of them in."""
+        self.oldest, self.newest = min(self.oldest, oldest), max(self.newest, newest)
+        self.earliest, self.latest = min(self.earliest, arrival.earliest), max(self.latest, arrival.latest)
+        self.events += events
+
 
 def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost: Collection[int]) -> Iterator[Batch]:
     """Put together those that have a revision and are not `lost`; `span_around` says of which the same is known."""
@@ -59,8 +65,8 @@ def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost
     for chunk in pending:
         arrival, opening = chunk.arrival, chunk.opening
         revisions = [one for one in chunk.revisions if one not in lost] if lost else chunk.revisions
-        start = 0
-        while start < len(revisions):
+        start, end = 0, len(revisions)
+        while start < end:
             first = revisions[start]
             is_known_alike = span.above < first <= span.up_to
             if batch is None or not is_known_alike or opening is not batch.opening or arrival.latest > batch.closes:
@@ -68,11 +74,9 @@ def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost
                     yield batch
                 span = span_around(first)
                 batch = Batch(first, first, *arrival, closes=arrival.latest + TOGETHER_SECONDS, opening=opening)
-            end = len(revisions) if revisions[-1] <= span.up_to else bisect_right(revisions, span.up_to, start)
-            batch.oldest, batch.newest = min(batch.oldest, first), max(batch.newest, revisions[end - 1])
-            batch.earliest, batch.latest = min(batch.earliest, arrival.earliest), max(batch.latest, arrival.latest)
-            batch.events += end - start
-            start = end
+            next_start = end if revisions[-1] <= span.up_to else bisect_right(revisions, span.up_to, start)
+            batch.take(first, revisions[next_start - 1], arrival, next_start - start)
+            start = next_start
     if batch is not None:
         yield batch
 
