@@ -53,8 +53,8 @@ JUDGED_IN_ONE_TURN = 200
 
 HISTORY_TOLD_SECONDS = 2.0
 HISTORY_TOLD_POLLS = 3
-"""What was committed within this time after a relist, before the first poll, passes for history: in good times a
-fifth of a second, and no more than this."""
+"""What was committed after a relist and before the first poll passes for history, if that poll is answered within
+this time (and so many poll periods): in good times that is a fifth of a second."""
 
 NOTHING_KNOWN = Dated(ANY_TIME, (), ())
 
@@ -88,7 +88,7 @@ class Judge:
         self._told_within_seconds = HISTORY_TOLD_SECONDS
         if config.revision_clock_hz > 0:
             self._told_within_seconds += HISTORY_TOLD_POLLS / config.revision_clock_hz
-        self._provisional = Provisional(arrivals, config.slo_threshold_seconds, self._told_within_seconds)
+        self._provisional = Provisional(arrivals, config.slo_threshold_seconds)
         self._opening = Opening(at=-inf)
 
     def relisting(self) -> None:
@@ -108,7 +108,9 @@ class Judge:
         """Judge every event about which nothing more will be learned, some in each turn of the loop."""
         polls = self.clock.store.polls if self.clock is not None else None
         if polls is not None and self._opening.newest_history is None and self._opening.at is not None:
-            self._opening.newest_history = polls.answered_after(self._opening.at)
+            newest_history = polls.answered_after(self._opening.at)
+            if newest_history is not None:
+                self._opening.told(newest_history, polls.committed(newest_history).latest, self._told_within_seconds)
         settled_until = polls.settled_until if polls is not None else -inf
         if self.cache_clock is not None:
             settled_until = min(settled_until, self.cache_clock.clock.oldest_in_flight)
@@ -212,7 +214,7 @@ class Judge:
 
     def _count(self, run: Sequence[Event], pending: Pending, early: EarlyReason | None, dated: Dated) -> None:
         event = run[0]
-        phase = pending.opening.phase(event.revision, dated.commit, self._told_within_seconds)
+        phase = pending.opening.phase(event.revision, dated.commit)
         if phase == "history":
             self._counts.replayed(run)
             return

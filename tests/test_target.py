@@ -157,6 +157,15 @@ async def test_a_clock_that_answers_late_makes_no_history_of_what_may_be_news(fe
     assert fed.verdicts() == {"on_time": 0, "late": 0, "ambiguous": 9}
 
 
+async def test_what_arrives_elsewhere_makes_no_history_of_what_may_be_news(fed: Fed) -> None:
+    fed.relists("start", ago=8)
+    fed.reads(101, ago=7.9)
+    fed.clock.clock.arrived(105, fed.now - 7.5)
+    fed.polls(109, ago=0.2)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 0
+
+
 async def test_what_may_be_history_stands_in_the_window_without_any_bound(fed: Fed) -> None:
     fed.relists("start", ago=0.3)
     fed.reads(*range(101, 201), ago=0.25)

@@ -36,22 +36,23 @@ class Opening:
     """None until it is open."""
     newest_history: int | None = None
     """What the first poll sent after it was open was answered with: what is newer is news."""
+    is_told_in_time: bool = False
+    """Whether that answer came soon: all up to it passes for history then, because nothing tells that from news."""
 
-    def phase(self, revision: int | None, commit: Interval, told_within_seconds: float) -> Phase:
-        """What an event is, by what is known of its commit.
+    def told(self, newest_history: int, by: Instant, within_seconds: float) -> None:
+        """The first poll sent after the opening was answered by then."""
+        self.newest_history = newest_history
+        self.is_told_in_time = self.at is not None and by <= self.at + within_seconds
 
-        Nothing tells the events of the moments between the opening and the poll after it apart, and all of them pass
-        for history. These moments must be few: what may have been committed more than `told_within_seconds` after the
-        opening is unknown.
-        """
+    def phase(self, revision: int | None, commit: Interval) -> Phase:
+        """What an event is, by what is known of its commit."""
         if revision is None or (self.newest_history is not None and revision > self.newest_history):
             return "news"
         if self.at is None:
             return "unknown"
         if commit.earliest >= self.at:
             return "news"
-        told_by = self.at if self.newest_history is None else self.at + told_within_seconds
-        return "history" if commit.latest <= told_by else "unknown"
+        return "history" if commit.latest <= self.at or self.is_told_in_time else "unknown"
 
 
 @dataclass(slots=True, eq=False)

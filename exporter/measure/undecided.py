@@ -84,10 +84,9 @@ def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost
 class Provisional:
     """What can be said of the events of one stream before their verdicts, and that no verdict contradicts."""
 
-    def __init__(self, arrivals: Arrivals, threshold_seconds: float, told_within_seconds: float) -> None:
+    def __init__(self, arrivals: Arrivals, threshold_seconds: float) -> None:
         self._arrivals = arrivals
         self._threshold_seconds = threshold_seconds
-        self._told_within_seconds = told_within_seconds
 
     def of_all(self, pending: Docket, store: Store | None, lost: Collection[int]) -> Iterator[Undecided]:
         """What is certain of the events that wait, without those known to be history and the canaries that are `lost`.
@@ -109,7 +108,7 @@ class Provisional:
         """
         # Of arrivals those count that are no part of the batch.
         commit = date_commit(store.evidence(batch.newest, batch.earliest)).commit if store is not None else ANY_TIME
-        phase = batch.opening.phase(batch.oldest, commit, self._told_within_seconds)
+        phase = batch.opening.phase(batch.oldest, commit)
         if phase == "history":
             return None
         if phase == "unknown":

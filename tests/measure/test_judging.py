@@ -79,41 +79,33 @@ def test_measured_is_what_has_a_bound_that_says_something(commit: Interval, *, i
     assert judged(commit, Interval(10.0, 10.0)).is_measured is is_measured
 
 
-TOLD_WITHIN_SECONDS = 2.0
+COMMITS_AND_PHASES: list[tuple[Interval, Phase, Phase]] = [
+    (Interval(9.0, 9.9), "history", "history"),
+    (Interval(-inf, 10.0), "history", "history"),
+    (Interval(9.0, 10.1), "history", "unknown"),
+    (Interval(10.0, 10.1), "news", "news"),
+    (ANY_TIME, "history", "unknown"),
+]
 
 
-@pytest.mark.parametrize(
-    ("commit", "phase"),
-    [
-        (Interval(9.0, 9.9), "history"),
-        (Interval(-inf, 10.0), "history"),
-        (Interval(9.0, 12.0), "history"),
-        (Interval(9.0, 12.1), "unknown"),
-        (Interval(10.0, 10.1), "news"),
-        (ANY_TIME, "unknown"),
-    ],
-)
-def test_what_was_committed_before_the_watch_was_open_is_history(commit: Interval, phase: Phase) -> None:
-    """The poll after the opening was answered with 100."""
-    opening = Opening(at=10.0, newest_history=100)
-    assert opening.phase(100, commit, TOLD_WITHIN_SECONDS) == phase
-    assert opening.phase(101, commit, TOLD_WITHIN_SECONDS) == "news"
-    assert opening.phase(None, commit, TOLD_WITHIN_SECONDS) == "news"
-
-
-@pytest.mark.parametrize(
-    ("at", "commit", "phase"),
-    [
-        (None, Interval(9.0, 9.9), "unknown"),
-        (10.0, Interval(9.0, 9.9), "history"),
-        (10.0, Interval(9.0, 10.1), "unknown"),
-        (10.0, Interval(10.0, 10.1), "news"),
-    ],
-)
-def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
-    at: float | None, commit: Interval, phase: Phase
+@pytest.mark.parametrize(("commit", "in_time", "too_late"), COMMITS_AND_PHASES)
+def test_between_opening_and_poll_all_passes_for_history_if_that_is_short(
+    commit: Interval, in_time: Phase, too_late: Phase
 ) -> None:
-    assert Opening(at).phase(100, commit, TOLD_WITHIN_SECONDS) == phase
+    for answered_by, phase in ((12.0, in_time), (12.1, too_late)):
+        opening = Opening(at=10.0)
+        opening.told(100, answered_by, within_seconds=2.0)
+        assert opening.phase(100, commit) == phase
+        assert opening.phase(101, commit) == "news"
+        assert opening.phase(None, commit) == "news"
+
+
+@pytest.mark.parametrize(("commit", "_", "untold"), COMMITS_AND_PHASES)
+def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
+    commit: Interval, _: Phase, untold: Phase
+) -> None:
+    assert Opening(at=10.0).phase(100, commit) == untold
+    assert Opening().phase(100, commit) == "unknown"
 
 
 def test_nothing_is_settled_before_the_watch_is_open_that_brought_it() -> None:

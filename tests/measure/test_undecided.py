@@ -69,7 +69,7 @@ def test_the_work_grows_with_time_and_polls_and_not_with_events() -> None:
 
 
 def said_of(docket: Docket, store: Store | None, lost: tuple[int, ...] = ()) -> list[Undecided]:
-    return list(Provisional(Arrivals(), 1.0, 2.0).of_all(docket, store, lost))
+    return list(Provisional(Arrivals(), 1.0).of_all(docket, store, lost))
 
 
 def polled(*answers: tuple[float, int]) -> Store:

@@ -218,7 +218,7 @@ class Observer:
                     self.verdicts.append(Verdict(judgement._replace(event=event), true_latency, early, said_before))
 
     def _say_what_is_certain(self, stream: Stream) -> None:
-        provisional = Provisional(stream.arrivals, THRESHOLD_SECONDS, told_within_seconds=2.0)
+        provisional = Provisional(stream.arrivals, THRESHOLD_SECONDS)
         count = 0
         for batch in batches(stream.docket, self._store.answered_span, lost=()):
             undecided = provisional.of(batch, self._store)
