@@ -155,13 +155,13 @@ class Apiserver:
 
     async def unwatch(self, name: ResourceName) -> None:
         """Stop watching a resource; its series stay until the metrics are told to drop them."""
-        for task in (*self._running.pop(name, []), *self._polling_of_cache(name)):
-            task.cancel()
-            await asyncio.wait({task})
-        target = self._targets.pop(name, None)
-        if target is not None:
-            target.use_clock(None)
-            target.refresh()
+        if name not in self._targets:
+            return
+        stream, *clocks = self._running.pop(name)
+        await _cancelled(stream)
+        self._targets.pop(name).finish()  # by what its clocks know, which end after it
+        for clock in (*clocks, *self._polling_of_cache(name)):
+            await _cancelled(clock)
 
     def refresh(self) -> Iterator[None]:
         """Bring gauges up to the present moment, those of one target in each step."""
@@ -253,3 +253,8 @@ class Apiserver:
             )
             self._cache_polling[name] = self._tasks.create_task(cache_clock.run())
             target.use_cache_clock(cache_clock)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

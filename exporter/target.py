@@ -17,6 +17,7 @@ from exporter.judge import Judge
 from exporter.kubernetes.resources import EVENTS
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries
+from exporter.measure.coverage import Coverage
 from exporter.measure.window import Window
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.measure.times import Instant, Interval
+    from exporter.measure.window import WindowReport
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class Target:
         self.apiserver = apiserver
         self.arrivals = Arrivals()
         self.window = Window(config.slo_window_seconds, config.slo_objective_ratio)
+        self.coverage = Coverage(config.slo_threshold_seconds)
         self.on_restored_store: Callable[[], None] = _nothing
         """Makes the stream list again."""
         self._around = around
@@ -110,10 +113,10 @@ class Target:
         """Continuity is given up: events are not seen, so the objective cannot be met for a while."""
         self._relisting = reason
         # Its first events may come before `opened`.
-        self._judge.relisting(time.monotonic())
+        self._judge.relisting()
+        self.coverage.gave_up_continuity(time.monotonic())
         self._metrics.relists[reason].inc()
         if reason != "start":
-            self.window.lost_events(time.monotonic())
             log.warning("relist", extra=self._labels(reason=reason))
 
     def start_failed(self, error: StartError) -> None:
@@ -131,7 +134,9 @@ class Target:
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open."""
         self._opened_at = at
-        self._judge.opened(at)
+        if listed_revision is not None:
+            self._judge.opened(at)
+        self.coverage.opened(at)
         self._count_uncovered(at)
         if self._lost_at is not None:
             seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds
@@ -147,6 +152,7 @@ class Target:
         """The watch is open no more."""
         self._lost_at = self._uncovered_since = at
         self._opened_at, self._cache_went_back = inf, False
+        self.coverage.lost(at)
         self._metrics.stream_up.set(0)
 
     def ended(self, end: End, lived_seconds: float) -> None:
@@ -170,7 +176,6 @@ class Target:
             metrics.events["bookmark", "live"].inc(len(reading.events) - len(events))
         if events:
             self._judge.enter(events, arrival)
-            self.window.arrived(arrival.latest, len(events))
             if self._canaries.wants_arrivals:
                 for event in events:
                     if event.revision is not None:
@@ -225,7 +230,6 @@ class Target:
         for latency in () if is_ours else self._canaries.waited(since, until):
             self._metrics.canary_lost.inc()
             self._metrics.judged["late"].inc()
-            self.window.arrived(now)
             self.window.judged(now, latency, "late")
             log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
 
@@ -285,12 +289,28 @@ class Target:
         self._lose_canaries(now)
         if self._lost_at is not None:
             self._count_uncovered(now)
-        report = self._report = self.window.report(now)
+        report = self._report = self.report(now)
         self._metrics.p99_lower.set(report.p99_lower_seconds)
         self._metrics.p99.set(report.p99_seconds)
         self._metrics.p99_upper.set(report.p99_upper_seconds)
         self._metrics.window_events.set(report.events)
         self._metrics.slo_state.set_state(report.state)
+
+    def report(self, now: Instant) -> WindowReport:
+        """The window that ends now, with what is certain of the events that wait for their verdict."""
+        is_covered = self.coverage.covers(self.window.since(now), now)
+        return self.window.report(now, self._judge.undecided(), is_covered=is_covered)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no event waits for its verdict."""
+        return not self._judge.waiting
+
+    def finish(self) -> None:
+        """It is watched no more: what waits for its verdict gets it now."""
+        self._judge.judge_all()
+        self.use_clock(None)
+        self.refresh()
 
     @property
     def not_ready(self) -> str | None:

@@ -145,11 +145,12 @@ FAMILIES: tuple[Family, ...] = (
         "The 99th percentile of the time span in the rolling window is certainly not above this. It is absent while "
         "the window is empty.",
     ),
-    _gauge("watchslo_window_events", "Events in the rolling window."),
+    _gauge("watchslo_window_events", "Events in the rolling window, those that wait for their verdict included."),
     _gauge(
         "watchslo_slo_state",
         "State of the SLO in the rolling window: the state that holds is 1, the others are 0. It is unknown while "
-        "the certain bounds allow both answers, and quiet while there are too few events.",
+        "the certain bounds allow both answers or events may be missing (a relist, or longer than the threshold "
+        "without an open watch), and quiet while there are too few events.",
         state=("met", "violated", "unknown", "quiet"),
     ),
     _gauge(
@@ -187,8 +188,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _counter(
         "watchslo_events_unmeasured_total",
-        "Live events without a usable interval: nothing bounds their commit (no_evidence), memory for pending events "
-        "was full (overflow), or their resourceVersion is no revision (bad_revision).",
+        "Live events without a usable interval: nothing bounds their commit, or tells them from the history that a "
+        "relist brings (no_evidence), memory for pending events was full (overflow), or their resourceVersion is no "
+        "revision (bad_revision).",
         reason=("no_evidence", "overflow", "bad_revision"),
     ),
     _counter(

@@ -226,6 +226,10 @@ class RevisionClock:
         known = (self._committed_after, self._committed_before, self._arrived_before)
         return Span.in_all([staircase.span(revision) for staircase in known])
 
+    def polled_span(self, revision: int) -> Span:
+        """The revisions of which polls alone say the same as of `revision`."""
+        return Span.in_all([self._committed_after.span(revision), self._committed_before.span(revision)])
+
     def answered_after(self, instant: Instant) -> int | None:
         """A revision that was the newest after `instant`, as the first poll sent since then said; None while none is.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from exporter.measure.dating import Evidence, before
+from exporter.measure.dating import DateEvidence, Evidence, OwnEvidence, before
 from exporter.measure.revisions import STALE_SECONDS, RevisionClock, Span, Trust
 from exporter.measure.serverclock import WrittenBefore
 
@@ -94,20 +94,23 @@ class Store:
     def _usual_trust(self) -> Trust:
         return Trust.BEFORE if self.reads_stale else Trust.ALL
 
-    def evidence(self, revision: int, arrived: Instant) -> list[Evidence]:
+    def evidence(self, revision: int, arrived: Instant) -> Evidence:
         """What polls, other arrivals and Dates say about the commit of `revision`, which arrived at `arrived`.
 
-        In the order in which they count. The event's own arrival is no evidence of its own.
+        The event's own arrival is no evidence of its own.
         """
-        said = [Evidence("revision_clock", self.polls.committed(revision))]
+        own = [OwnEvidence("revision_clock", self.polls.committed(revision))]
         arrived_by = self.polls.arrived_by(revision)
         if arrived_by < arrived:
-            said.append(Evidence("arrival", before(arrived_by)))
+            own.append(OwnEvidence("arrival", before(arrived_by)))
         written_before = self.dates.of(revision)
-        if written_before < inf and self.polls.trust is not Trust.NOTHING:
-            said.append(Evidence("date", before(written_before)))
-        return said
+        is_known = written_before < inf and self.polls.trust is not Trust.NOTHING
+        return Evidence(own, [DateEvidence("date", before(written_before))] if is_known else [], [])
 
     def span(self, revision: int) -> Span:
         """The revisions of which the same is known as of `revision`, for events that arrived together."""
         return Span.in_all([self.polls.span(revision), self.dates.span(revision)])
+
+    def answered_span(self, revision: int) -> Span:
+        """The revisions of which polls and their Dates say the same as of `revision`, whatever arrivals say."""
+        return Span.in_all([self.polls.polled_span(revision), self.dates.span(revision)])
