@@ -288,7 +288,7 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     fed.relists("start", ago=59)
     fed.polls(100, ago=0.5)
     fed.target.canary_sending()
-    fed.target.canary_answered(Canary(300, sent=fed.now - 30, answered=fed.now - 29))
+    fed.target.canary_answered(Canary(100, sent=fed.now - 30, answered=fed.now - 29))
     fed.target.arrivals.connected(fed.now - 0.2)
     fed.target.arrivals.found_empty(fed.now - 0.1)
     fed.target.arrivals.found_empty(fed.now)

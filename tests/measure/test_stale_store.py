@@ -113,10 +113,8 @@ def test_a_restored_store_that_reads_stale_reads_stale_still() -> None:
 def test_once_it_is_known_to_read_stale_every_interval_contains_the_truth(history: History, lags: list[float]) -> None:
     """Each revision arrives as soon as it is committed; the polls between lag behind."""
     store = Polled()
-    moments = sorted(
-        [(commit, None) for commit in history.commits] + [(float(number), lags[number]) for number in range(40)]
-    )
-    for instant, lag in moments:
+    moments = [(commit, None) for commit in history.commits] + [(float(number), lags[number]) for number in range(40)]
+    for instant, lag in sorted(moments, key=lambda moment: moment[0]):
         if lag is None:
             store.polls.arrived(history.revision_at(instant), instant)
             continue
