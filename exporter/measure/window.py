@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, inf, log
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from exporter.measure.times import Interval
 
@@ -39,6 +39,20 @@ def step_of(seconds: float) -> float:
     if seconds == inf:
         return inf
     return max(0, ceil(log(seconds / FINEST_SECONDS) / _LOG_GROWTH - 1e-9)) if seconds > FINEST_SECONDS else 0
+
+
+class Steps(NamedTuple):
+    """Those of a latency's lower end, middle and upper end."""
+
+    lower: float
+    middle: float
+    upper: float
+
+
+def steps_of(latency: Interval) -> Steps:
+    """The steps that hold a latency's ends and its middle."""
+    earliest, latest = latency
+    return Steps(step_of(earliest), step_of((earliest + latest) / 2), step_of(latest))
 
 
 class Sketch:
@@ -108,12 +122,12 @@ class Slot:
         copied.lower, copied.middle, copied.upper = self.lower.copy(), self.middle.copy(), self.upper.copy()
         return copied
 
-    def add(self, latency: Interval, verdict: Verdict, events: int) -> None:
-        """Count so many events."""
+    def add(self, steps: Steps, verdict: Verdict, events: int) -> None:
+        """Count so many events, whose latency lies in these steps."""
         self.verdicts[verdict] += events
-        self.lower.add_to(step_of(latency.earliest), events)
-        self.middle.add_to(step_of((latency.earliest + latency.latest) / 2), events)
-        self.upper.add_to(step_of(latency.latest), events)
+        self.lower.add_to(steps.lower, events)
+        self.middle.add_to(steps.middle, events)
+        self.upper.add_to(steps.upper, events)
 
     def take_out(self, other: Slot) -> None:
         """Uncount all that `other` holds; it was counted here before."""
@@ -158,8 +172,9 @@ class Window:
             if number * SLOT_SECONDS < self._began:
                 return
             slot = self._slots[number] = Slot()
-        slot.add(latency, verdict, events)
-        self._total.add(latency, verdict, events)
+        steps = steps_of(latency)
+        slot.add(steps, verdict, events)
+        self._total.add(steps, verdict, events)
 
     def since(self, now: Instant) -> Instant:
         """When the window that ends now began: a second leaves it as a whole."""
@@ -175,7 +190,7 @@ class Window:
         if undecided:
             total = total.copy()
             for latency, verdict, events in undecided:
-                total.add(latency, verdict, events)
+                total.add(steps_of(latency), verdict, events)
         late, on_time, events = total.verdicts["late"], total.verdicts["on_time"], total.events
         lower, middle, upper = total.lower.quantile(0.99), total.middle.quantile(0.99), total.upper.quantile(0.99)
         return WindowReport(
