@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, inf, log
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from exporter.measure.times import Interval
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exporter.measure.undecided import Undecided
 
 State: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
+Steps: TypeAlias = tuple[float, float, float]
 
 SLOT_SECONDS = 1.0
 QUIET_BELOW_EVENTS = 50
@@ -41,18 +42,10 @@ def step_of(seconds: float) -> float:
     return max(0, ceil(log(seconds / FINEST_SECONDS) / _LOG_GROWTH - 1e-9)) if seconds > FINEST_SECONDS else 0
 
 
-class Steps(NamedTuple):
-    """Those of a latency's lower end, middle and upper end."""
-
-    lower: float
-    middle: float
-    upper: float
-
-
 def steps_of(latency: Interval) -> Steps:
-    """The steps that hold a latency's ends and its middle."""
+    """The steps that hold a latency's lower end, its middle and its upper end."""
     earliest, latest = latency
-    return Steps(step_of(earliest), step_of((earliest + latest) / 2), step_of(latest))
+    return step_of(earliest), step_of((earliest + latest) / 2), step_of(latest)
 
 
 class Sketch:
@@ -124,10 +117,11 @@ class Slot:
 
     def add(self, steps: Steps, verdict: Verdict, events: int) -> None:
         """Count so many events, whose latency lies in these steps."""
+        lower, middle, upper = steps
         self.verdicts[verdict] += events
-        self.lower.add_to(steps.lower, events)
-        self.middle.add_to(steps.middle, events)
-        self.upper.add_to(steps.upper, events)
+        self.lower.add_to(lower, events)
+        self.middle.add_to(middle, events)
+        self.upper.add_to(upper, events)
 
     def take_out(self, other: Slot) -> None:
         """Uncount all that `other` holds; it was counted here before."""
