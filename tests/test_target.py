@@ -161,6 +161,15 @@ async def test_a_clock_that_answers_late_makes_no_history_of_what_may_be_news(fe
     assert fed.verdicts() == {"on_time": 0, "late": 0, "ambiguous": 9}
 
 
+async def test_what_may_be_history_is_not_late_whatever_is_known_of_it(fed: Fed) -> None:
+    fed.relists("start", ago=15)
+    fed.polls(101, ago=9)
+    fed.reads(101, ago=3)
+    fed.polls(101, ago=2)
+    fed.target.refresh()
+    assert fed.verdicts() == {"on_time": 0, "late": 0, "ambiguous": 1}
+
+
 async def test_what_arrives_elsewhere_makes_no_history_of_what_may_be_news(fed: Fed) -> None:
     fed.relists("start", ago=8)
     fed.reads(101, ago=7.9)

@@ -6,7 +6,6 @@ then stamps under an assumption. What would empty the interval is left out and n
 
 from __future__ import annotations
 
-from itertools import chain
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -70,7 +69,8 @@ def date_commit(evidence: Evidence) -> Dated:
     earliest, latest = ANY_TIME
     sources: list[Source] = []
     contradictions: list[Source] = []
-    for source, said in chain(evidence.own, evidence.dates, evidence.assumed):
+    own, dates, assumed = evidence
+    for source, said in (*own, *dates, *assumed):
         if said.earliest == -inf and said.latest == inf:
             continue
         sources.append(source)

@@ -74,7 +74,7 @@ def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost
                     yield batch
                 span = span_around(first)
                 batch = Batch(first, first, *arrival, closes=arrival.latest + TOGETHER_SECONDS, opening=opening)
-            next_start = end if revisions[-1] <= span.up_to else bisect_right(revisions, span.up_to, start)
+            next_start = end if revisions[-1] <= span.up_to else bisect_right(revisions, span.up_to, start + 1)
             batch.take(first, revisions[next_start - 1], arrival, next_start - start)
             start = next_start
     if batch is not None:

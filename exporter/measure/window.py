@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exporter.measure.undecided import Undecided
 
 State: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
+Steps: TypeAlias = tuple[float, float, float]
 
 SLOT_SECONDS = 1.0
 QUIET_BELOW_EVENTS = 50
@@ -39,6 +40,12 @@ def step_of(seconds: float) -> float:
     if seconds == inf:
         return inf
     return max(0, ceil(log(seconds / FINEST_SECONDS) / _LOG_GROWTH - 1e-9)) if seconds > FINEST_SECONDS else 0
+
+
+def steps_of(latency: Interval) -> Steps:
+    """The steps that hold a latency's lower end, its middle and its upper end."""
+    earliest, latest = latency
+    return step_of(earliest), step_of((earliest + latest) / 2), step_of(latest)
 
 
 class Sketch:
@@ -108,12 +115,13 @@ class Slot:
         copied.lower, copied.middle, copied.upper = self.lower.copy(), self.middle.copy(), self.upper.copy()
         return copied
 
-    def add(self, latency: Interval, verdict: Verdict, events: int) -> None:
-        """Count so many events."""
+    def add(self, steps: Steps, verdict: Verdict, events: int) -> None:
+        """Count so many events, whose latency lies in these steps."""
+        lower, middle, upper = steps
         self.verdicts[verdict] += events
-        self.lower.add_to(step_of(latency.earliest), events)
-        self.middle.add_to(step_of((latency.earliest + latency.latest) / 2), events)
-        self.upper.add_to(step_of(latency.latest), events)
+        self.lower.add_to(lower, events)
+        self.middle.add_to(middle, events)
+        self.upper.add_to(upper, events)
 
     def take_out(self, other: Slot) -> None:
         """Uncount all that `other` holds; it was counted here before."""
@@ -158,8 +166,9 @@ class Window:
             if number * SLOT_SECONDS < self._began:
                 return
             slot = self._slots[number] = Slot()
-        slot.add(latency, verdict, events)
-        self._total.add(latency, verdict, events)
+        steps = steps_of(latency)
+        slot.add(steps, verdict, events)
+        self._total.add(steps, verdict, events)
 
     def since(self, now: Instant) -> Instant:
         """When the window that ends now began: a second leaves it as a whole."""
@@ -175,7 +184,7 @@ class Window:
         if undecided:
             total = total.copy()
             for latency, verdict, events in undecided:
-                total.add(latency, verdict, events)
+                total.add(steps_of(latency), verdict, events)
         late, on_time, events = total.verdicts["late"], total.verdicts["on_time"], total.events
         lower, middle, upper = total.lower.quantile(0.99), total.middle.quantile(0.99), total.upper.quantile(0.99)
         return WindowReport(

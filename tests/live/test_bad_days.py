@@ -64,6 +64,24 @@ async def test_a_killed_apiserver_ends_the_watch_and_its_restart_resumes_or_reli
     assert after.sum("events_judged_total", verdict="late") == 0
 
 
+async def test_an_objective_is_not_met_by_events_that_nobody_delivers(
+    fresh_cluster: FreshCluster, tmp_path: Path
+) -> None:
+    cluster = await fresh_cluster()
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+    async with observed("--kubeconfig", kubeconfig, "--resource", "nodes") as exporter:
+        async with cluster.client() as client, Writer(client, rate_per_second=30, resources=("nodes",)):
+            await exporter.wait_for(lambda scrape: scrape.state("nodes") == "met")
+        await cluster.apiserver.kill()
+        await exporter.wait_for(lambda scrape: scrape.state("nodes") != "met", seconds=10)
+        for _ in range(20):
+            scrape = await exporter.scrape()
+            assert scrape.sum("stream_up") == 0
+            assert scrape.state("nodes") == "unknown"
+            assert scrape.sum("window_events") >= 50, "they were all on time"
+            await asyncio.sleep(0.1)
+
+
 async def test_an_apiserver_that_is_not_there_at_the_start_is_waited_for(
     fresh_cluster: FreshCluster, tmp_path: Path
 ) -> None:

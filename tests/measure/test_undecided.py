@@ -68,8 +68,10 @@ def test_the_work_grows_with_time_and_polls_and_not_with_events() -> None:
     assert spans_asked <= 10 / TOGETHER_SECONDS + 1
 
 
-def said_of(docket: Docket, store: Store | None, lost: tuple[int, ...] = ()) -> list[Undecided]:
-    return list(Provisional(Arrivals(), 1.0).of_all(docket, store, lost))
+def said_of(
+    docket: Docket, store: Store | None, lost: tuple[int, ...] = (), arrivals: Arrivals | None = None
+) -> list[Undecided]:
+    return list(Provisional(arrivals or Arrivals(), 1.0).of_all(docket, store, lost))
 
 
 def polled(*answers: tuple[float, int]) -> Store:
@@ -104,3 +106,22 @@ def test_a_canary_that_was_given_up_is_not_there_twice() -> None:
     assert said_of(waiting(Opening(at=5.0), 101, 102), polled((11.5, 100)), lost=(101,)) == [
         Undecided(Interval(0.0, 0.5), "on_time", 1)
     ]
+
+
+def test_that_one_event_of_a_batch_has_arrived_elsewhere_says_nothing_of_the_next() -> None:
+    store = polled((9.0, 100))
+    store.polls.arrived(101, 9.5)
+    assert said_of(waiting(Opening(at=5.0), 101), store) == [Undecided(Interval(11.9 - 9.5, 3.0), "late", 1)]
+    assert said_of(waiting(Opening(at=5.0), 101, 102), store) == [Undecided(Interval(0.0, 3.0), "ambiguous", 2)]
+
+
+def test_our_own_stall_is_excused_before_the_verdict_too() -> None:
+    """We slept from 9.0 to 11.8, and the event was committed by 10.51."""
+    kept_up, slept = Arrivals(), Arrivals()
+    slept.connected(8.9)
+    for empty in (9.0, 11.8, 11.85):
+        slept.found_empty(empty)
+    docket, store = waiting(Opening(at=5.0), 101), polled((8.0, 100), (10.5, 101))
+    for arrivals, verdict in ((kept_up, "late"), (slept, "ambiguous")):
+        (said,) = said_of(docket, store, arrivals=arrivals)
+        assert said.verdict == verdict
