@@ -21,15 +21,13 @@ class Counts:
         self._metrics = metrics
         self._window = window
 
-    def replayed(self, run: Sequence[Event], arrived: Instant) -> None:
+    def replayed(self, run: Sequence[Event]) -> None:
         """They are history, brought by a relist."""
         self._metrics.events[run[0].event_type, "replayed"].inc(len(run))
-        self._window.retract(arrived, len(run))
 
-    def was_lost(self, run: Sequence[Event], arrived: Instant) -> None:
+    def was_lost(self, run: Sequence[Event]) -> None:
         """Canaries that were counted as late when they were given up have come after all."""
         self._metrics.events[run[0].event_type, "live"].inc(len(run))
-        self._window.retract(arrived, len(run))
 
     def judged(self, judgement: Judgement, arrived: Instant, events: int, early: EarlyReason | None) -> None:
         """So many live events that arrived at `arrived` are judged alike."""

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,12 +133,20 @@ def _row(simulator: Simulator, stream: dict[str, Any]) -> Iterable[object]:
     yield stream["state"] if stream["stream"] == "up" else f"{stream['state']} (down)"
     yield stream["window_events"]
     yield _seconds(simulator.truth.p99_seconds(_simulated_name(stream)))
-    yield f"{_seconds(stream['p99_lower_seconds'])} to {_seconds(stream['p99_upper_seconds'])}"
+    yield measured_p99(stream)
     yield stream["on_time"]
     yield stream["late"]
     yield stream["ambiguous"]
     yield stream["forced_closes"]
     yield stream["relists"]
+
+
+def measured_p99(stream: dict[str, Any]) -> str:
+    """The bounds of the P99 in the window; in the first seconds there are few events, or none, to bound it."""
+    lower, upper = stream["p99_lower_seconds"], stream["p99_upper_seconds"]
+    if upper in {None, inf} and stream["state"] == "quiet":
+        return "measuring"
+    return f"{_seconds(lower)} to {_seconds(upper)}"
 
 
 def _simulated_name(stream: dict[str, Any]) -> str:
@@ -147,7 +156,7 @@ def _simulated_name(stream: dict[str, Any]) -> str:
 def _seconds(value: float | None) -> str:
     if value is None:
         return "-"
-    return "no limit" if value == float("inf") else f"{value:.3f} s"
+    return "no limit" if value == inf else f"{value:.3f} s"
 
 
 def _say(text: str, end: str = "\n") -> None:

@@ -1,6 +1,7 @@
 """What arrived on one stream is dated and judged, as soon as nothing more will be learned about it.
 
-Between two polls the same is known of all that came in one chunk: it is dated and judged at once.
+Between two polls the same is known of all that came in one chunk: it is dated and judged at once. Until then it is
+said what is certain already.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_left
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.counts import Counts
-from exporter.measure.dating import Dated, Evidence, after, date_commit
-from exporter.measure.judging import Docket, Known, Pending, alike, judge
+from exporter.measure.dating import AssumedEvidence, Dated, Evidence, OwnEvidence, after, date_commit
+from exporter.measure.judging import Docket, Known, Opening, Pending, alike, judge
 from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
 from exporter.measure.stamps import (
@@ -27,6 +29,7 @@ from exporter.measure.stamps import (
     rfc3339,
 )
 from exporter.measure.times import ANY_TIME, Interval
+from exporter.measure.undecided import Provisional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,10 +45,16 @@ if TYPE_CHECKING:
     from exporter.measure.serverclock import Offset
     from exporter.measure.store import Store
     from exporter.measure.times import Instant
+    from exporter.measure.undecided import Undecided
     from exporter.measure.window import Window
 
 JUDGED_IN_ONE_TURN = 200
 """After so many events the event loop gets its turn: the next bytes want their stamp."""
+
+HISTORY_TOLD_SECONDS = 2.0
+HISTORY_TOLD_POLLS = 3
+"""What was committed after a relist and before the first poll passes for history, if that poll is answered within
+this time (and so many poll periods): in good times that is a fifth of a second."""
 
 NOTHING_KNOWN = Dated(ANY_TIME, (), ())
 
@@ -76,61 +85,81 @@ class Judge:
         self._judged = judged
         self._docket = Docket()
         self._stamps = StampMemory()
-        self._replayed_until: int | None = 0
-        self._opened_at: Instant = 0.0
-        self._relisted_at: Instant = 0.0
+        self._told_within_seconds = HISTORY_TOLD_SECONDS
+        if config.revision_clock_hz > 0:
+            self._told_within_seconds += HISTORY_TOLD_POLLS / config.revision_clock_hz
+        self._provisional = Provisional(arrivals, config.slo_threshold_seconds)
+        self._opening = Opening(at=-inf)
 
-    def relisting(self, at: Instant) -> None:
+    def relisting(self) -> None:
         """What comes from now on may be history: nothing is judged until a poll has told that from news."""
-        self._replayed_until, self._opened_at = None, inf
-        self._relisted_at = at
+        self._opening = Opening()
 
     def opened(self, at: Instant) -> None:
         """After a relist, all up to the first poll sent from now on is history, not news."""
-        self._opened_at = at
+        self._opening.at = at
 
     def enter(self, events: Sequence[Event], arrival: Interval) -> None:
         """They came together, and are judged later."""
         now = time.monotonic()  # first: a pause before the other clock is read makes stamps earlier, which is safe
-        self._docket.enter(Pending(events, arrival, time.time() - now))
+        self._docket.enter(Pending(events, arrival, self._opening, time.time() - now))
 
     def judge_settled(self) -> None:
         """Judge every event about which nothing more will be learned, some in each turn of the loop."""
         polls = self.clock.store.polls if self.clock is not None else None
-        if polls is not None and self._replayed_until is None:
-            self._replayed_until = polls.answered_after(self._opened_at)
-        settled_until = polls.settled_until if polls is not None and self._replayed_until is not None else -inf
+        if polls is not None and self._opening.newest_history is None and self._opening.at is not None:
+            newest_history = polls.answered_after(self._opening.at)
+            if newest_history is not None:
+                self._opening.told(newest_history, polls.committed(newest_history).latest, self._told_within_seconds)
+        settled_until = polls.settled_until if polls is not None else -inf
         if self.cache_clock is not None:
             settled_until = min(settled_until, self.cache_clock.clock.oldest_in_flight)
         if not self._docket:
             return
         known_around, judged = self._known_around(), 0
         for pending, early in self._docket.ready(settled_until, time.monotonic()):
-            for run in alike(pending.events, known_around):
+            for run in alike(pending.events, partial(known_around, pending.opening)):
                 self._count(run, pending, early, self._dated(run[0], pending))
             judged += len(pending.events)
             if judged >= JUDGED_IN_ONE_TURN:
                 asyncio.get_running_loop().call_soon(self.judge_settled)
                 break
 
+    def judge_all(self) -> None:
+        """Judge whatever waits by what is known: nobody will wait for more."""
+        known_around = self._known_around()
+        for pending in self._docket.clear():
+            for run in alike(pending.events, partial(known_around, pending.opening)):
+                self._count(run, pending, None, self._dated(run[0], pending))
+
     def dismiss_all(self) -> None:
         """Nothing can be said of what waits: its revisions exist no more."""
         known_around = self._known_around()
         for pending in self._docket.clear():
-            for run in alike(pending.events, known_around):
+            for run in alike(pending.events, partial(known_around, pending.opening)):
                 self._count(run, pending, None, NOTHING_KNOWN)
 
-    def _known_around(self) -> Callable[[int], Known]:
-        """A function from a revision to what is known now of those around it, for events that came together."""
+    @property
+    def waiting(self) -> int:
+        """How many events wait for their verdict."""
+        return len(self._docket)
+
+    def undecided(self) -> list[Undecided]:
+        """What is certain already of the events that wait."""
+        store = self.clock.store if self.clock is not None else None
+        return list(self._provisional.of_all(self._docket, store, self._canaries.lost))
+
+    def _known_around(self) -> Callable[[Opening, int], Known]:
+        """A function that says what is known now of the revisions around one, for events that came together."""
         clocks: list[Store | RevisionClock] = [self.clock.store] if self.clock is not None else []
         if self.cache_clock is not None:
             clocks.append(self.cache_clock.clock)
         offset = self._apiserver_clocks()
         canaries = self._canaries.revisions
-        replayed_until = self._replayed_until or 0
 
-        def known_around(revision: int) -> Known:
-            past_or_news = Span(up_to=replayed_until) if revision <= replayed_until else Span(above=replayed_until)
+        def known_around(opening: Opening, revision: int) -> Known:
+            history = opening.newest_history or 0
+            past_or_news = Span(up_to=history) if revision <= history else Span(above=history)
             span = Span.in_all(
                 [past_or_news, _between(canaries, revision), *[clock.span(revision) for clock in clocks]]
             )
@@ -149,27 +178,29 @@ class Judge:
         return rfc3339(int(committed_after + offset.upper)) if committed_after > -inf else ""
 
     def _dated(self, event: Event, pending: Pending) -> Dated:
-        """All evidence about the commit of one event, the most certain first.
+        """When one event was committed, by all evidence.
 
         It stands for a run: whatever is asked here of a revision must end the span in `_known_around`.
         """
-        evidence: list[Evidence] = []
+        evidence = Evidence([], [], [])
         if event.revision is not None:
             if self.clock is not None:
                 evidence = self.clock.store.evidence(event.revision, pending.arrival.latest)
             canary = self._canaries.committed(event.revision)
             if canary is not None:
-                evidence.append(Evidence("canary", canary))
+                evidence.own.append(OwnEvidence("canary", canary))
+        assumed = evidence.assumed
         annotated = parse_annotation(event.annotation) if event.annotation is not None else None
         if annotated is not None:
-            evidence.append(Evidence("annotation", after(annotated - self._clock_error_seconds - pending.wall_ahead)))
+            written = annotated - self._clock_error_seconds - pending.wall_ahead
+            assumed.append(AssumedEvidence("annotation", after(written)))
         offset = self._apiserver_clocks()
         renewed = self._renewed_at(event.lease, offset, pending) if event.lease is not None else None
         if renewed is not None:
-            evidence.append(Evidence("lease", after(renewed)))
+            assumed.append(AssumedEvidence("lease", after(renewed)))
         if offset is not None:
             for source, stamped in apiserver_stamps(event.stamps):
-                evidence.append(Evidence(source, after(offset.instant_of(stamped, self._drift))))
+                assumed.append(AssumedEvidence(source, after(offset.instant_of(stamped, self._drift))))
         return date_commit(evidence)
 
     def _renewed_at(self, lease: Lease, apiserver_clocks: Offset | None, pending: Pending) -> Instant | None:
@@ -182,27 +213,24 @@ class Judge:
         return renewed - self._clock_error_seconds - pending.wall_ahead
 
     def _count(self, run: Sequence[Event], pending: Pending, early: EarlyReason | None, dated: Dated) -> None:
-        event, arrived = run[0], pending.arrival.latest
-        if self._is_replayed(event.revision, arrived):
-            self._counts.replayed(run, arrived)
+        event = run[0]
+        phase = pending.opening.phase(event.revision, dated.commit)
+        if phase == "history":
+            self._counts.replayed(run)
             return
         if event.revision is not None and self._canaries.is_lost(event.revision):
-            self._counts.was_lost(run, arrived)
+            self._counts.was_lost(run)
             return
+        if phase == "unknown":
+            dated = NOTHING_KNOWN
         arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
         judgement = judge(event, arrival, dated, self._threshold_seconds)
-        self._counts.judged(judgement, arrived, len(run), early)
+        self._counts.judged(judgement, pending.arrival.latest, len(run), early)
         if judgement.is_measured:
             self._count_stages(judgement, run)
         if self._judged is not None:
             for one in run:
                 self._judged(judgement._replace(event=one))
-
-    def _is_replayed(self, revision: int | None, arrived: Instant) -> bool:
-        """Whether a relist brought it as history; what arrived before the relist was news."""
-        if revision is None or arrived < self._relisted_at:
-            return False
-        return revision <= (self._replayed_until or 0)
 
     def _count_stages(self, judgement: Judgement, run: Sequence[Event]) -> None:
         event, commit = judgement.event, judgement.dated.commit

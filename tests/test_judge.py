@@ -101,12 +101,11 @@ def judged(world: World, *, together: bool) -> tuple[list[str], list[Judgement],
         judge.clock.clock.arrived(revision, BEGAN + number / 10)
     for number, revision in enumerate(world.dates):
         judge.clock.store.dates.learn(0, revision, BEGAN + number / 10)
-    judge._replayed_until = world.replayed_until
+    judge._opening.newest_history = world.replayed_until
     for revision in world.came:
         canaries._came[revision] = Canary(revision, BEGAN - 0.3, BEGAN + 0.2)
     canaries._lost.update(dict.fromkeys(world.lost))
     arrival = Interval(BEGAN + 0.1, BEGAN + 0.3)
-    window.arrived(arrival.latest, len(world.events))
     for events in [world.events] if together else [[event] for event in world.events]:
         judge.enter(events, arrival)
     judge.judge_settled()

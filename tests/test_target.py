@@ -1,15 +1,19 @@
-"""One target, fed by hand: what is history and what is news."""
+"""One target, fed by hand: what is history and what is news, what is certain already, and what was not watched."""
 
 import time
 
+import pytest
+
 from exporter.config import ResourceName
-from exporter.expose.metrics import Metrics
+from exporter.expose.metrics import Metrics, ResourceMetrics
 from exporter.kubernetes.clocks import RevisionClockwork, ServerPolls
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
 from exporter.kubernetes.watch import Reading, StartError
+from exporter.measure.canaries import Canary
 from exporter.measure.events import EventDecoder
+from exporter.measure.judging import LONGEST_WAIT_SECONDS, Judgement
 from exporter.measure.times import Interval
 from exporter.target import Surroundings, Target
 from tests.live.observing import config
@@ -24,17 +28,16 @@ class Deaf:
 
     def date_contradicted(self) -> None: ...
 
+    def several_clocks(self) -> None: ...
+
+    def read_stale(self, kind: Resource) -> None: ...
+
 
 def clockwork() -> RevisionClockwork:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
     polls = ServerPolls(server, Credentials(None, None, None), most_hz=50, drift=0, listener=Deaf())
-    return RevisionClockwork(polls, (EVENTS,), None, hz=5)
-
-
-def polled(clock: RevisionClockwork, number: int, revision: int) -> None:
-    clock.clock.poll_sent(number, time.monotonic())
-    clock.store.poll_answered(number, time.monotonic(), revision)
+    return RevisionClockwork(polls, EVENTS, None, hz=5)
 
 
 def reading(*revisions: int) -> Reading:
@@ -44,36 +47,257 @@ def reading(*revisions: int) -> Reading:
     return Reading(events, 0, 100)  # type: ignore[arg-type]  # each line is an event
 
 
-async def test_a_relist_makes_history_of_what_it_brings_and_not_of_what_was_there_before() -> None:
-    settings = config("--resource", "pods")
-    metrics = Metrics(1.0, 0.99, 60)
-    children = metrics.resource("a:1", "", "pods")
-    target = Target(
-        ResourceName("pods"), "a:1", Surroundings(settings, children, lambda: None, found=lambda _resource: None)
-    )
-    clock = clockwork()
-    target.use_clock(clock)
+class Fed:
+    """A target and its clock. All instants are seconds before now."""
 
-    target.relisting("start")
-    target.opened(time.monotonic(), 100)
-    target.read(reading(101), Interval(time.monotonic(), time.monotonic()))
-    polled(clock, 1, 101)
-    target.refresh()
-    assert children.events["modified", "replayed"].value == 1, "it came before the first poll was answered"
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+        self.metrics: ResourceMetrics = Metrics(1.0, 0.99, 60).resource("a:1", "", "pods")
+        self.judgements: list[Judgement] = []
+        settings = config("--resource", "pods")
+        around = Surroundings(
+            settings,
+            self.metrics,
+            lambda: None,
+            found=lambda _resource: None,
+            judged=lambda _target, judgement: self.judgements.append(judgement),
+        )
+        self.target = Target(ResourceName("pods"), "a:1", around)
+        self.clock = clockwork()
+        self.target.use_clock(self.clock)
+        self._polls = 0
 
-    target.read(reading(102), Interval(time.monotonic(), time.monotonic()))
-    target.relisting("gone")
-    target.read(reading(110), Interval(time.monotonic(), time.monotonic()))
-    polled(clock, 4, 110)
-    target.refresh()
-    assert children.events["modified", "live"].value == 0, "nothing is judged until history ends"
+    def relists(self, reason: str, ago: float) -> None:
+        """It gives up continuity, and the watch is open again at once."""
+        self.target.relisting(reason)  # type: ignore[arg-type]  # one of the reasons
+        self.target.opened(self.now - ago, 100)
 
-    target.opened(time.monotonic(), 109)
-    polled(clock, 2, 110)
-    target.read(reading(111), Interval(time.monotonic(), time.monotonic()))
-    polled(clock, 3, 111)
-    target.refresh()
-    assert children.events["modified", "replayed"].value == 2
-    assert children.events["modified", "live"].value == 2
-    assert children.judged["on_time"].value == 2
-    assert target.window.report(time.monotonic()).events == 2
+    def polls(self, revision: int, ago: float, *, took: float = 0.01) -> None:
+        """A poll was sent, and answered."""
+        self._polls += 1
+        self.clock.clock.poll_sent(self._polls, self.now - ago)
+        assert self.clock.store.poll_answered(self._polls, self.now - ago + took, revision) is None
+
+    def reads(self, *revisions: int, ago: float) -> None:
+        """They came together."""
+        self.target.read(reading(*revisions), Interval(self.now - ago - 0.02, self.now - ago))
+
+    def counted(self, phase: str) -> float:
+        return self.metrics.events["modified", phase].value
+
+    def verdicts(self) -> dict[str, float]:
+        return {verdict: counter.value for verdict, counter in self.metrics.judged.items()}
+
+    def status(self) -> dict[str, object]:
+        self.target.refresh()
+        return self.target.status()
+
+
+@pytest.fixture
+async def fed() -> Fed:
+    return Fed()
+
+
+# What is history, and what is news
+
+
+async def test_a_relist_makes_history_of_what_it_brings_and_not_of_what_was_there_before(fed: Fed) -> None:
+    fed.relists("start", ago=20)
+    fed.reads(101, ago=19.9)
+    fed.polls(101, ago=19.8)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 1, "it came before the first poll was answered"
+
+    fed.polls(101, ago=10.5)
+    fed.reads(102, ago=10.4)
+    fed.target.relisting("gone")
+    fed.now = time.monotonic()
+    fed.reads(110, ago=-0.1)
+    fed.polls(110, ago=-0.2)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 1, "what came since then waits until history ends"
+
+    fed.target.opened(fed.now + 0.25, 109)
+    fed.polls(110, ago=-0.3)
+    fed.reads(111, ago=-0.4)
+    fed.polls(111, ago=-0.5)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 2
+    assert fed.counted("live") == 2
+    assert fed.verdicts() == {"on_time": 2, "late": 0, "ambiguous": 0}
+    assert fed.status()["window_events"] == 2
+
+
+async def test_history_that_no_poll_tells_from_news_is_not_late(fed: Fed) -> None:
+    fed.relists("start", ago=60)
+    fed.polls(104, ago=30)
+    fed.relists("gone", ago=15)
+    fed.reads(101, 102, 103, 104, ago=LONGEST_WAIT_SECONDS + 1)
+    fed.target.refresh()
+    assert fed.verdicts()["late"] == 0, "they are older than the watch that brought them"
+    fed.reads(105, 106, ago=LONGEST_WAIT_SECONDS + 1)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 4, "a poll of before the relist had seen these"
+    assert fed.verdicts() == {"on_time": 0, "late": 0, "ambiguous": 2}
+
+
+async def test_one_relist_after_the_other_does_not_make_news_of_what_the_first_one_brought(fed: Fed) -> None:
+    fed.relists("start", ago=60)
+    fed.polls(103, ago=30)
+    fed.relists("gone", ago=12)
+    fed.reads(101, 102, 103, ago=11.9)
+    fed.relists("gone", ago=11.5)
+    fed.target.refresh()
+    assert fed.verdicts()["late"] == 0
+
+
+async def test_a_clock_that_answers_late_makes_no_history_of_what_may_be_news(fed: Fed) -> None:
+    fed.relists("start", ago=8)
+    for revision in range(101, 110):
+        fed.reads(revision, ago=7.9 - (revision - 101) / 2)
+    fed.polls(109, ago=0.2)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 0
+    assert fed.verdicts() == {"on_time": 0, "late": 0, "ambiguous": 9}
+
+
+async def test_what_arrives_elsewhere_makes_no_history_of_what_may_be_news(fed: Fed) -> None:
+    fed.relists("start", ago=8)
+    fed.reads(101, ago=7.9)
+    fed.clock.clock.arrived(105, fed.now - 7.5)
+    fed.polls(109, ago=0.2)
+    fed.target.refresh()
+    assert fed.counted("replayed") == 0
+
+
+async def test_what_may_be_history_stands_in_the_window_without_any_bound(fed: Fed) -> None:
+    fed.relists("start", ago=0.3)
+    fed.reads(*range(101, 201), ago=0.25)
+    status = fed.status()
+    assert (status["state"], status["window_events"]) == ("unknown", 100)
+    assert status["p99_upper_seconds"] == float("inf")
+    fed.polls(200, ago=0.2)
+    assert fed.status()["window_events"] == 0
+
+
+# Whose evidence counts
+
+
+async def test_a_canary_does_not_lose_to_a_wrong_date(fed: Fed) -> None:
+    fed.relists("start", ago=9)
+    fed.polls(101, ago=8)
+    fed.target.canary_sending()
+    fed.target.canary_answered(Canary(102, sent=fed.now - 1.0, answered=fed.now - 0.9))
+    fed.reads(102, ago=0.8)
+    fed.clock.store.dates.learn(0, 102, fed.now - 5)
+    fed.polls(102, ago=0.5)
+    fed.target.refresh()
+    assert fed.metrics.contradictions["canary"].value == 0
+    assert fed.metrics.contradictions["date"].value == 1
+    assert fed.verdicts()["on_time"] == 1
+
+
+# What is certain before the verdict
+
+
+async def test_an_event_is_on_time_as_soon_as_a_poll_has_said_that_it_was_not_there_yet(fed: Fed) -> None:
+    fed.relists("start", ago=9)
+    fed.polls(100, ago=0.3)
+    fed.reads(*range(101, 201), ago=0.1)
+    status = fed.status()
+    assert fed.verdicts()["on_time"] == 0, "nothing is judged yet"
+    assert (status["state"], status["window_events"]) == ("met", 100)
+    assert status["p99_upper_seconds"] == pytest.approx(0.2, rel=0.03)
+
+
+async def test_events_are_late_before_their_verdict_where_that_is_certain(fed: Fed) -> None:
+    """Answers and events take 2.2 s: no poll that was sent after them is answered yet."""
+    fed.relists("start", ago=60)
+    fed.polls(100, ago=5.0, took=2.2)
+    fed.polls(200, ago=4.7, took=2.2)
+    fed.clock.store.dates.learn(0, 200, fed.now - 3.7)
+    fed.reads(*range(101, 201), ago=2.5)
+    status = fed.status()
+    assert fed.verdicts()["late"] == 0
+    assert status["state"] == "violated"
+    assert status["p99_lower_seconds"] == pytest.approx(1.18, rel=0.03)
+    assert status["p99_upper_seconds"] == pytest.approx(2.5, rel=0.03)
+
+
+async def test_events_of_which_nothing_is_known_stand_without_any_bound(fed: Fed) -> None:
+    fed.relists("start", ago=9)
+    fed.polls(100, ago=8)
+    fed.target.use_clock(None)
+    fed.reads(*range(101, 201), ago=0.1)
+    status = fed.status()
+    assert (status["state"], status["p99_upper_seconds"]) == ("unknown", float("inf"))
+
+
+# What was not watched
+
+
+def on_time(fed: Fed, first: int, *, ago: float) -> None:
+    """A hundred events that came without delay."""
+    fed.polls(first - 1, ago=ago + 0.2)
+    fed.reads(*range(first, first + 100), ago=ago)
+    fed.polls(first + 99, ago=ago - 0.1)
+
+
+async def test_with_no_watch_open_it_is_not_met(fed: Fed) -> None:
+    fed.relists("start", ago=50)
+    on_time(fed, 101, ago=40)
+    assert fed.status()["state"] == "met"
+    fed.target.lost(fed.now - 0.5)
+    assert fed.status()["state"] == "met", "for less than the threshold"
+    fed.target.lost(fed.now - 1.5)
+    assert fed.status()["state"] == "unknown"
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0.9, "met"), (1.1, "unknown"), (30, "unknown"), (55, "unknown")])
+async def test_after_a_gap_longer_than_the_threshold_it_is_not_met(fed: Fed, seconds: float, state: str) -> None:
+    fed.relists("start", ago=200)
+    fed.target.lost(fed.now - 3 - seconds)
+    fed.target.opened(fed.now - 3, None)
+    on_time(fed, 101, ago=2)
+    assert fed.status()["state"] == state
+
+
+async def test_a_gap_that_has_left_the_window_does_no_harm(fed: Fed) -> None:
+    fed.relists("start", ago=400)
+    fed.target.lost(fed.now - 361)
+    fed.target.opened(fed.now - 61, None)
+    on_time(fed, 101, ago=2)
+    assert fed.status()["state"] == "met"
+
+
+async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end(fed: Fed) -> None:
+    fed.relists("start", ago=400)
+    fed.target.lost(fed.now - 3.2)
+    fed.target.relisting("gone")
+    fed.target.opened(fed.now - 3, 100)
+    fed.polls(100, ago=2.9)
+    on_time(fed, 101, ago=2)
+    assert fed.status()["state"] == "unknown", "short, but events are missing"
+
+
+# What else is counted
+
+
+async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
+    """It is counted at the present moment, before what came a moment ago is taken in."""
+    fed.relists("start", ago=59)
+    fed.polls(100, ago=0.5)
+    fed.target.canary_sending()
+    fed.target.canary_answered(Canary(300, sent=fed.now - 30, answered=fed.now - 29))
+    fed.target.arrivals.connected(fed.now - 0.2)
+    fed.target.arrivals.found_empty(fed.now - 0.1)
+    fed.target.arrivals.found_empty(fed.now)
+    fed.target._awaited_until = fed.now - 20
+    fed.target.refresh()
+    assert fed.metrics.canary_lost.value == 1
+    fed.reads(*range(101, 201), ago=0.001)
+    fed.polls(200, ago=-0.1)
+    fed.target.refresh()
+    assert fed.verdicts() == {"on_time": 100, "late": 1, "ambiguous": 0}
+    report = fed.target.report(time.monotonic())
+    assert (report.events, report.late, report.undecided) == (101, 1, 0)

@@ -145,12 +145,20 @@ FAMILIES: tuple[Family, ...] = (
         "The 99th percentile of the time span in the rolling window is certainly not above this. It is absent while "
         "the window is empty.",
     ),
-    _gauge("watchslo_window_events", "Events in the rolling window."),
+    _gauge("watchslo_window_events", "Events in the rolling window, those that wait for their verdict included."),
     _gauge(
         "watchslo_slo_state",
         "State of the SLO in the rolling window: the state that holds is 1, the others are 0. It is unknown while "
-        "the certain bounds allow both answers, and quiet while there are too few events.",
+        "the certain bounds allow both answers or events may be missing (a relist, or longer than the threshold "
+        "without an open watch), and quiet while there are too few events.",
         state=("met", "violated", "unknown", "quiet"),
+    ),
+    _gauge(
+        "watchslo_revision_clock",
+        "What the polls read that date the events of this resource: what holds is 1. They read the store; or they wait "
+        "for the watch cache of another kind in the same store (another_cache); or for the watch cache of this very "
+        "resource, whose lag then stays hidden (own_cache); or nothing dates its events at the moment (nothing).",
+        reads=("store", "another_cache", "own_cache", "nothing"),
     ),
     _gauge("watchslo_threshold_seconds", "Time span within which an event is on time.", Scope.EXPORTER),
     _gauge("watchslo_objective_ratio", "Share of events that the SLO wants on time.", Scope.EXPORTER),
@@ -180,8 +188,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _counter(
         "watchslo_events_unmeasured_total",
-        "Live events without a usable interval: nothing bounds their commit (no_evidence), memory for pending events "
-        "was full (overflow), or their resourceVersion is no revision (bad_revision).",
+        "Live events without a usable interval: nothing bounds their commit, or tells them from the history that a "
+        "relist brings (no_evidence), memory for pending events was full (overflow), or their resourceVersion is no "
+        "revision (bad_revision).",
         reason=("no_evidence", "overflow", "bad_revision"),
     ),
     _counter(
@@ -273,6 +282,20 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_date_evidence_enabled",
         "Whether the Date headers of this address count as evidence (1) or contradictions have switched that off (0).",
         Scope.APISERVER,
+    ),
+    _counter(
+        "watchslo_stale_reads_total",
+        "Times that a store answered a poll with less than it had certainly committed before. From the first one on "
+        "its answers only say which revisions were there, not which were not: then no latency has an upper bound.",
+        Scope.APISERVER,
+    ),
+    _counter(
+        "watchslo_balancers_noticed_total",
+        "Times that an address that was taken for one apiserver showed that it stands before several: its watch cache "
+        "went back while a watch went on (cache), or its Date headers come from clocks that disagree (date). From then "
+        "on stages are not measured there, and stamps in objects narrow nothing.",
+        Scope.APISERVER,
+        sign=("cache", "date"),
     ),
     # Ourselves.
     _counter(

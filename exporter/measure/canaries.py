@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from exporter.measure.times import Instant
 
 MOST_EARLY = 50_000
@@ -114,6 +116,11 @@ class Canaries:
     def owes_of(self, sent_before: Instant) -> bool:
         """Whether a canary is owed still that was sent before this instant."""
         return any(canary.sent < sent_before for canary in self._owed.values())
+
+    @property
+    def lost(self) -> Collection[int]:
+        """The revisions of those that were given up and are not judged: if one comes after all, it is counted."""
+        return self._lost.keys()
 
     @property
     def revisions(self) -> list[int]:

@@ -1,37 +1,50 @@
 """All evidence about one write in, the interval of its commit out, with who said something and who contradicted.
 
-Evidence is intersected in a fixed order, the most certain first: our own clock's, then the Date header, then stamps
-under an assumption. What would empty the interval is left out and named.
+Evidence has a type by what it rests on, and the most certain is heard first: our own clock's, then the Date header,
+then stamps under an assumption. What would empty the interval is left out and named.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from math import inf
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from exporter.measure.times import ANY_TIME, Interval
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
+DateSource: TypeAlias = Literal["date"]
+AssumedSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp", "annotation", "lease"]
+Source: TypeAlias = OwnSource | DateSource | AssumedSource
 
-Source: TypeAlias = Literal[
-    "revision_clock",
-    "arrival",
-    "canary",
-    "date",
-    "managed_fields",
-    "creation_timestamp",
-    "deletion_timestamp",
-    "annotation",
-    "lease",
-]
+
+class OwnEvidence(NamedTuple):
+    """The commit lies in `interval`, by our own clock alone: certain."""
+
+    source: OwnSource
+    interval: Interval
+
+
+class DateEvidence(NamedTuple):
+    """The commit lies in `interval`, while no server's clock slews faster than the drift allowance."""
+
+    source: DateSource
+    interval: Interval
+
+
+class AssumedEvidence(NamedTuple):
+    """The commit lies in `interval`, if the clock of whoever stamped the object is right."""
+
+    source: AssumedSource
+    interval: Interval
 
 
 class Evidence(NamedTuple):
-    """What one source says about a commit: it lies in `interval`."""
+    """All that is said of one commit, by what it rests on."""
 
-    source: Source
-    interval: Interval
+    own: list[OwnEvidence]
+    dates: list[DateEvidence]
+    assumed: list[AssumedEvidence]
 
 
 class Dated(NamedTuple):
@@ -52,12 +65,12 @@ def before(instant: float) -> Interval:
     return Interval(-inf, instant)
 
 
-def date_commit(evidence: Iterable[Evidence]) -> Dated:
-    """Intersect `evidence` in the order given. A source that knows nothing (an unbounded interval) has said nothing."""
+def date_commit(evidence: Evidence) -> Dated:
+    """Intersect it, the most certain first. A source that knows nothing (an unbounded interval) has said nothing."""
     earliest, latest = ANY_TIME
     sources: list[Source] = []
     contradictions: list[Source] = []
-    for source, said in evidence:
+    for source, said in chain(evidence.own, evidence.dates, evidence.assumed):
         if said.earliest == -inf and said.latest == inf:
             continue
         sources.append(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Verdict: TypeAlias = Literal["on_time", "late", "ambiguous"]
 EarlyReason: TypeAlias = Literal["overflow", "waited_too_long"]
+Phase: TypeAlias = Literal["history", "news", "unknown"]
 
 LONGEST_WAIT_SECONDS = 10.0
 """An event that no poll has settled by then is judged with what is known."""
@@ -26,13 +28,51 @@ MOST_PENDING = 50_000
 """Events that may wait in one docket; beyond it the oldest are judged early with what is known."""
 
 
-class Pending(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Opening:
+    """The first watch after continuity was given up. What was committed before it was open is history, not news."""
+
+    at: Instant | None = None
+    """None until it is open."""
+    newest_history: int | None = None
+    """What the first poll sent after it was open was answered with: what is newer is news."""
+    is_told_in_time: bool = False
+    """Whether that answer came soon: all up to it passes for history then, because nothing tells that from news."""
+
+    def told(self, newest_history: int, by: Instant, within_seconds: float) -> None:
+        """The first poll sent after the opening was answered by then."""
+        self.newest_history = newest_history
+        self.is_told_in_time = self.at is not None and by <= self.at + within_seconds
+
+    def phase(self, revision: int | None, commit: Interval) -> Phase:
+        """What an event is, by what is known of its commit."""
+        if revision is None or (self.newest_history is not None and revision > self.newest_history):
+            return "news"
+        if self.at is None:
+            return "unknown"
+        if commit.earliest >= self.at:
+            return "news"
+        return "history" if commit.latest <= self.at or self.is_told_in_time else "unknown"
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
     """Events that came together and wait for their verdicts, in the order in which they came."""
 
     events: Sequence[Event]
     arrival: Interval
+    opening: Opening
+    """What it was that they came after."""
     wall_ahead: float = 0.0
     """Our wall clock was ahead of our monotonic one by no more than these seconds when they came."""
+    _revisions: list[int] | None = None
+
+    @property
+    def revisions(self) -> list[int]:
+        """Those that the events have, in order; most events are judged before anybody asks."""
+        if self._revisions is None:
+            self._revisions = sorted([event.revision for event in self.events if event.revision is not None])
+        return self._revisions
 
 
 class Judgement(NamedTuple):
@@ -53,12 +93,14 @@ class Judgement(NamedTuple):
 def judge(event: Event, arrival: Interval, dated: Dated, threshold_seconds: float) -> Judgement:
     """The verdict: late or on time only where that is certain. Our own lag is excused in `arrival` already."""
     latency = latency_between(dated.commit, arrival)
-    verdict: Verdict = "ambiguous"
+    return Judgement(event, arrival, dated, latency, verdict_on(latency, threshold_seconds))
+
+
+def verdict_on(latency: Interval, threshold_seconds: float) -> Verdict:
+    """What is certain of a latency that lies in this interval."""
     if latency.latest <= threshold_seconds:
-        verdict = "on_time"
-    elif latency.earliest > threshold_seconds:
-        verdict = "late"
-    return Judgement(event, arrival, dated, latency, verdict)
+        return "on_time"
+    return "late" if latency.earliest > threshold_seconds else "ambiguous"
 
 
 class Known(NamedTuple):
@@ -121,6 +163,9 @@ class Docket:
     def __len__(self) -> int:
         return self._events
 
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(self._pending)
+
     def enter(self, pending: Pending) -> None:
         """Take events in; arrivals come in order."""
         self._pending.append(pending)
@@ -129,9 +174,10 @@ class Docket:
     def ready(self, settled_until: Instant, now: Instant) -> Iterator[tuple[Pending, EarlyReason | None]]:
         """Take out what can be judged, oldest first, each with the reason if it is judged before it is settled."""
         while self._pending:
-            arrived = self._pending[0].arrival.latest
+            oldest = self._pending[0]
+            arrived = oldest.arrival.latest
             early: EarlyReason | None = None
-            if arrived >= settled_until:
+            if arrived >= settled_until or oldest.opening.at is None:
                 if self._events > self._most_pending:
                     early = "overflow"
                 elif now - arrived >= LONGEST_WAIT_SECONDS:

@@ -1,21 +1,23 @@
-"""Arrivals and judgements in, the rolling window's verdict counts, P99 bounds and SLO state out. Bounded memory.
+"""Judgements in, the rolling window's verdict counts, P99 bounds and SLO state out. Bounded memory.
 
-The window goes by arrival, in slots of a second. P99 <= threshold in a window is the same statement as "at least 99 %
-of its events within the threshold", so the state counts events and interpolates nothing.
+The window goes by arrival, in slots of a whole second each. P99 <= threshold in a window is the same statement as "at
+least 99 % of its events within the threshold", so the state counts events and interpolates nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from math import ceil, inf, log
+from dataclasses import dataclass
+from math import ceil, floor, inf, log
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exporter.measure.judging import Verdict
     from exporter.measure.times import Instant
+    from exporter.measure.undecided import Undecided
 
 State: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
 
@@ -47,6 +49,12 @@ class Sketch:
     def __init__(self) -> None:
         self.steps: dict[float, int] = {}
 
+    def copy(self) -> Sketch:
+        """One of its own with the same counts."""
+        copied = Sketch()
+        copied.steps = self.steps.copy()
+        return copied
+
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self.add_to(step_of(seconds), 1)
@@ -64,38 +72,56 @@ class Sketch:
             else:
                 del self.steps[step]
 
-    def quantile(self, ratio: float, *, pending: int, pending_as: float) -> Interval | None:
-        """The step that holds the `ratio` quantile (nearest rank), `pending` more events standing as 0 or as +Inf.
-
-        None if there are no events at all.
-        """
-        total = sum(self.steps.values()) + pending
-        if not total:
+    def quantile(self, ratio: float) -> Interval | None:
+        """The step that holds the `ratio` quantile (nearest rank); None if there are no durations."""
+        rank = ceil(ratio * sum(self.steps.values()) - 1e-9)
+        if not self.steps:
             return None
-        rank = ceil(ratio * total - 1e-9)
-        if pending_as == 0:
-            rank -= pending
-            if rank <= 0:
-                return Interval(0.0, 0.0)
         for step in sorted(self.steps):
             rank -= self.steps[step]
             if rank <= 0:
-                upper = FINEST_SECONDS * GROWTH**step
-                return Interval(upper / GROWTH if step else 0.0, upper)
-        return Interval(inf, inf)
+                break
+        upper = FINEST_SECONDS * GROWTH**step
+        return Interval(upper / GROWTH if step else 0.0, upper)
 
 
-@dataclass(slots=True)
 class Slot:
-    """The events that arrived in one second."""
+    """Events of one second, or of several, by verdict, and how their latencies are spread."""
 
-    began: Instant
-    arrived: int = 0
-    verdicts: dict[Verdict, int] = field(default_factory=lambda: {"on_time": 0, "late": 0, "ambiguous": 0})
-    lower: Sketch = field(default_factory=Sketch)
-    middle: Sketch = field(default_factory=Sketch)
-    upper: Sketch = field(default_factory=Sketch)
-    has_gap: bool = False
+    __slots__ = ("lower", "middle", "upper", "verdicts")
+
+    def __init__(self) -> None:
+        self.verdicts: dict[Verdict, int] = {"on_time": 0, "late": 0, "ambiguous": 0}
+        self.lower = Sketch()
+        self.middle = Sketch()
+        self.upper = Sketch()
+
+    @property
+    def events(self) -> int:
+        """All of them."""
+        return sum(self.verdicts.values())
+
+    def copy(self) -> Slot:
+        """One of its own with the same counts."""
+        copied = Slot()
+        copied.verdicts = self.verdicts.copy()
+        copied.lower, copied.middle, copied.upper = self.lower.copy(), self.middle.copy(), self.upper.copy()
+        return copied
+
+    def add(self, latency: Interval, verdict: Verdict, events: int) -> None:
+        """Count so many events."""
+        self.verdicts[verdict] += events
+        self.lower.add_to(step_of(latency.earliest), events)
+        self.middle.add_to(step_of((latency.earliest + latency.latest) / 2), events)
+        self.upper.add_to(step_of(latency.latest), events)
+
+    def take_out(self, other: Slot) -> None:
+        """Uncount all that `other` holds; it was counted here before."""
+        for verdict, events in other.verdicts.items():
+            self.verdicts[verdict] -= events
+        self.lower.take_out(other.lower)
+        self.middle.take_out(other.middle)
+        self.upper.take_out(other.upper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +131,7 @@ class WindowReport:
     events: int
     late: int
     undecided: int
+    """Neither late nor on time for certain, as far as is known by now."""
     state: State
     p99_lower_seconds: float | None
     p99_seconds: float | None
@@ -112,90 +139,67 @@ class WindowReport:
 
 
 class Window:
-    """The last `seconds` of one stream's live events, judged or not: an event not judged yet stands as [0, +Inf]."""
+    """The judged events of one stream that arrived in the last `seconds`."""
 
     def __init__(self, seconds: float, objective_ratio: float) -> None:
         self._seconds = seconds
         self._objective_ratio = objective_ratio
-        self._slots: deque[Slot] = deque()
-        self._total = Slot(-inf)
-
-    def arrived(self, instant: Instant, events: int = 1) -> None:
-        """Live events have arrived."""
-        self._slot(instant).arrived += events
-        self._total.arrived += events
-
-    def retract(self, arrived: Instant, events: int = 1) -> None:
-        """Events that had arrived at `arrived` turn out to be replayed ones."""
-        slot = self._find(arrived)
-        if slot is not None:
-            slot.arrived -= events
-            self._total.arrived -= events
+        self._slots: dict[int, Slot] = {}
+        self._total = Slot()
+        self._began: Instant = -inf
+        """What arrived before is left behind."""
 
     def judged(self, arrived: Instant, latency: Interval, verdict: Verdict, events: int = 1) -> None:
         """Events that arrived at `arrived` got their verdict; ignored if the window has left them behind."""
-        slot = self._find(arrived)
+        number = floor(arrived / SLOT_SECONDS)
+        slot = self._slots.get(number)
         if slot is None:
-            return
-        lower, upper = step_of(latency.earliest), step_of(latency.latest)
-        middle = step_of((latency.earliest + latency.latest) / 2)
-        for counts in (slot, self._total):
-            counts.verdicts[verdict] += events
-            counts.lower.add_to(lower, events)
-            counts.middle.add_to(middle, events)
-            counts.upper.add_to(upper, events)
+            self._expire(arrived)
+            if number * SLOT_SECONDS < self._began:
+                return
+            slot = self._slots[number] = Slot()
+        slot.add(latency, verdict, events)
+        self._total.add(latency, verdict, events)
 
-    def lost_events(self, instant: Instant) -> None:
-        """Continuity was given up: events are missing, so the objective cannot be met while this lies in the window."""
-        self._slot(instant).has_gap = True
+    def since(self, now: Instant) -> Instant:
+        """When the window that ends now began: a second leaves it as a whole."""
+        return floor((now - self._seconds) / SLOT_SECONDS) * SLOT_SECONDS if self._seconds < inf else -inf
 
-    def report(self, now: Instant) -> WindowReport:
-        """The window that ends now."""
+    def report(self, now: Instant, undecided: Sequence[Undecided] = (), *, is_covered: bool = True) -> WindowReport:
+        """The window that ends now, with what is certain of the events that wait for their verdict.
+
+        They arrived in it: none waits longer than the shortest window. Where it is not covered, events may be missing.
+        """
         self._expire(now)
         total = self._total
-        late, on_time = total.verdicts["late"], total.verdicts["on_time"]
-        pending = total.arrived - sum(total.verdicts.values())
-        lower = total.lower.quantile(0.99, pending=pending, pending_as=0)
-        middle = total.middle.quantile(0.99, pending=pending, pending_as=inf)
-        upper = total.upper.quantile(0.99, pending=pending, pending_as=inf)
+        if undecided:
+            total = total.copy()
+            for latency, verdict, events in undecided:
+                total.add(latency, verdict, events)
+        late, on_time, events = total.verdicts["late"], total.verdicts["on_time"], total.events
+        lower, middle, upper = total.lower.quantile(0.99), total.middle.quantile(0.99), total.upper.quantile(0.99)
         return WindowReport(
-            events=total.arrived,
+            events=events,
             late=late,
-            undecided=total.arrived - late - on_time,
-            state=self._state(total.arrived, late, total.arrived - on_time),
+            undecided=events - late - on_time,
+            state=self._state(events, late, events - on_time, is_covered=is_covered),
             p99_lower_seconds=lower and lower.earliest,
             p99_seconds=middle and middle.latest,
             p99_upper_seconds=upper and upper.latest,
         )
 
-    def _state(self, events: int, late: int, not_on_time: int) -> State:
+    def _state(self, events: int, late: int, not_on_time: int, *, is_covered: bool) -> State:
         budget = (1 - self._objective_ratio) * events + 1e-9
         if late > budget:
             return "violated"
         if events < QUIET_BELOW_EVENTS:
             return "quiet"
-        has_gap = any(slot.has_gap for slot in self._slots)
-        return "met" if not_on_time <= budget and not has_gap else "unknown"
-
-    def _slot(self, instant: Instant) -> Slot:
-        if not self._slots or instant >= self._slots[-1].began + SLOT_SECONDS:
-            self._expire(instant)
-            self._slots.append(Slot(instant))
-        return self._slots[-1]
-
-    def _find(self, instant: Instant) -> Slot | None:
-        for slot in reversed(self._slots):
-            if slot.began <= instant:
-                return slot
-        return None
+        return "met" if not_on_time <= budget and is_covered else "unknown"
 
     def _expire(self, now: Instant) -> None:
-        total = self._total
-        while self._slots and self._slots[0].began + SLOT_SECONDS <= now - self._seconds:
-            old = self._slots.popleft()
-            total.arrived -= old.arrived
-            for verdict, count in old.verdicts.items():
-                total.verdicts[verdict] -= count
-            total.lower.take_out(old.lower)
-            total.middle.take_out(old.middle)
-            total.upper.take_out(old.upper)
+        began = self.since(now)
+        if began <= self._began:
+            return
+        self._began = began
+        for number in [number for number in self._slots if number * SLOT_SECONDS < began]:
+            self._total.take_out(self._slots.pop(number))

@@ -14,7 +14,7 @@ from exporter.expose.families import STAGES
 from exporter.fleet import REFRESH_PERIOD_SECONDS
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.once.growth import Growth, no_limit_as_none, snapshot
-from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult, lost_events
+from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult
 from exporter.once.tally import Tally
 from exporter.target import CANARY_SECONDS
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 READY_SECONDS = 30.0
 SETTLING_SECONDS = LONGEST_WAIT_SECONDS + 2.0
 """Every event has its verdict by then: the longest wait, and the next look of the daemon after it."""
-
-ROLLING_SECONDS = 2 * SETTLING_SECONDS
-"""Of the streams' own windows, which are asked for what is not judged yet: no event waits longer."""
 
 WARM_UP_POLLS = 3
 LONGEST_WARM_UP_SECONDS = 10.0
@@ -64,7 +61,7 @@ class Measurement:
         self._stopping = stopping
         self._progress = progress
         self._ready_seconds = ready_seconds
-        serving_nowhere = replace(config, listen_addresses=(), web_config_file=None, slo_window_seconds=ROLLING_SECONDS)
+        serving_nowhere = replace(config, listen_addresses=(), web_config_file=None)
         self._exporter = Exporter(serving_nowhere, credentials, self._count)
         self._tallies: defaultdict[Target, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._began: Instant = inf
@@ -145,7 +142,7 @@ class Measurement:
 
     def _is_settled(self, target: Target) -> bool:
         # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
-        is_judged = target in self._settled or not target.window.report(time.monotonic()).undecided
+        is_judged = target in self._settled or target.is_settled
         if target.owes_canary(self._ended):
             return False
         return is_judged and target.status()["stream"] == "up"
@@ -181,16 +178,14 @@ class Measurement:
         tally.lost_canaries(canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
         relists = of_streams.by("reason", "relists_total", **labels)
         uncovered_seconds = of_streams.sum("uncovered_seconds_total", **labels)
-        # A resume brings what it missed, and whoever waited for it is late: only a long gap leaves a doubt by itself.
-        allowed_seconds = (1 - self._config.slo_objective_ratio) * (self._ended - self._began)
-        too_long_uncovered = uncovered_seconds > allowed_seconds
+        is_covered = target.coverage.covers(self._began, self._ended)
         status = target.status()
-        if lost_events(relists) or too_long_uncovered or status["stream"] == "down":
-            tally.lost_events()
+        is_up = status["stream"] == "up"
         stages = {stage: _stage(stage, of_evidence, labels) for stage in STAGES}
         return StreamResult(
             **labels,
-            state=tally.state,
+            # A stream that is still down after all the waiting has not told of the last moments.
+            state=tally.state(is_covered=is_covered and is_up),
             stream=status["stream"],
             trouble=status["trouble"],
             events=tally.events,
@@ -204,7 +199,7 @@ class Measurement:
             stream_ends=of_streams.by("reason", "watch_ends_total", **labels),
             relists=relists,
             uncovered_seconds=uncovered_seconds,
-            too_long_uncovered=too_long_uncovered,
+            is_covered=is_covered,
             canaries_lost=canaries_lost,
             owes_canary=target.owes_canary(self._ended),
             contradictions=of_evidence.by("source", "contradictions_total", **labels),

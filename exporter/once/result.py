@@ -60,7 +60,8 @@ class StreamResult:
     """By source of evidence."""
     revision_clock: str | None
     """The kind that is polled to date this stream's events; None if none is proven to read the same store."""
-    too_long_uncovered: bool
+    is_covered: bool
+    """Whether no events of the duration may be missing."""
 
     @property
     def name(self) -> str:
@@ -138,9 +139,10 @@ def _doubts(stream: StreamResult) -> list[str]:
     doubts = []
     if stream.stream == "down":
         doubts.append(f"its stream is down: {stream.trouble or 'it ended'}")
-    elif stream.too_long_uncovered:
+    lost = lost_events(stream.relists)
+    if not (doubts or lost or stream.is_covered):
         doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
-    if lost := lost_events(stream.relists):
+    if lost:
         doubts.append(f"events were lost before {lost} relist{'s' if lost > 1 else ''}")
     if stream.canaries_lost:
         doubts.append(f"{stream.canaries_lost} canaries never came")
@@ -170,5 +172,5 @@ def _stream(stream: StreamResult) -> dict[str, Any]:
     for key, value in asdict(stream).items():
         # The quantiles stand beside the counts, as in the status document.
         content |= value if key == "latency" else {key: value}
-    del content["too_long_uncovered"], content["owes_canary"]
+    del content["is_covered"], content["owes_canary"]
     return content

@@ -17,7 +17,7 @@ WHOLE_DURATION = 0.0
 
 
 class Tally:
-    """Counts and quantiles of all the judgements that it was given, and the SLO state by the rolling window's rule."""
+    """Counts and quantiles of all the judgements that it was given, and the SLO state by the rolling window's rules."""
 
     def __init__(self, objective_ratio: float) -> None:
         self._window = Window(inf, objective_ratio)
@@ -28,7 +28,6 @@ class Tally:
 
     def add(self, judgement: Judgement) -> None:
         """Count one event."""
-        self._window.arrived(WHOLE_DURATION)
         self._window.judged(WHOLE_DURATION, judgement.latency, judgement.verdict)
         self._verdicts[judgement.verdict] += 1
         self._lower.add(judgement.latency.earliest)
@@ -39,7 +38,6 @@ class Tally:
         """So many events that had to come did not, however long they were awaited."""
         if not count:
             return
-        self._window.arrived(WHOLE_DURATION, count)
         self._window.judged(WHOLE_DURATION, Interval(awaited_seconds, inf), "late", count)
         self._verdicts["late"] += count
         self._lower.add_to(step_of(awaited_seconds), count)
@@ -65,22 +63,17 @@ class Tally:
         """Events of which neither is certain."""
         return self._verdicts["ambiguous"]
 
-    def lost_events(self) -> None:
-        """There was a gap in which events may have been lost: from now on the state is not met."""
-        self._window.lost_events(WHOLE_DURATION)
-
-    @property
-    def state(self) -> State:
-        """Over the whole duration."""
-        return self._window.report(WHOLE_DURATION).state
+    def state(self, *, is_covered: bool) -> State:
+        """Over the whole duration. Where that was not covered, events may be missing."""
+        return self._window.report(WHOLE_DURATION, is_covered=is_covered).state
 
     def latency(self, ratio: float) -> Interval | None:
         """Bounds in seconds of the latency's `ratio` quantile; None without events, +Inf where nothing bounds it."""
-        lower = self._lower.quantile(ratio, pending=0, pending_as=0)
-        upper = self._upper.quantile(ratio, pending=0, pending_as=inf)
+        lower = self._lower.quantile(ratio)
+        upper = self._upper.quantile(ratio)
         return Interval(lower.earliest, upper.latest) if lower and upper else None
 
     def width_seconds(self, ratio: float) -> float | None:
         """The `ratio` quantile of the latency intervals' width, rounded up; None without events."""
-        width = self._width.quantile(ratio, pending=0, pending_as=inf)
+        width = self._width.quantile(ratio)
         return width and width.latest

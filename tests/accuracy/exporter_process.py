@@ -89,7 +89,7 @@ def observation(target: Target, judgement: Judgement) -> Observation | None:
         resource=target.name.plural,
         revision=event.revision,
         judged_at=now,
-        state=target.window.report(now).state,
+        state=target.report(now).state,
         verdict=judgement.verdict,
         commit=judgement.dated.commit,
         arrival=judgement.arrival,

@@ -171,7 +171,6 @@ def first_violation(claims: Iterable[tuple[Event, Claim]], began: Instant) -> In
     for event, claim in sorted(claims, key=lambda pair: pair[1].said_at):
         resource = event.observation.resource
         window = windows.setdefault(resource, Window(WINDOW_SECONDS, OBJECTIVE))
-        window.arrived(claim.said_at)
         window.judged(claim.said_at, claim.latency, claim.verdict)
         state = claim.state or window.report(claim.said_at).state
         if claim.said_at >= began and state == "violated":

@@ -5,7 +5,7 @@ from statistics import median
 
 import pytest
 
-from exporter.measure.dating import Evidence, after, before, date_commit
+from exporter.measure.dating import AssumedEvidence, Evidence, OwnEvidence, after, before, date_commit
 from exporter.measure.serverclock import Offset
 from exporter.measure.stamps import parse_rfc3339
 from exporter.measure.store import Store
@@ -104,7 +104,19 @@ def test_a_stamp_that_is_cut_to_its_second_says_nothing_false() -> None:
     offset = Offset(lower=second - 0.01, upper=second + 0.01)  # our 0 is the beginning of that second
     stamped_after = offset.instant_of(second, DRIFT)
     assert -0.02 < stamped_after <= 0.0
-    commit = date_commit(
-        [Evidence("revision_clock", before(1.1)), Evidence("managed_fields", after(stamped_after))]
-    ).commit
+    polled, stamp = OwnEvidence("revision_clock", before(1.1)), AssumedEvidence("managed_fields", after(stamped_after))
+    commit = date_commit(Evidence([polled], [], [stamp])).commit
     assert commit.earliest <= 0.99 <= commit.latest
+
+
+def test_when_answers_and_events_are_slow_the_upper_end_is_known_at_once() -> None:
+    """All that comes takes 2.2 s: an event is judged 2.4 s after its arrival, but bounded before.
+
+    Half a second is 25 turns of our loop.
+    """
+    verdicts = Observer(in_trouble(Phase(20.0, back=2.2, delivery=2.2), with_dates=True)).run()
+    assert len(verdicts) > 100
+    for verdict in verdicts:
+        assert verdict.said_before[0].latency.latest <= verdict.true_latency + 1.0
+    after_half_a_second = Counter(verdict.said_before[25].verdict for verdict in verdicts)
+    assert after_half_a_second["late"] > 0.7 * len(verdicts), "by the Dates of polls that were sent before they came"

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from exporter.measure.dating import Dated
 from exporter.measure.events import Event, EventType, Lease, LeaseMetadata, Stamps
-from exporter.measure.judging import LONGEST_WAIT_SECONDS, Docket, Judgement, Known, Pending, Verdict, alike, judge
+from exporter.measure.judging import (
+    LONGEST_WAIT_SECONDS,
+    Docket,
+    Judgement,
+    Known,
+    Opening,
+    Pending,
+    Phase,
+    Verdict,
+    alike,
+    judge,
+)
 from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
 from tests.measure.drawing import seconds
@@ -18,7 +29,7 @@ THRESHOLD_SECONDS = 1.0
 
 
 def pending_at(arrival: Interval, *revisions: int) -> Pending:
-    return Pending([Event("modified", revision) for revision in revisions], arrival)
+    return Pending([Event("modified", revision) for revision in revisions], arrival, Opening(at=-inf))
 
 
 def judged(commit: Interval, arrival: Interval) -> Judgement:
@@ -66,6 +77,43 @@ def test_the_threshold_itself_is_on_time(commit: Interval, verdict: Verdict) -> 
 )
 def test_measured_is_what_has_a_bound_that_says_something(commit: Interval, *, is_measured: bool) -> None:
     assert judged(commit, Interval(10.0, 10.0)).is_measured is is_measured
+
+
+COMMITS_AND_PHASES: list[tuple[Interval, Phase, Phase]] = [
+    (Interval(9.0, 9.9), "history", "history"),
+    (Interval(-inf, 10.0), "history", "history"),
+    (Interval(9.0, 10.1), "history", "unknown"),
+    (Interval(10.0, 10.1), "news", "news"),
+    (ANY_TIME, "history", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("commit", "in_time", "too_late"), COMMITS_AND_PHASES)
+def test_between_opening_and_poll_all_passes_for_history_if_that_is_short(
+    commit: Interval, in_time: Phase, too_late: Phase
+) -> None:
+    for answered_by, phase in ((12.0, in_time), (12.1, too_late)):
+        opening = Opening(at=10.0)
+        opening.told(100, answered_by, within_seconds=2.0)
+        assert opening.phase(100, commit) == phase
+        assert opening.phase(101, commit) == "news"
+        assert opening.phase(None, commit) == "news"
+
+
+@pytest.mark.parametrize(("commit", "_", "untold"), COMMITS_AND_PHASES)
+def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
+    commit: Interval, _: Phase, untold: Phase
+) -> None:
+    assert Opening(at=10.0).phase(100, commit) == untold
+    assert Opening().phase(100, commit) == "unknown"
+
+
+def test_nothing_is_settled_before_the_watch_is_open_that_brought_it() -> None:
+    docket, opening = Docket(), Opening()
+    docket.enter(Pending([Event("modified", 1)], Interval(0.0, 1.0), opening))
+    assert list(docket.ready(settled_until=5.0, now=5.0)) == []
+    opening.at = 0.5
+    assert len(list(docket.ready(settled_until=5.0, now=5.0))) == 1
 
 
 MOST_PENDING = 3

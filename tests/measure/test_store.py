@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.measure.dating import Evidence, before
+from exporter.measure.dating import DateEvidence, Evidence, OwnEvidence, before
 from exporter.measure.revisions import Span
 from exporter.measure.store import Store
 from exporter.measure.times import ANY_TIME, Interval
@@ -21,26 +21,25 @@ def store() -> Store:
     return store
 
 
-def test_evidence_comes_with_the_most_certain_first(store: Store) -> None:
-    assert store.evidence(100, arrived=10.3) == [
-        Evidence("revision_clock", Interval(9.0, 10.2)),
-        Evidence("arrival", before(10.1)),
-        Evidence("date", before(10.05)),
-    ]
+def test_polls_and_arrivals_are_our_own_clocks_evidence_and_dates_are_not(store: Store) -> None:
+    assert store.evidence(100, arrived=10.3) == Evidence(
+        own=[OwnEvidence("revision_clock", Interval(9.0, 10.2)), OwnEvidence("arrival", before(10.1))],
+        dates=[DateEvidence("date", before(10.05))],
+        assumed=[],
+    )
 
 
 def test_an_event_is_no_witness_of_itself(store: Store) -> None:
-    assert "arrival" not in [said.source for said in store.evidence(100, arrived=10.1)]
+    assert "arrival" not in [said.source for said in store.evidence(100, arrived=10.1).own]
 
 
-def test_a_store_that_went_back_knows_nothing_of_its_new_revisions(store: Store) -> None:
+def test_a_store_that_was_restored_knows_nothing_of_its_new_revisions(store: Store) -> None:
+    store.poll_failed()
     store.polls.poll_sent(3, 11.0)
     store.polls.poll_sent(4, 11.1)
-    went_back = store.poll_answered(3, 11.2, revision=50)
-    assert went_back is not None
-    assert (went_back.known_revision, went_back.answered_revision) == (100, 50)
+    assert store.poll_answered(3, 11.2, revision=50) == "restored"
     assert store.poll_answered(4, 11.3, revision=120) is None, "it may have been read before the restore"
-    assert store.evidence(60, arrived=12.0) == [Evidence("revision_clock", ANY_TIME)]
+    assert store.evidence(60, arrived=12.0) == Evidence([OwnEvidence("revision_clock", ANY_TIME)], [], [])
 
 
 def test_a_span_ends_where_any_of_them_says_something_else(store: Store) -> None:
@@ -50,3 +49,10 @@ def test_a_span_ends_where_any_of_them_says_something_else(store: Store) -> None
     assert store.span(101) == Span(100, 103)
     assert store.span(104) == Span(103, 105)
     assert store.span(106) == Span(above=105)
+
+
+def test_a_span_of_answers_ends_at_no_arrival(store: Store) -> None:
+    store.polls.arrived(105, 11.0)
+    store.dates.learn(0, 103, 11.5)
+    assert store.answered_span(101) == Span(100, 103)
+    assert store.answered_span(104) == Span(above=103)

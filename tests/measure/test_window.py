@@ -1,7 +1,7 @@
 """The rolling window against a list of all events that were ever told to it."""
 
-from dataclasses import dataclass, field
-from math import ceil, inf
+from dataclasses import dataclass
+from math import ceil, floor, inf
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.measure.judging import Verdict
 from exporter.measure.times import ANY_TIME, Interval
+from exporter.measure.undecided import Undecided
 from exporter.measure.window import (
     FINEST_SECONDS,
     GROWTH,
@@ -24,57 +25,41 @@ WINDOW_SECONDS = 4.0
 STEP = GROWTH * (1 + 1e-9)
 """What a bound may lie outwards of the truth, as a factor."""
 
-UNDECIDED = Interval(0.0, inf)
 
-
-@dataclass
+@dataclass(frozen=True)
 class Told:
-    """An event that arrived (undecided until it is judged), or a gap; it is struck out if it was a replayed one."""
+    """A judged event, or one that waits and of which so much is certain."""
 
-    slot_began: float
-    is_gap: bool = False
-    is_struck_out: bool = False
-    latency: Interval = UNDECIDED
-    verdict: Verdict | None = None
+    arrived: float
+    latency: Interval
+    verdict: Verdict
 
 
-@dataclass
-class EverythingEverTold:
-    """A slot opens with what no slot holds, and its second leaves the window as a whole."""
-
-    told: list[Told] = field(default_factory=list)
-
-    def take(self, instant: float, *, is_gap: bool = False) -> None:
-        began = self.told[-1].slot_began if self.told else -inf
-        self.told.append(Told(began if instant < began + SLOT_SECONDS else instant, is_gap=is_gap))
-
-    def inside(self, now: float) -> list[Told]:
-        slots = [told for told in self.told if told.slot_began + SLOT_SECONDS > now - WINDOW_SECONDS]
-        return [told for told in slots if not told.is_struck_out]
+def inside(told: list[Told], now: float) -> list[Told]:
+    """Those of the window that ends now: a whole second leaves it at once."""
+    return [one for one in told if floor(one.arrived / SLOT_SECONDS) >= floor((now - WINDOW_SECONDS) / SLOT_SECONDS)]
 
 
 def nearest_rank(durations: list[float], ratio: float) -> float:
     return sorted(durations)[ceil(ratio * len(durations) - 1e-9) - 1]
 
 
-def state_of(events: list[Told], objective_ratio: float) -> State:
+def state_of(events: list[Told], objective_ratio: float, *, is_covered: bool) -> State:
     late = sum(event.verdict == "late" for event in events)
-    not_on_time = sum(event.verdict != "on_time" for event in events if not event.is_gap)
-    count = sum(not event.is_gap for event in events)
-    budget = (1 - objective_ratio) * count + 1e-9
+    not_on_time = sum(event.verdict != "on_time" for event in events)
+    budget = (1 - objective_ratio) * len(events) + 1e-9
     if late > budget:
         return "violated"
-    if count < QUIET_BELOW_EVENTS:
+    if len(events) < QUIET_BELOW_EVENTS:
         return "quiet"
-    return "unknown" if not_on_time > budget or any(event.is_gap for event in events) else "met"
+    return "met" if not_on_time <= budget and is_covered else "unknown"
 
 
-def check(report: WindowReport, inside: list[Told], objective_ratio: float) -> None:
-    events = [told for told in inside if not told.is_gap]
+def check(report: WindowReport, events: list[Told], objective_ratio: float, *, is_covered: bool) -> None:
     assert report.events == len(events)
     assert report.late == sum(event.verdict == "late" for event in events)
-    assert report.undecided == sum(event.verdict in {None, "ambiguous"} for event in events)
-    assert report.state == state_of(inside, objective_ratio)
+    assert report.undecided == sum(event.verdict == "ambiguous" for event in events)
+    assert report.state == state_of(events, objective_ratio, is_covered=is_covered)
     if not events:
         assert report.p99_lower_seconds is report.p99_seconds is report.p99_upper_seconds is None
         return
@@ -97,53 +82,45 @@ LATENCIES = st.one_of(
         lambda end: Interval(end, end)
     ),
 )
+VERDICTS: st.SearchStrategy[Verdict] = st.sampled_from(["late", "ambiguous", *["on_time"] * 9])
+EVENTS = st.tuples(LATENCIES, VERDICTS, st.integers(1, 40))
 ACTIONS = st.one_of(
-    st.tuples(st.just("arrive"), seconds(0.5), st.integers(1, 40)),
-    st.tuples(
-        st.just("judge"), LATENCIES, st.integers(1, 60), st.sampled_from(["late", "ambiguous", *["on_time"] * 9])
-    ),
-    st.tuples(st.just("retract"), st.integers(1, 3)),
-    st.tuples(st.just("gap"), seconds(0.5)),
-    st.tuples(st.just("report"), seconds(8)),
+    # Verdicts come in any order of arrival: what was given up is counted before what came a moment ago.
+    st.tuples(st.just("judge"), seconds(6), EVENTS),
+    st.tuples(st.just("report"), seconds(8), st.lists(EVENTS, max_size=3)),
 )
 
 
-@given(st.lists(ACTIONS, min_size=10, max_size=50), st.sampled_from([0.5, 0.9, 0.99, 0.999]))
-def test_the_window_says_what_all_its_events_say(actions: list[tuple[object, ...]], objective_ratio: float) -> None:
-    window, everything = Window(WINDOW_SECONDS, objective_ratio), EverythingEverTold()
-    undecided: list[tuple[float, Told]] = []
+@given(st.lists(ACTIONS, min_size=10, max_size=50), st.sampled_from([0.5, 0.9, 0.99, 0.999]), st.booleans())
+def test_the_window_says_what_all_its_events_say(
+    actions: list[tuple[str, float, object]],
+    objective_ratio: float,
+    is_covered: bool,  # noqa: FBT001 hypothesis names its arguments
+) -> None:
+    window = Window(WINDOW_SECONDS, objective_ratio)
+    told: list[Told] = []
     now = 100.0
     for action in actions:
         match action:
-            case ("arrive", float() as passed, int() as events):
+            case (
+                "judge",
+                float() as ago,
+                (Interval() as latency, "on_time" | "late" | "ambiguous" as verdict, int(n)),
+            ):
+                window.judged(now - ago, latency, verdict, n)
+                told += [Told(now - ago, latency, verdict)] * n
+                check(window.report(now), inside(told, now), objective_ratio, is_covered=True)
+            case ("report", float() as passed, list() as waiting):
                 now += passed
-                window.arrived(now, events)
-                for _ in range(events):
-                    everything.take(now)
-                    undecided.append((now, everything.told[-1]))
-            case ("judge", Interval() as latency, int() as events, "on_time" | "late" | "ambiguous" as verdict):
-                for arrived, told in undecided[:events]:
-                    window.judged(arrived, latency, verdict)
-                    told.latency, told.verdict = latency, verdict
-                del undecided[:events]
-            case ("retract", int() as events):
-                for arrived, told in undecided[:events]:
-                    window.retract(arrived)
-                    told.is_struck_out = True
-                del undecided[:events]
-            case ("gap", float() as passed):
-                now += passed
-                window.lost_events(now)
-                everything.take(now, is_gap=True)
-            case ("report", float() as passed):
-                now += passed
-        check(window.report(now), everything.inside(now), objective_ratio)
+                undecided = [Undecided(*one) for one in waiting]
+                waits = [Told(now, latency, verdict) for latency, verdict, events in undecided for _ in range(events)]
+                report = window.report(now, undecided, is_covered=is_covered)
+                check(report, [*inside(told, now), *waits], objective_ratio, is_covered=is_covered)
 
 
 @given(st.lists(st.sampled_from(["on_time", "late", "ambiguous"]), min_size=1, max_size=100))
 def test_sums_add_up_once_all_is_judged(verdicts: list[Verdict]) -> None:
     window = Window(WINDOW_SECONDS, 0.99)
-    window.arrived(10.0, len(verdicts))
     for verdict in verdicts:
         window.judged(10.0, Interval(0.5, 1.5), verdict)
     report = window.report(10.0)
@@ -154,11 +131,8 @@ def test_sums_add_up_once_all_is_judged(verdicts: list[Verdict]) -> None:
     assert left_behind == WindowReport(0, 0, 0, "quiet", None, None, None)
 
 
-def filled(
-    *, on_time: int = 0, late: int = 0, ambiguous: int = 0, pending: int = 0, objective_ratio: float = 0.99
-) -> Window:
+def filled(*, on_time: int = 0, late: int = 0, ambiguous: int = 0, objective_ratio: float = 0.99) -> Window:
     window = Window(60.0, objective_ratio)
-    window.arrived(10.0, on_time + late + ambiguous + pending)
     for _ in range(on_time):
         window.judged(10.0, Interval(0.0, 0.1), "on_time")
     for _ in range(late):
@@ -173,10 +147,8 @@ def filled(
     [
         (filled(on_time=99, late=1), "met"),
         (filled(on_time=98, late=2), "violated"),
-        (filled(on_time=99, pending=1), "met"),
-        (filled(on_time=98, pending=2), "unknown"),
         (filled(on_time=98, ambiguous=2), "unknown"),
-        (filled(on_time=98, late=1, pending=1), "unknown"),
+        (filled(on_time=98, late=1, ambiguous=1), "unknown"),
         (filled(on_time=49), "quiet"),
         (filled(on_time=50), "met"),
         (filled(on_time=48, late=1), "violated"),
@@ -190,15 +162,28 @@ def test_the_state_says_only_what_is_certain(window: Window, state: State) -> No
     assert window.report(11.0).state == state
 
 
-def test_events_that_were_lost_forbid_met_until_they_leave_the_window() -> None:
-    window = filled(on_time=100)
-    window.lost_events(30.0)
-    assert window.report(30.0).state == "unknown"
-    window.arrived(80.0, 100)
-    for _ in range(100):
-        window.judged(80.0, Interval(0.0, 0.1), "on_time")
-    assert window.report(90.0).state == "unknown"
-    assert window.report(91.0).state == "met"
+def test_where_events_may_be_missing_it_is_not_met_but_still_violated_or_quiet() -> None:
+    for window, state in (
+        (filled(on_time=100), "unknown"),
+        (filled(on_time=98, late=2), "violated"),
+        (filled(on_time=49), "quiet"),
+    ):
+        assert window.report(11.0, is_covered=False).state == state
+
+
+@pytest.mark.parametrize(
+    ("undecided", "state"),
+    [
+        (Undecided(Interval(0.0, 0.3), "on_time", 50), "met"),
+        (Undecided(Interval(0.0, inf), "ambiguous", 1), "met"),
+        (Undecided(Interval(0.0, inf), "ambiguous", 2), "unknown"),
+        (Undecided(Interval(2.0, 2.3), "late", 2), "violated"),
+    ],
+)
+def test_events_that_wait_count_by_what_is_certain_of_them(undecided: Undecided, state: State) -> None:
+    window = filled(on_time=99)
+    assert window.report(11.0, [undecided]).state == state
+    assert window.report(11.0).state == "met", "nothing is kept of what was not judged"
 
 
 def test_of_a_hundred_events_the_ninety_ninth_is_the_p99() -> None:
@@ -208,19 +193,21 @@ def test_of_a_hundred_events_the_ninety_ninth_is_the_p99() -> None:
     assert filled(on_time=98, late=2).report(11.0).p99_lower_seconds == pytest.approx(2.0, rel=0.02)
 
 
-def test_an_event_that_is_not_judged_yet_may_be_anything() -> None:
-    report = filled(on_time=97, pending=3).report(11.0)
+def test_an_event_of_which_nothing_is_known_may_be_anything() -> None:
+    report = filled(on_time=97).report(11.0, [Undecided(Interval(0.0, inf), "ambiguous", 3)])
     assert (report.p99_lower_seconds, report.p99_upper_seconds) == (0.0, inf)
 
 
 def test_what_the_window_has_left_behind_changes_nothing() -> None:
     window = Window(60.0, 0.99)
-    window.arrived(10.0, 3)
     window.judged(10.0, ANY_TIME, "ambiguous")
-    window.arrived(90.0)
-    window.judged(10.0, ANY_TIME, "late")
-    window.retract(10.0)
     window.judged(90.0, Interval(0.0, 0.1), "on_time")
+    window.judged(10.0, ANY_TIME, "late")
     report = window.report(90.0)
     assert (report.events, report.late, report.undecided) == (1, 0, 0)
     assert report.p99_upper_seconds == pytest.approx(0.1, rel=0.02)
+
+
+def test_it_begins_with_a_whole_second() -> None:
+    assert Window(60.0, 0.99).since(100.7) == 40.0
+    assert Window(inf, 0.99).since(100.7) == -inf

@@ -28,7 +28,7 @@ WORLDS = st.builds(
 
 @given(WORLDS)
 def test_no_interval_misses_the_truth_and_no_verdict_is_false(world: World) -> None:
-    for judgement, true_latency, _ in Observer(world).run():
+    for judgement, true_latency, *_ in Observer(world).run():
         assert judgement.dated.contradictions == ()
         assert judgement.latency.earliest - ROUNDING_SECONDS <= true_latency
         assert true_latency <= judgement.latency.latest + ROUNDING_SECONDS
@@ -36,6 +36,17 @@ def test_no_interval_misses_the_truth_and_no_verdict_is_false(world: World) -> N
             assert true_latency > THRESHOLD_SECONDS - ROUNDING_SECONDS
         if judgement.verdict == "on_time":
             assert true_latency <= THRESHOLD_SECONDS + ROUNDING_SECONDS
+
+
+@given(WORLDS)
+def test_what_is_said_before_the_verdict_holds_the_truth_and_is_never_taken_back(world: World) -> None:
+    """So the window may count with it: more evidence makes no late event on time, and no interval wider."""
+    for judgement, true_latency, _, said_before in Observer(world).run():
+        for said in said_before:
+            assert said.latency.earliest - ROUNDING_SECONDS <= true_latency <= said.latency.latest + ROUNDING_SECONDS
+            assert said.latency.earliest <= judgement.latency.earliest
+            assert judgement.latency.latest <= said.latency.latest
+            assert said.verdict in {judgement.verdict, "ambiguous"}
 
 
 @given(WORLDS)
@@ -49,6 +60,6 @@ def test_each_event_is_judged_once_on_each_stream(world: World) -> None:
 def test_with_prompt_answers_and_no_stall_nothing_stays_open(world: World) -> None:
     """Whatever the delivery: polls at five a second tell the latency to about two of their periods."""
     prompt = (*(Phase(phase.seconds, delivery=phase.delivery) for phase in world.phases), Phase(25.0))
-    for judgement, _, early in Observer(World(world.history, prompt, seed=world.seed)).run():
+    for judgement, _, early, _ in Observer(World(world.history, prompt, seed=world.seed)).run():
         assert early is None
         assert judgement.latency.width <= 0.5

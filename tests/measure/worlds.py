@@ -3,18 +3,20 @@
 Nothing here knows how the measuring core concludes anything; it is only fed, and asked for its judgements.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import NamedTuple
 
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import date_commit
 from exporter.measure.events import Event
-from exporter.measure.judging import Docket, EarlyReason, Judgement, Known, Pending, alike, judge
+from exporter.measure.judging import Docket, EarlyReason, Judgement, Known, Opening, Pending, alike, judge
 from exporter.measure.serverclock import DatedAnswer, ServerClocks
 from exporter.measure.store import Store
+from exporter.measure.undecided import Provisional, Undecided, batches
 from tests.measure.histories import History
 from tests.measure.server_clock import DRIFT, WanderingClock
 
@@ -85,11 +87,12 @@ class World:
 
 
 class Verdict(NamedTuple):
-    """A judgement beside the truth, and why it was early if it was."""
+    """A judgement beside the truth, why it was early if it was, and what was said of the event while it waited."""
 
     judgement: Judgement
     true_latency: float
     early: EarlyReason | None
+    said_before: list[Undecided]
 
 
 @dataclass
@@ -100,6 +103,8 @@ class Stream:
     arrivals: Arrivals
     docket: Docket
     reached: dict[int, float]
+    said: defaultdict[int, list[Undecided]]
+    opening: Opening = field(default_factory=lambda: Opening(at=-inf))
 
     def read(self, now: float) -> int | None:
         """Enter what has reached us; returns the newest revision of it."""
@@ -110,7 +115,7 @@ class Stream:
         if not read:
             return None
         arrival = self.arrivals.received(now, 1000 * len(read))
-        self.docket.enter(Pending([Event("modified", revision) for revision in read], arrival))
+        self.docket.enter(Pending([Event("modified", revision) for revision in read], arrival, self.opening))
         return read[-1]
 
 
@@ -132,7 +137,8 @@ class Observer:
         self._store = Store()
         self._clocks = ServerClocks(one_apiserver=True, drift=DRIFT)
         self._streams = [
-            Stream(deque(world.deliveries(self._chance)), Arrivals(), Docket(), {}) for _ in range(world.streams)
+            Stream(deque(world.deliveries(self._chance)), Arrivals(), Docket(), {}, defaultdict(list))
+            for _ in range(world.streams)
         ]
         self._in_flight: list[Answer] = []
         self._polls = 0
@@ -163,6 +169,7 @@ class Observer:
             self._poll(now)
         for stream in self._streams:
             self._judge(stream, now)
+            self._say_what_is_certain(stream)
 
     def _reader(self, stream: Stream) -> Callable[[float], None]:
         def read(now: float) -> None:
@@ -207,4 +214,16 @@ class Observer:
                 for event in run:
                     assert event.revision is not None
                     true_latency = stream.reached[event.revision] - self._world.history.committed(event.revision)
-                    self.verdicts.append(Verdict(judgement._replace(event=event), true_latency, early))
+                    said_before = stream.said[event.revision]
+                    self.verdicts.append(Verdict(judgement._replace(event=event), true_latency, early, said_before))
+
+    def _say_what_is_certain(self, stream: Stream) -> None:
+        provisional = Provisional(stream.arrivals, THRESHOLD_SECONDS)
+        count = 0
+        for batch in batches(stream.docket, self._store.answered_span, lost=()):
+            undecided = provisional.of(batch, self._store)
+            assert undecided is not None
+            count += undecided.events
+            for revision in range(batch.oldest, batch.newest + 1):
+                stream.said[revision].append(undecided)
+        assert count == len(stream.docket)

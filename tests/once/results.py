@@ -32,7 +32,7 @@ def stream(state: str = "met", **more: Any) -> StreamResult:
         "owes_canary": False,
         "contradictions": {"date": 0},
         "revision_clock": "events",
-        "too_long_uncovered": False,
+        "is_covered": True,
     }
     return StreamResult(**(settled | more))
 

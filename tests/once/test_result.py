@@ -25,7 +25,7 @@ DOWN = {"stream": "down", "trouble": "forbidden: nodes is forbidden"}
         ([], "unknown", 3),
         ([stream(), quiet(**DOWN)], "unknown", 3),
         ([stream(), quiet(relists=RELISTED)], "unknown", 3),
-        ([stream(), quiet(too_long_uncovered=True)], "unknown", 3),
+        ([stream(), quiet(is_covered=False)], "unknown", 3),
         ([stream(relists={"start": 1, "gone": 0, "revision_went_back": 0})], "met", 0),
         ([stream(late=1, canaries_lost=1)], "unknown", 3),
         ([stream(), quiet(events=7, late=7, canaries_lost=7)], "unknown", 3),
@@ -49,7 +49,7 @@ def test_the_worst_of_what_holds(streams: list[StreamResult], verdict: str, exit
         (quiet(stream="down"), "nodes on 10.0.0.1:6443: its stream is down: it ended"),
         (quiet(relists=RELISTED), "nodes on 10.0.0.1:6443: events were lost before 2 relists"),
         (
-            stream("unknown", too_long_uncovered=True, uncovered_seconds=1.25, group="apps"),
+            stream("unknown", is_covered=False, uncovered_seconds=1.25, group="apps"),
             "pods.apps on 10.0.0.1:6443: nothing was watched for 1.250 s",
         ),
         (

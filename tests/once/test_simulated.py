@@ -12,6 +12,7 @@ from exporter.once.measuring import Measurement
 from exporter.once.progress import Progress
 from exporter.once.result import Result
 from exporter.simulator import Simulator, Workload
+from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
 from tests.check.command import plain_kubeconfig
 from tests.live.observing import config
@@ -115,6 +116,24 @@ async def test_a_resumed_watch_loses_nothing_and_may_be_met(tmp_path: Path) -> N
     assert sum(pods.stream_ends.values()) == 1
     assert pods.uncovered_seconds > 0
     assert (result.verdict, result.reasons) == ("met", [])
+
+
+async def test_a_watch_that_was_down_for_longer_than_the_threshold_may_hide_something(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        flags = ("--kubeconfig", plain_kubeconfig(tmp_path / "kubeconfig", simulator.url), *PODS)
+        # So many may be late that those of the gap are no violation.
+        measuring = asyncio.create_task(measured(*flags, "--slo.objective", "0.3", duration_seconds=12))
+        await asyncio.sleep(3)
+        simulator.faults.rejection = Rejection(503, verbs=frozenset({"watch"}))
+        simulator.apiserver.end_watches("pods")
+        await asyncio.sleep(1.5)
+        simulator.faults.rejection = None
+        result, _ = await measuring
+    (pods,) = result.streams
+    assert sum(pods.relists.values()) == 0, "it was resumed, and nothing is lost"
+    assert 1 < pods.uncovered_seconds < 8
+    assert (result.verdict, pods.state) == ("unknown", "unknown")
+    assert result.reasons == [f"{pods.name}: nothing was watched for {pods.uncovered_seconds:.3f} s"]
 
 
 async def test_what_arrived_before_the_end_is_waited_for(tmp_path: Path) -> None:

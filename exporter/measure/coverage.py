@@ -1,0 +1,62 @@
+"""Ends and beginnings of one stream's watches in, whether events of a time may be missing out.
+
+What a resumed watch missed it delivers, late, and that is judged; but as long as it is not there, nothing is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Instant
+
+HOLES_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A time without an open watch that was long, or of which no watch will ever tell."""
+
+    began: Instant
+    ended: Instant
+
+
+class Coverage:
+    """Which time was watched. Before the first watch was open there is nothing to miss: that time is no hole."""
+
+    def __init__(self, longest_gap_seconds: float) -> None:
+        self._longest_gap_seconds = longest_gap_seconds
+        self._holes: list[Hole] = []
+        self._down_since: Instant | None = None
+        self._has_been_open = False
+        self._loses_events = False
+
+    def opened(self, at: Instant) -> None:
+        """A watch is open."""
+        if self._down_since is not None and self._is_hole(self._down_since, at):
+            self._holes.append(Hole(self._down_since, at))
+            if len(self._holes) > HOLES_KEPT:
+                oldest, second, *rest = self._holes
+                self._holes = [Hole(oldest.began, second.ended), *rest]
+        self._down_since, self._loses_events, self._has_been_open = None, False, True
+
+    def lost(self, at: Instant) -> None:
+        """The watch is open no more; `at` may be a while ago."""
+        self._down_since = at if self._down_since is None else min(self._down_since, at)
+
+    def gave_up_continuity(self, at: Instant) -> None:
+        """No watch will tell what is committed before the next one is open. The last one need not have ended yet."""
+        if self._has_been_open:
+            self.lost(at)
+            self._loses_events = True
+
+    def covers(self, since: Instant, until: Instant) -> bool:
+        """Whether no hole, and no part of one, lies between the instants."""
+        down_since = self._down_since
+        if down_since is not None and down_since < until and self._is_hole(down_since, until):
+            return False
+        return not any(hole.began < until and hole.ended > since for hole in self._holes)
+
+    def _is_hole(self, began: Instant, ended: Instant) -> bool:
+        return self._loses_events or ended - began > self._longest_gap_seconds

@@ -1,0 +1,118 @@
+"""Events that wait for their verdicts in, what is certain of them so far out.
+
+More evidence only narrows an interval, so bounds are certain at every moment: whoever looks at the window need not wait
+for the last poll. The work grows with the time that events wait and with the polls of that time, not with the events.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.measure.dating import date_commit
+from exporter.measure.judging import verdict_on
+from exporter.measure.revisions import Span
+from exporter.measure.times import ANY_TIME, Interval, latency_between
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.judging import Docket, Opening, Pending, Verdict
+    from exporter.measure.store import Store
+    from exporter.measure.times import Instant
+
+TOGETHER_SECONDS = 0.1
+"""Events that came within this time are looked at together, which makes their bounds wider by no more than this."""
+
+NO_BOUND = Interval(0.0, inf)
+
+
+class Undecided(NamedTuple):
+    """So many events that wait took so long, as far as that is certain by now."""
+
+    latency: Interval
+    verdict: Verdict
+    events: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events that wait and of which polls and Dates say the same; their revisions and arrivals lie within bounds."""
+
+    oldest: int
+    newest: int
+    earliest: Instant
+    latest: Instant
+    closes: Instant
+    """What arrived later belongs to another one."""
+    opening: Opening
+    events: int = 0
+
+    def take(self, oldest: int, newest: int, arrival: Interval, events: int) -> None:
+        """Take more of them in."""
+        self.oldest, self.newest = min(self.oldest, oldest), max(self.newest, newest)
+        self.earliest, self.latest = min(self.earliest, arrival.earliest), max(self.latest, arrival.latest)
+        self.events += events
+
+
+def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost: Collection[int]) -> Iterator[Batch]:
+    """Put together those that have a revision and are not `lost`; `span_around` says of which the same is known."""
+    batch: Batch | None = None
+    span = Span()
+    for chunk in pending:
+        arrival, opening = chunk.arrival, chunk.opening
+        revisions = [one for one in chunk.revisions if one not in lost] if lost else chunk.revisions
+        start, end = 0, len(revisions)
+        while start < end:
+            first = revisions[start]
+            is_known_alike = span.above < first <= span.up_to
+            if batch is None or not is_known_alike or opening is not batch.opening or arrival.latest > batch.closes:
+                if batch is not None:
+                    yield batch
+                span = span_around(first)
+                batch = Batch(first, first, *arrival, closes=arrival.latest + TOGETHER_SECONDS, opening=opening)
+            next_start = end if revisions[-1] <= span.up_to else bisect_right(revisions, span.up_to, start)
+            batch.take(first, revisions[next_start - 1], arrival, next_start - start)
+            start = next_start
+    if batch is not None:
+        yield batch
+
+
+class Provisional:
+    """What can be said of the events of one stream before their verdicts, and that no verdict contradicts."""
+
+    def __init__(self, arrivals: Arrivals, threshold_seconds: float) -> None:
+        self._arrivals = arrivals
+        self._threshold_seconds = threshold_seconds
+
+    def of_all(self, pending: Docket, store: Store | None, lost: Collection[int]) -> Iterator[Undecided]:
+        """What is certain of the events that wait, without those known to be history and the canaries that are `lost`.
+
+        What nothing is known of, because it has no revision or no clock dates it, has no bound.
+        """
+        nameless = sum([len(chunk.events) - len(chunk.revisions) for chunk in pending])
+        if nameless:
+            yield Undecided(NO_BOUND, "ambiguous", nameless)
+        for batch in batches(pending, store.answered_span if store is not None else lambda _: Span(), lost):
+            undecided = self.of(batch, store)
+            if undecided is not None:
+                yield undecided
+
+    def of(self, batch: Batch, store: Store | None) -> Undecided | None:
+        """What is certain of every event of the batch; None if they are history.
+
+        Annotations, stamps and canaries are not asked: they differ from event to event, and only narrow.
+        """
+        # Of arrivals those count that are no part of the batch.
+        commit = date_commit(store.evidence(batch.newest, batch.earliest)).commit if store is not None else ANY_TIME
+        phase = batch.opening.phase(batch.oldest, commit)
+        if phase == "history":
+            return None
+        if phase == "unknown":
+            return Undecided(NO_BOUND, "ambiguous", batch.events)
+        arrival = self._arrivals.excusing_us(Interval(batch.earliest, batch.latest), commit.earliest)
+        latency = latency_between(commit, arrival)
+        return Undecided(latency, verdict_on(latency, self._threshold_seconds), batch.events)

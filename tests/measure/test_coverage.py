@@ -1,0 +1,78 @@
+"""Which time was watched, against a list of all that was ever told."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.measure.coverage import HOLES_KEPT, Coverage
+from tests.measure.drawing import seconds
+
+THRESHOLD_SECONDS = 1.0
+
+OPEN_SECONDS = seconds(3, least=0.125)
+GAPS = st.tuples(OPEN_SECONDS, seconds(3), st.sampled_from([False, False, False, True]))
+
+
+@given(st.lists(GAPS, max_size=20), seconds(60), seconds(60))
+def test_a_time_is_covered_if_no_part_of_a_long_or_lossy_gap_lies_in_it(
+    gaps: list[tuple[float, float, bool]], since: float, until: float
+) -> None:
+    coverage, now = Coverage(THRESHOLD_SECONDS), 0.0
+    coverage.opened(now)
+    holes = []
+    for open_seconds, down_seconds, is_lossy in gaps:
+        now += open_seconds
+        coverage.lost(now)
+        if is_lossy:
+            coverage.gave_up_continuity(now + down_seconds)
+        if is_lossy or down_seconds > THRESHOLD_SECONDS:
+            holes.append((now, now + down_seconds))
+        now += down_seconds
+        coverage.opened(now)
+    assert coverage.covers(since, until) == (not any(began < until and since < ended for began, ended in holes))
+
+
+def test_the_time_before_the_first_watch_is_no_hole() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.gave_up_continuity(5.0)
+    assert coverage.covers(0.0, 9.0)
+    coverage.opened(10.0)
+    assert coverage.covers(0.0, 20.0)
+
+
+def test_a_gap_that_lasts_counts_once_it_is_long() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.opened(10.0)
+    coverage.lost(20.0)
+    assert coverage.covers(0.0, 20.9)
+    assert not coverage.covers(0.0, 21.1)
+    assert coverage.covers(0.0, 15.0)
+    coverage.gave_up_continuity(20.5)
+    assert not coverage.covers(0.0, 20.6)
+
+
+def test_a_history_that_is_given_up_while_the_watch_is_open_is_a_gap_from_then_on() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.opened(10.0)
+    coverage.gave_up_continuity(20.0)
+    coverage.lost(20.1)
+    coverage.opened(20.2)
+    assert coverage.covers(20.2, 30.0)
+    assert not coverage.covers(20.15, 30.0)
+
+
+def test_a_watch_that_was_dead_for_a_while_left_a_gap_from_its_last_byte_on() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.opened(10.0)
+    coverage.lost(20.0)
+    coverage.opened(110.0)
+    assert not coverage.covers(50.0, 120.0)
+
+
+def test_of_very_many_gaps_the_oldest_are_one() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.opened(0.0)
+    for number in range(1, HOLES_KEPT + 2):
+        coverage.lost(10.0 * number)
+        coverage.opened(10.0 * number + 5)
+    assert not coverage.covers(16.0, 19.0), "said of a time that was covered: too much, never too little"
+    assert coverage.covers(10.0 * HOLES_KEPT + 6, 10.0 * HOLES_KEPT + 9)

@@ -1,0 +1,22 @@
+"""What the demo's table shows of the P99."""
+
+from math import inf
+
+import pytest
+
+from exporter.demo import measured_p99
+
+
+@pytest.mark.parametrize(
+    ("state", "lower", "upper", "shown"),
+    [
+        ("quiet", None, None, "measuring"),
+        ("quiet", 0.0, inf, "measuring"),
+        ("quiet", 0.0, 0.25, "0.000 s to 0.250 s"),
+        ("met", 0.0, 0.25, "0.000 s to 0.250 s"),
+        ("unknown", 0.0, inf, "0.000 s to no limit"),
+        ("violated", 2.0, inf, "2.000 s to no limit"),
+    ],
+)
+def test_the_first_seconds_are_no_result_yet(state: str, lower: float | None, upper: float | None, shown: str) -> None:
+    assert measured_p99({"state": state, "p99_lower_seconds": lower, "p99_upper_seconds": upper}) == shown
