@@ -32,7 +32,7 @@ from exporter.measure.serverclock import Offset
 from exporter.target import Surroundings, Target
 from tests.live.observing import config
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
-from tests.speed.work import Work
+from tests.speed.work import Work, without_garbage
 from tests.test_target import clockwork
 
 GUARDED = Path(__file__).parent / "guarded.json"
@@ -124,13 +124,14 @@ async def counted(what: str, each: int, prepare: Callable[[], Callable[[], Await
     with work.counting():
         await do()
     do = prepare()
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        await do()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    with without_garbage():
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            await do()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
     figures = {"calls": work.calls, "lines": work.lines, "bytes": peak - before}
     return {f"{what}: {unit}": round(figure / each, 2) for unit, figure in figures.items()}
 

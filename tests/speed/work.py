@@ -1,6 +1,7 @@
 """What code does, counted instead of timed: every machine counts the same."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,17 @@ from typing import Any
 
 NOT_COUNTED = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
 """The tests themselves, and the event loop, whose turns are the machine's."""
+
+
+@contextmanager
+def without_garbage() -> Iterator[None]:
+    """What others have left behind is collected before, and nothing meanwhile: its finalizers are no work of ours."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Work:
@@ -23,13 +35,14 @@ class Work:
     def counting(self) -> Iterator[None]:
         """Whoever traces already, such as a debugger, gets its turn again afterwards."""
         before = sys.gettrace(), sys.getprofile()
-        sys.setprofile(self._called)
-        sys.settrace(self._entered)
-        try:
-            yield
-        finally:
-            sys.settrace(before[0])
-            sys.setprofile(before[1])
+        with without_garbage():
+            sys.setprofile(self._called)
+            sys.settrace(self._entered)
+            try:
+                yield
+            finally:
+                sys.settrace(before[0])
+                sys.setprofile(before[1])
 
     def _called(self, frame: FrameType, event: str, _: Any) -> None:
         if event in {"call", "c_call"} and not _is_left_out(frame):
