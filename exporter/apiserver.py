@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from exporter.kubernetes.clocks import CacheClockwork, ServerPolls
 from exporter.kubernetes.load import Load
@@ -97,6 +97,8 @@ class Apiserver:
         self._decoder = EventDecoder(config.annotation)
         self._targets: dict[ResourceName, Target] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
+        self._cache_polling: dict[ResourceName, asyncio.Task[None]] = {}
+        self._is_noticed_balancer = False
 
     @property
     def session(self) -> ApiSession:
@@ -110,8 +112,11 @@ class Apiserver:
 
     @property
     def stamps_offset(self) -> Offset | None:
-        """The same for every clock that this apiserver may have stamped an object by, also before it stepped."""
-        return self._polls.clocks.hull_of_stamps(time.monotonic())
+        """The same for every clock that this apiserver may have stamped an object by, also before it stepped.
+
+        None as well where the address turned out to stand before several: not all of their clocks are known.
+        """
+        return None if self._is_noticed_balancer else self._polls.clocks.hull_of_stamps(time.monotonic())
 
     @property
     def targets(self) -> Iterable[Target]:
@@ -131,6 +136,7 @@ class Apiserver:
             metrics=self._metrics.resource(self.server.name, name.group, name.plural),
             apiserver_clocks=self._clocks_of_all,
             found=lambda resource: self._found(name, resource),
+            is_a_balancer=lambda: self._noticed_balancer("cache"),
             judged=self._judged,
         )
         target = self._targets[name] = Target(name, self.server.name, around)
@@ -154,7 +160,7 @@ class Apiserver:
         stream, *clocks = self._running.pop(name)
         await _cancelled(stream)
         self._targets.pop(name).finish()  # by what its clocks know, which end after it
-        for clock in clocks:
+        for clock in (*clocks, *self._polling_of_cache(name)):
             await _cancelled(clock)
 
     def refresh(self) -> Iterator[None]:
@@ -200,20 +206,52 @@ class Apiserver:
         for target in self._targets.values():
             target.date_contradicted()
 
+    def several_clocks(self) -> None:
+        """The Dates of this address come from several clocks."""
+        self._noticed_balancer("date")
+
+    def read_stale(self, kind: Resource) -> None:
+        """A poll was answered with less than the store had: said once, counted every time."""
+        if not self._apiserver_metrics.stale_reads.value:
+            fields = {"apiserver": self.server.name, "polled": str(kind)}
+            log.warning("the store reads stale: its answers bound no latency from above", extra={"fields": fields})
+        self._apiserver_metrics.stale_reads.inc()
+
+    def _noticed_balancer(self, sign: Literal["cache", "date"]) -> None:
+        """What was taken for one apiserver stands before several: from now on it is treated so."""
+        if self._is_noticed_balancer or not self.server.is_one_apiserver:
+            return
+        self._is_noticed_balancer = True
+        self._apiserver_metrics.balancers_noticed[sign].inc()
+        fields = {"apiserver": self.server.name, "sign": sign}
+        log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})
+        self._polls.is_a_balancer()
+        for name, target in self._targets.items():
+            target.use_cache_clock(None)
+            for polling in self._polling_of_cache(name):
+                polling.cancel()
+
+    def _polling_of_cache(self, name: ResourceName) -> list[asyncio.Task[None]]:
+        """What polls the watch cache of a resource, to be ended."""
+        polling = self._cache_polling.pop(name, None)
+        return [polling] if polling is not None else []
+
     def _found(self, name: ResourceName, resource: Resource) -> None:
         """Prove anew which clock is good for what discovery found, and follow its watch cache."""
         stream, *others = self._running[name]
-        for other in others:
+        for other in (*others, *self._polling_of_cache(name)):
             other.cancel()
         target = self._targets[name]
         prover = self._tasks.create_task(self.stores.keep_proving(resource, target.use_clock))
         self._running[name] = [stream, prover]
         config = self._config
         # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.
-        if self.server.is_one_apiserver and config.cache_clock_hz > 0:
+        if self.server.is_one_apiserver and not self._is_noticed_balancer and config.cache_clock_hz > 0:
             self._metrics.clock(self.server.name, resource.group, resource.plural, "cache")
-            cache_clock = CacheClockwork(self._polls, resource, config.namespace, config.cache_clock_hz)
-            self._running[name].append(self._tasks.create_task(cache_clock.run()))
+            cache_clock = CacheClockwork(
+                self._polls, resource, config.namespace, config.cache_clock_hz, target.cache_went_back
+            )
+            self._cache_polling[name] = self._tasks.create_task(cache_clock.run())
             target.use_cache_clock(cache_clock)
 
 

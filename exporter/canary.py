@@ -66,21 +66,26 @@ class CanaryKeeper:
 
     async def _write(self, apiserver: Apiserver) -> None:
         group, plural = self._what.resource.group, self._what.resource.plural
-        metrics = self._metrics.resource(apiserver.server.name, group, plural)
         targets = [target for one in self._apiservers() if (target := one.target(group, plural)) is not None]
         if not targets:
             return  # these watches fall to other shards, which have canaries of their own
-        metrics.canary_writes.inc()
+        # Who does not watch the kind there counts nothing: its series would stand still beside the owner's.
+        metrics = None
+        if apiserver.target(group, plural) is not None:
+            metrics = self._metrics.resource(apiserver.server.name, group, plural)
+            metrics.canary_writes.inc()
         for target in targets:
             target.canary_sending()
         canary: Canary | None = None
         try:
             canary = await write(apiserver.session, self._what)
         except StartError as error:
-            metrics.canary_write_failures.inc()
+            if metrics is not None:
+                metrics.canary_write_failures.inc()
             self._failed(apiserver.server, error)
         else:
-            metrics.canary_write.observe(canary.answered - canary.sent)
+            if metrics is not None:
+                metrics.canary_write.observe(canary.answered - canary.sent)
             self._backoffs.pop(apiserver.server, None)
             self._trouble = ""
         finally:

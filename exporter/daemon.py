@@ -16,7 +16,7 @@ from exporter.config.wording import quoted
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
 from exporter.fleet import Fleet
-from exporter.kubernetes.canary import canary_objects
+from exporter.kubernetes.canary import why_no_canary
 from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.kubernetes.heartbeat import Heartbeat
 
@@ -69,11 +69,9 @@ async def load_credentials(config: Config) -> Credentials:
     """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object."""
     credentials = Credentials(config.kubeconfig, config.context, config.tls_server_name)
     await credentials.load()
-    if config.canary_interval_seconds and not canary_objects(config, credentials):
-        raise CredentialsError(
-            "--canary.interval: there is nothing to write to: name an object with --canary.pod, --canary.node or "
-            "--canary.custom-resource"
-        )
+    sentence = why_no_canary(config, credentials)
+    if sentence is not None:
+        raise CredentialsError(sentence)
     return credentials
 
 

@@ -10,9 +10,11 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from exporter.judge import Judge
+from exporter.kubernetes.resources import EVENTS
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries
 from exporter.measure.coverage import Coverage
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.stream import RelistReason
     from exporter.kubernetes.watch import End, Reading, StartError
     from exporter.measure.canaries import Canary
+    from exporter.measure.events import Event
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.measure.times import Instant, Interval
@@ -46,7 +49,7 @@ CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
 
 
 def _nothing() -> None:
-    """No stream yet."""
+    """Nobody to tell yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Surroundings:
     """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
     found: Callable[[Resource], None]
     """Told what discovery found."""
+    is_a_balancer: Callable[[], None] = _nothing
+    """Told that the address stands before several apiservers."""
     judged: Callable[[Target, Judgement], None] | None = None
     """Told of each judgement; for tests and for tools."""
 
@@ -92,6 +97,8 @@ class Target:
         self._relisting: RelistReason | None = None
         self._lost_at: Instant | None = time.monotonic()
         self._uncovered_since: Instant = time.monotonic()
+        self._opened_at: Instant = inf
+        self._cache_went_back = False
         self._has_answered = False
         self._trouble = "not started yet"
         self._report = self.window.report(time.monotonic())
@@ -126,6 +133,7 @@ class Target:
 
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open."""
+        self._opened_at = at
         if listed_revision is not None:
             self._judge.opened(at)
         self.coverage.opened(at)
@@ -143,6 +151,7 @@ class Target:
     def lost(self, at: Instant) -> None:
         """The watch is open no more."""
         self._lost_at = self._uncovered_since = at
+        self._opened_at, self._cache_went_back = inf, False
         self.coverage.lost(at)
         self._metrics.stream_up.set(0)
 
@@ -171,11 +180,22 @@ class Target:
                 for event in events:
                     if event.revision is not None:
                         self._canary_arrived(self._canaries.arrived(event.revision, arrival.latest))
-        newest = reading.events[-1].revision if reading.events else None
-        if newest is not None:
-            self._canaries.is_here(newest)
-            if self.clock is not None:
-                self.clock.arrived(newest, arrival.latest)
+        if reading.events:
+            self._tell_clocks(reading.events[-1], arrival.latest)
+
+    def _tell_clocks(self, newest: Event, arrived: Instant) -> None:
+        """What is newest here is committed, and was in the watch cache of the apiserver that serves this watch."""
+        if self._cache_went_back:
+            # That apiserver lives, and has not lost its cache: it was another one that answered the poll.
+            self._cache_went_back = False
+            self._around.is_a_balancer()
+        if newest.revision is None:
+            return
+        self._canaries.is_here(newest.revision)
+        if self.clock is not None:
+            self.clock.arrived(newest.revision, arrived)
+        if self._judge.cache_clock is not None and newest.event_type != "bookmark":
+            self._judge.cache_clock.clock.arrived(newest.revision, arrived)
 
     # What the canary tells (exporter.canary)
 
@@ -186,8 +206,14 @@ class Target:
 
     def canary_answered(self, canary: Canary | None) -> None:
         """That write was answered with success, or None: it was not, and nothing is to be expected."""
+        if canary is not None and self.clock is not None:
+            self.clock.arrived(canary.revision, canary.answered)
         if self._expects_canaries:
             self._canary_arrived(self._canaries.answered(canary))
+
+    def owes_canary(self, sent_before: Instant) -> bool:
+        """Whether a canary that was sent before this instant is awaited still: it comes or is lost."""
+        return self._canaries.owes_of(sent_before)
 
     def _canary_arrived(self, seconds: float | None) -> None:
         if seconds is not None:
@@ -216,6 +242,7 @@ class Target:
 
     def use_clock(self, clock: RevisionClockwork | None) -> None:
         """From now on `clock` dates the events, or nothing does."""
+        self._metrics.revision_clock.set_state(self._what_is_read_by(clock))
         if clock is self.clock:
             return
         if self.clock is not None:
@@ -224,9 +251,24 @@ class Target:
         if clock is not None:
             clock.subscribe(self._judge.judge_settled, self.store_went_back)
 
-    def use_cache_clock(self, clock: CacheClockwork) -> None:
-        """From now on `clock` says when revisions were in the watch cache of this apiserver."""
+    def _what_is_read_by(self, clock: RevisionClockwork | None) -> str:
+        if clock is None:
+            return "nothing"
+        if clock.kind == EVENTS:
+            return "store"
+        is_own = (clock.kind.group, clock.kind.plural) == (self.name.group, self.name.plural)
+        return "own_cache" if is_own else "another_cache"
+
+    def use_cache_clock(self, clock: CacheClockwork | None) -> None:
+        """From now on `clock` says when revisions were in the watch cache of this apiserver, or nothing does."""
         self._judge.cache_clock = clock
+
+    def cache_went_back(self, known_at: Instant) -> None:
+        """A poll was answered from a cache that had less than was known of it at `known_at`.
+
+        If this watch was open by then and goes on, the apiserver that serves it has the cache that it had.
+        """
+        self._cache_went_back = self._opened_at <= known_at
 
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
@@ -293,6 +335,8 @@ class Target:
             "relists": int(sum(counter.value for counter in self._metrics.relists.values())),
             "forced_closes": int(self._metrics.forced_closes.value),
             "revision_clock": str(self.clock.kind) if self.clock is not None else None,
+            "revision_clock_reads": self._what_is_read_by(self.clock),
+            "reads_stale": self.clock is not None and self.clock.store.reads_stale,
             "trouble": self._trouble or None,
         }
 

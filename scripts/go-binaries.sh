@@ -9,6 +9,17 @@ version_of() {  # MODULE FOLDER: the version that FOLDER/go.mod requires of MODU
   awk -v module="$1" '{ for (i = 1; i < NF; i++) if ($i == module && $(i + 1) ~ /^v[0-9]/) { print $(i + 1); exit } }' "$modules/$2/go.mod"
 }
 
+progress() {  # Go names each package that it compiles and each module that it fetches: every hundredth is said
+  local line packages=0 modules=0
+  while read -r line; do
+    case $line in
+      "go: downloading "*) (( ++modules % 100 )) || echo "  $modules modules fetched" ;;
+      *" "*) echo "$line" ;;
+      *) (( ++packages % 100 )) || echo "  $packages packages compiled" ;;
+    esac
+  done
+}
+
 complete() {  # FOLDER BINARY...: are they all there?
   local folder=$1 binary
   shift
@@ -17,7 +28,9 @@ complete() {  # FOLDER BINARY...: are they all there?
   done
 }
 
-prepare() {  # makes the folder, and one inside for what is not finished
+prepare() {  # makes the folder, and one inside for what is not finished; from now on Go says how far it is
+  export GOFLAGS="${GOFLAGS:-} -v"
+  exec 2> >(progress >&2)
   mkdir -p "$binaries"
   unfinished=$(mktemp -d "$binaries/.unfinished.XXXXXX")
   trap 'rm -rf "$unfinished"' EXIT

@@ -5,6 +5,7 @@ import functools
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if needed and not session.config.option.collectonly:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and _build_servers("--print").returncode != 0:
-            reporter.write_line("kube-apiserver and etcd: building them takes some minutes, once")
+            reporter.write_line("kube-apiserver and etcd: building them takes some ten minutes, once")
         _build_servers()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """For the last lines of scripts/test: what was left out, and how to get it."""
+    left_out = os.environ.get("TESTS_LEFT_OUT")
+    if left_out:
+        reasons = Counter(
+            report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")
+        )
+        lines = [f"  {count} tests: {reason}\n" for reason, count in reasons.items()]
+        Path(left_out).write_text("".join(lines), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +59,9 @@ def server_binaries() -> Path:
     """The folder with etcd, kube-apiserver and kubectl. Without Go the test is skipped, but not in CI."""
     built = _build_servers()
     if built.returncode == GO_IS_MISSING and os.environ.get("CI") != "true":
-        pytest.skip("no Go to build kube-apiserver and etcd with, and no KUBEBUILDER_ASSETS")
+        pytest.skip(
+            "kube-apiserver and etcd are not there: install Go, or set KUBEBUILDER_ASSETS to a folder with them"
+        )
     if built.returncode != 0:
         pytest.fail(built.stderr)
     return Path(built.stdout.splitlines()[-1])

@@ -28,12 +28,16 @@ class Deaf:
 
     def date_contradicted(self) -> None: ...
 
+    def several_clocks(self) -> None: ...
+
+    def read_stale(self, kind: Resource) -> None: ...
+
 
 def clockwork() -> RevisionClockwork:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
     polls = ServerPolls(server, Credentials(None, None, None), most_hz=50, drift=0, listener=Deaf())
-    return RevisionClockwork(polls, (EVENTS,), None, hz=5)
+    return RevisionClockwork(polls, EVENTS, None, hz=5)
 
 
 def reading(*revisions: int) -> Reading:
@@ -291,17 +295,17 @@ async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end
 async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     """It is counted at the present moment, before what came a moment ago is taken in."""
     fed.relists("start", ago=59)
-    fed.polls(100, ago=0.5)
+    fed.polls(101, ago=0.5)
     fed.target.canary_sending()
-    fed.target.canary_answered(Canary(300, sent=fed.now - 30, answered=fed.now - 29))
+    fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
     fed.target.arrivals.connected(fed.now - 0.2)
     fed.target.arrivals.found_empty(fed.now - 0.1)
     fed.target.arrivals.found_empty(fed.now)
     fed.target._awaited_until = fed.now - 20
     fed.target.refresh()
     assert fed.metrics.canary_lost.value == 1
-    fed.reads(*range(101, 201), ago=0.001)
-    fed.polls(200, ago=-0.1)
+    fed.reads(*range(102, 202), ago=0.001)
+    fed.polls(201, ago=-0.1)
     fed.target.refresh()
     assert fed.verdicts() == {"on_time": 100, "late": 1, "ambiguous": 0}
     report = fed.target.report(time.monotonic())

@@ -77,10 +77,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Whether a resource's revisions and the revision clock's are one sequence."""
+    """What the polls ask that will date a resource: the best kind in its store that we may list, or itself."""
 
     resource: Resource
-    same_store: bool | Trouble
+    polled: Resource | Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,23 @@ class Findings:
     endpoints: Review | None = None
     apiservers: int | None = None
     """How many the cluster has, if it says so."""
+    identities: int | None = None
+    """How many apiservers keep a Lease that tells of them, if we may list these."""
+    certificates: int | None = None
+    """How many different certificates the address shows."""
     polls: Polls | None = None
     proofs: tuple[Proof, ...] | None = None
     ran_out_of_time: bool = False
 
     @property
+    def clock_kinds(self) -> tuple[Resource, ...]:
+        """What revision clocks may poll, in the order of preference."""
+        return tuple(review.resource for review in self.clock or () if review.grants("list"))
+
+    @property
     def clock_kind(self) -> Resource | None:
-        """What the revision clock will poll; None if we may list none of the quiet kinds."""
-        return next((review.resource for review in self.clock or () if review.grants("list")), None)
+        """What the first revision clock will poll; None if we may list none of the quiet kinds."""
+        return next(iter(self.clock_kinds), None)
 
     @property
     def watched_names(self) -> tuple[ResourceName, ...]:

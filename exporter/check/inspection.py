@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from exporter.check.behind import certificates, identities
 from exporter.check.findings import (
     CustomResources,
     Findings,
@@ -151,6 +152,9 @@ class _Inspection:
         count = Permission("list", ENDPOINT_SLICES, "default")
         findings.endpoints = await self._review(ENDPOINT_SLICES, "default", count)
         findings.apiservers = await count_apiservers(self._session)
+        with suppress(*TROUBLES):
+            findings.identities = await identities(self._session)
+        findings.certificates = await certificates(self._server, self._credentials)
 
     async def _review_poll(self, kind: Resource, namespace: str | None) -> Review:
         permission = to_poll(kind, namespace)
@@ -217,19 +221,19 @@ class _Inspection:
             await place.close()
 
     async def _proofs(self) -> tuple[Proof, ...] | None:
-        kind = self._findings.clock_kind
-        if kind is None or not self._config.revision_clock_hz:
+        if not self._findings.clock_kinds or not self._config.revision_clock_hz:
             return None
-        return tuple(await asyncio.gather(*(self._prove(resource, kind) for resource in self._findings.listable)))
+        return tuple(await asyncio.gather(*map(self._prove, self._findings.listable)))
 
-    async def _prove(self, resource: Resource, kind: Resource) -> Proof:
+    async def _prove(self, resource: Resource) -> Proof:
         of_resource = Collection(self._session, resource, self._config.namespace)
-        of_clock = Collection(self._session, kind, self._config.namespace)
-        try:
-            holds = await read_the_same_store(of_resource, of_clock)
-        except TROUBLES as error:
-            return Proof(resource, Trouble(_sentence(error)))
-        return Proof(resource, holds)
+        for kind in self._findings.clock_kinds:
+            try:
+                if await read_the_same_store(of_resource, Collection(self._session, kind, self._config.namespace)):
+                    return Proof(resource, kind)
+            except TROUBLES as error:
+                return Proof(resource, Trouble(_sentence(error)))
+        return Proof(resource, resource)
 
 
 async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | None, clocks: ServerClocks) -> Polls:

@@ -104,6 +104,13 @@ def _version(greeting: Greeting) -> Row:
 
 
 def _address(findings: Findings) -> Row:
+    if findings.server.is_one_apiserver and (findings.certificates or 1) > 1:
+        return Row(
+            "address",
+            "note",
+            f"{_namer(findings)} as one apiserver, but it shows {findings.certificates} different certificates: it "
+            "stands before several, and stages would be wrong until that is noticed; give each apiserver's own address",
+        )
     if findings.server.is_one_apiserver:
         return Row("address", "ok", f"one apiserver, {_namer(findings)}: its connections share what they learn")
     return Row(
@@ -120,6 +127,13 @@ def _apiservers(findings: Findings) -> Row:
         return Row("apiservers", "not checked")
     if count is None:
         return Row("apiservers", "note", "how many there are is not told: stamps in objects do not narrow intervals")
+    if findings.identities is not None and findings.identities > count:
+        return Row(
+            "apiservers",
+            "note",
+            f"{findings.identities} keep a Lease that tells of them, but the cluster lists {count} address"
+            f"{'' if count == 1 else 'es'}: one stands before several; give each apiserver's own address",
+        )
     named = len(findings.config.apiservers) or int(findings.server.is_one_apiserver)
     if findings.config.discover_apiservers or count == named:
         whose = "whose clock's offset is" if count == 1 else "whose clocks' offsets are"
@@ -204,17 +218,24 @@ def _stores(findings: Findings) -> list[Row]:
 
 
 def _proof(name: str, proof: Proof | None, findings: Findings) -> Row:
-    kind = findings.clock_kind
     if proof is None:
         return Row(name, "not checked")
-    if isinstance(proof.same_store, Trouble):
+    if isinstance(proof.polled, Trouble):
         loss = f"whether the revision clock is good for {name} is not known"
-        return Row(name, "failed", proof.same_store.sentence, loss=loss)
-    if proof.same_store:
-        return Row(name, "ok", f"its revisions and those of {kind} are one sequence: one revision clock serves both")
+        return Row(name, "failed", proof.polled.sentence, loss=loss)
+    first = findings.clock_kind
+    if proof.polled == first:
+        return Row(name, "ok", f"its revisions and those of {first} are one sequence: one revision clock serves both")
+    if proof.polled != proof.resource:
+        return Row(
+            name,
+            "note",
+            f"its revisions are not those of {first} but those of {proof.polled}, which are polled instead: they have "
+            "a watch cache of their own, and while that lags, polls wait and say less",
+        )
     return Row(
         name,
         "note",
-        f"its revisions are not those of {kind}: it gets a revision clock of its own, which polls {name} and so waits "
-        "for the very watch cache that it should show",
+        f"its revisions are those of no quiet kind: its revision clock polls {name} itself and so waits for the very "
+        "watch cache that it should show",
     )

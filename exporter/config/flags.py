@@ -21,7 +21,8 @@ def flag_parser(command: str, summary: str) -> argparse.ArgumentParser:
         prog=f"watchslo {command}",
         usage=f"watchslo {command} [flag ...]",
         description=summary,
-        epilog="Each flag may also be said in the environment: --slo.window is WATCHSLO_SLO_WINDOW.",
+        epilog="A DURATION is in seconds, or as in 500ms and 1m30s. What is repeatable may also be a list with commas. "
+        "Each flag may also be said in the environment: --slo.window is WATCHSLO_SLO_WINDOW.",
         formatter_class=_Formatter,
         add_help=False,
         allow_abbrev=False,
@@ -79,7 +80,7 @@ def _texts(setting: Setting, value: bool | list[str]) -> tuple[str, ...]:  # noq
         return (str(value).lower(),)
     if len(value) > 1 and not setting.repeatable:
         raise ConfigError(f"{setting.flag}: is given {len(value)} times, with {' and '.join(map(quoted, value))}")
-    return tuple(value)
+    return tuple(part for text in value for part in setting.texts_of(text))
 
 
 def _why_unknown(command: str, argument: str) -> str:

@@ -6,12 +6,19 @@ Nothing here knows which setting a text is for.
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 from exporter.config.names import is_dns_label, is_dns_subdomain, is_host_name, is_ipv6
 from exporter.config.yaml_file import compose_mapping
 
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_DURATION = re.compile(
+    "".join(rf"(?:(?P<{unit}>[0-9]+(?:\.[0-9]*)?|\.[0-9]+){unit})?" for unit in ("w", "d", "h", "m", "s", "ms"))
+)
+"""As Prometheus writes them: the longest unit first, each once."""
+
+_UNIT_SECONDS = {"w": "604800", "d": "86400", "h": "3600", "m": "60", "s": "1", "ms": "0.001"}
 _SECONDS_PER_DAY = 86_400
 _MOST_POLLS_HZ = 1_000
 _URL = re.compile(r"(?P<scheme>https?)://(\[(?P<ipv6>[^\]]+)\]|(?P<host>[^/:?#@\[\]]+))(:(?P<port>[0-9]{1,5}))?/?")
@@ -21,24 +28,54 @@ _GLOB = re.compile(r"[a-z0-9.*?-]+")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def _number(description: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
-    """Parser of finite decimal numbers; every `accepts` has an upper bound, which also keeps infinity out."""
+def _plain(text: str) -> float | None:
+    """A finite or too large decimal number; None if the text is none."""
+    return float(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _with_percent(text: str) -> float | None:
+    percentage = _plain(text.removesuffix("%"))
+    if percentage is None or not text.endswith("%") or percentage > 100:
+        return percentage
+    # In decimals: 99.9 / 100 is not 0.999 in binary ones.
+    return float(Decimal(text[:-1]) / 100)
+
+
+def _in_seconds(text: str) -> float | None:
+    if text and (match := _DURATION.fullmatch(text)):
+        amounts = match.groupdict(default="0").items()
+        return float(sum(Decimal(amount) * Decimal(_UNIT_SECONDS[unit]) for unit, amount in amounts))
+    return _plain(text)
+
+
+def _number(
+    description: str, accepts: Callable[[float], bool], read: Callable[[str], float | None] = _plain
+) -> Callable[[str], float]:
+    """Parser of finite numbers; every `accepts` has an upper bound, which also keeps infinity out."""
 
     def parse(text: str) -> float:
-        if _DECIMAL.fullmatch(text) and accepts(number := float(text)):
+        number = read(text)
+        if number is not None and accepts(number):
             return number
         raise ValueError(f"is not {description}")
 
     return parse
 
 
-ratio = _number("a ratio between 0 and 1 (both excluded)", lambda number: 0 < number < 1)
-some_seconds = _number("a number of seconds above 0, at most 86400", lambda number: 0 < number <= _SECONDS_PER_DAY)
-seconds_or_zero = _number("a number of seconds from 0 to 86400", lambda number: 0 <= number <= _SECONDS_PER_DAY)
-write_period_seconds = _number(
-    "a number of seconds: 0, or from 0.1 to 86400", lambda number: number == 0 or 0.1 <= number <= _SECONDS_PER_DAY
+def _duration(description: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    """Parser of seconds, with units or without."""
+    return _number(f"a duration {description}: write 1.5, 500ms or 1m30s", accepts, _in_seconds)
+
+
+ratio = _number(
+    "a ratio between 0 and 1 (both excluded): write 0.99 or 99%", lambda number: 0 < number < 1, _with_percent
 )
-window_seconds = _number("a number of seconds from 10 to 86400", lambda number: 10 <= number <= _SECONDS_PER_DAY)
+some_seconds = _duration("above 0, at most 1 day", lambda seconds: 0 < seconds <= _SECONDS_PER_DAY)
+seconds_or_zero = _duration("from 0 to 1 day", lambda seconds: 0 <= seconds <= _SECONDS_PER_DAY)
+write_period_seconds = _duration(
+    "of 0, or from 0.1 s to 1 day", lambda seconds: seconds == 0 or 0.1 <= seconds <= _SECONDS_PER_DAY
+)
+window_seconds = _duration("from 10 s to 1 day", lambda seconds: 10 <= seconds <= _SECONDS_PER_DAY)
 polls_hz = _number("a number of polls per second from 0 to 1000", lambda number: 0 <= number <= _MOST_POLLS_HZ)
 some_polls_hz = _number(
     "a number of polls per second above 0, at most 1000", lambda number: 0 < number <= _MOST_POLLS_HZ

@@ -12,9 +12,11 @@ This page is generated from the table in `exporter/config/settings.py`.
 Flags win over `WATCHSLO_*` environment variables, those over the file of `--config.file`, and that over the
 defaults, setting by setting: a list replaces a list, it does not add to it.
 
-- In the environment, what may be repeated is separated by commas. An empty variable says nothing. An unknown
-  `WATCHSLO_*` variable is a warning; `WATCHSLO_PORT*` and `WATCHSLO_SERVICE_*` are ignored, because Kubernetes
-  injects them beside a Service of that name.
+- A duration is a number of seconds, or is written as Prometheus does: `1.5`, `500ms`, `1m30s`. A ratio is a number
+  or a percentage: `0.99`, `99%`.
+- What may be repeated may also be one list with commas, everywhere: `--resource pods,nodes`.
+- In the environment, an empty variable says nothing. An unknown `WATCHSLO_*` variable is a warning;
+  `WATCHSLO_PORT*` and `WATCHSLO_SERVICE_*` are ignored, because Kubernetes injects them beside a Service of that name.
 - In the file, a dot in a name is a level of nesting, and a dotted key may always be written out: `slo: {window: 60}`
   and `slo.window: 60` say the same. What may be repeated is a list, or a single value. An empty value says nothing,
   an empty list says "none". An unknown key, or one that is there twice, is refused.

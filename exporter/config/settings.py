@@ -12,6 +12,7 @@ from typing import Any, Final
 from exporter.config import parsers
 from exporter.config.names import ListenAddress, ResourceName
 from exporter.config.shard import Shard
+from exporter.config.wording import listed
 
 _SIMULATED = frozenset({"demo"})
 _CLUSTER = frozenset({"run", "check", "measure"})
@@ -47,6 +48,10 @@ class Setting:
     def variable(self) -> str:
         """As it is written in the environment."""
         return "WATCHSLO_" + self.name.upper().replace(".", "_").replace("-", "_")
+
+    def texts_of(self, text: str) -> tuple[str, ...]:
+        """The texts of one word: a list has commas. One that names nothing stays, for a refusal to quote it."""
+        return (self.repeatable and listed(text)) or (text,)
 
     @property
     def is_switch(self) -> bool:
@@ -169,7 +174,7 @@ SETTINGS: Final = (
         name="annotation.clock-error",
         field="annotation_clock_error_seconds",
         parse=parsers.seconds_or_zero,
-        metavar="SECONDS",
+        metavar="DURATION",
         default=("0.1",),
         help="how far the clocks that write annotations and Leases may be from ours",
         section="Evidence",
@@ -214,7 +219,7 @@ SETTINGS: Final = (
         name="slo.threshold",
         field="slo_threshold_seconds",
         parse=parsers.some_seconds,
-        metavar="SECONDS",
+        metavar="DURATION",
         default=("1.0",),
         help="an event that takes longer from commit to arrival is late",
         section="Objective",
@@ -232,7 +237,7 @@ SETTINGS: Final = (
         name="slo.window",
         field="slo_window_seconds",
         parse=parsers.window_seconds,
-        metavar="SECONDS",
+        metavar="DURATION",
         default=("60",),
         help="length of the rolling window that the state is judged by",
         section="Objective",
@@ -241,7 +246,7 @@ SETTINGS: Final = (
         name="canary.interval",
         field="canary_interval_seconds",
         parse=parsers.write_period_seconds,
-        metavar="SECONDS",
+        metavar="DURATION",
         default=("0",),
         help="time between two writes to an object of our own, awaited on the watch; 0 turns them off",
         section="Canary",
@@ -252,7 +257,7 @@ SETTINGS: Final = (
         field="canary_pod",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="pod to write to, as name or namespace/name; in a cluster our own, unless pods are not watched",
+        help="pod to write to, as name or namespace/name; in a cluster our own, if it is among the watched",
         section="Canary",
         commands=_CLUSTER,
     ),
@@ -325,7 +330,7 @@ SETTINGS: Final = (
         name="duration",
         field="duration_seconds",
         parse=parsers.some_seconds,
-        metavar="SECONDS",
+        metavar="DURATION",
         default=("60",),
         help="how long to measure",
         section="This command",

@@ -12,7 +12,7 @@ import yaml
 
 from exporter.config.model import ConfigError
 from exporter.config.settings import BY_NAME, SETTINGS, Setting
-from exporter.config.wording import did_you_mean, printable, quoted
+from exporter.config.wording import did_you_mean, listed, printable, quoted
 from exporter.config.yaml_file import compose_mapping
 
 _PREFIX = "WATCHSLO_"
@@ -45,13 +45,9 @@ def read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Given], tupl
         if (setting := _BY_VARIABLE.get(variable)) is None:
             hint = did_you_mean(variable, _BY_VARIABLE, _PREFIX)
             warnings.append(f"environment variable {quoted(variable)} is not a setting and is ignored{hint}")
-        elif texts := _listed(text) if setting.repeatable else (text,) if text else ():
+        elif texts := listed(text) if setting.repeatable else (text,) if text else ():
             given[setting.name] = Given(texts, variable)
     return given, tuple(warnings)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part for item in text.split(",") if (part := item.strip()))
 
 
 def read_file(path: Path) -> dict[str, Given]:
@@ -101,4 +97,5 @@ def _texts(node: yaml.Node, setting: Setting, where: str) -> tuple[str, ...]:
         raise ConfigError(f"{where}: takes {'values' if setting.repeatable else 'a value'}, not a mapping or a list")
     if isinstance(node, yaml.SequenceNode) and not setting.repeatable:
         raise ConfigError(f"{where}: takes one value, not a list")
-    return tuple("" if item.tag == _NULL else item.value for item in items)
+    texts = ("" if item.tag == _NULL else item.value for item in items)
+    return tuple(part for text in texts for part in setting.texts_of(text))

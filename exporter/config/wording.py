@@ -18,6 +18,11 @@ def quoted(text: str) -> str:
     return f'"{printable(text)}"'
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """What stands between commas, if anything does."""
+    return tuple(part for item in text.split(",") if (part := item.strip()))
+
+
 def did_you_mean(text: str, known: Iterable[str], prefix: str = "") -> str:
     """End of a sentence that names the known word closest to the text; empty if none is close.
 

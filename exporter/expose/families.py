@@ -153,6 +153,13 @@ FAMILIES: tuple[Family, ...] = (
         "without an open watch), and quiet while there are too few events.",
         state=("met", "violated", "unknown", "quiet"),
     ),
+    _gauge(
+        "watchslo_revision_clock",
+        "What the polls read that date the events of this resource: what holds is 1. They read the store; or they wait "
+        "for the watch cache of another kind in the same store (another_cache); or for the watch cache of this very "
+        "resource, whose lag then stays hidden (own_cache); or nothing dates its events at the moment (nothing).",
+        reads=("store", "another_cache", "own_cache", "nothing"),
+    ),
     _gauge("watchslo_threshold_seconds", "Time span within which an event is on time.", Scope.EXPORTER),
     _gauge("watchslo_objective_ratio", "Share of events that the SLO wants on time.", Scope.EXPORTER),
     # Where the time went, and how sure we are.
@@ -275,6 +282,20 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_date_evidence_enabled",
         "Whether the Date headers of this address count as evidence (1) or contradictions have switched that off (0).",
         Scope.APISERVER,
+    ),
+    _counter(
+        "watchslo_stale_reads_total",
+        "Times that a store answered a poll with less than it had certainly committed before. From the first one on "
+        "its answers only say which revisions were there, not which were not: then no latency has an upper bound.",
+        Scope.APISERVER,
+    ),
+    _counter(
+        "watchslo_balancers_noticed_total",
+        "Times that an address that was taken for one apiserver showed that it stands before several: its watch cache "
+        "went back while a watch went on (cache), or its Date headers come from clocks that disagree (date). From then "
+        "on stages are not measured there, and stamps in objects narrow nothing.",
+        Scope.APISERVER,
+        sign=("cache", "date"),
     ),
     # Ourselves.
     _counter(

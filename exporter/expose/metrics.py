@@ -118,6 +118,7 @@ class ResourceMetrics:
         self.p99_upper = new.gauge("watchslo_p99_upper_seconds")
         self.window_events = new.gauge("watchslo_window_events", 0)
         self.slo_state = State(new.gauges("watchslo_slo_state"), "quiet")
+        self.revision_clock = State(new.gauges("watchslo_revision_clock"), "nothing")
         self.stage_lower = new.histograms("watchslo_stage_lower_seconds")  # by stage
         self.stage_upper = new.histograms("watchslo_stage_upper_seconds")
         self.events = new.counter_pairs("watchslo_events_total")  # by (event_type, phase)
@@ -153,12 +154,14 @@ class ClockMetrics:
 
 
 class ApiserverMetrics:
-    """What is known of one apiserver's wall clock."""
+    """What is known of one apiserver, its wall clock and its store."""
 
     def __init__(self, new: _Scoped) -> None:
         self.clock_offset_lower = new.gauge("watchslo_clock_offset_lower_seconds")
         self.clock_offset_upper = new.gauge("watchslo_clock_offset_upper_seconds")
         self.date_evidence_enabled = new.gauge("watchslo_date_evidence_enabled", 1)
+        self.stale_reads = new.counter("watchslo_stale_reads_total")
+        self.balancers_noticed = new.counters("watchslo_balancers_noticed_total")  # by sign
 
 
 class LoadMetrics:

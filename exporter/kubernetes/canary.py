@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 import msgspec
 
+from exporter.config.wording import quoted
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
 from exporter.kubernetes.watch import translated
@@ -49,20 +50,35 @@ class CanaryObject(NamedTuple):
 
 
 def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObject]:
-    """What the configuration names; in a cluster also our own Pod, unless another is named or pods are not watched."""
+    """What the configuration names; in a cluster also our own Pod, if no other is named and it is among the watched."""
     if not config.canary_interval_seconds:
         return []
     home = config.namespace or credentials.pod_namespace or "default"
     objects = []
     if config.canary_pod is not None:
         objects.append(_namespaced(PODS, config.canary_pod, home))
-    elif credentials.pod_namespace is not None and config.watches(PODS.group, PODS.plural):
+    elif credentials.pod_namespace is not None and _watches_pods_of(config, credentials.pod_namespace):
         objects.append(CanaryObject(PODS, credentials.pod_namespace, credentials.pod_name))
     if config.canary_node is not None:
         objects.append(CanaryObject(NODES, None, config.canary_node))
     if config.canary_custom_resource is not None:
         objects.append(_namespaced(CANARIES, config.canary_custom_resource, home))
     return objects
+
+
+def why_no_canary(config: Config, credentials: Credentials) -> str | None:
+    """The sentence for the user if something is to be written, and there is nothing to write to."""
+    if not config.canary_interval_seconds or canary_objects(config, credentials):
+        return None
+    sentence = "--canary.interval: there is nothing to write to"
+    if config.watches(PODS.group, PODS.plural) and credentials.pod_namespace is not None:
+        outside, watched = quoted(credentials.pod_namespace), quoted(str(config.namespace))
+        sentence += f", since our own Pod is in the namespace {outside} and only {watched} is watched"
+    return f"{sentence}: name an object with --canary.pod, --canary.node or --canary.custom-resource"
+
+
+def _watches_pods_of(config: Config, namespace: str) -> bool:
+    return config.watches(PODS.group, PODS.plural) and config.namespace in {None, namespace}
 
 
 def _namespaced(resource: Resource, text: str, home: str) -> CanaryObject:

@@ -10,6 +10,7 @@ import itertools
 import random
 import time
 from abc import ABC, abstractmethod
+from math import inf
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from exporter.kubernetes.pace import Pace
@@ -41,7 +42,18 @@ PLACES = 16
 CACHE_PLACES = 8
 """Apart from the others: an etcd that hangs holds up the store's polls, but none of a cache's."""
 
-REFUSED = frozenset({"unauthorized", "forbidden", "not_found", "bad_response"})
+REFUSALS = frozenset({"forbidden", "not_found", "bad_response"})
+"""Answers that tell of the kind that is polled. 401 tells of our credentials, a hang or a failure of nobody."""
+
+OUTAGES = frozenset({"connect", "server_error", "server_timeout"})
+"""What a store that is being restored may answer."""
+
+REFUSED_AFTER_SECONDS = 3.0
+"""A kind that answered before is refused once it was for so long: an apiserver that has just started refuses all."""
+
+REFUSED_PERIOD_SECONDS = 5.0
+UNAUTHORIZED_PAUSE_SECONDS = 1.0
+"""Until our credentials are good again each poll is a failed login in somebody's audit log."""
 
 _poll_numbers = itertools.count(1)
 
@@ -57,6 +69,12 @@ class ClockListener(Protocol):
 
     def date_contradicted(self) -> None:
         """A Date cannot be true together with what its clock said before."""
+
+    def several_clocks(self) -> None:
+        """The Dates of an address that was taken for one apiserver come from several clocks."""
+
+    def read_stale(self, kind: Resource) -> None:
+        """A poll was answered with less than its store had: from now on the store's answers say less."""
 
 
 class ServerPolls:
@@ -85,17 +103,29 @@ class ServerPolls:
         await self.pool.close()
         await self.cache_pool.close()
 
-    def learn_date(self, t0: Instant, answer: Answer) -> Instant | None:
-        """Learn from an answer's Date; returns by when the answer was written, if that is known."""
-        if answer.date is None:
+    def learn_date(self, kind: Resource, t0: Instant, answer: Answer) -> Instant | None:
+        """Learn from the Date of an answer about `kind`; returns by when it was written, if that is known."""
+        # What an aggregated API serves comes with the Date of its own server, and looks like a custom resource.
+        if answer.date is None or not kind.is_built_in:
             return None
         try:
-            return self.clocks.written_before(answer.connection, DatedAnswer(t0, answer.t1, answer.date))
+            written_before = self.clocks.written_before(answer.connection, DatedAnswer(t0, answer.t1, answer.date))
         except ClockContradictionError as contradiction:
-            for clock in self.revision_clocks:
-                clock.store.dates.withdraw(contradiction.clock)
+            self._withdraw(contradiction.clock)
             self.listener.date_contradicted()
             return None
+        if self.clocks.shows_several_clocks:
+            self.listener.several_clocks()
+        return written_before
+
+    def is_a_balancer(self) -> None:
+        """This address is no apiserver but stands before several."""
+        self._withdraw(self.clocks.clock_of(0))
+        self.clocks.is_a_balancer()
+
+    def _withdraw(self, clock: int) -> None:
+        for revision_clock in self.revision_clocks:
+            revision_clock.store.dates.withdraw(clock)
 
 
 class Poller(ABC):
@@ -109,6 +139,7 @@ class Poller(ABC):
         self._lane = lane
         self._pool = pool
         self._hz = hz
+        self._rests_until: Instant = -inf
 
     @property
     @abstractmethod
@@ -128,9 +159,10 @@ class Poller(ABC):
     def take(self, number: int, t0: Instant, answer: Answer) -> None:
         """Take in the answer to poll `number`, which went out at `t0`."""
 
-    @abstractmethod
-    def refused(self, kind: Resource, error: StartError) -> None:
-        """Polls of `kind` are not answered."""
+    def failed(self, error: StartError) -> None:
+        """A poll got no answer, or not the one it asked for."""
+        if error.reason == "unauthorized":
+            self._rests_until = time.monotonic() + UNAUTHORIZED_PAUSE_SECONDS
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -140,8 +172,8 @@ class Poller(ABC):
                 place = self._pool.take()
                 if place is not None:
                     in_flight.create_task(self._poll(place))
-                period_seconds = self._lane.period_seconds(self._hz)
-                await asyncio.sleep(period_seconds * random.uniform(1 - JITTER, 1 + JITTER))
+                period_seconds = self._lane.period_seconds(self._hz) * random.uniform(1 - JITTER, 1 + JITTER)
+                await asyncio.sleep(max(period_seconds, self._rests_until - time.monotonic()))
 
     async def _poll(self, place: Place) -> None:
         number = next(_poll_numbers)
@@ -159,7 +191,7 @@ class Poller(ABC):
             self.polls.listener.poll_failed(kind, self.name, error)
             if error.reason == "throttled":
                 self._lane.throttled(sent_at[0], error.retry_after_seconds)
-            self.refused(kind, error)
+            self.failed(error)
         else:
             self.polls.listener.poll_answered(kind, self.name, answer.t1 - asked)
             self.take(number, sent_at[0], answer)
@@ -169,21 +201,23 @@ class Poller(ABC):
 
 
 class RevisionClockwork(Poller):
-    """Asks for the revision of a store."""
+    """Asks for the revision of a store, always by the same kind: which store that is never changes."""
 
     name = "revision"
     purpose = "revision_poll"
 
-    def __init__(self, polls: ServerPolls, kinds: tuple[Resource, ...], namespace: str | None, hz: float) -> None:
+    def __init__(self, polls: ServerPolls, kind: Resource, namespace: str | None, hz: float) -> None:
         super().__init__(polls, polls.pace.revisions, polls.pool, hz)
         self.store = Store()
-        self._kinds = list(kinds)
+        self._kind = kind
         self._namespace = namespace
         self.peers: tuple[RevisionClockwork, ...] = ()
         """The clocks of other apiservers that are proven to read the same store."""
         self.answered: int | None = None
-        """What the last answer said; None while the kind that is polled has not answered."""
-        self._refusals_in_a_row = 0
+        """What the last answer said; None while there is none."""
+        self.answers_since: Instant | None = None
+        """The first answer since the kind was refused last; None while it is."""
+        self._refused_since: Instant | None = None
         self._awaited: list[tuple[Instant, asyncio.Future[int]]] = []
         self._learned: list[Callable[[], None]] = []
         self._went_back: list[Callable[[], None]] = []
@@ -191,7 +225,7 @@ class RevisionClockwork(Poller):
     @property
     def kind(self) -> Resource:
         """What is polled."""
-        return self._kinds[0]
+        return self._kind
 
     @property
     def clock(self) -> RevisionClock:
@@ -199,9 +233,11 @@ class RevisionClockwork(Poller):
         return self.store.polls
 
     @property
-    def stands_still(self) -> bool:
-        """Whether every kind that might be polled was refused."""
-        return self._refusals_in_a_row >= len(self._kinds)
+    def is_refused(self) -> bool:
+        """Whether its kind is refused, and not only for a moment."""
+        if self._refused_since is None:
+            return False
+        return self.answered is None or time.monotonic() - self._refused_since > REFUSED_AFTER_SECONDS
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -226,7 +262,7 @@ class RevisionClockwork(Poller):
             self._awaited.remove(awaited)
 
     def arrived(self, revision: int, instant: Instant) -> None:
-        """`revision` arrived on a stream of this store: evidence here, and against a slow apiserver elsewhere."""
+        """`revision` of this store was seen at `instant`: evidence here, and against a slow apiserver elsewhere."""
         self.store.polls.arrived(revision, instant)
         for peer in self.peers:
             peer.store.polls.arrived(revision, instant)
@@ -243,14 +279,19 @@ class RevisionClockwork(Poller):
 
     def take(self, number: int, t0: Instant, answer: Answer) -> None:
         """Revision and Date, for the store; then those who wait for either are told."""
-        self._refusals_in_a_row = 0
-        written_before = self.polls.learn_date(t0, answer)
+        self._refused_since = None
+        if self.answers_since is None:
+            self.answers_since = answer.t1
+        written_before = self.polls.learn_date(self.kind, t0, answer)
         # A poll that went out before the store was forgotten tells of revisions that mean something else now.
-        if not self.clock.is_in_flight(number):
+        if self.clock.sent_at(number) is None:
             return
         if written_before is not None:
             self.store.dates.learn(self.polls.clocks.clock_of(answer.connection), answer.revision, written_before)
-        if self.store.poll_answered(number, answer.t1, answer.revision) is not None:
+        news = self.store.poll_answered(number, answer.t1, answer.revision)
+        if news == "read_stale":
+            self.polls.listener.read_stale(self.kind)
+        if news == "restored":
             for went_back in tuple(self._went_back):
                 went_back()
         self.answered = answer.revision
@@ -266,16 +307,17 @@ class RevisionClockwork(Poller):
             asyncio.get_running_loop().call_soon(self._tell, learned)
             one()
 
-    def refused(self, kind: Resource, error: StartError) -> None:
-        """Not for us: poll the next kind, which may be in another store.
-
-        The first comes round again, should a permission be granted later.
-        """
-        if error.reason in REFUSED and kind == self.kind:
-            self._refusals_in_a_row += 1
-            self._kinds.append(self._kinds.pop(0))
-            self.store.forget()
-            self.answered = None
+    def failed(self, error: StartError) -> None:
+        """What it says of the kind, of the store, and to those who wait for an answer."""
+        super().failed(error)
+        if error.reason in OUTAGES:
+            self.store.poll_failed()
+        if error.reason in REFUSALS:
+            if self._refused_since is None:
+                self._refused_since = time.monotonic()
+            self.answers_since = None
+            if self.is_refused:
+                self._rests_until = time.monotonic() + REFUSED_PERIOD_SECONDS
         for _, revision in self._awaited:
             if not revision.done():
                 revision.set_exception(error)
@@ -287,11 +329,19 @@ class CacheClockwork(Poller):
     name = "cache"
     purpose = "cache_poll"
 
-    def __init__(self, polls: ServerPolls, resource: Resource, namespace: str | None, hz: float) -> None:
+    def __init__(
+        self,
+        polls: ServerPolls,
+        resource: Resource,
+        namespace: str | None,
+        hz: float,
+        went_back: Callable[[Instant], None] | None = None,
+    ) -> None:
         super().__init__(polls, polls.pace.others, polls.cache_pool, hz)
         self._resource = resource
         self._namespace = namespace
         self._clock = RevisionClock()
+        self._went_back = went_back
 
     @property
     def kind(self) -> Resource:
@@ -308,10 +358,10 @@ class CacheClockwork(Poller):
         return self._resource.empty_list(self._namespace, from_cache=True)
 
     def take(self, number: int, t0: Instant, answer: Answer) -> None:
-        """A cache that goes back is a new one: its apiserver was restarted."""
-        self.polls.learn_date(t0, answer)
-        if self._clock.poll_answered(number, answer.t1, answer.revision) is not None:
+        """A cache that goes back is another one: its apiserver was restarted, or the address stands before several."""
+        self.polls.learn_date(self.kind, t0, answer)
+        went_back = self._clock.poll_answered(number, answer.t1, answer.revision)
+        if went_back is not None:
             self._clock = RevisionClock()
-
-    def refused(self, kind: Resource, error: StartError) -> None:
-        """There is nothing else to ask: the stages stay unknown until answers come."""
+            if self._went_back is not None:
+                self._went_back(went_back.known_at)

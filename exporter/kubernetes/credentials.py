@@ -1,6 +1,7 @@
 """A kubeconfig or a Pod's service account in, who we are out. kubernetes_asyncio is known here and in loader.py only.
 
-Tokens rotate, exec plugins expire, certificates are replaced: what the apiserver refused is loaded anew.
+Tokens rotate, exec plugins expire, certificates are replaced: what will expire is loaded anew before it does, and what
+the apiserver refused at once.
 """
 
 from __future__ import annotations
@@ -14,22 +15,45 @@ import time
 import urllib.request
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import yaml
 
-from exporter.kubernetes.loader import loader
+from exporter.config.wording import did_you_mean, printable, quoted
+from exporter.kubernetes.loader import Kubeconfig, loader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from exporter.kubernetes.loader import Contexts, User
+
+log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOADING_SECONDS = 30.0
 """How long an exec plugin may take; the library itself would wait for ever."""
 
 RENEWAL_PAUSE_SECONDS = 10.0
+
+EARLY_SECONDS = 60.0
+"""So long before they expire credentials are renewed, but not before nine tenths of their time are over."""
+
+SHORTEST_SECONDS = 1.0
+"""Who says that its credentials are good for less is not believed: the apiserver says when they are not."""
+
+MOST_CONTEXTS = 10
+"""So many are named in a sentence."""
+
+AUTH_PROVIDERS = {
+    "gcp": "use the exec plugin gke-gcloud-auth-plugin, which `gcloud container clusters get-credentials` writes down",
+    "azure": "use the exec plugin kubelogin, which `kubelogin convert-kubeconfig` writes down",
+}
+"""What to use instead of those that Kubernetes 1.26 took out."""
+
+OIDC_PLUGIN = "the exec plugin kubelogin (kubectl oidc-login) renews such tokens by itself"
 
 
 class CredentialsError(Exception):
@@ -57,6 +81,10 @@ class Credentials:
         self._service_account = service_account
         self._loaded: Any = None
         self._loaded_at = 0.0
+        self._failed_at = -inf
+        self._failure: CredentialsError | None = None
+        self._expires: float | None = None
+        self._renews_at: float | None = None
         self._must_renew = False
         self._lock = asyncio.Lock()
         self._tls_material: tuple[object, ...] = ()
@@ -71,6 +99,7 @@ class Credentials:
         logging.getLogger("kubernetes_asyncio").setLevel(logging.CRITICAL)
         self._expect_a_kubeconfig()
         loaded = new_configuration()
+        expires: float | None = None
         try:
             if self._is_in_cluster():
                 config.load_incluster_config(
@@ -79,13 +108,10 @@ class Credentials:
                     cert_filename=str(self._service_account / "ca.crt"),
                 )
             else:
+                user = self._user()
                 async with asyncio.timeout(self._loading_seconds):
-                    await config.load_kube_config(
-                        config_file=str(self._kubeconfig) if self._kubeconfig else None,
-                        context=self._context,
-                        client_configuration=loaded,
-                        persist_config=False,
-                    )
+                    await self._log_in(user, loaded)
+                expires = user.expires
             self._use_tls_material(loaded)
         except TimeoutError:
             raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
@@ -102,6 +128,8 @@ class Credentials:
         self._loaded = loaded
         self._loaded_at = time.monotonic()
         self._must_renew = False
+        self._failed_at, self._failure = -inf, None
+        self._expire(expires)
 
     @property
     def server_url(self) -> str:
@@ -139,17 +167,86 @@ class Credentials:
         self._must_renew = True
 
     async def headers(self) -> Mapping[str, str]:
-        """The Authorization header of a request made now; renews what was refused. Raises CredentialsError."""
-        if self._must_renew and time.monotonic() - self._loaded_at > self._renewal_pause_seconds:
-            async with self._lock:
-                if self._must_renew:
-                    # Set first: a plugin that fails is not run again for every request.
-                    self._loaded_at = time.monotonic()
-                    await self.load()
+        """The Authorization header of a request made now; renews what ends or was refused. Raises CredentialsError."""
+        if self._must_renew or self._ends_soon():
+            await self._renew()
+        if self._failure is not None and self._has_expired():
+            # To ask with them would only write 401 into somebody's audit log.
+            raise CredentialsError(str(self._failure))
         token = (await self._token()).strip()
         if any(character in token for character in "\r\n\0"):
             raise CredentialsError(f"{self._origin()}: the token is more than one line")
         return {"Authorization": token} if token else {}
+
+    def _expire(self, expires: float | None) -> None:
+        seconds = expires - time.time() if expires is not None else 0.0
+        is_believed = seconds > SHORTEST_SECONDS
+        self._expires = expires if is_believed else None
+        self._renews_at = expires - min(EARLY_SECONDS, seconds / 10) if expires is not None and is_believed else None
+
+    def _ends_soon(self) -> bool:
+        return self._renews_at is not None and time.time() >= self._renews_at
+
+    def _has_expired(self) -> bool:
+        return self._expires is not None and time.time() >= self._expires
+
+    async def _renew(self) -> None:
+        """Load anew, one at a time. While what we have is good, nobody waits but the one who does it."""
+        if self._lock.locked() and not (self._must_renew or self._has_expired()):
+            return
+        async with self._lock:
+            since = self._loaded_at if self._must_renew else self._failed_at
+            is_due = self._must_renew or self._ends_soon()
+            if not is_due or time.monotonic() - since <= self._renewal_pause_seconds:
+                return
+            # Set first: a plugin that fails is not run again for every request.
+            self._loaded_at = self._failed_at = time.monotonic()
+            try:
+                await self.load()
+            except CredentialsError as error:
+                before, self._failure = self._failure, error
+                if self._must_renew:
+                    raise
+                if str(error) != str(before):
+                    log.warning("credentials are not renewed", extra={"fields": {"error": str(error)}})
+
+    def _user(self) -> User:
+        kubeconfig = Kubeconfig(str(self._kubeconfig) if self._kubeconfig else None)
+        self._expect_context(kubeconfig.contexts)
+        return kubeconfig.user_of(self._context)
+
+    def _expect_context(self, contexts: Contexts) -> None:
+        if not contexts.names:
+            raise CredentialsError(f"{self._origin()}: has no contexts")
+        names = ", ".join(map(printable, contexts.names[:MOST_CONTEXTS]))
+        if len(contexts.names) > MOST_CONTEXTS:
+            names += f" and {len(contexts.names) - MOST_CONTEXTS} more"
+        if self._context is not None and self._context not in contexts.names:
+            hint = did_you_mean(self._context, contexts.names)
+            raise CredentialsError(
+                f"--context: {quoted(self._context)} is not among the contexts of {self._origin()}: {names}{hint}"
+            )
+        if self._context is None and contexts.current not in contexts.names:
+            current = (
+                f"no context {quoted(contexts.current)}, its current-context"
+                if contexts.current
+                else "no current-context"
+            )
+            raise CredentialsError(f"{self._origin()}: has {current}: name one with --context: {names}")
+
+    async def _log_in(self, user: User, configuration: Any) -> None:
+        if user.provider is not None and user.provider != "oidc":
+            instead = AUTH_PROVIDERS.get(user.provider, "use an exec plugin")
+            raise CredentialsError(
+                f"{self._origin()}: the auth-provider {quoted(user.provider)} is gone from Kubernetes: {instead}"
+            )
+        try:
+            await user.log_in(configuration)
+        except Exception as error:
+            if user.provider is None:
+                raise
+            reason = _one_line(error)
+            raise CredentialsError(f'{self._origin()}: the auth-provider "oidc": {reason}; {OIDC_PLUGIN}') from error
 
     async def _token(self) -> str:
         """The token with its scheme, or "". A service account's file is read again from time to time."""

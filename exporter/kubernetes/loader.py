@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PACKAGE, _CLIENT = "kubernetes_asyncio", "kubernetes_asyncio.client"
+
+TOKEN_FILE_SECONDS = 60.0
+"""After this time the file of a token is read again, as client-go does: whoever writes it does that in good time."""
 
 
 class Loader(NamedTuple):
@@ -38,6 +43,86 @@ def loader() -> Loader:
             client.ApiClient = None  # named by functions of the loader that make clients
             return Loader(import_module(f"{_PACKAGE}.config"), client.Configuration)
     return Loader(import_module(f"{_PACKAGE}.config"), import_module(_CLIENT).Configuration)
+
+
+class Contexts(NamedTuple):
+    """The contexts that a kubeconfig has, and the one that it says is current."""
+
+    names: list[str]
+    current: str | None
+
+
+class Kubeconfig:
+    """One or more files, merged. Raises whatever the package raises."""
+
+    def __init__(self, paths: str | None) -> None:
+        self._library = loader().config.kube_config
+        self._merged = self._library.KubeConfigMerger(paths or self._library.KUBE_CONFIG_DEFAULT_LOCATION).config
+
+    @property
+    def contexts(self) -> Contexts:
+        """What may be chosen."""
+        said = self._merged.value
+        return Contexts([str(node["name"]) for node in said["contexts"]], said.get("current-context") or None)
+
+    def user_of(self, context: str | None) -> User:
+        """Whoever the context names; None is the current one."""
+        users = self._library.KubeConfigLoader
+        return User(users(config_dict=self._merged, config_base_path=None, active_context=context), self._library)
+
+
+class User:
+    """The user of a context, with its cluster, as the package reads them.
+
+    The package forgets when a plugin's certificates expire, and reads the file of a token only once: that is done here.
+    """
+
+    def __init__(self, user: Any, library: Any) -> None:
+        self._user = user
+        self._library = library
+        self._token_read_at = 0.0
+        user.load_from_exec_plugin = self._ask_plugin
+        self.expires: float | None = None
+        """When what the plugin said is good no more, in seconds since the epoch; None if it did not say so."""
+
+    @property
+    def provider(self) -> str | None:
+        """The auth-provider, of those that Kubernetes had before plugins."""
+        return None if self._user.provider is None else str(self._user.provider)
+
+    async def log_in(self, configuration: Any) -> None:
+        """Fill the package's configuration. Raises whatever the package raises."""
+        await self._user.load_and_set(configuration)
+        said = self._user._user  # noqa: SLF001 nothing else of it tells
+        if said is not None and said.safe_get("tokenFile") and not said.safe_get("token"):
+            self._token_read_at = time.monotonic()
+            configuration.refresh_api_key_hook = self._read_token_again
+
+    def _read_token_again(self, configuration: Any) -> None:
+        if time.monotonic() - self._token_read_at < TOKEN_FILE_SECONDS:
+            return
+        self._token_read_at = time.monotonic()
+        with suppress(OSError):  # it is just being replaced: the one before is good for a while
+            if self._user._load_user_token():  # noqa: SLF001 the package has no other way
+                configuration.api_key["BearerToken"] = self._user.token
+
+    async def _ask_plugin(self) -> bool:
+        status = await self._library.ExecProvider(self._user._user["exec"]).run()  # noqa: SLF001 as above
+        has_certificate = "clientCertificateData" in status and "clientKeyData" in status
+        if "token" not in status and not has_certificate:
+            raise self._library.ConfigException("exec: the plugin gave neither a token nor a certificate with its key")
+        if "token" in status:
+            self._user.token = f"Bearer {status['token']}"
+        if has_certificate:
+            self._user.cert_file = self._file_of(status, "clientCertificateData")
+            self._user.key_file = self._file_of(status, "clientKeyData")
+        if status.get("expirationTimestamp"):
+            expires = datetime.fromisoformat(status["expirationTimestamp"])
+            self.expires = (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
+        return True
+
+    def _file_of(self, status: Any, key: str) -> Any:
+        return self._library.FileOrData(status, None, data_key_name=key, base64_file_content=False).as_file()
 
 
 @contextmanager

@@ -17,6 +17,36 @@ NO_SUCH_NAME = "watchslo-matches-nothing"
 """A name that selects nothing: an empty LIST costs the apiserver next to nothing and still says the revision."""
 
 
+BUILT_IN_GROUPS = frozenset(
+    {
+        "",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "apps",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "autoscaling",
+        "batch",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "networking.k8s.io",
+        "node.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "resource.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+        "storagemigration.k8s.io",
+    }
+)
+"""Groups that kube-apiserver serves itself (pkg/controlplane/instance.go). One that is missing here does no harm."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One kind as one version of its API group serves it."""
@@ -33,6 +63,11 @@ class Resource:
     def is_lease(self) -> bool:
         """Whether its objects say in their spec when they were written: of all others metadata is enough."""
         return (self.group, self.plural) == (LEASES.group, LEASES.plural)
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is certain that kube-apiserver itself answers for it, and no aggregated API behind it."""
+        return self.group in BUILT_IN_GROUPS
 
     def path(self, namespace: str | None = None) -> str:
         """The collection's path: of one namespace, or of all."""
@@ -63,7 +98,7 @@ QUIET_KINDS = (
     Resource("", "v1", "configmaps", is_namespaced=True),
     LEASES,
 )
-"""What the revision clock polls, in the order of preference: the first that we may list."""
+"""What revision clocks poll, in the order of preference: the first that we may list and that is in the same store."""
 
 
 class _ApiResource(msgspec.Struct):

@@ -113,6 +113,10 @@ class Canaries:
         del self._lost[revision]
         return True
 
+    def owes_of(self, sent_before: Instant) -> bool:
+        """Whether a canary is owed still that was sent before this instant."""
+        return any(canary.sent < sent_before for canary in self._owed.values())
+
     @property
     def lost(self) -> Collection[int]:
         """The revisions of those that were given up and are not judged: if one comes after all, it is counted."""

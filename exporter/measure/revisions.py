@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.measure.times import Interval
+from exporter.measure.times import ANY_TIME, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 STEPS_KEPT = 4096
 """Steps a staircase may have before its older half is thinned."""
+
+STALE_SECONDS = 5.0
+"""No store that reads stale is believed to lag by more: kine asks its database at least once a second."""
 
 
 class Span(NamedTuple):
@@ -132,10 +136,23 @@ class CommittedAfter(Staircase):
 
 @dataclass(frozen=True, slots=True)
 class WentBack:
-    """The store answered with less than was known before it was asked: it was restored from an older state."""
+    """A poll was answered with less than was known before it was sent."""
 
     known_revision: int
     answered_revision: int
+    known_at: Instant
+    """By this moment the known revision was there."""
+
+
+class Trust(Enum):
+    """How much of what polls said counts."""
+
+    ALL = "all"
+    BEFORE = "before"
+    """The store reads stale: its answers say which revisions were there, and not which were not there yet."""
+
+    NOTHING = "nothing"
+    """It is not known whether the revisions of before exist any more."""
 
 
 class RevisionClock:
@@ -143,10 +160,11 @@ class RevisionClock:
 
     Or when it was in an apiserver's watch cache, if that is what the polls ask: a cache follows its store.
 
-    The clock of a store that went back is thrown away: what it knew is about revisions that do not exist any more.
+    The clock of a store that was restored is thrown away: what it knew is about revisions that do not exist any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trust: Trust = Trust.ALL) -> None:
+        self.trust = trust
         self._committed_after = CommittedAfter()
         self._committed_before = CommittedBefore()
         self._arrived_before = CommittedBefore()
@@ -158,25 +176,35 @@ class RevisionClock:
         self._in_flight.setdefault(poll, t0)
 
     def poll_answered(self, poll: int, t1: Instant, revision: int) -> WentBack | None:
-        """The answer to `poll` is here at `t1` and says `revision`. Polls that were never sent are ignored."""
+        """The answer to `poll` is here at `t1` and says `revision`. Polls that were never sent are ignored.
+
+        If it says less than was known before it was sent, nothing is learned from it, unless that is to be expected.
+        """
         t0 = self._in_flight.pop(poll, None)
         if t0 is None:
             return None
-        known = max(self._committed_before.newest_revision_by(t0), self._arrived_before.newest_revision_by(t0))
+        known = self.known_by(t0)
+        went_back = None
         if revision < known:
-            return WentBack(known, revision)
-        self._committed_after.learn(revision, t0)
-        self._committed_before.learn(revision, t1)
-        self._answered_t0 = max(self._answered_t0, t0)
-        return None
+            known_at = min(self._committed_before.of(known), self._arrived_before.of(known))
+            went_back = WentBack(known, revision, known_at)
+        if went_back is None or self.trust is Trust.BEFORE:
+            self._committed_after.learn(revision, t0)
+            self._committed_before.learn(revision, t1)
+            self._answered_t0 = max(self._answered_t0, t0)
+        return went_back
+
+    def known_by(self, instant: Instant) -> int:
+        """The newest revision that was known to be committed before `instant`; 0 if none was."""
+        return max(self._committed_before.newest_revision_by(instant), self._arrived_before.newest_revision_by(instant))
 
     def poll_given_up(self, poll: int) -> None:
         """No answer to `poll` will be waited for; unknown polls are ignored, a request may fail before it is sent."""
         self._in_flight.pop(poll, None)
 
-    def is_in_flight(self, poll: int) -> bool:
-        """Whether an answer to `poll` would be taken in."""
-        return poll in self._in_flight
+    def sent_at(self, poll: int) -> Instant | None:
+        """When `poll` went out, if an answer to it would be taken in."""
+        return self._in_flight.get(poll)
 
     def arrived(self, revision: int, instant: Instant) -> None:
         """An event or a bookmark with `revision` of this store reached us, on whichever stream, at `instant`."""
@@ -184,11 +212,14 @@ class RevisionClock:
 
     def committed(self, revision: int) -> Interval:
         """When `revision` was committed, from polls alone."""
-        return Interval(self._committed_after.of(revision), self._committed_before.of(revision))
+        if self.trust is Trust.NOTHING:
+            return ANY_TIME
+        after = self._committed_after.of(revision) if self.trust is Trust.ALL else -inf
+        return Interval(after, self._committed_before.of(revision))
 
     def arrived_by(self, revision: int) -> Instant:
         """The first moment at which an arrival on any stream proved that `revision` was committed; +inf if none did."""
-        return self._arrived_before.of(revision)
+        return inf if self.trust is Trust.NOTHING else self._arrived_before.of(revision)
 
     def span(self, revision: int) -> Span:
         """The revisions of which polls and arrivals say the same as of `revision`."""
@@ -200,8 +231,14 @@ class RevisionClock:
         return Span.in_all([self._committed_after.span(revision), self._committed_before.span(revision)])
 
     def answered_after(self, instant: Instant) -> int | None:
-        """The revision that the first poll sent after `instant` was answered with; None while there is none."""
-        return self._committed_after.revision_after(instant)
+        """A revision that was the newest after `instant`, as the first poll sent since then said; None while none is.
+
+        What a store that reads stale answers is as old as it may lag.
+        """
+        if self.trust is Trust.NOTHING:
+            return None
+        lag_seconds = STALE_SECONDS if self.trust is Trust.BEFORE else 0.0
+        return self._committed_after.revision_after(instant + lag_seconds)
 
     @property
     def oldest_in_flight(self) -> Instant:
@@ -214,4 +251,4 @@ class RevisionClock:
 
         A poll sent after them was answered, and none that was sent before is still under way.
         """
-        return min(self._answered_t0, self.oldest_in_flight)
+        return -inf if self.trust is Trust.NOTHING else min(self._answered_t0, self.oldest_in_flight)

@@ -30,6 +30,9 @@ CONTRADICTIONS_TO_SWITCH_OFF = 3
 CONTRADICTIONS_WITHIN_SECONDS = 60.0
 SWITCHED_OFF_SECONDS = 300.0
 
+EXAMINED_WITHIN_SECONDS = 10.0
+"""Clocks of two connections are compared while both have shown a Date so lately: none has stepped since unnoticed."""
+
 STAMPS_JUDGED_WITHIN_SECONDS = 120.0
 """No event that is judged was committed longer ago, by far."""
 
@@ -103,6 +106,9 @@ class ServerClocks:
         self._one_apiserver = one_apiserver
         self._drift = drift
         self._offsets: dict[int, Offset] = {}
+        self._examined: dict[int, Offset] = {}
+        """While contradictions have switched Dates off: what each connection's own answers say."""
+
         self._disproved: list[Offset] = []
         self._contradictions: deque[Instant] = deque(maxlen=CONTRADICTIONS_TO_SWITCH_OFF)
         self._off_until: Instant = -inf
@@ -118,6 +124,7 @@ class ServerClocks:
         or it is another server's. What that clock has proved must then be withdrawn.
         """
         if not self.is_trusted(answer.t1):
+            self._examine(connection, answer)
             return None
         clock = self.clock_of(connection)
         offset = self._offsets.get(clock, Offset()).narrowed(answer, self._drift)
@@ -132,12 +139,35 @@ class ServerClocks:
 
     def connection_closed(self, connection: int) -> None:
         """What only this connection had learned is gone with it; what it proved before stays true."""
+        self._examined.pop(connection, None)
         if not self._one_apiserver:
             self._offsets.pop(connection, None)
 
     def is_trusted(self, instant: Instant) -> bool:
         """Whether Date headers count as evidence at `instant`: contradictions switch them off for a while."""
         return instant >= self._off_until
+
+    @property
+    def shows_several_clocks(self) -> bool:
+        """Whether connections that each agree with themselves certainly disagree with each other.
+
+        One clock that is set again and again contradicts itself on every connection; this does not.
+        """
+        newest = max((offset.at for offset in self._examined.values()), default=0.0)
+        earned = [
+            offset.aged(newest, self._drift)
+            for offset in self._examined.values()
+            if offset.is_earned and offset.at >= newest - EXAMINED_WITHIN_SECONDS
+        ]
+        return bool(earned) and max(one.lower for one in earned) > min(one.upper for one in earned)
+
+    def is_a_balancer(self) -> None:
+        """This address is no apiserver but stands before several: each connection has to learn its own clock."""
+        self._one_apiserver = False
+        self._offsets.clear()
+        self._examined.clear()
+        self._contradictions.clear()
+        self._off_until = -inf
 
     def hull(self, instant: Instant) -> Offset | None:
         """Bounds that contain every clock behind this address that is earned; None if there is none."""
@@ -160,6 +190,12 @@ class ServerClocks:
         ]
         return hull([now, *past])
 
+    def _examine(self, connection: int, answer: DatedAnswer) -> None:
+        if self._one_apiserver:
+            own = self._examined.pop(connection, Offset()).narrowed(answer, self._drift)
+            if own is not None:
+                self._examined[connection] = own
+
     def _contradicted(self, clock: int, instant: Instant) -> None:
         # Earned or not, it contains what the clock showed when it stamped.
         self._disproved.append(self._offsets.pop(clock))
@@ -172,6 +208,7 @@ class ServerClocks:
             self._off_until = instant + SWITCHED_OFF_SECONDS
             self._offsets.clear()
             self._contradictions.clear()
+            self._examined.clear()
 
 
 class WrittenBefore:

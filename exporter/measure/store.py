@@ -6,35 +6,93 @@ Every apiserver that we watch has its own view of a store; the streams that are 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from exporter.measure.dating import DateEvidence, Evidence, OwnEvidence, before
-from exporter.measure.revisions import RevisionClock, Span
+from exporter.measure.revisions import STALE_SECONDS, RevisionClock, Span, Trust
 from exporter.measure.serverclock import WrittenBefore
 
 if TYPE_CHECKING:
-    from exporter.measure.revisions import WentBack
     from exporter.measure.times import Instant
+
+News: TypeAlias = Literal["restored", "read_stale"]
+
+RESTORED_AFTER_SECONDS = STALE_SECONDS
+"""A store that answers less than was known for so long was restored to an older state."""
+
+
+class Doubt(NamedTuple):
+    """Since then it is not known whether the revisions up to `known_revision` exist any more."""
+
+    since: Instant
+    known_revision: int
 
 
 class Store:
-    """What we know of when one store committed what, from our own clock and from Date headers."""
+    """What we know of when one store committed what, from our own clock and from Date headers.
+
+    A poll that is answered with less than was known before it was sent leaves two explanations. The store was restored
+    to an older state: it was away for a while, or is further behind than any store lags, or goes on answering less. Or
+    it reads stale, as kine may with several servers on one database: soon it answers as much again. Until that is
+    decided, nothing it said counts.
+    """
 
     def __init__(self) -> None:
         self.polls = RevisionClock()
         self.dates = WrittenBefore()
+        self.reads_stale = False
+        """Whether that was ever shown: from then on an answer does not say which revisions were not there yet."""
 
-    def poll_answered(self, poll: int, t1: Instant, revision: int) -> WentBack | None:
-        """Take a poll's answer in. If the store went back, forget everything: those revisions exist no more."""
+        self._doubt: Doubt | None = None
+        self._was_away = False
+
+    def poll_answered(self, poll: int, t1: Instant, revision: int) -> News | None:
+        """Take a poll's answer in. If the store was restored, forget everything: those revisions exist no more."""
+        t0 = self.polls.sent_at(poll)
+        if t0 is None:
+            return None
+        is_far_behind = revision < self.polls.known_by(t0 - STALE_SECONDS)
         went_back = self.polls.poll_answered(poll, t1, revision)
-        if went_back is not None:
+        if self._doubt is not None:
+            return self._decided(self._doubt, t0, t1, revision)
+        if went_back is None:
+            self._was_away = False
+            return None
+        if self._was_away or is_far_behind:
             self.forget()
-        return went_back
+            return "restored"
+        self._doubt = Doubt(t1, went_back.known_revision)
+        self.polls.trust = Trust.BEFORE if self.reads_stale else Trust.NOTHING
+        return None
+
+    def poll_failed(self) -> None:
+        """The store did not answer a poll: the next answer may be a restored one's."""
+        self._was_away = True
 
     def forget(self) -> None:
         """What was learned is about other revisions than those to come."""
-        self.polls = RevisionClock()
+        self.polls = RevisionClock(self._usual_trust)
         self.dates = WrittenBefore()
+        self._doubt = None
+        self._was_away = False
+
+    def _decided(self, doubt: Doubt, t0: Instant, t1: Instant, revision: int) -> News | None:
+        """What this answer says about the doubt, if anything."""
+        if revision < doubt.known_revision:
+            if t1 - doubt.since < RESTORED_AFTER_SECONDS and not self._was_away:
+                return None
+            self.forget()
+            return "restored"
+        if t0 <= doubt.since:
+            return None  # it may tell of the time before a restoration
+        self._doubt = None
+        self.reads_stale = True
+        self.polls.trust = self._usual_trust
+        return "read_stale"
+
+    @property
+    def _usual_trust(self) -> Trust:
+        return Trust.BEFORE if self.reads_stale else Trust.ALL
 
     def evidence(self, revision: int, arrived: Instant) -> Evidence:
         """What polls, other arrivals and Dates say about the commit of `revision`, which arrived at `arrived`.
@@ -46,8 +104,8 @@ class Store:
         if arrived_by < arrived:
             own.append(OwnEvidence("arrival", before(arrived_by)))
         written_before = self.dates.of(revision)
-        dates = [DateEvidence("date", before(written_before))] if written_before < inf else []
-        return Evidence(own, dates, [])
+        is_known = written_before < inf and self.polls.trust is not Trust.NOTHING
+        return Evidence(own, [DateEvidence("date", before(written_before))] if is_known else [], [])
 
     def span(self, revision: int) -> Span:
         """The revisions of which the same is known as of `revision`, for events that arrived together."""

@@ -22,6 +22,7 @@ READ = frozenset(
         "watchslo_watch_ends_total",
         "watchslo_relists_total",
         "watchslo_uncovered_seconds_total",
+        "watchslo_canary_lost_total",
         "watchslo_contradictions_total",
         "watchslo_stage_lower_seconds",
         "watchslo_stage_upper_seconds",

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from exporter.daemon import Exporter
 from exporter.expose.families import STAGES
+from exporter.fleet import REFRESH_PERIOD_SECONDS
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.once.growth import Growth, no_limit_as_none, snapshot
 from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult
 from exporter.once.tally import Tally
+from exporter.target import CANARY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +69,7 @@ class Measurement:
         self._settled: set[Target] = set()
 
     async def run(self) -> Result:
-        """Measure, for about 45 s longer than the duration at most."""
+        """Measure, for about 45 s longer than the duration at most, and the threshold besides if there are canaries."""
         async with self._exporter.running():
             await self._look_until(lambda: self._is_ready() or bool(self._refusal()), self._ready_seconds, self._wait)
             refused = self._refusal()
@@ -129,9 +131,9 @@ class Measurement:
 
     async def _settle(self) -> None:
         """Wait for the verdicts of all that has arrived, and for streams that are just being resumed."""
-        until = time.monotonic() + SETTLING_SECONDS
+        until = time.monotonic() + max(SETTLING_SECONDS, self._losing_seconds)
         came_up = [target for target in self._targets() if self._has_come_up(target)]
-        while not all(self._is_settled(target) for target in came_up) and time.monotonic() < until:
+        while not all(map(self._is_settled, came_up)) and time.monotonic() < until:
             self._progress.settling()
             await asyncio.sleep(LOOK_PERIOD_SECONDS)
 
@@ -141,7 +143,16 @@ class Measurement:
     def _is_settled(self, target: Target) -> bool:
         # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
         is_judged = target in self._settled or target.is_settled
+        if target.owes_canary(self._ended):
+            return False
         return is_judged and target.status()["stream"] == "up"
+
+    @property
+    def _losing_seconds(self) -> float:
+        """After so long a canary is lost, with some time for its answer and for the next look at it."""
+        if not self._config.canary_interval_seconds:
+            return 0.0
+        return self._config.slo_threshold_seconds + CANARY_SECONDS + 4 * REFRESH_PERIOD_SECONDS
 
     def _result(self, of_streams: Growth, of_evidence: Growth, refused: str | None) -> Result:
         config = self._config
@@ -163,6 +174,8 @@ class Measurement:
     def _stream(self, target: Target, of_streams: Growth, of_evidence: Growth) -> StreamResult:
         tally, name = self._tallies[target], target.name
         labels = {"apiserver": target.apiserver, "group": name.group, "resource": name.plural}
+        canaries_lost = round(of_evidence.sum("canary_lost_total", **labels))
+        tally.lost_canaries(canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
         relists = of_streams.by("reason", "relists_total", **labels)
         uncovered_seconds = of_streams.sum("uncovered_seconds_total", **labels)
         is_covered = target.coverage.covers(self._began, self._ended)
@@ -187,6 +200,8 @@ class Measurement:
             relists=relists,
             uncovered_seconds=uncovered_seconds,
             is_covered=is_covered,
+            canaries_lost=canaries_lost,
+            owes_canary=target.owes_canary(self._ended),
             contradictions=of_evidence.by("source", "contradictions_total", **labels),
             revision_clock=status["revision_clock"],
         )

@@ -52,6 +52,10 @@ class StreamResult:
     relists: dict[str, int]
     """By reason; those of a start lose nothing."""
     uncovered_seconds: float
+    canaries_lost: int
+    """Of our own writes, those whose events did not come: they are among the late ones."""
+    owes_canary: bool
+    """At the end one was awaited still, and for too short a time to call it lost."""
     contradictions: dict[str, int]
     """By source of evidence."""
     revision_clock: str | None
@@ -110,7 +114,7 @@ def lost_events(relists: dict[str, int]) -> int:
 
 
 def _judged(streams: Sequence[StreamResult]) -> _Judged:
-    violated = [f"{one.name}: {one.late} of {one.events} events were late" for one in streams if _is(one, "violated")]
+    violated = [f"{one.name}: {_lateness(one)}" for one in streams if _is(one, "violated")]
     if violated:
         return _Judged("violated", violated)
     doubts = [f"{one.name}: {doubt}" for one in streams for doubt in _doubts(one)]
@@ -125,6 +129,11 @@ def _is(stream: StreamResult, state: State) -> bool:
     return stream.state == state
 
 
+def _lateness(stream: StreamResult) -> str:
+    lateness = f"{stream.late} of {stream.events} events were late"
+    return lateness + (f", {stream.canaries_lost} of them canaries that never came" if stream.canaries_lost else "")
+
+
 def _doubts(stream: StreamResult) -> list[str]:
     """What keeps the objective from being met for certain; a quiet stream is none, a blind one is."""
     doubts = []
@@ -135,6 +144,10 @@ def _doubts(stream: StreamResult) -> list[str]:
         doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
     if lost:
         doubts.append(f"events were lost before {lost} relist{'s' if lost > 1 else ''}")
+    if stream.canaries_lost:
+        doubts.append(f"{stream.canaries_lost} canaries never came")
+    elif stream.owes_canary:
+        doubts.append("a canary has not come yet")
     if stream.state == "unknown" and not doubts:
         doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous")
     return doubts
@@ -159,5 +172,5 @@ def _stream(stream: StreamResult) -> dict[str, Any]:
     for key, value in asdict(stream).items():
         # The quantiles stand beside the counts, as in the status document.
         content |= value if key == "latency" else {key: value}
-    del content["is_covered"]
+    del content["is_covered"], content["owes_canary"]
     return content

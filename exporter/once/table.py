@@ -29,7 +29,7 @@ def table(result: Result) -> str:
 
 
 _LATENCY = ("LATENCY", "STATE", "EVENTS", "ON TIME", "LATE", "AMBIGUOUS", "P50", "P99")
-_STREAM = ("STREAM", "NOW", "ENDS", "RELISTS", "UNCOVERED")
+_STREAM = ("STREAM", "NOW", "ENDS", "RELISTS", "UNCOVERED", "LOST CANARIES")
 _STAGE = ("STAGE", "", "P50", "P99")
 _TRUST = ("TRUST", "WIDTH P50", "WIDTH P99", "CONTRADICTIONS", "REVISION CLOCK")
 
@@ -40,8 +40,8 @@ def _latency(stream: StreamResult) -> Sequence[str]:
 
 
 def _stream(stream: StreamResult) -> Sequence[str]:
-    uncovered = _seconds(stream.uncovered_seconds)
-    return (stream.name, stream.stream, _counts(stream.stream_ends), _counts(stream.relists), uncovered)
+    uncovered, lost = _seconds(stream.uncovered_seconds), str(stream.canaries_lost or "none")
+    return (stream.name, stream.stream, _counts(stream.stream_ends), _counts(stream.relists), uncovered, lost)
 
 
 def _stages(stream: StreamResult) -> Iterator[Sequence[str]]:

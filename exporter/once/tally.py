@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.measure.times import Interval
-from exporter.measure.window import Sketch, Window
+from exporter.measure.window import Sketch, Window, step_of
 
 if TYPE_CHECKING:
     from exporter.measure.judging import Judgement, Verdict
@@ -33,6 +33,15 @@ class Tally:
         self._lower.add(judgement.latency.earliest)
         self._upper.add(judgement.latency.latest)
         self._width.add(judgement.latency.width)
+
+    def lost_canaries(self, count: int, awaited_seconds: float) -> None:
+        """So many events that had to come did not, however long they were awaited."""
+        if not count:
+            return
+        self._window.judged(WHOLE_DURATION, Interval(awaited_seconds, inf), "late", count)
+        self._verdicts["late"] += count
+        self._lower.add_to(step_of(awaited_seconds), count)
+        self._upper.add_to(step_of(inf), count)
 
     @property
     def events(self) -> int:

@@ -42,9 +42,9 @@ class WallClock:
         """Seconds since the epoch, as this server believes."""
         return time.time() + self.offset_seconds
 
-    def http_date(self) -> str:
-        """The value of a Date header, cut to the whole second."""
-        return formatdate(int(self.now_seconds()), usegmt=True)
+    def http_date(self, *, ahead_seconds: float = 0.0) -> str:
+        """The value of a Date header, cut to the whole second; of a clock that is ahead of this one by so much."""
+        return formatdate(int(self.now_seconds() + ahead_seconds), usegmt=True)
 
     def timestamp(self, *, plus_seconds: int = 0) -> str:
         """A metav1.Time: RFC 3339, cut to the whole second."""

@@ -42,7 +42,7 @@ class NetworkDelay:
 class Rejection:
     """An answer that requests get instead of what they asked for."""
 
-    status: int  # 429 or 503
+    status: int  # 401, 429 or 503
     retry_after_seconds: int = 1
     verbs: frozenset[str] | None = None  # None: every verb
     resource: str = ANY
@@ -62,6 +62,9 @@ class Faults:
     cache_to_watch: DelayByResource = field(default_factory=DelayByResource)
     rejection: Rejection | None = None
     html_verbs: frozenset[str] = frozenset()  # what is answered with a page and status 200, as captive proxies do
+    stale_reads_seconds: float = 0.0  # consistent reads answer what the store had so long ago
+    aggregated_clocks: dict[str, float] = field(default_factory=dict)
+    """By name of resource: another server answers for it, whose clock is ahead of this one's by so many seconds."""
     bookmark_period_seconds: float = 60.0
     watch_buffer_events: int = 1000  # a watch that has more than this to send is closed
     _denials: set[tuple[str, str, str]] = field(default_factory=set)

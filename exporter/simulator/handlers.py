@@ -57,9 +57,12 @@ class Handlers:
             shutdown_timeout=0.1,
         )
 
-    async def put_headers(self, _: web.Request, response: web.StreamResponse) -> None:
+    async def put_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Give an answer what every answer of a kube-apiserver has; called when its headers are about to be written."""
-        response.headers["Date"] = self._apiserver.clock.http_date()
+        path = parse_path(request.path)
+        name = ".".join(filter(None, (path.plural, path.group))) if path is not None else ""
+        ahead_seconds = self._apiserver.faults.aggregated_clocks.get(name, 0.0)
+        response.headers["Date"] = self._apiserver.clock.http_date(ahead_seconds=ahead_seconds)
         response.headers["Audit-Id"] = str(uuid.uuid4())
         response.headers["Cache-Control"] = "no-cache, private"
         response.headers.pop("Server", None)

@@ -52,7 +52,7 @@ async def _read(cache: WatchCache, options: ListOptions) -> tuple[int, Objects]:
 
 async def _from_store(cache: WatchCache) -> tuple[int, Objects]:
     await cache.store.reachable()
-    return cache.store.revision, cache.store.objects(cache.resource)
+    return cache.store.revision_ago(cache.faults.stale_reads_seconds), cache.store.objects(cache.resource)
 
 
 def _encode(resource: Resource, metadata: JsonObject, objects: list[JsonObject], *, metadata_only: bool) -> bytes:

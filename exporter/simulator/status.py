@@ -130,7 +130,9 @@ def not_ready(retry_after_seconds: int) -> ApiError:
 
 
 def rejected(code: int, retry_after_seconds: int) -> ApiError:
-    """Priority and fairness, or a shutdown, turns the request away."""
+    """Priority and fairness, a shutdown, or an apiserver that has just started turns the request away."""
+    if code == 401:
+        return unauthorized()
     reason, message = ("TooManyRequests", "too many requests, please try again later")
     if code != 429:
         reason, message = ("ServiceUnavailable", "the server is currently unable to handle the request")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -25,6 +26,8 @@ Objects = dict[Key, "JsonObject"]
 
 # A real etcd counts from 1, but an apiserver has written some hundred objects before it serves anyone.
 FIRST_REVISION = 1000
+
+REVISIONS_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Store:
 
     def __init__(self) -> None:
         self.revision = FIRST_REVISION
+        self._lately: deque[tuple[float, int]] = deque(maxlen=REVISIONS_REMEMBERED)
         self._objects: dict[str, Objects] = {}
         self._observers: list[StoreObserver] = []
         self._thawed = asyncio.Event()
@@ -119,6 +123,13 @@ class Store:
         """Wait until the store answers: at once, unless it is frozen."""
         await self._thawed.wait()
 
+    def revision_ago(self, seconds: float) -> int:
+        """The revision that it had so long ago, as far as it remembers."""
+        if seconds <= 0:
+            return self.revision
+        then = time.monotonic() - seconds
+        return next((revision for at, revision in reversed(self._lately) if at <= then), FIRST_REVISION)
+
     def commit(
         self,
         change_type: ChangeType,
@@ -131,6 +142,7 @@ class Store:
         self.revision += 1
         stored = with_metadata(obj, resourceVersion=str(self.revision))
         change = Change(change_type, resource, stored, self.revision, time.monotonic(), stamped_seconds)
+        self._lately.append((change.committed_seconds, self.revision))
         if change_type == "DELETED":
             self.objects(resource).pop(change.key, None)
         else:

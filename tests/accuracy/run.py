@@ -26,6 +26,8 @@ LEARNING_SECONDS = 8.0
 TROUBLE_SECONDS = 8.0
 SETTLING_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
+NOTICED_SECONDS = 2.0
+"""A gap is one once it is longer than the threshold; the window is looked at once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Run:
             figures(self.scenario.id, method, self.events, began=self.began, is_judged=self.is_judged)
             for method in methods
         ]
+
+    @property
+    def met_over_a_gap(self) -> int:
+        """How often the exporter said that the objective is met although it was not watching; never."""
+        if not self.scenario.leaves_gap:
+            return 0
+        since = self.began + NOTICED_SECONDS
+        return sum(event.observation.judged_at > since and event.observation.state == "met" for event in self.events)
 
     def refuted(self) -> list[Event]:
         """Events of which the exporter says what is not true; there are none."""

@@ -4,12 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tests.accuracy.troubles import (
+    LATE_CACHE_SECONDS,
     Trouble,
     Way,
     apiserver_clock_steps,
+    away,
     delayed,
     exporter_clock_steps,
+    forbidden,
     frozen_store,
+    late_caches,
+    late_caches_by_turns,
     patience,
     short_of_cpu,
     starved_exporter,
@@ -50,6 +55,12 @@ class Scenario:
     """How far the exporter's wall clock is ahead from the start; None leaves libfaketime out of it."""
     apiserver_clock_seconds: float = 0.0
     """How far the apiserver's wall clock is ahead from the start."""
+    events_apart: bool = False
+    """Whether events are kept in an etcd of their own."""
+    apiservers: int = 1
+    """How many stand behind the one address that the exporter is told."""
+    leaves_gap: bool = False
+    """Whether the trouble begins with a gap in what was watched: while that is in the window, nothing is met."""
     is_promised: bool = True
     """Whether the exporter claims to be right in this."""
 
@@ -84,7 +95,11 @@ TROUBLES = Table(
 *etcd-freeze*: etcd is stopped for 4 s (SIGSTOP; the simulator's store hangs). *apiserver-cpu*: the apiserver runs for
 10 ms of every 100 ms (SIGSTOP, SIGCONT), as under a CPU quota of a tenth, and needs all of it. *exporter-starved*: the
 exporter runs for 5 to 60 ms and then not for 1.5 s, again and again. *removals*: every write removes an annotation.
-*three-resources*: pods, nodes and a custom resource, whose watches are delayed by 1.5 s.""",
+*three-resources*: pods, nodes and a custom resource, whose watches are delayed by 1.5 s. *split-events*: events are in
+an etcd of their own, and watches are delayed by 1.5 s (real), or the watch caches are behind by 2 s (simulator).
+*virtual-address*: two apiservers stand behind the one address that the exporter is told as one apiserver's; the watch
+caches of each are behind by 1.5 s by turns. *forbidden*: for 6 s we have no permission. *away*: for 5 s the apiserver
+is gone and comes back without history.""",
 )
 CLOCKS = Table(
     "clocks",
@@ -179,12 +194,25 @@ def _limits() -> list[Scenario]:
     ]
 
 
+def _elsewhere() -> list[Scenario]:
+    apart = Scenario(name="split-events", table=TROUBLES, world="real", events_apart=True, delay_seconds=1.5)
+    simulated = Scenario(name="virtual-address", table=TROUBLES, world="simulator")
+    return [
+        replace(apart, troubles=(delayed("watch", 1.5),)),
+        replace(apart, world="simulator", troubles=(late_caches,), delay_seconds=LATE_CACHE_SECONDS),
+        replace(simulated, apiservers=2, troubles=(late_caches_by_turns,)),
+        replace(simulated, name="forbidden", troubles=(forbidden,), leaves_gap=True),
+        replace(simulated, name="away", troubles=(away,), leaves_gap=True),
+    ]
+
+
 SCENARIOS = (
     *(Scenario(name="healthy", table=HEALTHY, world=world) for world in WORLDS),
     *_delays(),
     *_troubles("real"),
     Scenario(name="apiserver-cpu", table=TROUBLES, world="real", troubles=(short_of_cpu,)),
     *_troubles("simulator"),
+    *_elsewhere(),
     *_clocks(),
     *_limits(),
 )

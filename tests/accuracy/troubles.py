@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from exporter.simulator import WIDGETS, Simulator
+from exporter.simulator.faults import ANY
 from tests.accuracy.worlds import RealWorld, SimulatedWorld, World
 from tests.real.proxy import Proxy
 
@@ -20,6 +23,12 @@ QUOTA_PERIOD_SECONDS = 0.1
 QUOTA_SLICE_SECONDS = 0.01
 STARVED_SECONDS = 1.5
 SHORTEST_MEAL_SECONDS, LONGEST_MEAL_SECONDS = 0.005, 0.06
+LATE_CACHE_SECONDS = 2.0
+TURN_SECONDS = 1.5
+FORBIDDEN_SECONDS = 6.0
+AWAY_SECONDS = 5.0
+READING = ("get", "list", "watch")
+WATCHED_NAMES = ("pods", "nodes", WIDGETS.name)
 
 
 class Process(Protocol):
@@ -118,6 +127,61 @@ async def in_slices(
     finally:
         slicing.cancel()
         process.thaw()
+
+
+@contextlib.asynccontextmanager
+async def late_caches(stage: Stage) -> AsyncIterator[None]:
+    """All watch caches are behind their store."""
+    delays = simulator_of(stage).faults.storage_to_cache
+    for name in WATCHED_NAMES:
+        delays.set(LATE_CACHE_SECONDS, name)
+    yield
+    delays.clear()
+
+
+@contextlib.asynccontextmanager
+async def late_caches_by_turns(stage: Stage) -> AsyncIterator[None]:
+    """Each apiserver's watch caches are behind their store for a while."""
+
+    async def turns() -> None:
+        for apiserver in itertools.cycle(simulator_of(stage).apiservers):
+            apiserver.faults.storage_to_cache.set(TURN_SECONDS)
+            await asyncio.sleep(TURN_SECONDS)
+            apiserver.faults.storage_to_cache.clear()
+
+    turning = asyncio.create_task(turns())
+    yield
+    turning.cancel()
+    for apiserver in simulator_of(stage).apiservers:
+        apiserver.faults.storage_to_cache.clear()
+
+
+@contextlib.asynccontextmanager
+async def forbidden(stage: Stage) -> AsyncIterator[None]:
+    """All reading is forbidden for some seconds, and the open watches end."""
+    apiserver = simulator_of(stage).apiserver
+    for verb in READING:
+        apiserver.faults.deny(verb, ANY)
+    apiserver.cut_connections()
+    await asyncio.sleep(FORBIDDEN_SECONDS)
+    for verb in READING:
+        apiserver.faults.allow(verb, ANY)
+    yield
+
+
+@contextlib.asynccontextmanager
+async def away(stage: Stage) -> AsyncIterator[None]:
+    """The apiserver is gone for some seconds; writes go on, and it comes back without history."""
+    simulator = simulator_of(stage)
+    await simulator.apiserver.stop()
+    await asyncio.sleep(AWAY_SECONDS)
+    await simulator.apiserver.start()
+    yield
+
+
+def simulator_of(stage: Stage) -> Simulator:
+    assert isinstance(stage.world, SimulatedWorld)
+    return stage.world.simulator
 
 
 def exporter_clock_steps(seconds: float) -> Trouble:

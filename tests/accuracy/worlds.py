@@ -114,7 +114,7 @@ class SimulatedWorld(World):
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[ApiClient]:
-        async with ApiClient(self.url, "", ssl.create_default_context()) as client:
+        async with ApiClient(self.simulator.apiservers[-1].url, "", ssl.create_default_context()) as client:
             yield client
 
     def freeze_store(self) -> None:
@@ -137,8 +137,14 @@ class SimulatedWorld(World):
 
 
 @contextlib.asynccontextmanager
-async def simulated_world() -> AsyncIterator[SimulatedWorld]:
-    """A new one."""
-    async with Simulator() as simulator:
+async def simulated_world(
+    *, apiservers: int = 1, events_apart: bool = False, writer_has_its_own: bool = False
+) -> AsyncIterator[SimulatedWorld]:
+    """A new one: several apiservers stand behind one address. A writer that has its own does not suffer with ours."""
+    async with Simulator(
+        apiservers=apiservers + writer_has_its_own,
+        balanced="connection" if apiservers > 1 else None,
+        own_stores=("events",) if events_apart else (),
+    ) as simulator:
         await simulator.define(WIDGETS)
         yield SimulatedWorld(simulator)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.config.shard import Shard
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
@@ -172,6 +173,48 @@ async def test_every_apiserver_owes_the_canary_and_is_written_through(tmp_path: 
         assert scrape.sum("canary_writes_total", apiserver=name) > 5
     assert scrape.sum("canary_lost_total", apiserver=names[prompt]) == 0
     assert scrape.sum("events_judged_total", apiserver=names[prompt], verdict="late") == 0
+
+
+def shares(simulator: Simulator, kind: str) -> list[list[str]]:
+    """For each of two shards, the apiservers on which it watches the kind."""
+    names = [f"{one.host}:{one.port}" for one in simulator.apiservers]
+    return [[name for name in names if Shard(index, 2).owns(name, "", kind)] for index in range(2)]
+
+
+async def test_a_shard_speaks_only_of_the_watches_that_are_its_own(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(simulated(apiservers=3))
+        while not all(shares(simulator, "nodes")):  # their ports decide
+            simulator = await stack.enter_async_context(simulated(apiservers=3))
+        addresses = [word for one in simulator.apiservers for word in ("--apiserver", one.url)]
+        for index, own in enumerate(shares(simulator, "nodes")):
+            shard = (*flags(simulator, tmp_path), *addresses, "--shard", f"{index}/2")
+            async with observed(*shard) as exporter:
+                scrape = await exporter.wait_for(
+                    lambda scrape: scrape.sum("apiserver_requests_total", purpose="canary") > 20
+                )
+                scrape = await exporter.wait_for(lambda scrape: delivered(scrape) > 5)
+            for family in ("stream_up", "uncovered_seconds_total", "slo_state", "canary_writes_total"):
+                assert {labels["apiserver"] for labels in scrape.labels(family)} == set(own), family
+            asked = {
+                labels["apiserver"]
+                for labels in scrape.labels("apiserver_requests_total")
+                if scrape.sum("apiserver_requests_total", apiserver=labels["apiserver"], purpose="canary")
+            }
+            assert len(asked) == 3, "it is written through every apiserver all the same"
+            assert scrape.sum("canary_writes_total") > 0
+            assert scrape.sum("canary_lost_total") == 0
+
+
+async def test_a_shard_that_watches_nothing_of_a_kind_writes_none_of_it(tmp_path: Path) -> None:
+    async with simulated() as simulator:
+        idle = next(index for index, own in enumerate(shares(simulator, "nodes")) if not own)
+        both = ("--resource", "configmaps", "--apiserver", simulator.url)
+        async with observed(*flags(simulator, tmp_path), *both, "--shard", f"{idle}/2", ready=False) as exporter:
+            await asyncio.sleep(1.5)
+            scrape = await exporter.scrape()
+    assert not [labels for labels in scrape.labels("stream_up") if labels["resource"] == "nodes"]
+    assert scrape.sum("apiserver_requests_total", purpose="canary") == 0
 
 
 async def test_a_watch_that_is_forbidden_owes_nothing(tmp_path: Path) -> None:

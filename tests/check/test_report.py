@@ -20,7 +20,7 @@ from exporter.check.findings import (
 )
 from exporter.config import ResourceName
 from exporter.kubernetes.permissions import Permission, to_poll, to_watch
-from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, QUIET_KINDS, Resource
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, QUIET_KINDS, Resource
 from exporter.kubernetes.session import Server
 from tests.check.command import Table, config, read_table, rules_in
 
@@ -64,7 +64,7 @@ def all_good(**changed: Any) -> Findings:
         endpoints=reviewed(SLICES, "default", Permission("list", SLICES, "default")),
         apiservers=1,
         polls=POLLS,
-        proofs=(Proof(PODS, same_store=True), Proof(NODES, same_store=True)),
+        proofs=(Proof(PODS, EVENTS), Proof(NODES, EVENTS)),
     )
     return dataclasses.replace(findings, **changed)
 
@@ -124,11 +124,19 @@ def test_all_good() -> None:
             "is not allowed; only needed",
         ),
         (
-            {"proofs": (Proof(PODS, same_store=False), Proof(NODES, same_store=True))},
+            {"proofs": (Proof(PODS, PODS), Proof(NODES, EVENTS))},
             "one store",
             "pods",
-            "a revision clock of its own",
+            "polls pods itself",
         ),
+        (
+            {"proofs": (Proof(PODS, LEASES), Proof(NODES, EVENTS))},
+            "one store",
+            "pods",
+            "not those of events but those of leases.coordination.k8s.io, which are polled instead",
+        ),
+        ({"certificates": 2}, "server", "address", "2 different certificates"),
+        ({"apiservers": 1, "identities": 3}, "server", "apiservers", "3 keep a Lease"),
         (
             {"polls": dataclasses.replace(POLLS, failed=("throttled",))},
             "server",
@@ -259,7 +267,7 @@ def test_a_revision_clock_that_is_off_needs_nothing() -> None:
             "whether the revision clock may poll is not known",
         ),
         (
-            {"proofs": (Proof(PODS, Trouble("no list")), Proof(NODES, same_store=True))},
+            {"proofs": (Proof(PODS, Trouble("no list")), Proof(NODES, EVENTS))},
             "one store",
             "pods",
             "failed",
@@ -307,7 +315,7 @@ def test_custom_resources_are_counted_and_watched_once() -> None:
         custom=CustomResources((ResourceName("widgets", "example.com"),), left_out=2),
         found=(found,),
         watches=(reviewed(WIDGETS, None, *to_watch(WIDGETS, None)),),
-        proofs=(Proof(WIDGETS, same_store=True),),
+        proofs=(Proof(WIDGETS, EVENTS),),
     )
     table, last_line, _ = reported(findings)
     assert findings.watched_names == (ResourceName("widgets", "example.com"),)

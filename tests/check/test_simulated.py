@@ -36,7 +36,7 @@ async def test_a_resource_in_another_store_is_a_note(tmp_path: Path) -> None:
     assert ended.table["one store"]["nodes"][0] == "ok"
     result, detail = ended.table["one store"][WIDGETS_NAME]
     assert result == "note"
-    assert "its revisions are not those of events" in detail
+    assert "its revisions are those of no quiet kind" in detail
     assert ended.table["server"]["connection"][0] == "note", "there is no TLS"
 
 
@@ -102,7 +102,7 @@ async def test_polls_that_get_no_list_are_given_up_soon(
     assert len(findings.polls.failed) == 3
     assert findings.polls.failed[0].startswith(sentence)
     assert findings.proofs is not None
-    assert all(isinstance(proof.same_store, Trouble) for proof in findings.proofs)
+    assert all(isinstance(proof.polled, Trouble) for proof in findings.proofs)
 
 
 async def test_a_page_to_log_in_is_no_apiserver(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.clocks import RevisionClockwork
 from exporter.kubernetes.polls import Answer
-from exporter.kubernetes.resources import EVENTS
-from exporter.kubernetes.watch import StartError
+from exporter.kubernetes.watch import StartError, StartReason
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config
 from tests.real.waiting import wait_until
@@ -21,6 +20,8 @@ from tests.test_target import clockwork
 
 POLLS_FOR_A_PROOF = 20
 """It takes two or three, and a second until there are two apiservers."""
+
+KINDS = ("events", "pods")
 
 
 @asynccontextmanager
@@ -31,15 +32,21 @@ async def running(folder: Path, *urls: str) -> AsyncIterator[Exporter]:
     exporter = Exporter(settled, await load_credentials(settled))
     async with exporter.running():
         answers = [
-            exporter.metrics.clock(url.removeprefix("http://"), "", "events", "revision").polls["ok"] for url in urls
+            [exporter.metrics.clock(url.removeprefix("http://"), "", kind, "revision").polls["ok"] for kind in KINDS]
+            for url in urls
         ]
-        await wait_until(lambda: all(count.value > POLLS_FOR_A_PROOF for count in answers), "the clocks poll")
+        await wait_until(
+            lambda: all(max(count.value for count in counts) > POLLS_FOR_A_PROOF for counts in answers),
+            "the clocks poll",
+        )
         yield exporter
 
 
 def clocks(exporter: Exporter) -> list[RevisionClockwork]:
-    """The main clock of each apiserver."""
-    return [apiserver.stores.main for apiserver in exporter.apiservers]
+    """The only clock of each apiserver."""
+    found = [apiserver.stores.clocks for apiserver in exporter.apiservers]
+    assert [len(clocks) for clocks in found] == [1] * len(found)
+    return [clocks[0] for clocks in found]
 
 
 async def test_a_resource_is_proven_by_one_list_and_a_peer_by_none(tmp_path: Path) -> None:
@@ -86,6 +93,7 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
         await wait_until(lambda: polls.value > 0, "pods have a clock of their own")
         [target] = apiserver.targets
         await apiserver.unwatch(target.name)
+        await wait_until(lambda: apiserver.stores.clocks == [], "its clock ends")
         asked = polls.value
         await asyncio.sleep(1)
         assert polls.value == asked
@@ -108,16 +116,25 @@ async def test_a_poll_that_went_out_before_it_was_asked_for_is_no_answer() -> No
     assert await asked == 101
 
 
-async def test_a_kind_that_is_refused_has_said_nothing_about_the_next() -> None:
+async def test_a_poll_that_fails_ends_the_wait_for_an_answer() -> None:
     clock = clockwork()
     answer(clock, 1, time.monotonic(), 100)
-    assert [clock.answered] == [100]
     asked = asyncio.create_task(clock.next_revision())
     await asyncio.sleep(0)
-    clock.clock.poll_sent(2, time.monotonic())
-    clock.refused(EVENTS, StartError("forbidden", "no"))
-    assert clock.answered is None
+    clock.failed(StartError("connect", "no"))
     with pytest.raises(StartError):
         await asked
-    clock.take(2, time.monotonic(), Answer(time.monotonic(), 100, 1, None))
-    assert clock.answered is None, "it went out for the kind that was refused"
+    assert clock.answered == 100
+
+
+async def test_only_a_refusal_of_the_kind_itself_tells_of_the_kind() -> None:
+    clock = clockwork()
+    reasons: list[StartReason] = ["connect", "unauthorized", "throttled", "server_error", "server_timeout"]
+    for reason in reasons:
+        clock.failed(StartError(reason, "no"))
+        assert not clock.is_refused, reason
+    clock.failed(StartError("forbidden", "no"))
+    assert [clock.is_refused] == [True]
+    answer(clock, 1, time.monotonic(), 100)
+    clock.failed(StartError("forbidden", "no"))
+    assert [clock.is_refused] == [False], "an apiserver that has just started refuses everything for a moment"

@@ -70,7 +70,7 @@ def test_the_reference_says_default_repeatable_and_command() -> None:
     assert switch.endswith("Service default/kubernetes |")
     assert "| `pods`, `nodes` |" in listed
     assert listed.endswith("plural.version.group (repeatable) |")
-    assert single.startswith("| `--duration SECONDS` |")
+    assert single.startswith("| `--duration DURATION` |")
     assert single.endswith("| how long to measure (of `watchslo measure`) |")
 
 

@@ -122,6 +122,8 @@ def test_a_list_is_repeated_commas_or_a_sequence(setting: Setting) -> None:
     by_variable = outcome(setting, environ={setting.variable: f" {one} ,,{two},"})
     by_file = outcome(setting, file=f"{setting.name}: ['{one}', '{two}']")
     assert by_flags == by_variable == by_file
+    assert by_flags == outcome(setting, f"{setting.flag}={one},{two}")
+    assert by_flags == outcome(setting, file=f"{setting.name}: '{one}, {two}'")
     added = ":443" if setting.name == "apiserver" else ""
     assert tuple(map(str, by_flags)) == (one + added, two + added)
 
@@ -132,6 +134,49 @@ def test_flags_win_over_the_environment_that_over_the_file_that_over_the_default
     assert said(file=file).config.slo_window_seconds == 30
     assert said(file=file, environ=environ).config.slo_window_seconds == 40
     assert said(flag, file=file, environ=environ).config.slo_window_seconds == 50
+
+
+DURATIONS = [setting for setting in SETTINGS if setting.metavar == "DURATION"]
+
+
+@pytest.mark.parametrize("setting", DURATIONS, ids=lambda setting: setting.name)
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90.0),
+        ("90s", 90.0),
+        ("1m30s", 90.0),
+        ("1.5m", 90.0),
+        ("90000ms", 90.0),
+        ("1h", 3600.0),
+        ("24h", 86400.0),
+        ("1d", 86400.0),
+        ("10s100ms", 10.1),
+    ],
+)
+def test_a_duration_is_written_as_prometheus_writes_it(setting: Setting, text: str, seconds: float) -> None:
+    assert outcome(setting, as_flag(setting, text)) == seconds
+    assert outcome(setting, environ={setting.variable: text}) == seconds
+    if setting.in_file:
+        assert outcome(setting, file=f"{setting.name}: {text}") == seconds
+
+
+def test_every_setting_of_seconds_takes_a_duration() -> None:
+    assert {setting.name for setting in SETTINGS if setting.field.endswith("_seconds")} == {s.name for s in DURATIONS}
+    assert said("--slo.threshold=500ms").config.slo_threshold_seconds == 0.5
+
+
+@pytest.mark.parametrize(("text", "ratio"), [("99%", 0.99), ("99.9%", 0.999), ("0.5%", 0.005), ("1e1%", 0.1)])
+def test_a_ratio_is_a_percentage_too(text: str, ratio: float) -> None:
+    setting = BY_NAME["slo.objective"]
+    assert outcome(setting, f"--slo.objective={text}") == ratio
+    assert outcome(setting, environ={setting.variable: text}) == ratio
+    assert outcome(setting, file=f"slo: {{objective: {text}}}") == ratio
+
+
+def test_flags_of_one_list_add_up() -> None:
+    loaded = said("--resource=pods,nodes", "--resource", "leases.coordination.k8s.io")
+    assert list(map(str, loaded.config.resources)) == ["pods", "nodes", "leases.coordination.k8s.io"]
 
 
 def test_a_comma_separates_only_what_may_be_repeated() -> None:

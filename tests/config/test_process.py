@@ -29,12 +29,12 @@ def python(*words: str, directory: Path | None = None) -> subprocess.CompletedPr
         ((), "no command given: choose one of run, demo, check, measure, healthcheck, version"),
         (
             ("run", "--slo.objective", "2"),
-            '--slo.objective: "2" is not a ratio between 0 and 1 (both excluded)',
+            '--slo.objective: "2" is not a ratio between 0 and 1 (both excluded): write 0.99 or 99%',
         ),
         (("check", "--config.file", "nowhere"), '--config.file: "nowhere" does not exist'),
         (
             ("measure", "--canary.interval", "0.01"),
-            '--canary.interval: "0.01" is not a number of seconds: 0, or from 0.1 to 86400',
+            '--canary.interval: "0.01" is not a duration of 0, or from 0.1 s to 1 day: write 1.5, 500ms or 1m30s',
         ),
     ],
 )

@@ -1,10 +1,14 @@
 """What cannot be loaded is one sentence that names the file."""
 
+import base64
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,15 +45,76 @@ def test_a_user_without_a_home_is_refused_like_any_other(tmp_path: Path) -> None
     environ = {name: value for name, value in os.environ.items() if name != "HOME"}
     ended = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert ended.stderr.startswith(f"watchslo: error: kubeconfig {kubeconfig}: Invalid kube-config file.")
+    assert ended.stderr.startswith('watchslo: error: --context: "other" is not among the contexts of kubeconfig ')
 
 
 async def test_a_context_that_is_not_there(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user=USER)
     message = await refusal(Credentials(path, "other", None))
-    assert message == (
-        f"kubeconfig {path}: Invalid kube-config file. Expected object with name other in {path}/contexts list"
+    assert message == f'--context: "other" is not among the contexts of kubeconfig {path}: it'
+    named = json.loads(path.read_text())
+    named["contexts"] = [{**named["contexts"][0], "name": name} for name in ("kind-dev", "prod", "a\nb")]
+    path.write_text(json.dumps(named))
+    assert await refusal(Credentials(path, "kind-de", None)) == (
+        f'--context: "kind-de" is not among the contexts of kubeconfig {path}: kind-dev, prod, a\\nb, '
+        'did you mean "kind-dev"?'
     )
+    assert await refusal(Credentials(path, None, None)) == (
+        f'kubeconfig {path}: has no context "it", its current-context: name one with --context: kind-dev, prod, a\\nb'
+    )
+    del named["current-context"]
+    named["contexts"] = [{**named["contexts"][0], "name": f"c{number}"} for number in range(12)]
+    path.write_text(json.dumps(named))
+    assert await refusal(Credentials(path, None, None)) == (
+        f"kubeconfig {path}: has no current-context: name one with --context: "
+        "c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    )
+    del named["contexts"]
+    path.write_text(json.dumps(named))
+    assert await refusal(Credentials(path, None, None)) == f"kubeconfig {path}: has no contexts"
+
+
+@pytest.mark.parametrize(
+    ("provider", "sentence"),
+    [
+        (
+            {"name": "gcp", "config": {"cmd-path": "gcloud"}},
+            (
+                'the auth-provider "gcp" is gone from Kubernetes: use the exec plugin gke-gcloud-auth-plugin, which '
+                "`gcloud container clusters get-credentials` writes down"
+            ),
+        ),
+        (
+            {"name": "azure"},
+            (
+                'the auth-provider "azure" is gone from Kubernetes: use the exec plugin kubelogin, which '
+                "`kubelogin convert-kubeconfig` writes down"
+            ),
+        ),
+        ({"name": "openstack"}, 'the auth-provider "openstack" is gone from Kubernetes: use an exec plugin'),
+        (
+            {"name": "oidc", "config": {"client-id": "it"}},
+            (
+                'the auth-provider "oidc": oidc: No valid id-token, and cannot refresh without refresh-token; '
+                "the exec plugin kubelogin (kubectl oidc-login) renews such tokens by itself"
+            ),
+        ),
+    ],
+    ids=["gcp", "azure", "openstack", "oidc"],
+)
+async def test_an_auth_provider_says_what_to_use_instead(
+    provider: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user={"auth-provider": provider})
+    assert await refusal(Credentials(path, None, None)) == f"kubeconfig {path}: {sentence}"
+
+
+async def test_an_oidc_token_that_is_good_is_used(tmp_path: Path) -> None:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + 3600}).encode()).decode().rstrip("=")
+    user = {"auth-provider": {"name": "oidc", "config": {"id-token": f"head.{claims}.signature"}}}
+    credentials = Credentials(write_kubeconfig(tmp_path, SERVER, user=user), None, None)
+    await credentials.load()
+    assert await credentials.headers() == {"Authorization": f"Bearer head.{claims}.signature"}
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_date_evidence_enabled", "watchslo_build_info"], "gauge")
     | dict.fromkeys(["watchslo_threshold_seconds", "watchslo_objective_ratio"], "gauge")
     | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
-    | {"watchslo_discovery_errors_total": "counter"}
+    | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
+    | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
 )
 
 
@@ -132,7 +133,18 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
         for name in COUNTERS_OF_AN_ADDRESS
         for purpose in seeded(PURPOSES)
     }
+    address = {"apiserver": WATCHED["apiserver"]}
+    expected.add(("watchslo_stale_reads_total", frozenset(address.items())))
+    expected |= {
+        ("watchslo_balancers_noticed_total", frozenset({**address, **sign}.items()))
+        for sign in seeded("sign=cache,date")
+    }
+    expected |= {
+        ("watchslo_revision_clock", frozenset({**WATCHED, **reads}.items()))
+        for reads in seeded("reads=store,another_cache,own_cache")
+    }
     nonzero = {
+        ("watchslo_revision_clock", frozenset({**WATCHED, "reads": "nothing"}.items())): 1.0,
         ("watchslo_slo_state", frozenset({**WATCHED, "state": "quiet"}.items())): 1.0,
         ("watchslo_date_evidence_enabled", frozenset({("apiserver", WATCHED["apiserver"])})): 1.0,
         ("watchslo_threshold_seconds", frozenset[tuple[str, str]]()): 1.0,

@@ -2,7 +2,6 @@ import asyncio
 import zlib
 from collections.abc import Iterator
 from itertools import count
-from time import thread_time
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as StockHistogram
@@ -11,6 +10,7 @@ from exporter.expose import scrape
 from exporter.expose.families import LATENCY_BOUNDS
 from exporter.expose.metrics import Metrics
 from tests.expose.reading import families_in, samples_in, series, text_of
+from tests.speed.work import Work
 
 
 def busy_metrics(resources: int) -> Metrics:
@@ -30,15 +30,25 @@ async def written_in_turns(made: Iterator[bytes]) -> bytes:
     return b"".join(written)
 
 
-async def longest_hold_seconds(made: Iterator[bytes]) -> float:
-    """CPU time, so that neighbours on the machine do not count."""
-    rendering = asyncio.create_task(written_in_turns(made))
-    longest = 0.0
-    while not rendering.done():
-        before = thread_time()
-        await asyncio.sleep(0)
-        longest = max(longest, thread_time() - before)
-    return longest
+async def most_lines_in_one_turn(made: Iterator[bytes]) -> int:
+    """Lines of Python that are executed between two turns of the loop, if every block takes as long as a turn may."""
+    longest = turned = 0
+    work, looks = Work(), count()
+
+    async def write(_: bytes) -> None:
+        pass
+
+    async def take_turns() -> None:
+        nonlocal longest, turned
+        while True:
+            longest, turned = max(longest, work.lines - turned), work.lines
+            await asyncio.sleep(0)
+
+    neighbour = asyncio.create_task(take_turns())
+    with work.counting():
+        await scrape.write_in_turns(made, write, clock=lambda: next(looks) * scrape.HOLD_SECONDS)
+    neighbour.cancel()
+    return max(longest, work.lines - turned)
 
 
 def stock_registry(lines: int) -> CollectorRegistry:
@@ -54,15 +64,11 @@ async def test_a_large_scrape_holds_the_loop_far_shorter_than_the_stock_writer()
     metrics = busy_metrics(15)
     lines = text_of(metrics).count("\n")
     assert lines > 5_000
-    stock = stock_registry(lines)
-    runtime = scrape.runtime_registries()
-    ours, theirs = [], []
-    for _ in range(3):
-        before = thread_time()
+    stock, theirs = stock_registry(lines), Work()
+    with theirs.counting():
         generate_latest(stock)
-        theirs.append(thread_time() - before)
-        ours.append(await longest_hold_seconds(scrape.gzipped(scrape.blocks(metrics, runtime))))
-    assert min(ours) < min(theirs) / 5
+    ours = await most_lines_in_one_turn(scrape.gzipped(scrape.blocks(metrics, scrape.runtime_registries())))
+    assert 0 < ours < theirs.lines / 5
 
 
 async def test_the_loop_runs_whenever_the_clock_says_that_it_was_held() -> None:

@@ -89,7 +89,11 @@ def test_a_restore_is_reported_exactly_when_a_later_poll_shows_it(
             heard.append((said.instant, said.revision))
             continue
         known = max((revision for instant, revision in heard if instant < said.t0), default=0)
-        assert went_back == (WentBack(known, said.revision) if said.revision < known else None)
+        if said.revision < known:
+            known_at = min(instant for instant, revision in heard if revision >= known)
+            assert went_back == WentBack(known, said.revision, known_at)
+        else:
+            assert went_back is None
         if went_back is not None:
             return
         heard.append((said.t1, said.revision))

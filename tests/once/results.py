@@ -28,6 +28,8 @@ def stream(state: str = "met", **more: Any) -> StreamResult:
         "stream_ends": {"timeout": 1, "gone": 0},
         "relists": {"start": 0, "gone": 0, "revision_went_back": 0},
         "uncovered_seconds": 0.0,
+        "canaries_lost": 0,
+        "owes_canary": False,
         "contradictions": {"date": 0},
         "revision_clock": "events",
         "is_covered": True,

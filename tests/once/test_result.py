@@ -27,6 +27,10 @@ DOWN = {"stream": "down", "trouble": "forbidden: nodes is forbidden"}
         ([stream(), quiet(relists=RELISTED)], "unknown", 3),
         ([stream(), quiet(is_covered=False)], "unknown", 3),
         ([stream(relists={"start": 1, "gone": 0, "revision_went_back": 0})], "met", 0),
+        ([stream(late=1, canaries_lost=1)], "unknown", 3),
+        ([stream(), quiet(events=7, late=7, canaries_lost=7)], "unknown", 3),
+        ([stream(), quiet(owes_canary=True)], "unknown", 3),
+        ([stream("violated", late=7, canaries_lost=7)], "violated", 1),
     ],
 )
 def test_the_worst_of_what_holds(streams: list[StreamResult], verdict: str, exit_code: int) -> None:
@@ -48,6 +52,12 @@ def test_the_worst_of_what_holds(streams: list[StreamResult], verdict: str, exit
             stream("unknown", is_covered=False, uncovered_seconds=1.25, group="apps"),
             "pods.apps on 10.0.0.1:6443: nothing was watched for 1.250 s",
         ),
+        (
+            stream("violated", late=9, canaries_lost=7),
+            "pods on 10.0.0.1:6443: 9 of 100 events were late, 7 of them canaries that never came",
+        ),
+        (stream(late=1, canaries_lost=1), "pods on 10.0.0.1:6443: 1 canaries never came"),
+        (stream(owes_canary=True), "pods on 10.0.0.1:6443: a canary has not come yet"),
         (stream("quiet", events=49), "too few events to judge by (most on pods on 10.0.0.1:6443: 49)"),
     ],
 )
@@ -62,7 +72,8 @@ def test_nothing_watched_is_said_so() -> None:
 STREAM_KEYS = [
     "apiserver", "group", "resource", "state", "stream", "trouble", "events", "on_time", "late", "ambiguous",
     "p50_lower_seconds", "p50_upper_seconds", "p99_lower_seconds", "p99_upper_seconds", "width_p50_seconds",
-    "width_p99_seconds", "stages", "stream_ends", "relists", "uncovered_seconds", "contradictions", "revision_clock",
+    "width_p99_seconds", "stages", "stream_ends", "relists", "uncovered_seconds", "canaries_lost",
+    "contradictions", "revision_clock",
 ]  # fmt: skip
 
 
@@ -95,7 +106,19 @@ def test_the_table_shows_every_stream_in_every_section() -> None:
         "pods on 10.0.0.1:6443   met    100     100      0     0          0.000 s to 0.100 s  0.050 s to 0.250 s",
         "nodes on 10.0.0.1:6443  quiet  0       100      0     0          -                   -".replace("100", "0  "),
     ]
-    assert shown["STREAM"][0].split() == ["pods", "on", "10.0.0.1:6443", "up", "timeout", "1", "none", "0.000", "s"]
+    assert shown["STREAM"][0].split() == [
+        "pods",
+        "on",
+        "10.0.0.1:6443",
+        "up",
+        "timeout",
+        "1",
+        "none",
+        "0.000",
+        "s",
+        "none",
+    ]
+    assert rows(table(result(stream(canaries_lost=7))))["STREAM"][0].split()[-1] == "7"
     assert shown["TRUST"][0].split()[3:] == ["0.100", "s", "0.200", "s", "none", "events"]
     assert shown["TRUST"][1].split()[3:] == ["-", "-", "none", "events"]
     assert "10.0.0.1:6443: 300 polls answered, 2 failed" in table(result())

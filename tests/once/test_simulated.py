@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from exporter.once.progress import Progress
 from exporter.once.result import Result
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
+from exporter.simulator.resources import NODES
 from tests.check.command import plain_kubeconfig
 from tests.live.observing import config
 from tests.once.command import Running, measure
+from tests.real.waiting import wait_until
 
 RATE_PER_SECOND = 60.0
 PODS = ("--resource", "pods")
@@ -22,16 +25,19 @@ PODS = ("--resource", "pods")
 pytestmark = pytest.mark.timeout(150)
 
 
-async def measured(
-    *flags: str | Path, duration_seconds: float, ready_seconds: float = 30.0
-) -> tuple[Result, Measurement]:
-    """In this process."""
+async def prepared(*flags: str | Path, duration_seconds: float, ready_seconds: float = 30.0) -> Measurement:
+    """In this process, and not run yet."""
     settled = config(*flags)
     credentials = await load_credentials(settled)
     progress = Progress(io.StringIO(), duration_seconds)
-    measurement = Measurement(
-        settled, credentials, duration_seconds, asyncio.Event(), progress, ready_seconds=ready_seconds
-    )
+    return Measurement(settled, credentials, duration_seconds, asyncio.Event(), progress, ready_seconds=ready_seconds)
+
+
+async def measured(
+    *flags: str | Path, duration_seconds: float, ready_seconds: float = 30.0
+) -> tuple[Result, Measurement]:
+    """In this process, from start to end."""
+    measurement = await prepared(*flags, duration_seconds=duration_seconds, ready_seconds=ready_seconds)
     return await measurement.run(), measurement
 
 
@@ -139,6 +145,44 @@ async def test_what_arrived_before_the_end_is_waited_for(tmp_path: Path) -> None
     arrived = sum(measurement._began <= seconds <= measurement._ended for seconds in sent)
     assert arrived > 60
     assert result.streams[0].events == pytest.approx(arrived, abs=3)
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("exporter.target", "exporter.once.measuring"):
+        monkeypatch.setattr(f"{place}.CANARY_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("stalls_after_seconds", "verdict"),
+    [(0.5, "violated"), (7.0, "violated"), (None, "met")],
+    ids=["stalled", "stalled-last", "healthy"],
+)
+async def test_a_canary_that_never_comes_is_late(
+    tmp_path: Path, stalls_after_seconds: float | None, verdict: str
+) -> None:
+    async with Simulator() as simulator:
+        await simulator.apiserver.registry.create(NODES, {"metadata": {"name": "canary"}}, manager="kubelet")
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        canary = ("--canary.node", "canary", "--canary.interval", "0.1")
+        flags = ("--kubeconfig", kubeconfig, "--resource", "nodes", *canary)
+        measurement = await prepared(*flags, duration_seconds=8.0)
+        running = asyncio.create_task(measurement.run())
+        if stalls_after_seconds is not None:
+            after = stalls_after_seconds
+            await wait_until(lambda: time.monotonic() > measurement._began + after, "it measures", timeout_seconds=60)
+            simulator.faults.cache_to_watch.set(60.0)
+        result = await running
+    (nodes,) = result.streams
+    assert result.verdict == verdict, (result.reasons, nodes)
+    assert (nodes.canaries_lost > 0) == (stalls_after_seconds is not None)
+    assert nodes.late >= nodes.canaries_lost
+    assert nodes.events == nodes.on_time + nodes.late + nodes.ambiguous
+    if nodes.canaries_lost:
+        assert nodes.latency.p99_upper_seconds is None
+        assert nodes.latency.p99_lower_seconds == pytest.approx(2.0, rel=0.02)
+        assert not nodes.owes_canary
 
 
 async def test_if_no_stream_comes_up_nothing_is_measured(tmp_path: Path) -> None:

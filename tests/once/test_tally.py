@@ -47,6 +47,18 @@ def test_the_state_follows_the_rule_of_the_rolling_window(counts: dict[str, Any]
     assert tally(**counts).state(is_covered=True) == state
 
 
+def test_canaries_that_were_lost_are_late_events_without_an_upper_limit() -> None:
+    lost = tally(on_time=100)
+    lost.lost_canaries(0, 11.0)
+    assert (lost.late, lost.state(is_covered=True)) == (0, "met")
+    lost.lost_canaries(3, 11.0)
+    assert (lost.events, lost.late, lost.state(is_covered=True)) == (103, 3, "violated")
+    p99 = lost.latency(0.99)
+    assert p99 is not None
+    assert p99.earliest <= 11.0
+    assert p99.latest == inf
+
+
 def test_with_a_gap_it_is_not_met_but_still_violated_or_quiet() -> None:
     for counts, state in (({"on_time": 100}, "unknown"), ({"late": 100}, "violated"), ({"on_time": 1}, "quiet")):
         assert tally(**counts).state(is_covered=False) == state

@@ -38,7 +38,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Image, Im
     """The image, built twice. Left out where the tools for it are missing, but not in CI."""
     made = subprocess.run([SCRIPT, "base"], capture_output=True, text=True, check=False)
     if made.returncode == TOOLS_ARE_MISSING and os.environ.get("CI") != "true":
-        pytest.skip(made.stderr.strip())
+        pytest.skip(made.stderr.strip().removeprefix("scripts/image: "))
     assert made.returncode == 0, made.stderr
     with storage(tmp_path_factory.mktemp("storage")) as environment:
         base = make_base(environment, made.stdout.splitlines()[-1])

@@ -28,7 +28,8 @@ class Cluster:
     """One etcd and `apiservers` apiservers, the first on 127.0.0.1, the next on 127.0.0.2 and so on.
 
     `admin` may do everything; each of `users` starts without any right. `flags` are added to the command
-    line of every apiserver. Nothing of it outlives the `async with`, nor the program that runs it.
+    line of every apiserver. With `events_store` events are kept in an etcd of their own, `events_etcd`, as
+    large clusters do. Nothing of it outlives the `async with`, nor the program that runs it.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class Cluster:
         apiservers: int = 1,
         flags: Sequence[str] = (),
         users: Sequence[str] = ("watcher", "limited"),
+        events_store: bool = False,
     ) -> None:
         self.folder = folder
         self.etcd = Etcd(binaries, folder)
+        self.events_etcd = Etcd(binaries, folder, "events-etcd") if events_store else None
         self.apiservers: list[Apiserver] = []
         self.authority = CertificateAuthority(folder)
         self.client_context = self.authority.client_context()
@@ -161,6 +164,10 @@ class Cluster:
     async def _start(self) -> None:
         files = self._write_files()
         await self.etcd.create()
+        flags = self._flags
+        if self.events_etcd is not None:
+            await self.events_etcd.create()
+            flags = [f"--etcd-servers-overrides=/events#{self.events_etcd.url}", *flags]
         self.apiservers = [
             Apiserver(
                 f"apiserver-{number}",
@@ -170,7 +177,7 @@ class Cluster:
                 etcd_url=self.etcd.url,
                 files=files,
                 context=self.client_context,
-                flags=self._flags,
+                flags=flags,
             )
             for number in range(1, self._count + 1)
         ]
@@ -183,9 +190,12 @@ class Cluster:
         await self._wait_default_namespace()
 
     async def _end(self) -> None:
-        for server in (*self.apiservers, self.etcd):
+        for server in self.apiservers:
             await server.kill()
-        self.etcd.remove_data()
+        for store in (self.etcd, self.events_etcd):
+            if store is not None:
+                await store.kill()
+                store.remove_data()
 
     def _write_files(self) -> ApiserverFiles:
         token_file = self.folder / "tokens.csv"

@@ -14,10 +14,10 @@ from tests.real.process import Server, answers, free_port
 class Etcd(Server):
     """A store of one member that never waits for the disk."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        super().__init__("etcd", folder, "127.0.0.1")
+    def __init__(self, binaries: Path, folder: Path, name: str = "etcd") -> None:
+        super().__init__(name, folder, "127.0.0.1")
         self._binary = binaries / "etcd"
-        self._data = folder / "etcd-data"
+        self._data = folder / f"{name}-data"
         self.client_port = 0
         self.peer_port = 0
 

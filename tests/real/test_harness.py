@@ -263,6 +263,21 @@ async def test_nothing_is_left_after_the_end(server_binaries: Path, tmp_path: Pa
     assert not (tmp_path / "etcd-data").exists()
 
 
+async def test_events_in_an_etcd_of_their_own_have_revisions_of_their_own(fresh_cluster: FreshCluster) -> None:
+    split = await fresh_cluster(events_store=True)
+    assert split.events_etcd is not None
+    async with split.client() as client:
+        before = await split.etcd.revision()
+        for number in range(10):
+            event = {"metadata": {"name": f"event-{number}"}, "involvedObject": {"namespace": "default"}}
+            created = await client.post(EVENTS, event)
+        assert int(created["metadata"]["resourceVersion"]) == await split.events_etcd.revision()
+        assert int(await latest(client, EVENTS)) == await split.events_etcd.revision()
+        await client.post(CONFIG_MAPS, named("elsewhere"))
+        assert int(await latest(client)) > before
+        assert await split.events_etcd.revision() < before
+
+
 async def test_servers_die_with_the_program_that_started_them(server_binaries: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", STARTS_ETCD_AND_IS_KILLED, str(server_binaries), str(tmp_path)]
     program = await asyncio.create_subprocess_exec(*command, cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE)

@@ -20,7 +20,7 @@ def tool(name: str) -> Path:
         return folder / name
     if os.environ.get("CI") == "true":
         pytest.fail("the tools are not built: run scripts/build-tools")
-    pytest.skip("the tools are not built: run scripts/build-tools")
+    pytest.skip("Prometheus and Helm are not there: install Go, then run scripts/build-tools")
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.measure.revisions import STALE_SECONDS
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import Observed, observed
 
@@ -112,7 +113,7 @@ async def test_a_restored_store_is_relisted_and_accused_of_nothing(tmp_path: Pat
         async with observed(*flags) as exporter:
             await asyncio.sleep(HEALTHY_SECONDS)
             snapshot = simulator.store.snapshot()
-            await asyncio.sleep(HEALTHY_SECONDS)
+            await asyncio.sleep(STALE_SECONDS + 1)  # what is less far behind may be a store that reads stale
             simulator.store.restore(snapshot)
             scrape = await exporter.wait_for(
                 lambda scrape: scrape.sum("relists_total", reason="revision_went_back") == 1
