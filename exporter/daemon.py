@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
-from exporter.config import ConfigError
+from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
@@ -114,7 +114,7 @@ class Exporter:
         self.listens_on = [address[:2] for address in runner.addresses]
         self.scheme = "https" if files and files.tls else "http"
         for host, port in self.listens_on:
-            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": f"{host}:{port}"}})
+            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
