@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING
 
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.web_config import TLSServerConfig, read_web_config
-from exporter.config.wording import printable
+from exporter.config.wording import NO_TLS, printable
 
 if TYPE_CHECKING:
     from exporter.config import Config
 
 TIMEOUT_SECONDS = 3
 PATH = "/livez"
-NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
-"""What OpenSSL calls an answer that is no TLS."""
-
 _LOOPBACKS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to connect to, not to listen on
 
 

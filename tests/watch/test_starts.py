@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.watch import ONLY_A_PROBE, WHAT_TO_GRANT
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from tests.watch.recorder import Recorder, watching
@@ -69,9 +70,15 @@ async def test_a_refusal_is_a_failed_start_and_the_next_try_succeeds(verb: str, 
     recorders = await start_each(tmp_path, [refusing(verb, refusal(code)) for code, _ in REASONS])
     for recorder, (code, reason) in zip(recorders, REASONS, strict=True):
         assert recorder.start_reasons == [reason]
-        assert str(recorder.start_errors[0]) == f"no: {code}"
+        hint = {403: f"{ONLY_A_PROBE if verb == 'list' else ''}{WHAT_TO_GRANT}"}.get(code, "")
+        assert str(recorder.start_errors[0]) == f"no: {code}{hint}"
         assert recorder.losses == []
         assert recorder.openings[0][1] == 100
+
+
+def test_what_to_grant_is_said_in_plain_words() -> None:
+    assert WHAT_TO_GRANT == '; "watchslo check" with the same flags prints the missing rules'
+    assert ONLY_A_PROBE == "; all namespaces are watched, and this one is only asked for the revision"
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -82,6 +89,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
         streams.start(recorder)
         await recorder.until_failed()
     assert recorder.start_reasons[0] == "connect"
+    assert str(recorder.start_errors[0]) == "no connection: Connection refused"
     assert recorder.told[:2] == ["relisting start", "start_failed connect"]
 
 
