@@ -87,17 +87,26 @@ def _web_files(path: Path | None) -> WebFiles | None:
 
 
 class Exporter:
-    """All parts of the daemon; `judged`, if given, is told of every judgement."""
+    """All parts of the daemon; `judged`, if given, is told of every judgement, and `advise` what else goes to the log.
+
+    Advice is a sentence about a setting that does nothing now, and what may have been meant.
+    """
 
     def __init__(
-        self, config: Config, credentials: Credentials, judged: Callable[[Target, Judgement], None] | None = None
+        self,
+        config: Config,
+        credentials: Credentials,
+        judged: Callable[[Target, Judgement], None] | None = None,
+        advise: Callable[[str], None] | None = None,
     ) -> None:
         self._config = config
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(config, credentials, self.metrics, heartbeat, judged)
+        self._fleet = Fleet(
+            config, credentials, metrics=self.metrics, heartbeat=heartbeat, judged=judged, advise=advise
+        )
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"

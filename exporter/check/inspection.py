@@ -28,16 +28,16 @@ from exporter.check.findings import (
     Trouble,
     User,
 )
-from exporter.config.wording import did_you_mean, printable
+from exporter.config.wording import printable
 from exporter.kubernetes import custom_resources
 from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch, to_write
 from exporter.kubernetes.polls import Place
-from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource, discover
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
 from exporter.kubernetes.sentences import sentence
-from exporter.kubernetes.served import watchable_names
+from exporter.kubernetes.served import find
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, refusal
 from exporter.kubernetes.stores import read_the_same_store
 from exporter.kubernetes.watch import Collection, StartError
@@ -188,27 +188,17 @@ class _Inspection:
             return Trouble(sentence(error))
         names = custom_resources.matching(definitions, self._config.custom_resources)
         most = self._config.custom_resources_max
-        return CustomResources(tuple(names[:most]), len(names[most:]))
+        unmatched = custom_resources.unmatched(definitions, self._config.custom_resources)
+        return CustomResources(tuple(names[:most]), len(names[most:]), tuple(unmatched))
 
     async def _find(self, name: ResourceName) -> Found:
         try:
-            return Found(name, await discover(self._session, name))
+            return Found(name, await find(self._session, name, {}))
         except AnswerError as error:
-            if error.status != 404:
-                return Found(name, Trouble(sentence(error)))
-            # Where the whole group is missing, the apiserver's own words name nothing.
-            said = str(error) if str(name) in str(error) else f"{name} is not served here"
-            return Found(name, NotServed(said + (await self._hint(name) if said.endswith("not served here") else "")))
+            said = sentence(error)
+            return Found(name, NotServed(said) if error.status == 404 else Trouble(said))
         except TROUBLES as error:
             return Found(name, Trouble(sentence(error)))
-
-    async def _hint(self, name: ResourceName) -> str:
-        """End of the sentence: the same plural in another group, else the name that is written most like it."""
-        with suppress(*TROUBLES):
-            served = await watchable_names(self._session)
-            namesakes = [f'"{known}"' for known in served if known.split(".", 1)[0] == name.plural]
-            return f", did you mean {' or '.join(namesakes)}?" if namesakes else did_you_mean(str(name), served)
-        return ""
 
     async def _polls(self) -> Polls | None:
         """Polls of the clock's kind, or of what is watched where there is no better."""

@@ -37,6 +37,12 @@ class Progress:
             self._stream.write(CLEAR_LINE)
             self._stream.flush()
 
+    def advise(self, sentence: str) -> None:
+        """A line that stays."""
+        self._stream.write(f"{CLEAR_LINE if self._is_terminal else ''}watchslo: warning: {sentence}\n")
+        self._stream.flush()
+        self._due = 0.0
+
     def waiting(self, reasons: list[str]) -> None:
         """Not all streams are up; a sentence for each that is not."""
         self._say("waiting", f"waiting for the streams: {'; '.join(reasons) or 'no revision clock yet'}")
