@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LONGEST = 600
 """Characters of a sentence: an admission may have much to say."""
 
+_AROUND_OPENSSL = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:[0-9]+\)$")
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
 
@@ -41,13 +42,14 @@ def _of_system(error: OSError) -> str:
     if isinstance(refused, ssl.SSLError):
         if refused.reason in NO_TLS:
             return "what answers there speaks no TLS: write http:// if that is meant"
-        return f"TLS: {(refused.reason or 'broken off').replace('_', ' ').lower()}"
+        return f"TLS: {_AROUND_OPENSSL.sub('', str(refused.strerror or refused))}"
     if isinstance(error, socket.gaierror):  # its numbers are those of names, not of the system
         return error.strerror or str(error)
     number = error.errno
     if not number and (first := _ERRNO.search(str(error))):  # of several addresses that were tried
         number = int(first[1])
-    return os.strerror(number) if number else error.strerror or str(error)
+    said = os.strerror(number) if number else error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
 
 
 _WORDS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
