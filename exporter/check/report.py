@@ -8,17 +8,19 @@ from exporter.check import access
 from exporter.check.findings import NotServed, Trouble
 from exporter.check.table import GOOD, Row, Section, table
 from exporter.check.timing import clock_rows, round_trip_row
+from exporter.tables import folded
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings, Found, Greeting, Proof, User
 
 
-def report(findings: Findings) -> tuple[str, bool]:
-    """The whole text, and whether all is good."""
+def report(findings: Findings, width: int | None = None) -> tuple[str, bool]:
+    """The whole text, for a terminal of this width, and whether all is good."""
     sections = _sections(findings)
     rows = [row for section in sections for row in section.rows]
     is_good = all(row.result in GOOD for row in rows)
-    return f"{table(sections)}\n\n{_last_line(findings, rows, is_good=is_good)}", is_good
+    last_lines = folded(_last_line(findings, rows, is_good=is_good), width)
+    return "\n".join([table(sections, width), "", *last_lines]), is_good
 
 
 def _last_line(findings: Findings, rows: list[Row], *, is_good: bool) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import TYPE_CHECKING, Self, TextIO
+
+from exporter.tables import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -64,5 +67,9 @@ class Progress:
             return
         self._phase, self._due = phase, now + self._period_seconds
         text = " ".join(text.split())
+        width = width_of(self._stream)
+        if width is not None:
+            # What the terminal breaks into two lines is not overwritten as one.
+            text = textwrap.shorten(text, max(width - 1, 10), placeholder=" ...")
         self._stream.write(f"{CLEAR_LINE}{text}" if self._is_terminal else f"{text}\n")
         self._stream.flush()
