@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -30,18 +31,19 @@ async def find(session: ApiSession, name: ResourceName, hints: dict[ResourceName
         return await discover(session, name)
     except NotServedError as error:
         if name not in hints:
-            hints[name] = await _hint(session, name)
-        raise NotServedError(error.status, f"{error}{hints[name]}") from error
+            with suppress(AnswerError, CredentialsError, *UNREACHABLE):
+                hints[name] = await _hint(session, name)
+        raise NotServedError(error.status, f"{error}{hints.get(name, '')}") from error
 
 
 async def _hint(session: ApiSession, name: ResourceName) -> str:
-    """End of the sentence: the same plural in another group, what has this short name, or the most similar name."""
+    """End of the sentence: the same plural in another group, what has this short name, or the most similar name.
+
+    Raises AnswerError, UNREACHABLE or CredentialsError.
+    """
     if name.is_same_kind(CANARIES):
         return f": apply its definition, {DEFINITION} of the repository"
-    try:
-        served = await _watchable(session)
-    except (AnswerError, CredentialsError, *UNREACHABLE):
-        return ""
+    served = await _watchable(session)
     namesakes = [one.name for one in served if one.plural == name.plural]
     called_so = [one.name for one in served if name.plural in one.aliases]
     in_its_group = [known for known in called_so if known.partition(".")[2] == name.group]
