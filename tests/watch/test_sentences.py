@@ -161,5 +161,14 @@ def test_errors_that_say_nothing_themselves() -> None:
     assert sentence(ValueError()) == "it is not known why"
     assert sentence(aiohttp.ClientConnectionError("Connector is closed")) == "the connection was closed"
     assert sentence(OSError(28, "[Errno 28] wrapped by a loop")) == "No space left on device"
+    several = "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 113] Connect call failed"
+    assert sentence(OSError(several)) == "Connection refused"
+    assert sentence(socket.gaierror(-2, "Name or service not known")) == "Name or service not known"
     words = sentence(AnswerError(403, json.dumps("a\n" * 200)))
     assert len(words.splitlines()) == 1
+
+
+def test_no_password_of_a_url_and_every_name_of_a_user() -> None:
+    assert sentence(ValueError("no way to http://me:secret@proxy:3128/")) == "no way to http://...@proxy:3128/"
+    user = 'User "https://accounts.example.com#me@example.com" cannot list resource "pods"'
+    assert sentence(AnswerError(403, user)) == user
