@@ -292,16 +292,23 @@ class Credentials:
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
+    """Raises ValueError or OSError."""
     if not str(loaded.host).startswith("https"):
         return None
-    context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None)
+    try:
+        context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None)
+    except ssl.SSLError as error:  # in words that each version of OpenSSL chooses anew
+        raise ValueError("the certificate authority is no certificate in PEM") from error
     # Python 3.13 asks for extensions that the CAs of many clusters lack; Go's clients do not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not loaded.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if loaded.cert_file:
-        context.load_cert_chain(loaded.cert_file, loaded.key_file)
+        try:
+            context.load_cert_chain(loaded.cert_file, loaded.key_file)
+        except ssl.SSLError as error:
+            raise ValueError("the client certificate and its key are no matching pair in PEM") from error
     return context
 
 

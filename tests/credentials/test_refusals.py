@@ -152,7 +152,15 @@ async def test_a_missing_authority_or_certificate(tmp_path: Path) -> None:
 async def test_an_authority_that_is_no_certificate(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user=USER, authority=b"no certificate")
     message = await refusal(Credentials(path, None, None))
-    assert message == f"kubeconfig {path}: TLS: no certificate or crl found"
+    assert message == f"kubeconfig {path}: the certificate authority is no certificate in PEM"
+
+
+async def test_a_client_certificate_that_is_none(tmp_path: Path) -> None:
+    for name in ("user.crt", "user.key"):
+        (tmp_path / name).write_text("no certificate")
+    path = write_kubeconfig(tmp_path, SERVER, user={"client-certificate": "user.crt", "client-key": "user.key"})
+    message = await refusal(Credentials(path, None, None))
+    assert message == f"kubeconfig {path}: the client certificate and its key are no matching pair in PEM"
 
 
 async def test_a_missing_token_file(tmp_path: Path) -> None:
