@@ -44,6 +44,8 @@ async def _hint(session: ApiSession, name: ResourceName) -> str:
     if name.is_same_kind(CANARIES):
         return f": apply its definition, {DEFINITION} of the repository"
     served = await _watchable(session)
+    if str(name) in {one.name for one in served}:
+        return ""  # by now it is
     namesakes = [one.name for one in served if one.plural == name.plural]
     called_so = [one.name for one in served if name.plural in one.aliases]
     in_its_group = [known for known in called_so if known.partition(".")[2] == name.group]
