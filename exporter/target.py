@@ -136,7 +136,9 @@ class Target:
         self._opened_at = at
         if listed_revision is not None:
             self._judge.opened(at)
-        self.coverage.opened(at)
+        # Else it is a watch of a history that was given up before it was open, and it is abandoned.
+        if listed_revision is not None or self._relisting is None:
+            self.coverage.opened(at)
         self._count_uncovered(at)
         if self._lost_at is not None:
             seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds

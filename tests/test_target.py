@@ -289,6 +289,18 @@ async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end
     assert fed.status()["state"] == "unknown", "short, but events are missing"
 
 
+async def test_a_watch_of_a_history_that_is_given_up_ends_no_gap(fed: Fed) -> None:
+    """It was asked for before the store went back, and is told of once it is open and abandoned already."""
+    fed.relists("start", ago=400)
+    fed.target.lost(fed.now - 70)
+    fed.target.relisting("revision_went_back")
+    fed.target.opened(fed.now - 30.5, None)
+    fed.target.lost(fed.now - 30.4)
+    fed.target.opened(fed.now - 30, 100)
+    assert not fed.target.coverage.covers(fed.now - 30.2, fed.now)
+    assert fed.target.coverage.covers(fed.now - 29, fed.now)
+
+
 # What else is counted
 
 
