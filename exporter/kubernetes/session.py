@@ -5,7 +5,9 @@ A 401 or a failed TLS handshake tells the credentials to load anew; new certific
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.load import Purpose
-    from exporter.measure.times import Instant
+    from exporter.measure.times import Instant, WallTime
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0
@@ -44,6 +46,9 @@ MOST_LIST_BYTES = 2**20
 
 MOST_BYTES: Mapping[Purpose, int] = {"discovery": 64 * 2**20, "canary": 4 * 2**20}
 """Five hundred definitions that kubectl has applied, with all their annotations; one object as etcd takes it."""
+
+
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{2}:){2}[0-9]{2} GMT")
 
 
 class AnswerError(Exception):
@@ -226,6 +231,16 @@ def refusal(response: aiohttp.ClientResponse, content: bytes) -> AnswerError:
     except UNREADABLE:
         message = ""
     return AnswerError(response.status, message or f"HTTP {response.status}", retry_after_seconds(response))
+
+
+def http_date(text: str) -> WallTime | None:
+    """A Date header as RFC 9110 wants it written; None for anything else, in a zone of its own or in none."""
+    if _HTTP_DATE.fullmatch(text) is None:
+        return None
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
 
 
 def retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:

@@ -21,7 +21,7 @@ from exporter.kubernetes.session import (
     refusal,
 )
 from exporter.kubernetes.stamping import StampedBody
-from exporter.measure.events import Event, EventDecoder, LineSplitter, WatchError
+from exporter.measure.events import Event, EventDecoder, LineSplitter, WatchError, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,9 +127,11 @@ class EmptyList(msgspec.Struct):
     @property
     def revision(self) -> int:
         """The store's revision. Raises ValueError if it is no decimal number."""
-        if not self.kind.endswith("List") or not self.metadata.resourceVersion.isdecimal():
-            raise ValueError(f"a {self.kind} with resourceVersion {self.metadata.resourceVersion!r}")
-        return int(self.metadata.resourceVersion)
+        version = self.metadata.resourceVersion
+        revision = revision_of(version)
+        if not self.kind.endswith("List") or revision is None:
+            raise ValueError(f"a {self.kind} with resourceVersion {version[:30]!r}")
+        return revision
 
 
 async def list_revision(response: aiohttp.ClientResponse) -> int:
