@@ -77,3 +77,13 @@ async def test_a_relist_makes_history_of_what_it_brings_and_not_of_what_was_ther
     assert children.events["modified", "live"].value == 2
     assert children.judged["on_time"].value == 2
     assert target.window.report(time.monotonic()).events == 2
+
+
+async def test_what_a_server_says_again_is_counted_and_not_judged() -> None:
+    children = Metrics(1.0, 0.99, 60).resource("a:1", "", "pods")
+    around = Surroundings(config("--resource", "pods"), children, lambda: None, found=lambda _resource: None)
+    target = Target(ResourceName("pods"), "a:1", around)
+    arrival = Interval(time.monotonic(), time.monotonic())
+    target.read(reading()._replace(repeated=reading(101, 102).events), arrival)
+    assert children.events["modified", "replayed"].value == 2
+    assert target.window.report(time.monotonic()).events == 0

@@ -6,6 +6,7 @@ A 401 or a failed TLS handshake tells the credentials to load anew; new certific
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -108,20 +109,23 @@ class ApiSession:
         accept: str = "application/json",
         time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME,
         purpose: Purpose = "discovery",
+        on_asking: Callable[[Instant], None] | None = None,
         on_sent: Callable[[Instant], None] | None = None,
         method: str = "GET",
         body: object = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """Send one request, and tell `on_sent` when it goes out; the response must be closed by the caller.
+        """Send one request; the response must be closed by the caller. Raises UNREACHABLE or CredentialsError.
 
-        Raises UNREACHABLE or CredentialsError.
+        `on_asking` is told when it is up to the other side, to be connected to at first; `on_sent` when it goes out.
         """
         headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers()}
         if body is not None:
             headers["Content-Type"] = content_type
         http = await self._current_http()
         url = self.server.url + path
+        if on_asking is not None:
+            on_asking(time.monotonic())
         try:
             response = await http.request(
                 method,

@@ -79,7 +79,7 @@ class Pipeline:
         self._body = ChunkedBody()
         self._recording = Recording(METADATA_JSON, objects=5_000)
         self._fed = 0
-        arrivals.connected(time.monotonic())
+        arrivals.connected(time.monotonic(), time.monotonic())
         self._poll()
 
     async def seconds(self, events: int, at_once: int) -> float:
