@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.watch import StartError
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
+    from exporter.measure.times import Instant
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Apiserver:
             metrics.clock(server.name, QUIET_KINDS[0].group, QUIET_KINDS[0].plural, "revision")
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
+        heartbeat.sleepers.add(self)
         self._targets: dict[ResourceName, Target] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
         self._cache_polling: dict[ResourceName, asyncio.Task[None]] = {}
@@ -181,8 +183,18 @@ class Apiserver:
         """What the status document says of each stream."""
         return [target.status() for target in self._targets.values()]
 
+    # What the heartbeat tells (exporter.kubernetes.heartbeat.Sleeper)
+
+    def stood_still(self, began: Instant, ended: Instant) -> None:
+        """Polls that took longer for it say less, and nothing that is wrong."""
+
+    def slept(self, began: Instant, woke: Instant, seconds: float) -> None:  # noqa: ARG002 a Sleeper's
+        """What was known of the apiserver's clock was known beside ours, which stood still."""
+        self._polls.clocks.forget(woke)
+
     async def close(self) -> None:
         """Close all connections; the tasks are cancelled before."""
+        self._heartbeat.sleepers.discard(self)
         await self._session.close()
         await self._watches.close()
         await self._polls.close()

@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 CANARY_SECONDS = 10.0
 """A canary that was awaited for so much longer than the threshold is lost."""
 
-AWAKE_SECONDS = 2.0
-"""Who looks after its canaries less often than this has been asleep."""
-
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
 
@@ -157,6 +154,11 @@ class Target:
         self.coverage.lost(at)
         self._metrics.stream_up.set(0)
 
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended: nobody looked, for so many seconds that our clock did not count."""
+        self._metrics.uncovered_seconds.inc(seconds)
+        self.coverage.slept(time.monotonic(), seconds)
+
     def ended(self, end: End, lived_seconds: float) -> None:
         """The watch that was lost ended for this reason."""
         self._metrics.watch_ends[end.reason].inc()
@@ -173,6 +175,8 @@ class Target:
         metrics.last_activity.set(time.time())
         if reading.undecodable:
             metrics.decode_errors.inc(reading.undecodable)
+        for event in reading.repeated:
+            metrics.events[event.event_type, "replayed"].inc()
         events = [event for event in reading.events if event.event_type != "bookmark"]
         if len(events) < len(reading.events):
             metrics.events["bookmark", "live"].inc(len(reading.events) - len(events))
@@ -223,13 +227,9 @@ class Target:
 
     def _lose_canaries(self, now: Instant) -> None:
         """Let the time run of the canaries that do not come, as far as it is not ours; one that is lost is late."""
-        since = self._awaited_until
-        if self._lost_at is None:
-            until, is_ours = self.arrivals.not_before, not self.arrivals.kept_up_since(since)
-        else:
-            until, is_ours = now, now - since > AWAKE_SECONDS
+        since, until = self._awaited_until, self.arrivals.not_before
         self._awaited_until = max(since, until)
-        for latency in () if is_ours else self._canaries.waited(since, until):
+        for latency in self._canaries.waited(since, until) if self.arrivals.kept_up_since(since) else ():
             self._metrics.canary_lost.inc()
             self._metrics.judged["late"].inc()
             self.window.judged(now, latency, "late")

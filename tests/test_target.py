@@ -70,6 +70,8 @@ class Fed:
     def relists(self, reason: str, ago: float) -> None:
         """It gives up continuity, and the watch is open again at once."""
         self.target.relisting(reason)  # type: ignore[arg-type]  # one of the reasons
+        self.target.arrivals.connected(self.now - ago, self.now - ago)
+        self.target.arrivals.found_empty(self.now - ago + 0.01)
         self.target.opened(self.now - ago, 100)
 
     def polls(self, revision: int, ago: float, *, took: float = 0.01) -> None:
@@ -310,7 +312,6 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     fed.polls(101, ago=0.5)
     fed.target.canary_sending()
     fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
-    fed.target.arrivals.connected(fed.now - 0.2)
     fed.target.arrivals.found_empty(fed.now - 0.1)
     fed.target.arrivals.found_empty(fed.now)
     fed.target._awaited_until = fed.now - 20
@@ -322,3 +323,10 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     assert fed.verdicts() == {"on_time": 100, "late": 1, "ambiguous": 0}
     report = fed.target.report(time.monotonic())
     assert (report.events, report.late, report.undecided) == (101, 1, 0)
+
+
+async def test_what_a_server_says_again_is_counted_and_not_judged(fed: Fed) -> None:
+    arrival = Interval(fed.now, fed.now)
+    fed.target.read(reading()._replace(repeated=reading(101, 102).events), arrival)
+    assert fed.counted("replayed") == 2
+    assert fed.target.report(fed.now).events == 0

@@ -43,6 +43,7 @@ WATCH_END_REASONS = (
     "forbidden",
     "not_found",
     "silent",
+    "suspended",
 )
 START_ERROR_REASONS = (
     "connect",
@@ -177,7 +178,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _counter(
         "watchslo_events_total",
-        "Watch events received. Replayed are those that tell the state at a watch's start; they are never judged.",
+        "Watch events received. Replayed are those that tell the state at a watch's start, and those whose revision is "
+        "not above that of an event before them; they are never judged.",
         event_type=("added", "modified", "deleted", "bookmark"),
         phase=("live", "replayed"),
     ),
