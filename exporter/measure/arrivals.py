@@ -168,11 +168,11 @@ class Arrivals:
             return self._away_since
         return self._last_but_one_empty
 
-    def kept_up_since(self, instant: Instant) -> bool:
-        """Whether nothing of ours since `instant` can have kept anything from us."""
+    def kept_up_from(self, instant: Instant) -> Instant:
+        """The first moment from `instant` on since which nothing of ours can have kept anything from us."""
         if self._away_since is not None and (self._is_ours or instant < self._away_until < inf):
-            return False
-        return not (self._stalls and self._stalls[-1].ended > instant)
+            return inf
+        return max(instant, self._stalls[-1].ended) if self._stalls else instant
 
     def excusing_us(self, arrival: Interval, committed_after: Instant) -> Interval:
         """`arrival` of an event committed after `committed_after`, its lower end moved before our first stall since.

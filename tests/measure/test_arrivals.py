@@ -378,7 +378,7 @@ def test_a_sleep_is_our_doing_until_a_watch_is_open_that_was_asked_for_after_it(
     arrivals = watching(10.0)
     arrivals.slept(10.0, 10.005, 30.0)
     arrivals.ended(10.01)
-    assert not arrivals.kept_up_since(9.0)
+    assert arrivals.kept_up_from(9.0) > 9.0
     arrivals.refused(11.0, is_ours=False)
     assert arrivals.not_before == 10.0
     arrivals.connected(12.0, 12.1)
@@ -413,7 +413,7 @@ def test_a_refusal_proves_nothing_for_the_time_in_which_we_may_have_been_paused_
     arrivals.refused(11.0, is_ours=False)
     arrivals.stood_still(12.0, 12.5)
     arrivals.refused(12.51, is_ours=False)
-    assert not arrivals.kept_up_since(11.0)
+    assert arrivals.kept_up_from(11.0) > 11.0
     arrivals.connected(16.0, 16.01)
     arrival = arrivals.received(16.1, 100)
     assert arrivals.excusing_us(arrival, committed_after=9.0).earliest == 12.0
@@ -461,7 +461,7 @@ def test_a_watch_that_ends_before_it_is_seen_to_live_changes_nothing_of_whose_do
     arrivals.ended(13.12)
     arrivals.refused(15.0, is_ours=False)
     assert arrivals.not_before == 9.99
-    assert not arrivals.kept_up_since(9.0)
+    assert arrivals.kept_up_from(9.0) > 9.0
 
 
 def test_a_connection_closed_soon_after_a_long_pause_may_have_been_closed_for_it() -> None:
@@ -479,14 +479,14 @@ def test_a_canarys_time_goes_on_with_each_refusal_of_the_apiservers_own() -> Non
     arrivals.ended(10.005)
     assert arrivals.not_before == 9.99
     arrivals.refused(12.0, is_ours=False)
-    assert (arrivals.not_before, arrivals.kept_up_since(9.99)) == (12.0, True)
+    assert (arrivals.not_before, arrivals.kept_up_from(9.99)) == (12.0, 9.99)
     arrivals.refused(14.0, is_ours=True)
-    assert (arrivals.not_before, arrivals.kept_up_since(12.0)) == (12.0, False)
+    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (12.0, inf)
     arrivals.refused(16.0, is_ours=False)
-    assert (arrivals.not_before, arrivals.kept_up_since(12.0)) == (12.0, False)
+    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (12.0, inf)
     arrivals.connected(17.0, 18.0)
-    assert (arrivals.not_before, arrivals.kept_up_since(12.0)) == (17.0, False)
+    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (17.0, inf)
     arrivals.found_empty(18.01)
     arrivals.found_empty(18.02)
-    assert not arrivals.kept_up_since(12.0)
-    assert arrivals.kept_up_since(17.0)
+    assert arrivals.kept_up_from(12.0) == 17.0
+    assert arrivals.kept_up_from(17.0) == 17.0
