@@ -167,7 +167,9 @@ FAMILIES: tuple[Family, ...] = (
     _histogram(
         "watchslo_stage_lower_seconds",
         "Time that an event certainly spent in a stage: from its newest stamp to its commit (write), from commit into "
-        "the watch cache (storage_to_cache), from the watch cache to its arrival here (cache_to_client).",
+        "the watch cache with decoding and conversion (storage_to_cache), from the watch cache to its arrival here "
+        "with encoding and network (cache_to_client). An apiserver's own "
+        "apiserver_watch_events_dispatch_duration_seconds has decoding and conversion, but no encoding and no network.",
         stage=STAGES,
     ),
     _histogram(

@@ -25,7 +25,7 @@ from exporter.measure.stamps import apiserver_stamps
 from exporter.measure.times import ANY_TIME
 from exporter.target import Target
 from tests.accuracy.observation import Observation
-from tests.live.observing import Observed, config, until
+from tests.live.observing import Observed, Scrape, config, until
 
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE_BYTES = 1 << 20
@@ -35,9 +35,14 @@ STOP_SECONDS = 20.0
 class ExporterProcess:
     """A running exporter and all that it has judged so far."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, url: str) -> None:
         self._process = process
+        self._page = Observed(url)
         self.observations: list[Observation] = []
+
+    async def scrape(self) -> Scrape:
+        """What Prometheus would get now."""
+        return await self._page.scrape()
 
     def freeze(self) -> None:
         """It gets no CPU from now on."""
@@ -65,7 +70,7 @@ async def exporting(*flags: str | Path, environ: Mapping[str, str]) -> AsyncIter
         assert process.stdout is not None
         url = json.loads(await process.stdout.readline())
         await until(Observed(url).ready)
-        exporter = ExporterProcess(process)
+        exporter = ExporterProcess(process, url)
         listening = asyncio.create_task(exporter.listen())
         yield exporter
         process.send_signal(signal.SIGTERM)
