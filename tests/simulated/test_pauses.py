@@ -1,8 +1,6 @@
 """While nobody asks, nobody is to blame: the time in which we slept, or might not watch, is not the apiserver's."""
 
 import asyncio
-import mmap
-import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +12,7 @@ from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
 from tests.live.observing import Observed, Process, Scrape, observed, started
+from tests.simulated.suspendable import VARIABLE, Asleep
 from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
 
 WATCH = frozenset({"watch"})
@@ -147,21 +146,15 @@ async def test_what_a_paused_machine_lost_and_got_again_is_not_late(tmp_path: Pa
 @contextmanager
 def suspendable(folder: Path, *flags: str | Path) -> Iterator[tuple[Process, Callable[[float], None]]]:
     """The exporter on a machine of its own, and what adds to the seconds for which that was suspended."""
-    file = folder / "asleep"
-    file.write_bytes(struct.pack("d", 0.0))
-    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 8) as shared:
-
-        def add(seconds: float) -> None:
-            struct.pack_into("d", shared, 0, struct.unpack_from("d", shared)[0] + seconds)
-
-        with started(*flags, command="run", module="tests.simulated.suspendable", log=folder / "log") as exporter:
-            yield exporter, add
+    asleep = Asleep(folder / "asleep")
+    with started(*flags, command="run", module="tests.simulated.suspendable", log=folder / "log") as exporter:
+        yield exporter, asleep.add
 
 
 async def test_a_machine_that_was_suspended_says_neither_on_time_nor_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WATCHSLO_TESTS_ASLEEP", str(tmp_path / "asleep"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "asleep"))
     asleep_seconds = 4.0
     async with Simulator() as simulator, Workload(simulator, rate_per_second=60, resources=(NODES,)):
         loop = asyncio.get_running_loop()
