@@ -69,6 +69,7 @@ class Apiserver:
         heartbeat: Heartbeat,
         tasks: asyncio.TaskGroup,
         clocks_of_all: Callable[[], Offset | None],
+        clocks_are_doubtful: Callable[[], None],
         judged: Callable[[Target, Judgement], None] | None = None,
     ) -> None:
         self.server = server
@@ -78,6 +79,7 @@ class Apiserver:
         self._heartbeat = heartbeat
         self._tasks = tasks
         self._clocks_of_all = clocks_of_all
+        self._clocks_are_doubtful = clocks_are_doubtful
         self._judged = judged
         load = CountedLoad(metrics, server)
         self._session = ApiSession(server, credentials, load=load)
@@ -191,6 +193,7 @@ class Apiserver:
     def slept(self, began: Instant, woke: Instant, seconds: float) -> None:  # noqa: ARG002 a Sleeper's
         """What was known of the apiserver's clock was known beside ours, which stood still."""
         self._polls.clocks.forget(woke)
+        self._clocks_are_doubtful()
 
     async def close(self) -> None:
         """Close all connections; the tasks are cancelled before."""
@@ -215,6 +218,7 @@ class Apiserver:
     def date_contradicted(self) -> None:
         """A Date contradicts what its clock said before: said of the address, not of a resource's events."""
         log.warning("the apiserver's clock contradicts itself", extra={"fields": {"apiserver": self.server.name}})
+        self._clocks_are_doubtful()
         for target in self._targets.values():
             target.date_contradicted()
 
@@ -234,6 +238,7 @@ class Apiserver:
         if self._is_noticed_balancer or not self.server.is_one_apiserver:
             return
         self._is_noticed_balancer = True
+        self._clocks_are_doubtful()
         self._apiserver_metrics.balancers_noticed[sign].inc()
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})

@@ -96,6 +96,8 @@ class Target:
         self._uncovered_since: Instant = time.monotonic()
         self._opened_at: Instant = inf
         self._cache_went_back = False
+        self._newest: tuple[int, Instant] | None = None
+        """The newest revision that has arrived, and when."""
         self._has_answered = False
         self._trouble = "not started yet"
         self._report = self.window.report(time.monotonic())
@@ -197,6 +199,7 @@ class Target:
             self._around.is_a_balancer()
         if newest.revision is None:
             return
+        self._newest = newest.revision, arrived
         self._canaries.is_here(newest.revision)
         if self.clock is not None:
             self.clock.arrived(newest.revision, arrived)
@@ -251,6 +254,9 @@ class Target:
             self.clock.unsubscribe(self._judge.judge_settled, self.store_went_back)
         self._judge.clock = clock
         if clock is not None:
+            if self._newest is not None:
+                # If its store was restored while nobody polled it, only this shows it.
+                clock.store.polls.arrived(*self._newest)
             clock.subscribe(self._judge.judge_settled, self.store_went_back)
 
     def _what_is_read_by(self, clock: RevisionClockwork | None) -> str:
@@ -274,8 +280,9 @@ class Target:
 
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
-        self._canaries.forget()
+        self._newest = None
         self._judge.dismiss_all()
+        self._canaries.start_anew()
         self.on_restored_store()
 
     def date_contradicted(self) -> None:

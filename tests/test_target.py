@@ -330,3 +330,40 @@ async def test_what_a_server_says_again_is_counted_and_not_judged(fed: Fed) -> N
     fed.target.read(reading()._replace(repeated=reading(101, 102).events), arrival)
     assert fed.counted("replayed") == 2
     assert fed.target.report(fed.now).events == 0
+
+
+async def test_a_lost_canary_that_has_come_and_waits_is_counted_once_through_a_relist(fed: Fed) -> None:
+    fed.relists("start", ago=59)
+    fed.polls(101, ago=30.5)
+    fed.target.canary_sending()
+    fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
+    fed.target.arrivals.found_empty(fed.now - 0.1)
+    fed.target.arrivals.found_empty(fed.now)
+    fed.target._awaited_until = fed.now - 20
+    fed.target.refresh()
+    assert fed.verdicts()["late"] == 1
+    fed.reads(101, ago=0.001)
+    fed.relists("gone", ago=0)
+    fed.polls(102, ago=-0.1)
+    fed.target.refresh()
+    assert fed.verdicts() == {"on_time": 0, "late": 1, "ambiguous": 0}
+    assert fed.counted("live") == 1
+
+
+# Which clock
+
+
+async def test_a_new_clock_knows_what_has_arrived(fed: Fed) -> None:
+    """Else nobody would notice a restoration of the store while the clock before was refused."""
+    fed.relists("start", ago=59)
+    fed.polls(1000, ago=30)
+    fed.reads(1001, ago=20)
+    another = clockwork()
+    fed.target.use_clock(another)
+    assert another.store.polls.known_by(fed.now - 19) == 1001
+    another.clock.poll_sent(1, fed.now - 1)
+    assert another.store.poll_answered(1, fed.now - 0.9, 500) == "restored"
+    fed.target.store_went_back()
+    third = clockwork()
+    fed.target.use_clock(third)
+    assert third.store.polls.known_by(fed.now) == 0, "that was of a history that is gone"

@@ -290,7 +290,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter(
         "watchslo_stale_reads_total",
         "Times that a store answered a poll with less than it had certainly committed before. From the first one on "
-        "its answers only say which revisions were there, not which were not: then no latency has an upper bound.",
+        "its answers say which revisions were not there only of 5 s earlier, and upper bounds of latencies are wider.",
         Scope.APISERVER,
     ),
     _counter(

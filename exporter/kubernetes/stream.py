@@ -225,13 +225,18 @@ class Stream:
         if self._watch is None:
             return  # the last words of a history that exists no more
         newest = self._revision or 0
-        fresh: list[Event] = []
         repeated: list[Event] = []
         for event in reading.events:
-            if event.revision is None or event.event_type == "bookmark" or event.revision > newest:
-                fresh.append(event)
-                newest = max(newest, event.revision or 0)
-            else:
+            revision = event.revision
+            if revision is None:
+                continue
+            if revision > newest:
+                newest = revision
+            elif event.event_type != "bookmark":
                 repeated.append(event)
         self._revision = newest or None
-        self._listener.read(reading._replace(events=fresh, repeated=repeated), arrival)
+        if repeated:
+            again = {id(event) for event in repeated}
+            fresh = [event for event in reading.events if id(event) not in again]
+            reading = reading._replace(events=fresh, repeated=repeated)
+        self._listener.read(reading, arrival)
