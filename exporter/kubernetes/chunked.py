@@ -6,6 +6,8 @@ it was a quarter of all that an event costs (docs/decisions/0009).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 CRLF = b"\r\n"
 
 LONGEST_SIZE_LINE_BYTES = 1024
@@ -46,14 +48,16 @@ class ChunkedBody:
                     if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
                         raise self._error("the size of a chunk has no end")
                     break
-                self._left = self._size_bytes(data[at:ends])
+                size_bytes = _size_bytes(data[at:ends])
+                if size_bytes is None:
+                    raise self._error(f"a chunk's size is {data[at:ends][:20]!r}")
+                self._left = size_bytes
                 self._ending = CRLF
                 self.is_over = not self._left
                 at = ends + len(CRLF)
-            if self._left:
+            if self._left and at < end:
                 piece = data[at : at + self._left]
-                if piece:
-                    content.append(piece)
+                content.append(piece)
                 self._left -= len(piece)
                 at += len(piece)
             if not self._left and not self.is_over:
@@ -64,15 +68,18 @@ class ChunkedBody:
                 at += len(came)
         return content
 
-    def _size_bytes(self, line: bytes) -> int:
-        # By hand: int() takes a sign, 0x, underscores and spaces, and whoever stands between might read them otherwise.
-        digits, has_extension, _ = line.partition(b";")
-        if has_extension:
-            digits = digits.rstrip(b" \t")
-        if not digits or len(digits) > MOST_SIZE_DIGITS or digits.strip(HEX_DIGITS):
-            raise self._error(f"a chunk's size is {digits[:20]!r}")
-        return int(digits, 16)
-
     def _error(self, what: str) -> ChunkedBodyError:
         self.is_over = True
         return ChunkedBodyError(what)
+
+
+@lru_cache(maxsize=1024)
+def _size_bytes(line: bytes) -> int | None:
+    """The size in a chunk's first line; None if it is none. Events of a kind have few sizes: cached."""
+    # By hand: int() takes a sign, 0x, underscores and spaces, and whoever stands between might read them otherwise.
+    digits, has_extension, _ = line.partition(b";")
+    if has_extension:
+        digits = digits.rstrip(b" \t")
+    if not digits or len(digits) > MOST_SIZE_DIGITS or digits.strip(HEX_DIGITS):
+        return None
+    return int(digits, 16)

@@ -214,7 +214,10 @@ class RevisionClock:
         """When `revision` was committed, from polls alone."""
         if self.trust is Trust.NOTHING:
             return ANY_TIME
-        return Interval(self._committed_after.of(revision) - self._lag_seconds, self._committed_before.of(revision))
+        after = self._committed_after.of(revision)
+        if self.trust is Trust.STALE:
+            after -= STALE_SECONDS
+        return Interval(after, self._committed_before.of(revision))
 
     def arrived_by(self, revision: int) -> Instant:
         """The first moment at which an arrival on any stream proved that `revision` was committed; +inf if none did."""
@@ -236,12 +239,8 @@ class RevisionClock:
         """
         if self.trust is Trust.NOTHING:
             return None
-        return self._committed_after.revision_after(instant + self._lag_seconds)
-
-    @property
-    def _lag_seconds(self) -> float:
-        """What the store answers may be so old."""
-        return STALE_SECONDS if self.trust is Trust.STALE else 0.0
+        lag_seconds = STALE_SECONDS if self.trust is Trust.STALE else 0.0
+        return self._committed_after.revision_after(instant + lag_seconds)
 
     @property
     def oldest_in_flight(self) -> Instant:
