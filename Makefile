@@ -54,6 +54,7 @@ lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
 	scripts/lock
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -m exporter.python_version
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -2,7 +2,11 @@
 
 import sys
 
-from exporter.cli import main
+from exporter.python_version import expect_python
+
+expect_python()
+
+from exporter.cli import main  # noqa: E402 an older Python cannot even import it
 
 if __name__ == "__main__":
     sys.exit(main())

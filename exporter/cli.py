@@ -46,22 +46,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_command(words: Sequence[str]) -> int:
     if not words:
-        raise ConfigError(f"no command given: choose one of {', '.join(_COMMANDS)}")
+        raise ConfigError(f"no command given: {_choice()}")
     name, *arguments = words
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help", "help"):
         print(_overview())
         return 0
     if name == "--version":
         name = "version"
     if (command := _COMMANDS.get(name)) is None:
         if name.startswith("-"):
-            raise ConfigError(f"the command comes before {quoted(name)}: choose one of {', '.join(_COMMANDS)}")
-        raise ConfigError(f"unknown command {quoted(name)}{did_you_mean(name, _COMMANDS)}")
+            raise ConfigError(f"the command comes before {quoted(name)}: {_choice()}")
+        raise ConfigError(f"unknown command {quoted(name)}{did_you_mean(name, _COMMANDS) or f': {_choice()}'}")
     parser = flag_parser(name, command.summary)
     if "-h" in arguments or "--help" in arguments:
         print(parser.format_help(), end="")
         return 0
     return command.act(read_flags(name, parser, arguments))
+
+
+def _choice() -> str:
+    return f"choose one of {', '.join(_COMMANDS)}"
 
 
 def _overview() -> str:

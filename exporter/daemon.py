@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
-from exporter.config import ConfigError
+from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
@@ -87,17 +87,26 @@ def _web_files(path: Path | None) -> WebFiles | None:
 
 
 class Exporter:
-    """All parts of the daemon; `judged`, if given, is told of every judgement."""
+    """All parts of the daemon; `judged`, if given, is told of every judgement, and `advise` what else goes to the log.
+
+    Advice is a sentence about a setting that does nothing now, and what may have been meant.
+    """
 
     def __init__(
-        self, config: Config, credentials: Credentials, judged: Callable[[Target, Judgement], None] | None = None
+        self,
+        config: Config,
+        credentials: Credentials,
+        judged: Callable[[Target, Judgement], None] | None = None,
+        advise: Callable[[str], None] | None = None,
     ) -> None:
         self._config = config
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(config, credentials, self.metrics, heartbeat, judged)
+        self._fleet = Fleet(
+            config, credentials, metrics=self.metrics, heartbeat=heartbeat, judged=judged, advise=advise
+        )
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -114,7 +123,7 @@ class Exporter:
         self.listens_on = [address[:2] for address in runner.addresses]
         self.scheme = "https" if files and files.tls else "http"
         for host, port in self.listens_on:
-            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": f"{host}:{port}"}})
+            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]

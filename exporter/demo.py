@@ -18,6 +18,7 @@ from exporter.daemon import Exporter, load_credentials, reason_of
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
 from exporter.simulator.scenarios import PHASE_SECONDS
+from exporter.tables import aligned, folded, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,10 +122,9 @@ async def _show_until(stopping: asyncio.Event, simulator: Simulator, exporter: E
 def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
     """The table's lines; the true P99 is the simulator's, of what it handed to the socket in the last minute."""
     rows = [[str(cell) for cell in _row(simulator, stream)] for stream in exporter.status()["streams"]]
-    widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
-    yield f"now: {simulator.condition}"
-    for row in [COLUMNS, *rows]:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    width = width_of(sys.stdout)
+    yield from folded(f"now: {simulator.condition}", width)
+    yield from aligned([COLUMNS, *rows], width)
     yield ""
 
 

@@ -59,19 +59,22 @@ def named_servers(config: Config) -> list[Server]:
 class Fleet:
     """Keeps one Apiserver running for each address that is to be watched."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 the daemon's things, handed down
         self,
         config: Config,
         credentials: Credentials,
+        *,
         metrics: Metrics,
         heartbeat: Heartbeat,
         judged: Callable[[Target, Judgement], None] | None,
+        advise: Callable[[str], None] | None,
     ) -> None:
         self._config = config
         self._credentials = credentials
         self._metrics = metrics
         self._heartbeat = heartbeat
         self._judged = judged
+        self._advise = advise or log.warning
         self._apiservers: dict[Server, Apiserver] = {}
         self._running: dict[Server, asyncio.Task[None]] = {}
         self._custom: set[ResourceName] = set()
@@ -97,7 +100,7 @@ class Fleet:
             return [reason for reason in reasons if reason is not None]
         error = self._endpoints.error
         if error is None:
-            return ["no apiserver found yet"]
+            return ["no apiserver found yet" if self._config.discover_apiservers else "not started yet"]
         return [] if error.reason in CURABLE_ONLY_BY_PEOPLE else [f"no apiserver found: {error.reason}: {error}"]
 
     async def run(self) -> None:
@@ -220,7 +223,12 @@ class Fleet:
     async def _follow_custom_resources(self) -> None:
         config = self._config
         follower = CustomResources(
-            config.custom_resources, config.custom_resources_max, self._session, self._heartbeat, self._definitions
+            config.custom_resources,
+            config.custom_resources_max,
+            session=self._session,
+            heartbeat=self._heartbeat,
+            trouble=self._definitions,
+            advise=self._advise,
         )
         await follower.follow(self._use_custom_resources)
 

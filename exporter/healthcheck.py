@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING
 
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.web_config import TLSServerConfig, read_web_config
-from exporter.config.wording import printable
+from exporter.config.wording import NO_TLS, printable
 
 if TYPE_CHECKING:
     from exporter.config import Config
 
 TIMEOUT_SECONDS = 3
 PATH = "/livez"
-NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
-"""What OpenSSL calls an answer that is no TLS."""
-
 _LOOPBACKS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to connect to, not to listen on
 
 
@@ -34,7 +31,14 @@ def run(config: Config) -> int:
     tls = _tls(config)
     if (tls is None or tls.is_enabled) and (exit_code := _ask_with_tls(reachable, tls)) is not None:
         return exit_code
-    return _ask(HTTPConnection(reachable.host, reachable.port, timeout=TIMEOUT_SECONDS), f"http://{reachable}{PATH}")
+    url = f"http://{reachable}{PATH}"
+    try:
+        return _ask(HTTPConnection(reachable.host, reachable.port, timeout=TIMEOUT_SECONDS), url)
+    except _NoAnswerError as error:
+        # Who is not there, or silent, is not asked a second time: whoever calls us has a time limit too.
+        if isinstance(error.__cause__, (HTTPException, ConnectionResetError)) and _speaks_tls(reachable):
+            return _dead(f"{url} does not answer, but TLS is spoken there: name its file with --web.config.file")
+        return _dead(str(error))
 
 
 def _tls(config: Config) -> TLSServerConfig | None:
@@ -49,10 +53,7 @@ def _tls(config: Config) -> TLSServerConfig | None:
 
 def _ask_with_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | None:
     """The exit code; None if there turns out to be no TLS where that was not known."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = HTTPSConnection(address.host, address.port, timeout=TIMEOUT_SECONDS, context=context)
+    connection = HTTPSConnection(address.host, address.port, timeout=TIMEOUT_SECONDS, context=_trusting())
     url = f"https://{address}{PATH}"
     # Whoever sends us away because we have no certificate is alive.
     is_sent_away = tls is None or tls.client_auth_type == "RequireAndVerifyClientCert"
@@ -64,19 +65,45 @@ def _ask_with_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | 
         if isinstance(error, (ssl.SSLError, ConnectionResetError)) and is_sent_away:
             return _alive()
         return _dead(f"{url} does not answer: {error.strerror or error}")
-    return _ask(connection, url, is_sent_away=is_sent_away)
+    try:
+        return _ask(connection, url, is_sent_away=is_sent_away)
+    except _NoAnswerError as error:
+        return _dead(str(error))
+
+
+def _speaks_tls(address: ListenAddress) -> bool:
+    connection = HTTPSConnection(address.host, address.port, timeout=TIMEOUT_SECONDS, context=_trusting())
+    try:
+        connection.connect()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _NoAnswerError(Exception):
+    """The message is one sentence."""
 
 
 def _ask(connection: HTTPConnection, url: str, *, is_sent_away: bool = False) -> int:
+    """The exit code. Raises _NoAnswerError."""
     try:
         connection.request("GET", PATH)
         status = connection.getresponse().status
     except OSError as error:
         if is_sent_away and isinstance(error, (ssl.SSLError, ConnectionResetError)):
             return _alive()
-        return _dead(f"{url} does not answer: {error.strerror or error}")
+        raise _NoAnswerError(f"{url} does not answer: {error.strerror or error}") from error
     except HTTPException as error:
-        return _dead(f"{url} does not speak HTTP: {printable(str(error).strip())}")
+        raise _NoAnswerError(f"{url} does not speak HTTP: {printable(str(error).strip())}") from error
     finally:
         connection.close()
     return _alive() if status == 200 else _dead(f"{url} answers with status {status}")

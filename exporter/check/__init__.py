@@ -19,6 +19,7 @@ from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import apiserver_servers
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.watch import StartError
+from exporter.tables import width_of
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings
@@ -34,7 +35,7 @@ def run(config: Config) -> int:
     except CredentialsError as error:
         print(f"watchslo: error: {error}", file=sys.stderr)  # noqa: T201 a command line prints
         return CANNOT_START
-    reports = [report(findings) for findings in all_findings]
+    reports = [report(findings, width_of(sys.stdout)) for findings in all_findings]
     print("\n\n".join(text for text, _ in reports))  # noqa: T201 a command line prints
     return 0 if all(is_good for _, is_good in reports) else CANNOT_START
 

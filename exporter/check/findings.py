@@ -58,6 +58,8 @@ class CustomResources:
 
     watched: tuple[ResourceName, ...]
     left_out: int
+    unmatched: tuple[str, ...] = ()
+    """A sentence for each pattern that none matches."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ What is asked is what the daemon asks, with the same parts. What an answer means
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -29,16 +28,17 @@ from exporter.check.findings import (
     Trouble,
     User,
 )
-from exporter.config.wording import did_you_mean, printable
+from exporter.config.wording import printable
 from exporter.kubernetes import custom_resources
 from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch, to_write
 from exporter.kubernetes.polls import Place
-from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource, discover
-from exporter.kubernetes.served import watchable_names
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, refusal
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
+from exporter.kubernetes.sentences import sentence
+from exporter.kubernetes.served import find
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, refusal
 from exporter.kubernetes.stores import read_the_same_store
 from exporter.kubernetes.watch import Collection, StartError
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
@@ -114,7 +114,9 @@ class _Inspection:
             async with response:
                 content = await response.read()
         except TROUBLES as error:
-            return Trouble(_sentence(error))
+            return Trouble(sentence(error))
+        if isinstance(refused := refusal(response, content), OnlyTLSError):
+            return Trouble(sentence(refused))
         seconds = time.monotonic() - asked
         return Greeting(seconds, _version(response, content), self._is_verified(), self._on_the_way(response))
 
@@ -137,7 +139,7 @@ class _Inspection:
         try:
             return User(await own_name(self._session))
         except TROUBLES as error:
-            return Trouble(_sentence(error))
+            return Trouble(sentence(error))
 
     async def _ask_for_permissions(self) -> None:
         """Everything that does not depend on what is served."""
@@ -172,7 +174,7 @@ class _Inspection:
         try:
             allowed = await asyncio.gather(*(is_allowed(self._session, permission) for permission in permissions))
         except TROUBLES as error:
-            return Review(resource, namespace, permissions, Trouble(_sentence(error)))
+            return Review(resource, namespace, permissions, Trouble(sentence(error)))
         missing = tuple(permission for permission, is_given in zip(permissions, allowed, strict=True) if not is_given)
         return Review(resource, namespace, permissions, missing)
 
@@ -183,30 +185,20 @@ class _Inspection:
         except TimeoutError:
             return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
         except TROUBLES as error:
-            return Trouble(_sentence(error))
+            return Trouble(sentence(error))
         names = custom_resources.matching(definitions, self._config.custom_resources)
         most = self._config.custom_resources_max
-        return CustomResources(tuple(names[:most]), len(names[most:]))
+        unmatched = custom_resources.unmatched(definitions, self._config.custom_resources)
+        return CustomResources(tuple(names[:most]), len(names[most:]), tuple(unmatched))
 
     async def _find(self, name: ResourceName) -> Found:
         try:
-            return Found(name, await discover(self._session, name))
+            return Found(name, await find(self._session, name, {}))
         except AnswerError as error:
-            if error.status != 404:
-                return Found(name, Trouble(_sentence(error)))
-            # Where the whole group is missing, the apiserver's own words name nothing.
-            said = str(error) if str(name) in str(error) else f"{name} is not served here"
-            return Found(name, NotServed(said + (await self._hint(name) if said.endswith("not served here") else "")))
+            said = sentence(error)
+            return Found(name, NotServed(said) if error.status == 404 else Trouble(said))
         except TROUBLES as error:
-            return Found(name, Trouble(_sentence(error)))
-
-    async def _hint(self, name: ResourceName) -> str:
-        """End of the sentence: the same plural in another group, else the name that is written most like it."""
-        with suppress(*TROUBLES):
-            served = await watchable_names(self._session)
-            namesakes = [f'"{known}"' for known in served if known.split(".", 1)[0] == name.plural]
-            return f", did you mean {' or '.join(namesakes)}?" if namesakes else did_you_mean(str(name), served)
-        return ""
+            return Found(name, Trouble(sentence(error)))
 
     async def _polls(self) -> Polls | None:
         """Polls of the clock's kind, or of what is watched where there is no better."""
@@ -232,7 +224,7 @@ class _Inspection:
                 if await read_the_same_store(of_resource, Collection(self._session, kind, self._config.namespace)):
                     return Proof(resource, kind)
             except TROUBLES as error:
-                return Proof(resource, Trouble(_sentence(error)))
+                return Proof(resource, Trouble(sentence(error)))
         return Proof(resource, resource)
 
 
@@ -249,7 +241,7 @@ async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | Non
         try:
             answer = await place.poll(*kind.empty_list(namespace), sent.append)
         except TROUBLES as error:
-            failed.append(_sentence(error))
+            failed.append(sentence(error))
             continue
         round_trips.append(answer.t1 - sent[0])
         if answer.date is not None:
@@ -270,24 +262,8 @@ class _Version(msgspec.Struct, rename="camel"):
 
 def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Trouble:
     if response.status != 200:
-        return Trouble(_sentence(refusal(response, content)))
+        return Trouble(sentence(refusal(response, content)))
     try:
         return printable(msgspec.json.decode(content, type=_Version).git_version)
     except msgspec.DecodeError:
         return Trouble(f"/version is answered with {response.content_type}, not with a version of Kubernetes")
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong, in one line and without the insides of libraries."""
-    reason: Any = error
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        reason = f"the certificate is not accepted: {getattr(error.certificate_error, 'verify_message', '')}"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        refused = error.os_error
-        said = (
-            os.strerror(refused.errno) if isinstance(refused, ConnectionError) and refused.errno else refused.strerror
-        )
-        reason = f"no connection: {said or refused}"
-    elif isinstance(error, TimeoutError):
-        reason = "no answer in time"
-    return printable(" ".join(str(reason).split())) or type(error).__name__

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.check import access
-from exporter.check.findings import CustomResources, NotServed, Trouble
+from exporter.check.findings import NotServed, Trouble
 from exporter.check.table import GOOD, Row, Section, table
 from exporter.check.timing import clock_rows, round_trip_row
+from exporter.tables import folded
 
 if TYPE_CHECKING:
     from exporter.check.findings import Findings, Found, Greeting, Proof, User
 
 
-def report(findings: Findings) -> tuple[str, bool]:
-    """The whole text, and whether all is good."""
+def report(findings: Findings, width: int | None = None) -> tuple[str, bool]:
+    """The whole text, for a terminal of this width, and whether all is good."""
     sections = _sections(findings)
     rows = [row for section in sections for row in section.rows]
     is_good = all(row.result in GOOD for row in rows)
-    return f"{table(sections)}\n\n{_last_line(findings, rows, is_good=is_good)}", is_good
+    last_lines = folded(_last_line(findings, rows, is_good=is_good), width)
+    return "\n".join([table(sections, width), "", *last_lines]), is_good
 
 
 def _last_line(findings: Findings, rows: list[Row], *, is_good: bool) -> str:
@@ -196,18 +198,15 @@ def _custom_resources(findings: Findings) -> Row:
         return Row(check, "not checked")
     if isinstance(custom, Trouble):
         return Row(check, "failed", custom.sentence, loss="custom resources cannot be followed")
+    count = len(custom.watched)
+    matching = (
+        [f"{count} custom resource{'s match' if count > 1 else ' matches'} now, and more may come"] if count else []
+    )
+    notes = list(custom.unmatched)
     if custom.left_out:
         most = findings.config.custom_resources_max
-        left_out = f"{custom.left_out} more match and are left out by --custom-resources.max {most}"
-        return Row(check, "note", f"{_matching(custom)}; {left_out}")
-    return Row(check, "ok" if custom.watched else "note", _matching(custom))
-
-
-def _matching(custom: CustomResources) -> str:
-    count = len(custom.watched)
-    if not count:
-        return "no custom resource matches now; those that come will be watched"
-    return f"{count} custom resource{'s match' if count > 1 else ' matches'} now, and more may come"
+        notes.insert(0, f"{custom.left_out} more match and are left out by --custom-resources.max {most}")
+    return Row(check, "note" if notes else "ok", "; ".join([*matching, *notes]))
 
 
 def _stores(findings: Findings) -> list[Row]:

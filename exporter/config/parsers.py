@@ -21,6 +21,7 @@ _DURATION = re.compile(
 _UNIT_SECONDS = {"w": "604800", "d": "86400", "h": "3600", "m": "60", "s": "1", "ms": "0.001"}
 _SECONDS_PER_DAY = 86_400
 _MOST_POLLS_HZ = 1_000
+_LIKELY_PERCENT = 50
 _URL = re.compile(r"(?P<scheme>https?)://(\[(?P<ipv6>[^\]]+)\]|(?P<host>[^/:?#@\[\]]+))(:(?P<port>[0-9]{1,5}))?/?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ANNOTATION_NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -67,7 +68,7 @@ def _duration(description: str, accepts: Callable[[float], bool]) -> Callable[[s
     return _number(f"a duration {description}: write 1.5, 500ms or 1m30s", accepts, _in_seconds)
 
 
-ratio = _number(
+_some_ratio = _number(
     "a ratio between 0 and 1 (both excluded): write 0.99 or 99%", lambda number: 0 < number < 1, _with_percent
 )
 some_seconds = _duration("above 0, at most 1 day", lambda seconds: 0 < seconds <= _SECONDS_PER_DAY)
@@ -81,6 +82,17 @@ some_polls_hz = _number(
     "a number of polls per second above 0, at most 1000", lambda number: 0 < number <= _MOST_POLLS_HZ
 )
 parts_per_million = _number("a number of parts per million from 0 to 100000", lambda number: 0 <= number <= 100_000)
+
+
+def ratio(text: str) -> float:
+    """Share of all, neither none nor all of them. Who forgets the % sign is told what that is as a ratio."""
+    try:
+        return _some_ratio(text)
+    except ValueError as error:
+        percent = text.removesuffix("%").strip()
+        if _plain(percent) is None or not _LIKELY_PERCENT <= float(percent) < 100:
+            raise
+        raise ValueError(f'{error}, did you mean "{float(Decimal(percent) / 100)}"?') from None
 
 
 def count(text: str) -> int:
@@ -169,7 +181,8 @@ def apiserver_url(text: str) -> str:
         is_known_host = is_ipv6(ipv6) if ipv6 else is_host_name(host)
         if is_known_host and 1 <= port <= 65535:
             return f"{scheme}://{f'[{ipv6}]' if ipv6 else host}:{port}"
-    raise ValueError("is not an apiserver: write https://host:port, without a path")
+    without = "a name or a password" if "@" in text else "a path"
+    raise ValueError(f"is not an apiserver: write https://host:port, without {without}")
 
 
 def readable_yaml(text: str) -> Path:

@@ -1,21 +1,30 @@
 """How refusals quote what a user wrote: on one line, not too long, and with a hint where a slip is likely."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL calls an answer that is no TLS."""
+
 _LONGEST_QUOTE = 200
+_HIDDEN = r"\1...@"
+_USER_OF_URL = re.compile(r"(://)[^/?#\s]*@")
+_USER = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//|(?=[^@]*:)).*@", re.IGNORECASE | re.DOTALL)
+"""Who a URL, or an address without a scheme, names before its host: a password may hold any character."""
 
 
-def printable(text: str) -> str:
-    """Escape what would break the line or the terminal, and shorten what would fill the screen."""
-    if len(text) > _LONGEST_QUOTE:
-        text = text[:_LONGEST_QUOTE] + "..."
+def printable(text: str, longest: int = _LONGEST_QUOTE) -> str:
+    """Escape what would break the line or the terminal, shorten what would fill the screen, hide a URL's password."""
+    text = _USER_OF_URL.sub(_HIDDEN, text)
+    if len(text) > longest:
+        text = text[:longest] + "..."
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def quoted(text: str) -> str:
-    """Put a user's text into quotes for a sentence."""
-    return f'"{printable(text)}"'
+    """Put a user's text into quotes for a sentence, without the password that it may hold as a URL."""
+    return f'"{printable(_USER.sub(_HIDDEN, text))}"'
 
 
 def listed(text: str) -> tuple[str, ...]:

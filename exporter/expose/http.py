@@ -130,13 +130,8 @@ async def serve(
             await web.TCPSite(runner, address.host or None, address.port, ssl_context=tls).start()
         except OSError as error:
             await runner.cleanup()
-            raise OSError(error.errno, f"cannot listen on {_host_port(address)}: {_reason(error)}") from error
+            raise OSError(error.errno, f"cannot listen on {address}: {_reason(error)}") from error
     return runner
-
-
-def _host_port(address: ListenAddress) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{host}:{address.port}"
 
 
 def _reason(error: OSError) -> str:

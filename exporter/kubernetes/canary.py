@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 import msgspec
 
+from exporter.config import ResourceName
 from exporter.config.wording import quoted
 from exporter.kubernetes.resources import Resource
+from exporter.kubernetes.served import find
 from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
 from exporter.kubernetes.watch import translated
 from exporter.measure.canaries import Canary
@@ -112,7 +114,12 @@ async def write(session: ApiSession, what: CanaryObject) -> Canary:
             "kind": CANARY_KIND,
             "metadata": {"name": what.name, **metadata},
         }
-        return await _send(session, "POST", collection, body, value)
+        try:
+            return await _send(session, "POST", collection, body, value)
+        except AnswerError as error:
+            if error.status == 404:  # its namespace is missing, or its definition
+                await find(session, ResourceName(what.resource.plural, what.resource.group), {})
+            raise
 
 
 async def _send(session: ApiSession, method: str, path: str, body: object, value: str) -> Canary:

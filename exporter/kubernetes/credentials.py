@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from exporter.config.wording import did_you_mean, printable, quoted
-from exporter.kubernetes.loader import Kubeconfig, loader
+from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader
+from exporter.kubernetes.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,37 +100,45 @@ class Credentials:
         logging.getLogger("kubernetes_asyncio").setLevel(logging.CRITICAL)
         self._expect_a_kubeconfig()
         loaded = new_configuration()
-        expires: float | None = None
         try:
-            if self._is_in_cluster():
-                config.load_incluster_config(
-                    client_configuration=loaded,
-                    token_filename=str(self._service_account / "token"),
-                    cert_filename=str(self._service_account / "ca.crt"),
-                )
-            else:
-                user = self._user()
-                async with asyncio.timeout(self._loading_seconds):
-                    await self._log_in(user, loaded)
-                expires = user.expires
-            self._use_tls_material(loaded)
+            with files_in_memory():
+                expires = await self._fill(loaded, config)
+                self._expect_a_server(str(loaded.host))
+                self._use_tls_material(loaded)
         except TimeoutError:
             raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
-        except (
-            config.ConfigException,
-            yaml.YAMLError,
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-        ) as error:
-            raise CredentialsError(f"{self._origin()}: {_one_line(error)}") from error
+        except (config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+            raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
+        except (LookupError, TypeError, AttributeError) as error:
+            raise CredentialsError(f"{self._origin()}: is not a complete kubeconfig") from error
         self._loaded = loaded
         self._loaded_at = time.monotonic()
         self._must_renew = False
         self._failed_at, self._failure = -inf, None
         self._expire(expires)
+
+    async def _fill(self, loaded: Any, config: Any) -> float | None:
+        """Fill the package's configuration; returns when that expires. Raises whatever the package raises."""
+        if self._is_in_cluster():
+            config.load_incluster_config(
+                client_configuration=loaded,
+                token_filename=str(self._service_account / "token"),
+                cert_filename=str(self._service_account / "ca.crt"),
+            )
+            return None
+        user = self._user()
+        async with asyncio.timeout(self._loading_seconds):
+            await self._log_in(user, loaded)
+        return user.expires
+
+    def _expect_a_server(self, url: str) -> None:
+        parts = urlsplit(url)
+        if "@" in parts.netloc:
+            raise CredentialsError(
+                f"{self._origin()}: the server {quoted(url)} has a user in its URL: kubeconfigs have users of their own"
+            )
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise CredentialsError(f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port")
 
     @property
     def server_url(self) -> str:
@@ -245,7 +254,7 @@ class Credentials:
         except Exception as error:
             if user.provider is None:
                 raise
-            reason = _one_line(error)
+            reason = sentence(error)
             raise CredentialsError(f'{self._origin()}: the auth-provider "oidc": {reason}; {OIDC_PLUGIN}') from error
 
     async def _token(self) -> str:
@@ -253,7 +262,7 @@ class Credentials:
         try:
             return await self._loaded.get_api_key_with_prefix("BearerToken") or ""
         except (loader().config.ConfigException, OSError, UnicodeDecodeError) as error:
-            raise CredentialsError(f"{self._origin()}: {_one_line(error)}") from error
+            raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
 
     def _use_tls_material(self, loaded: Any) -> None:
         """A new TLS context, and with it new connections, only for what is new: a new token cuts no open watch."""
@@ -283,16 +292,23 @@ class Credentials:
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
+    """Raises ValueError or OSError."""
     if not str(loaded.host).startswith("https"):
         return None
-    context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None)
+    try:
+        context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None)
+    except ssl.SSLError as error:  # in words that each version of OpenSSL chooses anew
+        raise ValueError("the certificate authority is no certificate in PEM") from error
     # Python 3.13 asks for extensions that the CAs of many clusters lack; Go's clients do not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not loaded.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if loaded.cert_file:
-        context.load_cert_chain(loaded.cert_file, loaded.key_file)
+        try:
+            context.load_cert_chain(loaded.cert_file, loaded.key_file)
+        except ssl.SSLError as error:
+            raise ValueError("the client certificate and its key are no matching pair in PEM") from error
     return context
 
 
@@ -305,7 +321,3 @@ def _is_excepted_from_proxy(host: str) -> bool:
             if ip_address(host) in ip_network(excepted.strip(), strict=False):
                 return True
     return False
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.config import ResourceName
+from exporter.config.wording import did_you_mean, quoted
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
 from exporter.kubernetes.session import METADATA_LIST
@@ -57,6 +58,24 @@ def matching(names: Sequence[str], globs: Sequence[str]) -> list[ResourceName]:
     return [ResourceName(*name.split(".", 1)) for name in found]
 
 
+def unmatched(names: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """A sentence for each glob that matches none of those definitions, with what may have been meant."""
+    return [_unmatched(names, glob) for glob in globs if not matching(names, [glob])]
+
+
+def _unmatched(names: Sequence[str], glob: str) -> str:
+    parts = [name.partition(".") for name in names]
+    plurals, groups = {plural for plural, _, _ in parts}, {group for _, _, group in parts}
+    if glob in plurals:
+        hint = f', did you mean "{glob}.*"?'
+    elif any(f".{group}".endswith(f".{glob}") for group in groups):
+        hint = f', did you mean "*.{glob}"?'
+    else:
+        patterns = [*(f"{plural}.*" for plural in plurals), *(f"*.{group}" for group in groups)]
+        hint = did_you_mean(glob, sorted([*names, *patterns]))
+    return f"{quoted(glob)} matches no custom resource now{hint or '; those that come will be watched'}"
+
+
 async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
     """The revision, and the name of every definition. Raises StartError."""
     names: list[str] = []
@@ -77,14 +96,23 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
 class CustomResources:
     """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob; at most `most` of them."""
 
-    def __init__(
-        self, globs: Sequence[str], most: int, session: ApiSession, heartbeat: Heartbeat, trouble: Trouble
+    def __init__(  # noqa: PLR0913 what to follow, with what, and whom to tell
+        self,
+        globs: Sequence[str],
+        most: int,
+        *,
+        session: ApiSession,
+        heartbeat: Heartbeat,
+        trouble: Trouble,
+        advise: Callable[[str], None],
     ) -> None:
         self._globs = globs
         self._most = most
         self._session = session
         self._heartbeat = heartbeat
         self._trouble = trouble
+        self._advise = advise
+        self._advised: list[str] = []
         self._changed = asyncio.Event()
 
     async def follow(self, use: Callable[[set[ResourceName]], Awaitable[None]]) -> None:
@@ -93,6 +121,7 @@ class CustomResources:
         while True:
             try:
                 revision, names = await list_definitions(self._session)
+                self._say_what_matches_nothing(names)
                 await use(self._matching(names))
                 await self._until_one_changes(revision)
                 backoff.succeeded()
@@ -101,6 +130,13 @@ class CustomResources:
             except StartError as error:
                 self._trouble.met(error)
                 await asyncio.sleep(backoff.after_failure(error.retry_after_seconds))
+
+    def _say_what_matches_nothing(self, names: Sequence[str]) -> None:
+        """Once, and again where a glob matched meanwhile."""
+        before, self._advised = self._advised, unmatched(names, self._globs)
+        for sentence in self._advised:
+            if sentence not in before:
+                self._advise(f"--custom-resources: {sentence}")
 
     def _matching(self, names: Sequence[str]) -> set[ResourceName]:
         found = matching(names, self._globs)

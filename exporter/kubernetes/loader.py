@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PACKAGE, _CLIENT = "kubernetes_asyncio", "kubernetes_asyncio.client"
 
@@ -37,12 +38,53 @@ class Loader(NamedTuple):
 def loader() -> Loader:
     """Import it: alone if that can be done, else with all the rest."""
     _have_a_home()
+    imported = _imported()
+    with suppress(AttributeError):  # another version of the package, or a system without such files
+        _keep_in_memory(imported.config.kube_config.FileOrData, os.memfd_create)
+    return imported
+
+
+def _imported() -> Loader:
     if _PACKAGE not in sys.modules:
         with suppress(ImportError), _unexecuted(_PACKAGE, _CLIENT) as (_, client):
             client.Configuration = import_module(f"{_CLIENT}.configuration").Configuration
             client.ApiClient = None  # named by functions of the loader that make clients
             return Loader(import_module(f"{_PACKAGE}.config"), client.Configuration)
     return Loader(import_module(f"{_PACKAGE}.config"), import_module(_CLIENT).Configuration)
+
+
+_in_memory_now: ContextVar[list[int]] = ContextVar("_in_memory_now")
+
+
+@contextmanager
+def files_in_memory() -> Iterator[None]:
+    """Meanwhile certificates and keys that stand in a kubeconfig have names as files have, and are on no disk.
+
+    The package writes them into the temporary folder, which may be read-only, and OpenSSL takes keys from files alone.
+    """
+    descriptors: list[int] = []
+    before = _in_memory_now.set(descriptors)
+    try:
+        yield
+    finally:
+        _in_memory_now.reset(before)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _keep_in_memory(file_or_data: Any, create: Callable[[str], int]) -> None:
+    on_disk = file_or_data._create_temp_file_with_content  # noqa: SLF001 the package has no other way
+
+    def in_memory(self: object, content: str | bytes) -> str:
+        descriptors = _in_memory_now.get(None)
+        if descriptors is None:
+            return str(on_disk(self, content))  # somebody else uses the package
+        descriptors.append(create("kubeconfig"))
+        with open(descriptors[-1], "wb", closefd=False) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        return f"/proc/self/fd/{descriptors[-1]}"
+
+    file_or_data._create_temp_file_with_content = in_memory  # noqa: SLF001 as above
 
 
 class Contexts(NamedTuple):

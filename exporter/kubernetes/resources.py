@@ -120,20 +120,37 @@ class _ApiGroup(msgspec.Struct):
     versions: list[_GroupVersion] = []
 
 
+class NotServedError(AnswerError):
+    """There is no such resource."""
+
+
 async def discover(session: ApiSession, name: ResourceName) -> Resource:
     """Find `name` as the apiserver serves it, in its preferred version unless one is named.
 
-    Raises AnswerError (404 if it is not served or cannot be watched), UNREACHABLE or CredentialsError.
+    Raises AnswerError (404 if it cannot be watched, NotServedError), UNREACHABLE or CredentialsError.
     """
+    try:
+        found = await _found(session, name)
+    except AnswerError as error:
+        # Where a whole group is missing, the apiserver's own words name nothing.
+        if error.status != 404 or str(name) in str(error):
+            raise
+        found = None
+    if found is None:
+        raise NotServedError(404, f"{name} is not served here")
+    return found
+
+
+async def _found(session: ApiSession, name: ResourceName) -> Resource | None:
     for version in await _versions(session, name):
         path = f"/apis/{name.group}/{version}" if name.group else f"/api/{version}"
-        found = _as(_ApiResourceList, await session.get_json(path), path)
-        for resource in found.resources:
+        served = _as(_ApiResourceList, await session.get_json(path), path)
+        for resource in served.resources:
             if resource.name == name.plural:
                 if not {"list", "watch"} <= set(resource.verbs):
                     raise AnswerError(404, f"{name} cannot be watched: it has no list or no watch")
                 return Resource(name.group, version, name.plural, is_namespaced=resource.namespaced)
-    raise AnswerError(404, f"{name} is not served here")
+    return None
 
 
 async def _versions(session: ApiSession, name: ResourceName) -> list[str]:

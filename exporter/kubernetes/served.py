@@ -1,16 +1,55 @@
-"""The whole of an apiserver's discovery in, the names of all that can be watched there out. For hints, not for work."""
+"""A name in, the resource that it names on an apiserver out, or a sentence that says what may have been meant."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from exporter.kubernetes.session import AnswerError
+from exporter.config.load import CANARIES
+from exporter.config.wording import did_you_mean
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.resources import NotServedError, discover
+from exporter.kubernetes.session import UNREACHABLE, AnswerError
 
 if TYPE_CHECKING:
+    from exporter.config import ResourceName
+    from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
+
+DEFINITION = f"deploy/helm/watchslo/crds/{CANARIES}.yaml"
+
+
+async def find(session: ApiSession, name: ResourceName, hints: dict[ResourceName, str]) -> Resource:
+    """`discover`, with a hint if `name` is not served; `hints` keeps them, since to find one takes dozens of requests.
+
+    Raises AnswerError, UNREACHABLE or CredentialsError.
+    """
+    try:
+        return await discover(session, name)
+    except NotServedError as error:
+        if name not in hints:
+            with suppress(AnswerError, CredentialsError, *UNREACHABLE):
+                hints[name] = await _hint(session, name)
+        raise NotServedError(error.status, f"{error}{hints.get(name, '')}") from error
+
+
+async def _hint(session: ApiSession, name: ResourceName) -> str:
+    """End of the sentence: the same plural in another group, what has this short name, or the most similar name.
+
+    Raises AnswerError, UNREACHABLE or CredentialsError.
+    """
+    if name.is_same_kind(CANARIES):
+        return f": apply its definition, {DEFINITION} of the repository"
+    served = await _watchable(session)
+    namesakes = [one.name for one in served if one.plural == name.plural]
+    called_so = [one.name for one in served if name.plural in one.aliases]
+    in_its_group = [known for known in called_so if known.partition(".")[2] == name.group]
+    if meant := namesakes or in_its_group or called_so:
+        return ", did you mean " + " or ".join(f'"{known}"' for known in meant) + "?"
+    return did_you_mean(str(name), [one.name for one in served])
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -26,17 +65,26 @@ class _Groups(msgspec.Struct):
     groups: list[_Group] = []
 
 
-class _Resource(msgspec.Struct):
+class _Resource(msgspec.Struct, rename="camel"):
     name: str
     verbs: list[str] = []
+    singular_name: str = ""
+    short_names: list[str] | None = None
 
 
 class _Resources(msgspec.Struct):
     resources: list[_Resource] | None = None
 
 
-async def watchable_names(session: ApiSession) -> list[str]:
-    """`plural` or `plural.group` of everything with list and watch; a group that does not answer is left out.
+class _Watchable(NamedTuple):
+    name: str
+    plural: str
+    aliases: tuple[str, ...]
+    """As which kubectl knows it too: `pod` and `po`."""
+
+
+async def _watchable(session: ApiSession) -> list[_Watchable]:
+    """Everything with list and watch; a group that does not answer is left out.
 
     Raises AnswerError, UNREACHABLE or CredentialsError if the list of groups cannot be had.
     """
@@ -45,14 +93,19 @@ async def watchable_names(session: ApiSession) -> list[str]:
     except msgspec.ValidationError as error:
         raise AnswerError(200, f"/apis: the answer is no discovery document ({error})") from error
     places = {"": "/api/v1", **{group.name: f"/apis/{group.preferred_version.group_version}" for group in groups}}
-    names = await asyncio.gather(*(_names_of(session, group, path) for group, path in places.items()))
-    return [name for names_of_group in names for name in names_of_group]
+    served = await asyncio.gather(*(_watchable_in(session, group, path) for group, path in places.items()))
+    return [one for of_group in served for one in of_group]
 
 
-async def _names_of(session: ApiSession, group: str, path: str) -> list[str]:
+async def _watchable_in(session: ApiSession, group: str, path: str) -> list[_Watchable]:
     try:
         served = msgspec.convert(await session.get_json(path), _Resources).resources or []
     except (AnswerError, msgspec.ValidationError):
         return []
-    plurals = [resource.name for resource in served if {"list", "watch"} <= set(resource.verbs)]
-    return [f"{plural}.{group}" if group else plural for plural in plurals]
+    return [
+        _Watchable(
+            f"{one.name}.{group}" if group else one.name, one.name, (one.singular_name, *(one.short_names or ()))
+        )
+        for one in served
+        if {"list", "watch"} <= set(one.verbs)
+    ]

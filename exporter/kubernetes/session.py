@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from exporter.config.wording import printable
 from exporter.kubernetes.load import Load, LoadTrace, Sending
 
 if TYPE_CHECKING:
@@ -228,13 +229,32 @@ class _Status(msgspec.Struct):
     message: str = ""
 
 
+class OnlyTLSError(AnswerError):
+    """A request without TLS, to a server that has nothing else."""
+
+
+ONLY_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
+"""What Go's servers and nginx answer then."""
+
+
 def refusal(response: aiohttp.ClientResponse, content: bytes) -> AnswerError:
     """What a non-2xx answer says, as an error to raise or to read."""
+    status = response.status
+    if response.url.scheme == "http" and any(words in content for words in ONLY_TLS):
+        return OnlyTLSError(status, "answers only TLS: write https://")
     try:
         message = msgspec.json.decode(content, type=_Status).message
     except UNREADABLE:
-        message = ""
-    return AnswerError(response.status, message or f"HTTP {response.status}", retry_after_seconds(response))
+        message = _plain_text(response, content)
+    return AnswerError(status, message or f"HTTP {status}", retry_after_seconds(response))
+
+
+def _plain_text(response: aiohttp.ClientResponse, content: bytes) -> str:
+    """The first line of an answer in words, with its status; "" if it is a page, or anything else."""
+    if "Content-Type" in response.headers and response.content_type != "text/plain":
+        return ""
+    first_line = content.decode(errors="replace").strip().partition("\n")[0].removeprefix(str(response.status))
+    return f"HTTP {response.status}: {printable(first_line.strip())}" if first_line.strip() else ""
 
 
 def http_date(text: str) -> WallTime | None:

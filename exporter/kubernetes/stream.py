@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.resources import discover
+from exporter.kubernetes.served import find
 from exporter.kubernetes.session import UNREACHABLE, AnswerError
 from exporter.kubernetes.watch import (
     ORDINARY,
@@ -99,6 +99,7 @@ class Stream:
         self._listener = listener
         self._backoff = Backoff()
         self._resource: Resource | None = None
+        self._hints: dict[ResourceName, str] = {}
         self._revision: int | None = None
         self._listed_revision: int | None = None
         self._watch: Watch | None = None
@@ -160,7 +161,7 @@ class Stream:
     async def _found(self) -> Resource:
         if self._resource is None:
             try:
-                self._resource = await discover(self._session, self._name)
+                self._resource = await find(self._session, self._name, self._hints)
             except (AnswerError, CredentialsError, *UNREACHABLE) as error:
                 raise start_error(error) from error
             self._listener.found(self._resource)

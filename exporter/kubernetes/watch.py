@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import (
     METADATA_LIST,
     METADATA_WATCH,
@@ -43,6 +44,8 @@ EndReason: TypeAlias = Literal[
 WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
+WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
+ONLY_A_PROBE = "; all namespaces are watched, and this one is only asked for the revision"
 DEADLINE_SLACK_SECONDS = 1.0
 """The server's timer and ours need not agree to the second."""
 
@@ -131,9 +134,9 @@ def end_reason(status: int) -> EndReason:
 def start_error(error: Exception) -> StartError:
     """Any failure of a request, under the reason that it is counted for."""
     if isinstance(error, AnswerError):
-        return StartError(start_reason(error.status), str(error), error.retry_after_seconds)
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return StartError("connect", message, is_apiservers=_is_unreachable(error))
+        said = f"{sentence(error)}{WHAT_TO_GRANT if error.status == 403 else ''}"
+        return StartError(start_reason(error.status), said, error.retry_after_seconds)
+    return StartError("connect", sentence(error), is_apiservers=_is_unreachable(error))
 
 
 def _is_unreachable(error: Exception) -> bool:
@@ -199,7 +202,13 @@ async def current_revision(collection: Collection) -> int:
     with translated(path):
         response = await collection.session.get(path, parameters, accept=METADATA_LIST, purpose="list")
         async with response:
-            return await list_revision(response)
+            try:
+                return await list_revision(response)
+            except AnswerError as error:
+                if error.status == 403 and collection.resource.is_namespaced and collection.namespace is None:
+                    # It names the namespace of the path: whoever grants only what it names is refused the watch.
+                    raise AnswerError(403, f"{error}{ONLY_A_PROBE}") from error
+                raise
 
 
 class Watch:
@@ -322,7 +331,7 @@ class Watch:
             return self._slept
         error = body.ended.result()
         if error is not None:
-            return End("transport_error", now, f"{type(error).__name__}: {error}")
+            return End("transport_error", now, sentence(error))
         return End("timeout" if now >= self._deadline - DEADLINE_SLACK_SECONDS else "early_eof", now)
 
     def _read(self, content: Sequence[bytes], arrival: Interval) -> None:

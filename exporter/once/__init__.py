@@ -20,6 +20,7 @@ from exporter.once.measuring import Measurement
 from exporter.once.progress import Progress
 from exporter.once.result import EXIT_CODES, document
 from exporter.once.table import table
+from exporter.tables import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,11 @@ def run(config: Config, duration_seconds: float, output: str) -> int:
     if result.refused is not None:
         return _cannot_start(result.refused)
     # No value is infinite or NaN: JSON has no word for those.
-    text = json.dumps(document(result), indent=2, allow_nan=False) if output == "json" else table(result)
+    text = (
+        json.dumps(document(result), indent=2, allow_nan=False)
+        if output == "json"
+        else table(result, width_of(sys.stdout))
+    )
     print(text)  # noqa: T201 a command line prints
     return EXIT_CODES[result.verdict]
 

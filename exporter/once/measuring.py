@@ -62,7 +62,7 @@ class Measurement:
         self._progress = progress
         self._ready_seconds = ready_seconds
         serving_nowhere = replace(config, listen_addresses=(), web_config_file=None)
-        self._exporter = Exporter(serving_nowhere, credentials, self._count)
+        self._exporter = Exporter(serving_nowhere, credentials, self._count, progress.advise)
         self._tallies: defaultdict[Target, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._began: Instant = inf
         self._ended: Instant = inf
@@ -98,8 +98,9 @@ class Measurement:
     async def _look_until(self, is_over: Callable[[], bool], seconds: float, show: Callable[[], None]) -> None:
         until = time.monotonic() + seconds
         while not (is_over() or self._stopping.is_set()) and time.monotonic() < until:
-            show()
             await asyncio.sleep(min(LOOK_PERIOD_SECONDS, max(0.0, until - time.monotonic())))
+            if not is_over():
+                show()
 
     def _targets(self) -> list[Target]:
         """Everything that is watched now."""

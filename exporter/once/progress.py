@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from typing import TYPE_CHECKING, Self, TextIO
+
+from exporter.tables import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,6 +40,12 @@ class Progress:
             self._stream.write(CLEAR_LINE)
             self._stream.flush()
 
+    def advise(self, sentence: str) -> None:
+        """A line that stays."""
+        self._stream.write(f"{CLEAR_LINE if self._is_terminal else ''}watchslo: warning: {sentence}\n")
+        self._stream.flush()
+        self._due = 0.0
+
     def waiting(self, reasons: list[str]) -> None:
         """Not all streams are up; a sentence for each that is not."""
         self._say("waiting", f"waiting for the streams: {'; '.join(reasons) or 'no revision clock yet'}")
@@ -58,5 +67,9 @@ class Progress:
             return
         self._phase, self._due = phase, now + self._period_seconds
         text = " ".join(text.split())
+        width = width_of(self._stream)
+        if width is not None:
+            # What the terminal breaks into two lines is not overwritten as one.
+            text = textwrap.shorten(text, max(width - 1, 10), placeholder=" ...")
         self._stream.write(f"{CLEAR_LINE}{text}" if self._is_terminal else f"{text}\n")
         self._stream.flush()

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.tables import aligned, folded
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporter.once.result import Quantiles, Result, StreamResult
 
 
-def table(result: Result) -> str:
-    """Latency, streams, stages if there are any, how much to trust it, and the verdict as the last lines."""
+def table(result: Result, width: int | None = None) -> str:
+    """Latency, streams, stages if there are any, how much to trust it, and the verdict as the last lines.
+
+    Not wider than `width`, where that is given.
+    """
     stages = [row for stream in result.streams for row in _stages(stream)]
     sections = [
-        [
-            f"{result.objective_ratio * 100:g} % of events within {result.threshold_seconds:g} s of their commit?",
-            f"measured for {result.measured_seconds:.1f} of {result.asked_seconds:g} s",
-        ],
-        _aligned([_LATENCY, *(_latency(stream) for stream in result.streams)]),
-        _aligned([_STREAM, *(_stream(stream) for stream in result.streams)]),
-        _aligned([_STAGE, *stages]) if stages else [],
-        _aligned([_TRUST, *(_trust(stream) for stream in result.streams)]),
-        list(_surroundings(result)),
-        [*result.reasons, result.verdict],
+        _folded(
+            [
+                f"{result.objective_ratio * 100:g} % of events within {result.threshold_seconds:g} s of their commit?",
+                f"measured for {result.measured_seconds:.1f} of {result.asked_seconds:g} s",
+            ],
+            width,
+        ),
+        aligned([_LATENCY, *(_latency(stream) for stream in result.streams)], width),
+        aligned([_STREAM, *(_stream(stream) for stream in result.streams)], width),
+        aligned([_STAGE, *stages], width) if stages else [],
+        aligned([_TRUST, *(_trust(stream) for stream in result.streams)], width),
+        _folded(_surroundings(result), width),
+        _folded([*result.reasons, result.verdict], width),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def _folded(lines: Iterable[str], width: int | None) -> list[str]:
+    return [part for line in lines for part in folded(line, width)]
 
 
 _LATENCY = ("LATENCY", "STATE", "EVENTS", "ON TIME", "LATE", "AMBIGUOUS", "P50", "P99")
@@ -78,12 +90,3 @@ def _seconds(seconds: float | None) -> str:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "none"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [_line(row, widths) for row in rows]
-
-
-def _line(row: Iterable[str], widths: Iterable[int]) -> str:
-    return "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -168,7 +168,7 @@ async def test_a_group_that_does_not_answer_spoils_nothing_else(cluster: Cluster
     assert ended.exit_code == 2
     rows = ended.table["resources"]
     assert rows["deployments"] == ("missing", 'deployments is not served here, did you mean "deployments.apps"?')
-    assert rows["things.v1.down.check.example.com"] == ("failed", "HTTP 503")
+    assert rows["things.v1.down.check.example.com"] == ("failed", "HTTP 503: service unavailable")
 
 
 async def test_the_apiservers_are_counted(fresh_cluster: FreshCluster, tmp_path: Path) -> None:

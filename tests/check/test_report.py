@@ -329,7 +329,7 @@ def test_custom_resources_are_counted_and_watched_once() -> None:
 @pytest.mark.parametrize(
     ("custom", "result", "part"),
     [
-        (CustomResources((), 0), "note", "no custom resource matches now"),
+        (CustomResources((), 0, ('"a" matches no custom resource now',)), "note", '"a" matches no custom resource now'),
         (CustomResources((ResourceName("widgets", "example.com"),), 0), "ok", "1 custom resource matches now"),
         (Trouble("the definitions were not listed"), "failed", "the definitions were not listed"),
         (None, "not checked", ""),

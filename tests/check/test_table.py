@@ -39,3 +39,22 @@ def test_a_long_name_leaves_the_detail_some_room(length: int) -> None:
     text = table([Section("resources", (Row("n" * length, "ok", "word " * 30),))])
     assert max(len(line) for line in text.splitlines()) <= max(118, length + 2 + 2 + 11 + 2 + 40)
     assert read_table(f"{text}\n\nend")["resources"]["n" * length] == ("ok", ("word " * 30).strip())
+
+
+def test_a_narrow_terminal_gets_the_details_below() -> None:
+    rows = (Row("watch pods", "missing", "word " * 20, RULE), Row("round trip", "not checked"))
+    assert table([Section("permissions", rows)], 60).splitlines() == [
+        "CHECK         RESULT",
+        "",
+        "permissions",
+        "  watch pods  missing",
+        f"{'':6}{('word ' * 10)}word",
+        f"{'':6}{('word ' * 8)}word",
+        f"{'':6}{RULE}",
+        "  round trip  not checked",
+    ]
+
+
+def test_a_wide_terminal_gets_no_wider_table() -> None:
+    sections = [Section("permissions", (Row("watch", "missing", "word " * 100, RULE),))]
+    assert table(sections, 300) == table(sections)

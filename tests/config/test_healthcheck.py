@@ -139,6 +139,17 @@ def test_what_stands_in_the_file_at_the_moment_does_not_matter(
         assert (answer.exit_code, answer.err) == (exit_code, "")
 
 
+def test_tls_without_its_file_says_so(door: Door, web_config: Path) -> None:
+    context = read_web_config(web_config).tls_server_config.context(web_config.parent)
+    with server(Alive, context) as port:
+        answer = door.call("healthcheck", f"--web.listen-address=:{port}")
+    assert (answer.exit_code, answer.err) == (1, "")
+    assert answer.out == (
+        f"http://127.0.0.1:{port}/livez does not answer, but TLS is spoken there: "
+        "name its file with --web.config.file\n"
+    )
+
+
 def test_nobody_there_is_one_sentence_with_tls_too(door: Door, web_config: Path) -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))

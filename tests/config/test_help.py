@@ -32,8 +32,9 @@ def test_help_has_each_heading_once(door: Door) -> None:
     assert len(set(headings)) == len(headings) > 5
 
 
-def test_the_overview_has_every_command(door: Door) -> None:
-    answer = door.call("--help")
+@pytest.mark.parametrize("asked", ["--help", "-h", "help"])
+def test_the_overview_has_every_command(door: Door, asked: str) -> None:
+    answer = door.call(asked)
     assert (answer.exit_code, answer.err) == (0, "")
     assert tuple(re.findall(r"^  (\w+) ", answer.out, re.MULTILINE)) == COMMANDS
 

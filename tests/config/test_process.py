@@ -50,6 +50,19 @@ def test_a_refusal_is_one_line_and_nothing_is_started(tmp_path: Path, words: tup
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("module", ["exporter", "exporter.python_version"], ids=["python -m exporter", "make"])
+def test_an_older_python_is_one_sentence(module: str) -> None:
+    pretending = f"import runpy, sys; sys.version_info = (3, 10, 12); runpy.run_module('{module}', run_name='__main__')"
+    ended = python("-c", pretending)
+    sentence = "watchslo: error: needs Python 3.11 or newer, and this is 3.10\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", sentence)
+
+
+def test_make_looks_at_its_python_first() -> None:
+    rule = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8").partition("$(VENV)/.installed: ")[2]
+    assert rule.splitlines()[1:3] == ["\t@$(PYTHON) -m exporter.python_version", "\t$(PYTHON) -m venv $(VENV)"]
+
+
 def test_version_and_help_are_light() -> None:
     for words in (("version",), ("--help",), ("run", "--help")):
         ended = python("-X", "importtime", "-m", "exporter", *words)

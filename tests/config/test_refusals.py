@@ -8,6 +8,7 @@ COMMANDS = "run, demo, check, measure, healthcheck, version"
 LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"
 RESOURCE = "is not a resource: write plural, plural.group or plural.version.group, in lower case"
 URL = "is not an apiserver: write https://host:port, without a path"
+NO_USER = "is not an apiserver: write https://host:port, without a name or a password"
 RATIO = "is not a ratio between 0 and 1 (both excluded): write 0.99 or 99%"
 POLLS = "is not a number of polls per second from 0 to 1000"
 WRITE = "write 1.5, 500ms or 1m30s"
@@ -30,7 +31,8 @@ A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
         # The words themselves.
         ("", f"no command given: choose one of {COMMANDS}"),
         ("rnu", 'unknown command "rnu", did you mean "run"?'),
-        ("serve-metrics", 'unknown command "serve-metrics"'),
+        ("foo", f'unknown command "foo": choose one of {COMMANDS}'),
+        ("serve-metrics --log.level=info", f'unknown command "serve-metrics": choose one of {COMMANDS}'),
         ("--log.level=info run", f'the command comes before "--log.level=info": choose one of {COMMANDS}'),
         ("run --slo.objctive 0.9", 'unknown flag "--slo.objctive", did you mean "--slo.objective"?'),
         ("run --slo.objctive=0.9", 'unknown flag "--slo.objctive", did you mean "--slo.objective"?'),
@@ -52,6 +54,9 @@ A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
         ("run --slo.objective 0", f'--slo.objective: "0" {RATIO}'),
         ("run --slo.objective 1", f'--slo.objective: "1" {RATIO}'),
         ("run --slo.objective 100%", f'--slo.objective: "100%" {RATIO}'),
+        ("run --slo.objective 99", f'--slo.objective: "99" {RATIO}, did you mean "0.99"?'),
+        ("run --slo.objective 99.95", f'--slo.objective: "99.95" {RATIO}, did you mean "0.9995"?'),
+        ("run --slo.objective 100", f'--slo.objective: "100" {RATIO}'),
         ("run --slo.objective 0%", f'--slo.objective: "0%" {RATIO}'),
         ("run --slo.objective 1e999999999%", f'--slo.objective: "1e999999999%" {RATIO}'),
         ("run --slo.objective %", f'--slo.objective: "%" {RATIO}'),
@@ -103,7 +108,15 @@ A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
         ("run --apiserver ftp://10.0.0.1", f'--apiserver: "ftp://10.0.0.1" {URL}'),
         ("run --apiserver https://10.0.0.1/api", f'--apiserver: "https://10.0.0.1/api" {URL}'),
         ("run --apiserver https://10.0.0.1?x=1", f'--apiserver: "https://10.0.0.1?x=1" {URL}'),
-        ("run --apiserver https://me@10.0.0.1", f'--apiserver: "https://me@10.0.0.1" {URL}'),
+        ("run --apiserver https://me@10.0.0.1", f'--apiserver: "https://...@10.0.0.1" {NO_USER}'),
+        ("run --apiserver https://me:s3cret@10.0.0.1", f'--apiserver: "https://...@10.0.0.1" {NO_USER}'),
+        ("run --apiserver https://me:s3c/r#t?@@10.0.0.1", f'--apiserver: "https://...@10.0.0.1" {NO_USER}'),
+        ("run --apiserver me:s3cret@10.0.0.1:6443", f'--apiserver: "...@10.0.0.1:6443" {NO_USER}'),
+        ("run https://me:s3cret@10.0.0.1", 'unexpected argument "https://...@10.0.0.1": run takes only flags'),
+        (
+            "run --context https://me:s3cret@a --context b",
+            '--context: is given 2 times, with "https://...@a" and "b"',
+        ),
         ("run --apiserver https://10.0.0.256", f'--apiserver: "https://10.0.0.256" {URL}'),
         ("run --apiserver https://a..b", f'--apiserver: "https://a..b" {URL}'),
         (f"run --apiserver https://{LONG_NAME}", f'--apiserver: "https://{LONG_NAME[:192]}..." {URL}'),
@@ -220,7 +233,7 @@ def test_a_bad_variable_is_named(door: Door, variable: str, text: str, sentence:
     ("content", "sentence"),
     [
         ("slo:\n  objective: 2\n", f'watchslo.yaml:2: slo.objective: "2" {RATIO}'),
-        ("slo.objective: 99 %\n", f'watchslo.yaml:1: slo.objective: "99 %" {RATIO}'),
+        ("slo.objective: 99 %\n", f'watchslo.yaml:1: slo.objective: "99 %" {RATIO}, did you mean "0.99"?'),
         ("slo:\n  objctive: 0.9\n", 'watchslo.yaml:2: unknown key "slo.objctive", did you mean "slo.objective"?'),
         ("custom_resources: a\n", 'watchslo.yaml:1: unknown key "custom_resources", did you mean "custom-resources"?'),
         ("zzz: {deep: 1}\n", 'watchslo.yaml:1: unknown key "zzz"'),

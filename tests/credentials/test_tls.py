@@ -1,18 +1,24 @@
 """Whom we trust, and what we show: authorities, names to verify, client certificates and their successors."""
 
 import asyncio
+import base64
+import ssl
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.loader import loader
 from exporter.kubernetes.session import ApiSession, Server
 from tests.conftest import FreshCluster
 from tests.credentials.certificates import ClientAuthority
 from tests.credentials.configuring import NAMESPACES, status, statuses, write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
+from tests.watch.scripted import ScriptedApiserver
 
 
 async def test_a_client_certificate_and_its_successor(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
@@ -106,3 +112,53 @@ def test_the_label_of_an_address() -> None:
         "https://[fd00::1]": "[fd00::1]:443",
     }
     assert {url: Server(url, is_one_apiserver=True).name for url in names} == names
+
+
+def inline(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def open_files() -> list[str]:
+    """What this process has open, by the names that the system gives to it."""
+    names = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the listing itself
+            names.append(str(descriptor.readlink()))
+    return names
+
+
+@pytest.fixture
+def no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose file system is read-only; this process may be root, so the folder is none at all."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+
+@pytest.mark.usefixtures("no_temporary_folder")
+async def test_what_stands_in_the_kubeconfig_itself_needs_no_file(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    server, client = authority.issue("server"), authority.issue("client")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.bundle.decode())
+    context.load_cert_chain(server.certificate_file, server.key_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with ScriptedApiserver(ssl=context) as apiserver:
+        kubeconfig = write_kubeconfig(
+            tmp_path,
+            apiserver.url,
+            user={
+                "client-certificate-data": inline(client.certificate_file.read_bytes()),
+                "client-key-data": inline(client.key_file.read_bytes()),
+            },
+            cluster={"certificate-authority-data": inline(authority.bundle)},
+        )
+        credentials = Credentials(kubeconfig, None, None, renewal_pause_seconds=0)
+        assert await statuses(credentials, apiserver.url) == [200]
+        generation = credentials.generation
+        credentials.refused()
+        await credentials.headers()
+        assert credentials.generation == generation, "nothing is new"
+    assert not [name for name in open_files() if "memfd:kubeconfig" in name], "what was read is kept open no more"
+
+
+def test_only_what_we_load_is_kept_in_memory(tmp_path: Path) -> None:
+    file = loader().config.kube_config.FileOrData({"a-data": inline(b"x")}, "a", temp_file_path=str(tmp_path))
+    assert Path(file.as_file()).parent == tmp_path

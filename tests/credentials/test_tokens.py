@@ -94,7 +94,7 @@ async def test_a_plugin_that_is_not_there_is_one_sentence(tmp_path: Path) -> Non
     user = exec_user(tmp_path, "")
     user["exec"]["command"] = "no-such-plugin"
     kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=user)
-    with pytest.raises(CredentialsError, match=r"No such file or directory: 'no-such-plugin'$"):
+    with pytest.raises(CredentialsError, match=r": no-such-plugin: No such file or directory$"):
         await Credentials(kubeconfig, None, None).load()
 
 

@@ -290,6 +290,9 @@ async def test_an_address_that_is_not_ours_is_refused_in_one_sentence(daemon: Da
     assert any(reason in said for reason in ("Cannot assign requested address", "could not bind on any address"))
 
 
-def test_addresses_are_named_as_they_are_written_on_the_command_line() -> None:
-    written = [http._host_port(ListenAddress(host, 9985)) for host in ("127.0.0.1", "::1", "")]
-    assert written == ["127.0.0.1:9985", "[::1]:9985", ":9985"]
+async def test_addresses_are_named_as_they_are_written_on_the_command_line(daemon: Daemon) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        address = f"[::1]:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match="cannot listen on") as refused:
+            await http.serve(daemon.application(), [ListenAddress.parse(address)])
+    assert refused.value.strerror == f"cannot listen on {address}: Address already in use"

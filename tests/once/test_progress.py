@@ -18,6 +18,23 @@ def test_a_log_gets_a_line_for_each_phase_and_then_one_in_ten_seconds() -> None:
     ]
 
 
+def test_advice_stays_and_the_line_comes_again() -> None:
+    ours, theirs = os.openpty()
+    try:
+        with os.fdopen(theirs, "w") as terminal, Progress(terminal, 60) as progress:
+            progress.measuring(3.0, [])
+            progress.advise("as it is")
+            progress.measuring(3.0, [])
+        written = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+    line = f"{CLEAR_LINE}3 of 60 s: 0 events, 0 late, 0 ambiguous"
+    assert written == f"{line}{CLEAR_LINE}watchslo: warning: as it is\r\n{line}{CLEAR_LINE}"
+    log = io.StringIO()
+    Progress(log, 60).advise("as it is")
+    assert log.getvalue() == "watchslo: warning: as it is\n"
+
+
 def test_a_terminal_has_one_line_which_is_gone_in_the_end() -> None:
     ours, theirs = os.openpty()
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.watch import Pace
+from exporter.kubernetes.watch import WHAT_TO_GRANT, Pace
 from exporter.simulator import Simulator
 from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import Answer, ScriptedApiserver, error, event, refusal, saying
@@ -86,7 +86,7 @@ async def test_an_early_end_is_explained_by_the_answer_to_the_reconnect(then: st
     for recorder, code in zip(recorders, codes, strict=True):
         reason = ERRORS[code]
         assert recorder.end_reasons == [reason]
-        assert recorder.ends[0][0].message == f"no: {code}"
+        assert recorder.ends[0][0].message == f"no: {code}{WHAT_TO_GRANT if code == 403 else ''}"
         ended_at = recorder.told.index(f"ended {reason}")
         assert recorder.told[ended_at + 1] == f"start_failed {reason}"
 
@@ -103,6 +103,7 @@ async def test_only_the_first_answer_explains(tmp_path: Path) -> None:
         streams.start(recorder)
         await recorder.until_opened(2)
     assert recorder.end_reasons[0] == "transport_error"
+    assert recorder.ends[0][0].message == "the connection was closed in the middle of the answer"
 
 
 async def test_a_silent_watch_is_closed_and_was_lost_at_its_last_byte(tmp_path: Path) -> None:

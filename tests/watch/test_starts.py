@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.watch import ONLY_A_PROBE, WHAT_TO_GRANT
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from tests.watch.recorder import Recorder, watching
@@ -69,9 +72,15 @@ async def test_a_refusal_is_a_failed_start_and_the_next_try_succeeds(verb: str, 
     recorders = await start_each(tmp_path, [refusing(verb, refusal(code)) for code, _ in REASONS])
     for recorder, (code, reason) in zip(recorders, REASONS, strict=True):
         assert recorder.start_reasons == [reason]
-        assert str(recorder.start_errors[0]) == f"no: {code}"
+        hint = {403: f"{ONLY_A_PROBE if verb == 'list' else ''}{WHAT_TO_GRANT}"}.get(code, "")
+        assert str(recorder.start_errors[0]) == f"no: {code}{hint}"
         assert recorder.losses == []
         assert recorder.openings[0][1] == 100
+
+
+def test_what_to_grant_is_said_in_plain_words() -> None:
+    assert WHAT_TO_GRANT == '; "watchslo check" with the same flags prints the missing rules'
+    assert ONLY_A_PROBE == "; all namespaces are watched, and this one is only asked for the revision"
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -82,6 +91,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
         streams.start(recorder)
         await recorder.until_failed()
     assert recorder.start_reasons[0] == "connect"
+    assert str(recorder.start_errors[0]) == "no connection: Connection refused"
     assert recorder.told[:2] == ["relisting start", "start_failed connect"]
 
 
@@ -190,3 +200,31 @@ def test_waits_double_up_to_half_a_minute_and_come_back_to_the_first() -> None:
     backoff.succeeded()
     assert backoff.after_failure() <= 0.8
     assert max(backoff.at_once() for _ in range(100)) <= 0.1
+
+
+async def test_what_may_have_been_meant_is_looked_for_once(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if request.path == "/apis" and asked.count("/apis") == 1:
+            raise web.HTTPServiceUnavailable
+        if request.path == "/apis":
+            return web.json_response({"groups": []})
+        known = {"singularName": "configmap", "shortNames": ["cm"], "namespaced": True, "verbs": ["list", "watch"]}
+        return web.json_response({"resources": [{"name": "configmaps", **known}]})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    recorder = Recorder()
+    async with (
+        TestServer(app, host="127.0.0.1") as apiserver,
+        watching(str(apiserver.make_url("")), tmp_path) as streams,
+    ):
+        streams.start(recorder, "cm")
+        await recorder.until_failed(4)
+    first, *later = map(str, recorder.start_errors)
+    assert first == "cm is not served here"
+    assert set(later) == {'cm is not served here, did you mean "configmaps"?'}
+    assert asked.count("/apis") == 2, "what was found is kept"
+    assert asked.count("/api/v1") > 4, "whether it is served is asked each time"
