@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost bench docs dashboards rules deploy kind image lock clean
+.PHONY: demo test check compare accuracy cost versions bench docs dashboards rules deploy kind image lock clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -25,6 +25,9 @@ accuracy: $(VENV)/.installed  ## truth against measurement in every trouble: wri
 
 cost: $(VENV)/.installed  ## what watchslo costs an apiserver, by a real kube-apiserver's own metrics (eight minutes)
 	$(BIN)/python -m tests.live.cost
+
+versions: $(VENV)/.installed  ## on kube-apiserver 1.34 to 1.37 and on kine: writes docs/support.md (forty minutes, with the builds; needs Go)
+	$(BIN)/python -m tests.versions
 
 bench: $(VENV)/.installed  ## what an event costs us, and others: writes docs/performance.md (a quarter of an hour; Go for client-go's rows)
 	$(BIN)/python -m tests.speed

@@ -101,9 +101,11 @@ def _comparisons() -> list[Panel]:
                 f"histogram_quantile(0.99, sum by (le, stage) (rate({DISPATCHED}[$__rate_interval])))", "its {{stage}}"
             ),
         ).description(
-            "From Kubernetes 1.37 on an apiserver measures its own part (alpha): from decoding the store's event to "
-            "the watcher's channel. Ours begins with the commit and ends at the client, so the rest is store, encoding "
-            "and network. Its lines are missing for older apiservers, and where Prometheus does not scrape them."
+            "From Kubernetes 1.37 on an apiserver measures its own part (alpha): from the arrival of the store's event "
+            "in the apiserver, through decoding and conversion, to the watcher's channel. Ours begins with the commit "
+            "and ends at the client: a slow conversion is in both; the store's way to the apiserver, encoding and "
+            "network are in ours only. Its lines are missing for older apiservers, and where Prometheus does not "
+            "scrape them."
         ),
         panels.lines(
             "Canary, P99",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.watch import StartError
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
+    from exporter.measure.times import Instant
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Apiserver:
         heartbeat: Heartbeat,
         tasks: asyncio.TaskGroup,
         clocks_of_all: Callable[[], Offset | None],
+        clocks_are_doubtful: Callable[[], None],
         judged: Callable[[Target, Judgement], None] | None = None,
     ) -> None:
         self.server = server
@@ -77,6 +79,7 @@ class Apiserver:
         self._heartbeat = heartbeat
         self._tasks = tasks
         self._clocks_of_all = clocks_of_all
+        self._clocks_are_doubtful = clocks_are_doubtful
         self._judged = judged
         load = CountedLoad(metrics, server)
         self._session = ApiSession(server, credentials, load=load)
@@ -95,6 +98,7 @@ class Apiserver:
             metrics.clock(server.name, QUIET_KINDS[0].group, QUIET_KINDS[0].plural, "revision")
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
+        heartbeat.sleepers.add(self)
         self._targets: dict[ResourceName, Target] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
         self._cache_polling: dict[ResourceName, asyncio.Task[None]] = {}
@@ -181,8 +185,19 @@ class Apiserver:
         """What the status document says of each stream."""
         return [target.status() for target in self._targets.values()]
 
+    # What the heartbeat tells (exporter.kubernetes.heartbeat.Sleeper)
+
+    def stood_still(self, began: Instant, ended: Instant) -> None:
+        """Polls that took longer for it say less, and nothing that is wrong."""
+
+    def slept(self, began: Instant, woke: Instant, seconds: float) -> None:  # noqa: ARG002 a Sleeper's
+        """What was known of the apiserver's clock was known beside ours, which stood still."""
+        self._polls.clocks.forget(woke)
+        self._clocks_are_doubtful()
+
     async def close(self) -> None:
         """Close all connections; the tasks are cancelled before."""
+        self._heartbeat.sleepers.discard(self)
         await self._session.close()
         await self._watches.close()
         await self._polls.close()
@@ -203,6 +218,7 @@ class Apiserver:
     def date_contradicted(self) -> None:
         """A Date contradicts what its clock said before: said of the address, not of a resource's events."""
         log.warning("the apiserver's clock contradicts itself", extra={"fields": {"apiserver": self.server.name}})
+        self._clocks_are_doubtful()
         for target in self._targets.values():
             target.date_contradicted()
 
@@ -222,6 +238,7 @@ class Apiserver:
         if self._is_noticed_balancer or not self.server.is_one_apiserver:
             return
         self._is_noticed_balancer = True
+        self._clocks_are_doubtful()
         self._apiserver_metrics.balancers_noticed[sign].inc()
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})

@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 REFRESH_PERIOD_SECONDS = 1.0
 DISCOVERY_PERIOD_SECONDS = 10.0
-COUNTING_PERIOD_SECONDS = 60.0
 FORGETTING_SECONDS = 60.0
 """After this time nobody holds anything of an apiserver that went; a proof that asks it waits for half as long."""
 
@@ -140,7 +139,7 @@ class Fleet:
             self._use_apiservers(named_servers(config) or [self._session.server])
             while config.apiservers:
                 self._is_complete = await count_apiservers(self._session) == len(config.apiservers)
-                await asyncio.sleep(COUNTING_PERIOD_SECONDS)
+                await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
             return
         backoff = Backoff()
         while True:
@@ -182,6 +181,7 @@ class Fleet:
                 heartbeat=self._heartbeat,
                 tasks=tasks,
                 clocks_of_all=lambda: self._all_clocks,
+                clocks_are_doubtful=self._doubt_all_clocks,
                 judged=self._judged,
             )
             stack.push_async_callback(apiserver.close)  # after its tasks have ended
@@ -209,6 +209,10 @@ class Fleet:
         running = self._running.pop(server)
         running.cancel()
         await asyncio.wait({running})
+
+    def _doubt_all_clocks(self) -> None:
+        """What is known of one of them counts no more: no stamp is dated before all are bounded anew."""
+        self._all_clocks = None
 
     def _bound_all_clocks(self) -> Offset | None:
         """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""

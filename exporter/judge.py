@@ -93,6 +93,7 @@ class Judge:
 
     def relisting(self) -> None:
         """What comes from now on may be history: nothing is judged until a poll has told that from news."""
+        self._stamps.forget()
         self._opening = Opening()
 
     def opened(self, at: Instant) -> None:
@@ -201,7 +202,7 @@ class Judge:
         if offset is not None:
             for source, stamped in apiserver_stamps(event.stamps):
                 assumed.append(AssumedEvidence(source, after(offset.instant_of(stamped, self._drift))))
-        return date_commit(evidence)
+        return date_commit(evidence, pending.arrival.latest)
 
     def _renewed_at(self, lease: Lease, apiserver_clocks: Offset | None, pending: Pending) -> Instant | None:
         """No later than the lease's holder renewed it. If that is an apiserver, its clock may be known far better."""
@@ -226,8 +227,11 @@ class Judge:
         arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
         judgement = judge(event, arrival, dated, self._threshold_seconds)
         self._counts.judged(judgement, pending.arrival.latest, len(run), early)
-        if judgement.is_measured:
+        # What lies between two moments before and after a sleep of the machine is no difference of our clock's.
+        if judgement.is_measured and not self._arrivals.slept_between(dated.commit.earliest, inf):
             self._count_stages(judgement, run)
+        else:
+            self._stamps.forget()  # it has missed these
         if self._judged is not None:
             for one in run:
                 self._judged(judgement._replace(event=one))
@@ -235,7 +239,9 @@ class Judge:
     def _count_stages(self, judgement: Judgement, run: Sequence[Event]) -> None:
         event, commit = judgement.event, judgement.dated.commit
         clocks = self._apiserver_clocks()
-        if clocks is not None:
+        if clocks is None:
+            self._stamps.forget()
+        else:
             for text, events in self._moved_stamps(run).items():
                 stamp = parse_rfc3339(text)
                 if stamp is not None:

@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 CANARY_SECONDS = 10.0
 """A canary that was awaited for so much longer than the threshold is lost."""
 
-AWAKE_SECONDS = 2.0
-"""Who looks after its canaries less often than this has been asleep."""
-
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
 
@@ -99,6 +96,8 @@ class Target:
         self._uncovered_since: Instant = time.monotonic()
         self._opened_at: Instant = inf
         self._cache_went_back = False
+        self._newest: tuple[int, Instant] | None = None
+        """The newest revision that has arrived, and when."""
         self._has_answered = False
         self._trouble = "not started yet"
         self._report = self.window.report(time.monotonic())
@@ -136,7 +135,9 @@ class Target:
         self._opened_at = at
         if listed_revision is not None:
             self._judge.opened(at)
-        self.coverage.opened(at)
+        # Else it is a watch of a history that was given up before it was open, and it is abandoned.
+        if listed_revision is not None or self._relisting is None:
+            self.coverage.opened(at)
         self._count_uncovered(at)
         if self._lost_at is not None:
             seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds
@@ -155,6 +156,11 @@ class Target:
         self.coverage.lost(at)
         self._metrics.stream_up.set(0)
 
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended: nobody looked, for so many seconds that our clock did not count."""
+        self._metrics.uncovered_seconds.inc(seconds)
+        self.coverage.slept(time.monotonic(), seconds)
+
     def ended(self, end: End, lived_seconds: float) -> None:
         """The watch that was lost ended for this reason."""
         self._metrics.watch_ends[end.reason].inc()
@@ -171,6 +177,8 @@ class Target:
         metrics.last_activity.set(time.time())
         if reading.undecodable:
             metrics.decode_errors.inc(reading.undecodable)
+        for event in reading.repeated:
+            metrics.events[event.event_type, "replayed"].inc()
         events = [event for event in reading.events if event.event_type != "bookmark"]
         if len(events) < len(reading.events):
             metrics.events["bookmark", "live"].inc(len(reading.events) - len(events))
@@ -191,6 +199,7 @@ class Target:
             self._around.is_a_balancer()
         if newest.revision is None:
             return
+        self._newest = newest.revision, arrived
         self._canaries.is_here(newest.revision)
         if self.clock is not None:
             self.clock.arrived(newest.revision, arrived)
@@ -221,13 +230,9 @@ class Target:
 
     def _lose_canaries(self, now: Instant) -> None:
         """Let the time run of the canaries that do not come, as far as it is not ours; one that is lost is late."""
-        since = self._awaited_until
-        if self._lost_at is None:
-            until, is_ours = self.arrivals.not_before, not self.arrivals.kept_up_since(since)
-        else:
-            until, is_ours = now, now - since > AWAKE_SECONDS
+        since, until = self._awaited_until, self.arrivals.not_before
         self._awaited_until = max(since, until)
-        for latency in () if is_ours else self._canaries.waited(since, until):
+        for latency in self._canaries.waited(self.arrivals.kept_up_from(since), until):
             self._metrics.canary_lost.inc()
             self._metrics.judged["late"].inc()
             self.window.judged(now, latency, "late")
@@ -249,6 +254,9 @@ class Target:
             self.clock.unsubscribe(self._judge.judge_settled, self.store_went_back)
         self._judge.clock = clock
         if clock is not None:
+            if self._newest is not None:
+                # If its store was restored while nobody polled it, only this shows it.
+                clock.store.polls.arrived(*self._newest)
             clock.subscribe(self._judge.judge_settled, self.store_went_back)
 
     def _what_is_read_by(self, clock: RevisionClockwork | None) -> str:
@@ -272,8 +280,9 @@ class Target:
 
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
-        self._canaries.forget()
+        self._newest = None
         self._judge.dismiss_all()
+        self._canaries.start_anew()
         self.on_restored_store()
 
     def date_contradicted(self) -> None:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by build-servers and build-tools: Go binaries, built from the pinned modules in tests/real/go into a cache folder.
+# Sourced by build-servers, build-versions and build-tools: Go binaries, built from pinned modules into a cache folder.
 # Who sources it sets `binaries`, the folder that they go to.
 
 modules=$(cd "$(dirname "${BASH_SOURCE[0]}")/../tests/real/go" && pwd)
@@ -36,9 +36,15 @@ prepare() {  # makes the folder, and one inside for what is not finished; from n
   trap 'rm -rf "$unfinished"' EXIT
 }
 
+says_its_version() {  # VERSION OF KUBERNETES: the flags without which its programs say that they are v0.0.0
+  local major minor component=k8s.io/component-base/version
+  IFS=. read -r major minor _ <<<"${1#v}"
+  echo "-X $component.gitVersion=$1 -X $component.gitMajor=$major -X $component.gitMinor=$minor"
+}
+
 build() {  # BINARY FOLDER PACKAGE [LDFLAGS [TAGS]]: a rename makes it appear whole or not at all, also beside a second build
   [[ -x $binaries/$1 ]] && return
   echo "building $1 ($3)"
-  (cd "$modules/$2" && CGO_ENABLED=0 GOWORK=off nice -n 19 go build -mod=readonly -trimpath -ldflags "-s -w ${4:-}" -tags "${5:-}" -o "$unfinished/$1" "$3")
+  (cd "$modules/$2" && CGO_ENABLED=${CGO_ENABLED:-0} GOWORK=off nice -n 19 go build -mod=readonly -trimpath -ldflags "-s -w ${4:-}" -tags "${5:-}" -o "$unfinished/$1" "$3")
   mv "$unfinished/$1" "$binaries/$1"
 }

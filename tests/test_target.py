@@ -70,6 +70,8 @@ class Fed:
     def relists(self, reason: str, ago: float) -> None:
         """It gives up continuity, and the watch is open again at once."""
         self.target.relisting(reason)  # type: ignore[arg-type]  # one of the reasons
+        self.target.arrivals.connected(self.now - ago, self.now - ago)
+        self.target.arrivals.found_empty(self.now - ago + 0.01)
         self.target.opened(self.now - ago, 100)
 
     def polls(self, revision: int, ago: float, *, took: float = 0.01) -> None:
@@ -289,6 +291,18 @@ async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end
     assert fed.status()["state"] == "unknown", "short, but events are missing"
 
 
+async def test_a_watch_of_a_history_that_is_given_up_ends_no_gap(fed: Fed) -> None:
+    """It was asked for before the store went back, and is told of once it is open and abandoned already."""
+    fed.relists("start", ago=400)
+    fed.target.lost(fed.now - 70)
+    fed.target.relisting("revision_went_back")
+    fed.target.opened(fed.now - 30.5, None)
+    fed.target.lost(fed.now - 30.4)
+    fed.target.opened(fed.now - 30, 100)
+    assert not fed.target.coverage.covers(fed.now - 30.2, fed.now)
+    assert fed.target.coverage.covers(fed.now - 29, fed.now)
+
+
 # What else is counted
 
 
@@ -298,7 +312,6 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     fed.polls(101, ago=0.5)
     fed.target.canary_sending()
     fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
-    fed.target.arrivals.connected(fed.now - 0.2)
     fed.target.arrivals.found_empty(fed.now - 0.1)
     fed.target.arrivals.found_empty(fed.now)
     fed.target._awaited_until = fed.now - 20
@@ -310,3 +323,47 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     assert fed.verdicts() == {"on_time": 100, "late": 1, "ambiguous": 0}
     report = fed.target.report(time.monotonic())
     assert (report.events, report.late, report.undecided) == (101, 1, 0)
+
+
+async def test_what_a_server_says_again_is_counted_and_not_judged(fed: Fed) -> None:
+    arrival = Interval(fed.now, fed.now)
+    fed.target.read(reading()._replace(repeated=reading(101, 102).events), arrival)
+    assert fed.counted("replayed") == 2
+    assert fed.target.report(fed.now).events == 0
+
+
+async def test_a_lost_canary_that_has_come_and_waits_is_counted_once_through_a_relist(fed: Fed) -> None:
+    fed.relists("start", ago=59)
+    fed.polls(101, ago=30.5)
+    fed.target.canary_sending()
+    fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
+    fed.target.arrivals.found_empty(fed.now - 0.1)
+    fed.target.arrivals.found_empty(fed.now)
+    fed.target._awaited_until = fed.now - 20
+    fed.target.refresh()
+    assert fed.verdicts()["late"] == 1
+    fed.reads(101, ago=0.001)
+    fed.relists("gone", ago=0)
+    fed.polls(102, ago=-0.1)
+    fed.target.refresh()
+    assert fed.verdicts() == {"on_time": 0, "late": 1, "ambiguous": 0}
+    assert fed.counted("live") == 1
+
+
+# Which clock
+
+
+async def test_a_new_clock_knows_what_has_arrived(fed: Fed) -> None:
+    """Else nobody would notice a restoration of the store while the clock before was refused."""
+    fed.relists("start", ago=59)
+    fed.polls(1000, ago=30)
+    fed.reads(1001, ago=20)
+    another = clockwork()
+    fed.target.use_clock(another)
+    assert another.store.polls.known_by(fed.now - 19) == 1001
+    another.clock.poll_sent(1, fed.now - 1)
+    assert another.store.poll_answered(1, fed.now - 0.9, 500) == "restored"
+    fed.target.store_went_back()
+    third = clockwork()
+    fed.target.use_clock(third)
+    assert third.store.polls.known_by(fed.now) == 0, "that was of a history that is gone"

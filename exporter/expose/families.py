@@ -43,6 +43,7 @@ WATCH_END_REASONS = (
     "forbidden",
     "not_found",
     "silent",
+    "suspended",
 )
 START_ERROR_REASONS = (
     "connect",
@@ -166,7 +167,9 @@ FAMILIES: tuple[Family, ...] = (
     _histogram(
         "watchslo_stage_lower_seconds",
         "Time that an event certainly spent in a stage: from its newest stamp to its commit (write), from commit into "
-        "the watch cache (storage_to_cache), from the watch cache to its arrival here (cache_to_client).",
+        "the watch cache with decoding and conversion (storage_to_cache), from the watch cache to its arrival here "
+        "with encoding and network (cache_to_client). An apiserver's own "
+        "apiserver_watch_events_dispatch_duration_seconds has decoding and conversion, but no encoding and no network.",
         stage=STAGES,
     ),
     _histogram(
@@ -177,7 +180,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _counter(
         "watchslo_events_total",
-        "Watch events received. Replayed are those that tell the state at a watch's start; they are never judged.",
+        "Watch events received. Replayed are those that tell the state at a watch's start, and those whose revision is "
+        "not above that of an event before them; they are never judged.",
         event_type=("added", "modified", "deleted", "bookmark"),
         phase=("live", "replayed"),
     ),
@@ -286,7 +290,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter(
         "watchslo_stale_reads_total",
         "Times that a store answered a poll with less than it had certainly committed before. From the first one on "
-        "its answers only say which revisions were there, not which were not: then no latency has an upper bound.",
+        "its answers say which revisions were not there only of 5 s earlier, and upper bounds of latencies are wider.",
         Scope.APISERVER,
     ),
     _counter(

@@ -16,6 +16,7 @@ from exporter.kubernetes.served import find
 from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
 from exporter.kubernetes.watch import translated
 from exporter.measure.canaries import Canary
+from exporter.measure.events import revision_of
 
 if TYPE_CHECKING:
     from exporter.config import Config
@@ -141,9 +142,11 @@ async def _send(session: ApiSession, method: str, path: str, body: object, value
             raise refusal(response, content)
     try:
         metadata = msgspec.json.decode(content, type=_Answer).metadata
-        revision = int(metadata.resource_version)
-    except (*UNREADABLE, ValueError) as error:
+    except UNREADABLE as error:
         raise AnswerError(response.status, f"{path}: the answer is no object ({error})") from error
+    revision = revision_of(metadata.resource_version)
+    if revision is None:
+        raise AnswerError(response.status, f"{path}: resourceVersion {metadata.resource_version[:30]!r} in the answer")
     if metadata.annotations.get(WRITTEN) != value:
         raise AnswerError(response.status, f"{path}: the annotation {WRITTEN} is not in the answer to its write")
     return Canary(revision, sent[0], answered)

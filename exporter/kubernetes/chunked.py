@@ -6,10 +6,16 @@ it was a quarter of all that an event costs (docs/decisions/0009).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 CRLF = b"\r\n"
 
 LONGEST_SIZE_LINE_BYTES = 1024
 """A size has a few digits; extensions, which nobody sends, may follow it."""
+
+HEX_DIGITS = b"0123456789abcdefABCDEF"
+MOST_SIZE_DIGITS = 16
+"""As many as 64 bits take."""
 
 
 class ChunkedBodyError(Exception):
@@ -24,7 +30,9 @@ class ChunkedBody:
         """Whether the last chunk is here, or something that is no chunk; what follows is ignored."""
         self._size_line = b""
         self._left = 0
-        """Bytes of the present chunk that have not come, with the CRLF after it."""
+        """Bytes of the present chunk that have not come."""
+        self._ending = b""
+        """What has not come of the CRLF after it."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The content in `data`, by chunks or what there is of them. Raises ChunkedBodyError, and then says no more."""
@@ -33,34 +41,45 @@ class ChunkedBody:
         content: list[bytes] = []
         at, end = 0, len(data)
         while at < end and not self.is_over:
-            if not self._left:
+            if not self._ending:
                 ends = data.find(CRLF, at)
                 if ends < 0:
                     self._size_line = data[at:]
                     if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
-                        self.is_over = True
-                        raise ChunkedBodyError("the size of a chunk has no end")
+                        raise self._error("the size of a chunk has no end")
                     break
-                self.is_over = True  # unless a size stands there that is none of the last chunk
                 size_bytes = _size_bytes(data[at:ends])
+                if size_bytes is None:
+                    raise self._error(f"a chunk's size is {data[at:ends][:20]!r}")
+                self._left = size_bytes
+                self._ending = CRLF
+                self.is_over = not self._left
                 at = ends + len(CRLF)
-                self.is_over = not size_bytes
-                self._left = size_bytes + len(CRLF)
-            taken = min(self._left, end - at)
-            piece = data[at : at + max(0, min(taken, self._left - len(CRLF)))]
-            if piece:
+            if self._left and at < end:
+                piece = data[at : at + self._left]
                 content.append(piece)
-            self._left -= taken
-            at += taken
+                self._left -= len(piece)
+                at += len(piece)
+            if not self._left and not self.is_over:
+                came = data[at : at + len(self._ending)]
+                if not self._ending.startswith(came):
+                    raise self._error(f"a chunk is followed by {came!r}")
+                self._ending = self._ending[len(came) :]
+                at += len(came)
         return content
 
+    def _error(self, what: str) -> ChunkedBodyError:
+        self.is_over = True
+        return ChunkedBodyError(what)
 
-def _size_bytes(line: bytes) -> int:
-    digits = line.partition(b";")[0]
-    try:
-        size_bytes = int(digits, 16)
-    except ValueError as error:
-        raise ChunkedBodyError(f"a chunk's size is {digits[:20]!r}") from error
-    if size_bytes < 0:
-        raise ChunkedBodyError(f"a chunk's size is {digits[:20]!r}")
-    return size_bytes
+
+@lru_cache(maxsize=1024)
+def _size_bytes(line: bytes) -> int | None:
+    """The size in a chunk's first line; None if it is none. Events of a kind have few sizes: cached."""
+    # By hand: int() takes a sign, 0x, underscores and spaces, and whoever stands between might read them otherwise.
+    digits, has_extension, _ = line.partition(b";")
+    if has_extension:
+        digits = digits.rstrip(b" \t")
+    if not digits or len(digits) > MOST_SIZE_DIGITS or digits.strip(HEX_DIGITS):
+        return None
+    return int(digits, 16)

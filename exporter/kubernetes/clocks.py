@@ -97,6 +97,8 @@ class ServerPolls:
         self.cache_pool = Pool(CACHE_PLACES, server, credentials, self.clocks.connection_closed, load)
         self.listener = listener
         self.revision_clocks: list[RevisionClockwork] = []
+        self.reads_stale = False
+        """Whether a store of this apiserver ever did: a new clock of it is not trusted more than the one before."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -208,7 +210,7 @@ class RevisionClockwork(Poller):
 
     def __init__(self, polls: ServerPolls, kind: Resource, namespace: str | None, hz: float) -> None:
         super().__init__(polls, polls.pace.revisions, polls.pool, hz)
-        self.store = Store()
+        self.store = Store(reads_stale=polls.reads_stale)
         self._kind = kind
         self._namespace = namespace
         self.peers: tuple[RevisionClockwork, ...] = ()
@@ -290,8 +292,10 @@ class RevisionClockwork(Poller):
             self.store.dates.learn(self.polls.clocks.clock_of(answer.connection), answer.revision, written_before)
         news = self.store.poll_answered(number, answer.t1, answer.revision)
         if news == "read_stale":
+            self.polls.reads_stale = True
             self.polls.listener.read_stale(self.kind)
         if news == "restored":
+            self._leave_peers()
             for went_back in tuple(self._went_back):
                 went_back()
         self.answered = answer.revision
@@ -299,6 +303,12 @@ class RevisionClockwork(Poller):
             if asked < t0 and not revision.done():
                 revision.set_result(answer.revision)
         self._tell(iter(tuple(self._learned)))
+
+    def _leave_peers(self) -> None:
+        """Until it is proven again: what still arrives there may be of the history that is gone."""
+        for peer in self.peers:
+            peer.peers = tuple(other for other in peer.peers if other is not self)
+        self.peers = ()
 
     def _tell(self, learned: Iterator[Callable[[], None]]) -> None:
         """Tell one of them, and the next in the loop's next turn: sockets are looked at in between."""

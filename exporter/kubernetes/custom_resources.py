@@ -16,7 +16,7 @@ from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
 from exporter.kubernetes.session import METADATA_LIST
 from exporter.kubernetes.watch import Collection, StartError, Watch, translated
 from exporter.measure.arrivals import Arrivals
-from exporter.measure.events import EventDecoder
+from exporter.measure.events import EventDecoder, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -86,7 +86,10 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
             page = msgspec.convert(await session.get_json(path, parameters, accept=METADATA_LIST), _Definitions)
             names += [definition.metadata.name for definition in page.items or []]
             if not page.metadata.continue_:
-                return int(page.metadata.resource_version), names
+                revision = revision_of(page.metadata.resource_version)
+                if revision is None:
+                    raise ValueError(f"resourceVersion {page.metadata.resource_version[:30]!r}")
+                return revision, names
             parameters["continue"] = page.metadata.continue_
 
 

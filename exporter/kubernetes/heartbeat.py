@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.measure.arrivals import STALL_SECONDS
+from exporter.measure.suspension import Suspension
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.measure.arrivals import Arrivals
+    from exporter.measure.times import Instant
+
+log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 0.01
+
+BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
+"""Linux only; where it is missing, a suspended machine is not noticed."""
+
+
+def boottime() -> float:
+    """Seconds on a clock that goes on while the machine is suspended."""
+    return time.clock_gettime(BOOTTIME) if BOOTTIME is not None else time.monotonic()
+
+
+class Sleeper(Protocol):
+    """Who must know when we did not run."""
+
+    def stood_still(self, began: Instant, ended: Instant) -> None:
+        """Nothing of ours ran between the two instants."""
+
+    def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
+        """The machine was suspended between the two instants, for up to `seconds` that our clock did not count."""
 
 
 class Heartbeat:
     """Looks at all watched sockets in one poll(2) per beat. A socket that is not readable was empty before the call."""
 
-    def __init__(self, observe_lag: Callable[[float], None]) -> None:
+    def __init__(self, observe_lag: Callable[[float], None], boottime: Callable[[], float] = boottime) -> None:
         self._observe_lag = observe_lag
+        self._boottime = boottime
+        self._suspension = Suspension()
         self._poller = select.poll()
         self._arrivals: dict[int, Arrivals] = {}
+        self._last_beat: Instant | None = None
+        self.sleepers: set[Sleeper] = set()
+        """Told of every pause, whether they watch a socket at the moment or not."""
 
     def attend(self, fd: int, arrivals: Arrivals) -> None:
         """From now on look at the socket `fd`, whose bytes `arrivals` follows."""
@@ -44,7 +74,21 @@ class Heartbeat:
 
     def _beat(self) -> None:
         before = time.monotonic()
+        boottime = self._boottime()
+        self._tell_pauses(before, boottime, time.monotonic())
         readable = {fd for fd, _ in self._poller.poll(0)}
         for fd, arrivals in self._arrivals.items():
             if fd not in readable:
                 arrivals.found_empty(before)
+
+    def _tell_pauses(self, now: Instant, boottime: float, after: Instant) -> None:
+        since, self._last_beat = now if self._last_beat is None else self._last_beat, now
+        slept_seconds = self._suspension.slept(now, boottime, after)
+        if slept_seconds:
+            log.warning("the machine was suspended", extra={"fields": {"seconds": slept_seconds}})
+            for sleeper in tuple(self.sleepers):
+                # Up to `after`: it may have been between the two readings.
+                sleeper.slept(since, after, slept_seconds)
+        if now - since > STALL_SECONDS:
+            for sleeper in tuple(self.sleepers):
+                sleeper.stood_still(since, now)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
-from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession
+from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, http_date
 from exporter.kubernetes.watch import StartError, list_revision, translated
 
 if TYPE_CHECKING:
@@ -115,7 +114,4 @@ def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:
     """The Date that the apiserver itself wrote: every answer of its own has an Audit-Id, and nothing stood between."""
     if "Audit-Id" not in response.headers or "Via" in response.headers:
         return None
-    try:
-        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    return http_date(response.headers.get("Date", ""))

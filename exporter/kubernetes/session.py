@@ -5,7 +5,10 @@ A 401 or a failed TLS handshake tells the credentials to load anew; new certific
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.load import Purpose
-    from exporter.measure.times import Instant
+    from exporter.measure.times import Instant, WallTime
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0
@@ -45,6 +48,9 @@ MOST_LIST_BYTES = 2**20
 
 MOST_BYTES: Mapping[Purpose, int] = {"discovery": 64 * 2**20, "canary": 4 * 2**20}
 """Five hundred definitions that kubectl has applied, with all their annotations; one object as etcd takes it."""
+
+
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{2}:){2}[0-9]{2} GMT")
 
 
 class AnswerError(Exception):
@@ -104,20 +110,23 @@ class ApiSession:
         accept: str = "application/json",
         time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME,
         purpose: Purpose = "discovery",
+        on_asking: Callable[[Instant], None] | None = None,
         on_sent: Callable[[Instant], None] | None = None,
         method: str = "GET",
         body: object = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """Send one request, and tell `on_sent` when it goes out; the response must be closed by the caller.
+        """Send one request; the response must be closed by the caller. Raises UNREACHABLE or CredentialsError.
 
-        Raises UNREACHABLE or CredentialsError.
+        `on_asking` is told when it is up to the other side, to be connected to at first; `on_sent` when it goes out.
         """
         headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers()}
         if body is not None:
             headers["Content-Type"] = content_type
         http = await self._current_http()
         url = self.server.url + path
+        if on_asking is not None:
+            on_asking(time.monotonic())
         try:
             response = await http.request(
                 method,
@@ -246,6 +255,16 @@ def _plain_text(response: aiohttp.ClientResponse, content: bytes) -> str:
         return ""
     first_line = content.decode(errors="replace").strip().partition("\n")[0].removeprefix(str(response.status))
     return f"HTTP {response.status}: {printable(first_line.strip())}" if first_line.strip() else ""
+
+
+def http_date(text: str) -> WallTime | None:
+    """A Date header as RFC 9110 wants it written; None for anything else, in a zone of its own or in none."""
+    if _HTTP_DATE.fullmatch(text) is None:
+        return None
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
 
 
 def retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:

@@ -6,6 +6,7 @@ Each event is handed on once, in order. Every end and every failed start is told
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from exporter.kubernetes.backoff import Backoff
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
     from exporter.kubernetes.watch import End
     from exporter.measure.arrivals import Arrivals
-    from exporter.measure.events import EventDecoder
+    from exporter.measure.events import Event, EventDecoder
     from exporter.measure.times import Instant, Interval
 
 RelistReason: TypeAlias = Literal["start", "gone", "revision_went_back"]
@@ -63,6 +64,9 @@ class StreamListener(Protocol):
 
     def lost(self, at: Instant) -> None:
         """The watch that was open is open no more since `at`."""
+
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended for up to so many seconds, which our clock did not count."""
 
     def ended(self, end: End, lived_seconds: float) -> None:
         """The watch that was lost ended for this reason, which may need the answer to the reconnect to know."""
@@ -105,6 +109,7 @@ class Stream:
     async def run(self) -> None:
         """Watch until cancelled."""
         self._listener.relisting("start")
+        self._heartbeat.sleepers.add(self)
         try:
             while True:
                 try:
@@ -114,6 +119,7 @@ class Stream:
                 else:
                     await asyncio.sleep(await self._follow(watch))
         finally:
+            self._heartbeat.sleepers.discard(self)
             self._explain_end(None)
             if self._watch is not None:
                 self._watch.close()
@@ -125,6 +131,17 @@ class Stream:
         if self._watch is not None:
             self._watch.abandon()
             self._watch = None
+
+    def stood_still(self, began: Instant, ended: Instant) -> None:
+        """Nothing of ours ran between the two instants."""
+        self._arrivals.stood_still(began, ended)
+
+    def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
+        """The machine was suspended between the two instants, for up to `seconds` that our clock did not count."""
+        self._arrivals.slept(began, woke, seconds)
+        self._listener.slept(seconds)
+        if self._watch is not None:
+            self._watch.slept(began, seconds)
 
     async def _start(self) -> Watch:
         """Open a watch where the last one stopped, or after an empty LIST. Raises StartError."""
@@ -152,6 +169,7 @@ class Stream:
 
     def _failed(self, error: StartError) -> float:
         """Tell it, decide what to do next, and say after how many seconds."""
+        self._arrivals.refused(time.monotonic(), is_ours=not error.is_apiservers)
         self._explain_end(error)
         self._listener.start_failed(error)
         if error.reason == "not_found":
@@ -207,13 +225,19 @@ class Stream:
         """Keep the revision to resume from, and hand on what was not there before."""
         if self._watch is None:
             return  # the last words of a history that exists no more
-        resumed_from = self._revision or 0
-        fresh = [
-            event
-            for event in reading.events
-            if event.revision is None or event.revision > resumed_from or event.event_type == "bookmark"
-        ]
+        newest = self._revision or 0
+        repeated: list[Event] = []
         for event in reading.events:
-            if event.revision is not None and event.revision > (self._revision or 0):
-                self._revision = event.revision
-        self._listener.read(reading._replace(events=fresh), arrival)
+            revision = event.revision
+            if revision is None:
+                continue
+            if revision > newest:
+                newest = revision
+            elif event.event_type != "bookmark":
+                repeated.append(event)
+        self._revision = newest or None
+        if repeated:
+            again = {id(event) for event in repeated}
+            fresh = [event for event in reading.events if id(event) not in again]
+            reading = reading._replace(events=fresh, repeated=repeated)
+        self._listener.read(reading, arrival)

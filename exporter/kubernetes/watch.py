@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+import aiohttp
 import msgspec
 
 from exporter.kubernetes.credentials import CredentialsError
@@ -22,12 +24,10 @@ from exporter.kubernetes.session import (
     refusal,
 )
 from exporter.kubernetes.stamping import StampedBody
-from exporter.measure.events import Event, EventDecoder, LineSplitter, WatchError
+from exporter.measure.events import Event, EventDecoder, LineSplitter, WatchError, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import aiohttp
 
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.resources import Resource
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "not_found", "server_timeout"]
 StartReason: TypeAlias = Literal[Refusal, "connect", "server_error", "bad_response"]
-EndReason: TypeAlias = Literal[Refusal, "timeout", "early_eof", "server_error", "transport_error", "silent"]
+EndReason: TypeAlias = Literal[
+    Refusal, "timeout", "early_eof", "server_error", "transport_error", "silent", "suspended"
+]
 
 WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0
@@ -62,13 +64,30 @@ class Pace(NamedTuple):
 ORDINARY = Pace()
 
 
+REFUSING: frozenset[StartReason] = frozenset({"throttled", "server_error", "server_timeout"})
+"""Answers of an apiserver that would not have answered anybody otherwise."""
+
+UNREACHABLE_ERRNOS = frozenset(
+    {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH}
+)
+
+
 class StartError(Exception):
     """A LIST or a WATCH that did not start."""
 
-    def __init__(self, reason: StartReason, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: StartReason,
+        message: str,
+        retry_after_seconds: float | None = None,
+        *,
+        is_apiservers: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason: StartReason = reason
         self.retry_after_seconds = retry_after_seconds
+        self.is_apiservers = reason in REFUSING if is_apiservers is None else is_apiservers
+        """Whether it is certain that the apiserver, or the way to it, would have given nothing to anybody."""
 
 
 class End(NamedTuple):
@@ -88,6 +107,8 @@ class Reading(NamedTuple):
     events: Sequence[Event]
     undecodable: int
     size_bytes: int
+    repeated: Sequence[Event] = ()
+    """Events that are not above the newest revision before them: what a server says again."""
 
 
 _REFUSALS: dict[int, Refusal] = {
@@ -115,7 +136,16 @@ def start_error(error: Exception) -> StartError:
     if isinstance(error, AnswerError):
         said = f"{sentence(error)}{WHAT_TO_GRANT if error.status == 403 else ''}"
         return StartError(start_reason(error.status), said, error.retry_after_seconds)
-    return StartError("connect", sentence(error))
+    return StartError("connect", sentence(error), is_apiservers=_is_unreachable(error))
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Whether nobody is there, or nobody answers; not whether our credentials, names or files are at fault."""
+    if isinstance(error, CredentialsError):
+        return False
+    if isinstance(error, TimeoutError | ConnectionError | aiohttp.ServerDisconnectedError):
+        return True
+    return isinstance(error, OSError) and error.errno in UNREACHABLE_ERRNOS
 
 
 class _ListMetadata(msgspec.Struct):
@@ -131,9 +161,11 @@ class EmptyList(msgspec.Struct):
     @property
     def revision(self) -> int:
         """The store's revision. Raises ValueError if it is no decimal number."""
-        if not self.kind.endswith("List") or not self.metadata.resourceVersion.isdecimal():
-            raise ValueError(f"a {self.kind} with resourceVersion {self.metadata.resourceVersion!r}")
-        return int(self.metadata.resourceVersion)
+        version = self.metadata.resourceVersion
+        revision = revision_of(version)
+        if not self.kind.endswith("List") or revision is None:
+            raise ValueError(f"a {self.kind} with resourceVersion {version[:30]!r}")
+        return revision
 
 
 async def list_revision(response: aiohttp.ClientResponse) -> int:
@@ -200,6 +232,7 @@ class Watch:
         self._body: StampedBody | None = None
         self._deadline: Instant = 0.0
         self._error: WatchError | None = None
+        self._slept: End | None = None
         self._said_something = asyncio.Event()
         self.has_delivered = False
         self.opened: Instant = 0.0
@@ -208,11 +241,10 @@ class Watch:
     async def open(self, revision: int) -> None:
         """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
         lasts_seconds = random.randint(self._pace.shortest_seconds, self._pace.longest_seconds)
-        sent = time.monotonic()
-        response = await self._answer(revision, lasts_seconds)
+        asked, response = await self._answer(revision, lasts_seconds)
         self.opened = time.monotonic()
-        self._deadline = sent + lasts_seconds
-        self._arrivals.connected(sent)
+        self._deadline = asked + lasts_seconds
+        self._arrivals.connected(asked, self.opened)
         self._body = StampedBody(response, self._arrivals, self._heartbeat, self._read)
         if self._error is not None:
             self._body.abort()  # abandoned before there was a body to end
@@ -233,13 +265,20 @@ class Watch:
         if self._body is not None:
             self._body.abort()
 
+    def slept(self, began: Instant, seconds: float) -> None:
+        """The machine was suspended: end it, for nobody knows whether the other side still knows this connection."""
+        if self._body is not None:
+            self._slept = End("suspended", began, f"the machine was suspended for {seconds:.3f} s")
+            self._body.abort()
+
     def close(self) -> None:
         """Stop reading, now."""
         if self._body is not None:
             self._arrivals.ended(time.monotonic())
             self._body.close()
 
-    async def _answer(self, revision: int, lasts_seconds: int) -> aiohttp.ClientResponse:
+    async def _answer(self, revision: int, lasts_seconds: int) -> tuple[Instant, aiohttp.ClientResponse]:
+        """When the apiserver was asked, and its answer. Raises StartError."""
         session, resource, namespace, _ = self._collection
         parameters = {
             "watch": "true",
@@ -248,19 +287,24 @@ class Watch:
             "timeoutSeconds": str(lasts_seconds),
         }
         accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
+        asked: list[Instant] = []
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
                 path = resource.path(namespace)
-                response = await session.get(path, parameters, accept=accept, time_limit=STREAM, purpose="watch")
+                response = await session.get(
+                    path, parameters, accept=accept, time_limit=STREAM, purpose="watch", on_asking=asked.append
+                )
                 if response.status != 200:
                     async with response:
                         raise refusal(response, await response.read())
         except (AnswerError, CredentialsError, *UNREACHABLE) as error:
-            raise start_error(error) from error
+            failed = start_error(error)
+            failed.is_apiservers &= bool(asked)
+            raise failed from error
         if response.content_type != "application/json":
             response.close()
             raise StartError("bad_response", f"the watch is answered with {response.content_type}")
-        return response
+        return asked[0], response
 
     async def _first_words(self) -> None:
         """Refusals come as 200 and an ERROR event (get.go newErrWatcher): wait a moment for one."""
@@ -283,6 +327,8 @@ class Watch:
         if self._error is not None:
             # It says more about the end than the connection does.
             return End(end_reason(self._error.code), now, self._error.message, self._error.retry_after_seconds)
+        if self._slept is not None:
+            return self._slept
         error = body.ended.result()
         if error is not None:
             return End("transport_error", now, sentence(error))

@@ -1,11 +1,15 @@
 """Looks at a stream's socket and the bytes read from it in, the interval in which those bytes reached us out.
 
 Our own lag must make events ambiguous, never late. So an arrival's lower end is a moment at which the socket was
-certainly empty, and what the server held back because we did not read is our lag too (docs/decisions/0003).
+certainly empty, and what the server held back because we did not read, or did not ask, is our lag too
+(docs/decisions/0003).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.times import Interval
@@ -14,25 +18,42 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 STALL_SECONDS = 0.05
-"""A socket that was not seen empty for longer than this may have kept the server waiting."""
+"""A socket that was not seen empty for longer than this may have kept the server waiting; a loop that did not run for
+longer may have been paused together with its machine."""
 
 STALL_BYTES = 16 * 1024
 """With fewer bytes than these in a stall the receive window (64 KiB at the least on Linux) was never closed."""
 
-LONG_STALL_SECONDS = 1.0
-"""After a pause of the whole machine TCP resends what was lost, slowly: this counts however little came in it."""
+RESEND_SECONDS = 0.2
+"""What was lost while the machine was paused is sent again after this time (Linux' TCP_RTO_MIN), then after twice as
+long, and so on: as late after the pause as the pause was long, and this."""
 
+CONNECT_RESEND_SECONDS = 1.0
+"""The same for the packets that make a connection (TCP_TIMEOUT_INIT)."""
+
+LONG_STALL_SECONDS = 1.0
 RECENT_SECONDS = 10.0
-"""A connection that ends so soon after a stall may have been closed for it."""
+"""A connection that ends so soon after a stall in which much came, or a long one, may have been closed for it."""
 
 STALLS_KEPT = 64
+SLEEPS_KEPT = 16
+
+_ended = attrgetter("ended")
 
 
 class Stall(NamedTuple):
-    """A time in which we did not keep up with the server: from the last empty moment before it to the first after."""
+    """A time in which something of ours may have kept events from us. What was committed after it came unhindered."""
 
     began: Instant
     ended: Instant
+
+
+class Sleep(NamedTuple):
+    """The machine was suspended for so many seconds between two instants, of which our clock knows nothing."""
+
+    began: Instant
+    woke: Instant
+    seconds: float
 
 
 class Arrivals:
@@ -45,22 +66,39 @@ class Arrivals:
     def __init__(self) -> None:
         self._last_empty: Instant = 0.0
         self._last_but_one_empty: Instant = 0.0
+        self._open_since: Instant = 0.0
         self._bytes_since_empty = 0
-        self._behind_since: Instant | None = None
         self._stalls: list[Stall] = []
+        """Apart from each other, and in order."""
+        self._slow: Stall | None = None
+        """The last stall for which the server may close a connection."""
+        self._away_since: Instant | None = -inf
+        """While no watch is open, or none of which we know that it lives: since when that may be our doing."""
+        self._away_until: Instant = inf
+        """When the request went out that was answered with the watch that is open now."""
+        self._is_ours = True
+        """Whether it is our doing whatever the apiserver answers now."""
+        self._awake_since: Instant = -inf
+        self._sleeps: list[Sleep] = []
 
-    def connected(self, request_sent: Instant) -> None:
-        """A new connection: nothing that comes over it was here before its request went out at `request_sent`."""
-        self._last_empty = self._last_but_one_empty = request_sent
+    def connected(self, asked: Instant, answered: Instant) -> None:
+        """The watch that was asked for at `asked` is open since `answered`: nothing came over it before it was asked.
+
+        What lies between the two is the apiserver's time.
+        """
+        self._last_empty = self._last_but_one_empty = asked
+        self._open_since = answered
         self._bytes_since_empty = 0
+        self._away_until = max(asked, self._awake_since)
 
     def found_empty(self, instant: Instant) -> None:
         """The socket was empty at `instant` and all that was read before is stamped."""
-        if self._behind_since is not None:
-            self._stalled(self._behind_since, instant)
-            self._behind_since = None
-        elif self._is_stall(instant - self._last_empty):
-            self._stalled(self._last_empty, instant)
+        if self._away_since is not None and self._away_until < inf:
+            self._come_back(self._away_since)
+        since = max(self._last_empty, self._open_since)
+        if self._has_kept_waiting(instant - since):
+            self._slow = Stall(since, instant)
+            self._stalled(since, instant)
         self._last_but_one_empty, self._last_empty = self._last_empty, instant
         self._bytes_since_empty = 0
 
@@ -70,41 +108,109 @@ class Arrivals:
         return Interval(self._last_but_one_empty, instant)
 
     def ended(self, instant: Instant) -> None:
-        """The connection ended at `instant`. If we were behind, the server may have closed it for that."""
-        if self._behind_since is not None:
+        """The watch ended at `instant`: from now on it is we who do not ask.
+
+        If we were behind, the server may have closed it for that, and then all that follows is our doing.
+        """
+        if self._is_down:
             return
-        if instant - self._last_empty > STALL_SECONDS:
-            self._behind_since = self._last_but_one_empty
-        elif self._stalls and instant - self._stalls[-1].ended < RECENT_SECONDS:
-            self._behind_since = self._stalls[-1].began
+        if self._away_since is not None and self._is_ours:
+            self._away_until = inf  # it was never seen empty: it may have ended for the same reason
+            return
+        if self._away_since is not None:
+            self._come_back(self._away_since)
+        # What was here by then, and not read, may be lost with the connection and come again.
+        since = self._last_but_one_empty
+        gap_seconds = instant - max(self._last_empty, self._open_since)
+        is_ours = self._has_kept_waiting(gap_seconds) or gap_seconds > LONG_STALL_SECONDS
+        if self._slow is not None and since - self._slow.ended < RECENT_SECONDS:
+            since, is_ours = self._slow.began, True
+        self._away_since, self._away_until, self._is_ours = since, inf, is_ours
+
+    def refused(self, instant: Instant, *, is_ours: bool) -> None:
+        """A request for a watch failed at `instant`, because of something of ours or of the apiserver's.
+
+        What the apiserver refuses now it would not have given before: the time up to here is its own. From now on it
+        may be willing, and we do not ask. But if we may not watch, or do not get so far as to ask, then nothing says
+        that it was not willing all the time, and nothing will before the next watch is open.
+        """
+        if not self._is_down:
+            return
+        if is_ours:
+            self._is_ours = True
+        elif not self._is_ours:
+            self._away_since = instant
+
+    def stood_still(self, began: Instant, ended: Instant) -> None:
+        """We did not run between the two instants, and perhaps nothing on this machine did."""
+        resend_seconds = CONNECT_RESEND_SECONDS if self._is_down else RESEND_SECONDS
+        self._stalled(began, ended + (ended - began) + resend_seconds)
+        if ended - began > LONG_STALL_SECONDS:
+            self._slow = Stall(began, ended)
+
+    def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
+        """The machine was suspended between the two instants, for up to `seconds` that our clock did not count.
+
+        The server may have given up the connection meanwhile, and what says so was lost.
+        """
+        self._sleeps.append(Sleep(began, woke, seconds))
+        if len(self._sleeps) > SLEEPS_KEPT:
+            oldest, second, *rest = self._sleeps
+            self._sleeps = [Sleep(oldest.began, second.woke, oldest.seconds + second.seconds), *rest]
+        self._away_since = min(began, began if self._away_since is None else self._away_since)
+        self._away_until, self._is_ours, self._awake_since = inf, True, woke
 
     @property
     def not_before(self) -> Instant:
-        """What has not been received by now did not reach this host before this moment."""
+        """What has not been received by now was kept from us up to this moment, by nothing of ours that we know of."""
+        if self._is_down:
+            assert self._away_since is not None
+            return self._away_since
         return self._last_but_one_empty
 
-    def kept_up_since(self, instant: Instant) -> bool:
-        """Whether nothing since `instant` may have kept the server waiting for us."""
-        return self._behind_since is None and not (self._stalls and self._stalls[-1].ended > instant)
+    def kept_up_from(self, instant: Instant) -> Instant:
+        """The first moment from `instant` on since which nothing of ours can have kept anything from us."""
+        if self._away_since is not None and (self._is_ours or instant < self._away_until < inf):
+            return inf
+        return max(instant, self._stalls[-1].ended) if self._stalls else instant
 
     def excusing_us(self, arrival: Interval, committed_after: Instant) -> Interval:
         """`arrival` of an event committed after `committed_after`, its lower end moved before our first stall since.
 
-        An event that was committed after a stall had ended cannot have been delayed by it.
+        An event that was committed after a stall had ended cannot have been delayed by it. One that may have been
+        committed before the machine slept came later than our clock says, by as long as it slept.
         """
-        if self._behind_since is not None and self._behind_since < arrival.earliest:
-            arrival = Interval(self._behind_since, arrival.latest)
-        for stall in self._stalls:
-            if stall.ended > committed_after:
-                return Interval(min(stall.began, arrival.earliest), arrival.latest)
-        return arrival
+        earliest, latest = arrival
+        if self._away_since is not None and committed_after < self._away_until:
+            earliest = min(earliest, self._away_since)
+        if self._stalls and self._stalls[-1].ended > committed_after:
+            first = self._stalls[bisect_right(self._stalls, committed_after, key=_ended)]
+            earliest = min(earliest, first.began)
+        if self._sleeps:
+            latest += self.slept_between(committed_after, latest)
+        return Interval(earliest, latest)
 
-    def _is_stall(self, gap_seconds: float) -> bool:
-        if gap_seconds > LONG_STALL_SECONDS:
-            return True
-        return gap_seconds > STALL_SECONDS and self._bytes_since_empty >= STALL_BYTES
+    def slept_between(self, earlier: Instant, later: Instant) -> float:
+        """By how many seconds our clock may be short between the two instants."""
+        return sum(sleep.seconds for sleep in self._sleeps if earlier < sleep.woke and sleep.began < later)
+
+    @property
+    def _is_down(self) -> bool:
+        return self._away_since is not None and self._away_until == inf
+
+    def _has_kept_waiting(self, gap_seconds: float) -> bool:
+        """Whether the receive window may have closed since the socket was seen empty so long ago."""
+        return self._bytes_since_empty >= STALL_BYTES and gap_seconds > STALL_SECONDS
+
+    def _come_back(self, away_since: Instant) -> None:
+        """A watch is open of which we know that it lives: what comes from now on is told apart by its commit."""
+        self._stalled(away_since, self._away_until)
+        self._away_since, self._is_ours = None, False
 
     def _stalled(self, began: Instant, ended: Instant) -> None:
+        while self._stalls and self._stalls[-1].ended >= began:
+            last = self._stalls.pop()
+            began, ended = min(began, last.began), max(ended, last.ended)
         self._stalls.append(Stall(began, ended))
         if len(self._stalls) > STALLS_KEPT:
             oldest, second, *rest = self._stalls

@@ -91,15 +91,19 @@ class Canaries:
         self.is_here(revision)
         for owed in [owed for owed in self._owed if owed <= revision]:
             del self._owed[owed], self._waited[owed]
-        for lost in [lost for lost in self._lost if lost <= revision]:
-            del self._lost[lost]
 
     def forget(self) -> None:
-        """The revisions of before exist no more, or the stream owes us nothing."""
-        self._newest = 0
+        """The stream owes us nothing. One that is lost stays so: it may be here already, and wait to be judged."""
         self._early = None
-        for held in (self._owed, self._waited, self._came, self._lost):
-            held.clear()
+        self._owed.clear()
+        self._waited.clear()
+
+    def start_anew(self) -> None:
+        """The revisions of before exist no more, and no event of them waits."""
+        self.forget()
+        self._newest = 0
+        self._came.clear()
+        self._lost.clear()
 
     def committed(self, revision: int) -> Interval | None:
         """When `revision` was committed, if it is a canary that came; asked once, when it is judged."""

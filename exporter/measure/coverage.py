@@ -35,15 +35,17 @@ class Coverage:
     def opened(self, at: Instant) -> None:
         """A watch is open."""
         if self._down_since is not None and self._is_hole(self._down_since, at):
-            self._holes.append(Hole(self._down_since, at))
-            if len(self._holes) > HOLES_KEPT:
-                oldest, second, *rest = self._holes
-                self._holes = [Hole(oldest.began, second.ended), *rest]
+            self._keep(Hole(self._down_since, at))
         self._down_since, self._loses_events, self._has_been_open = None, False, True
 
     def lost(self, at: Instant) -> None:
         """The watch is open no more; `at` may be a while ago."""
         self._down_since = at if self._down_since is None else min(self._down_since, at)
+
+    def slept(self, at: Instant, seconds: float) -> None:
+        """At that moment the machine had been suspended for so long, of which the instants know nothing."""
+        if self._has_been_open and seconds > self._longest_gap_seconds:
+            self._keep(Hole(at, at))
 
     def gave_up_continuity(self, at: Instant) -> None:
         """No watch will tell what is committed before the next one is open. The last one need not have ended yet."""
@@ -57,6 +59,12 @@ class Coverage:
         if down_since is not None and down_since < until and self._is_hole(down_since, until):
             return False
         return not any(hole.began < until and hole.ended > since for hole in self._holes)
+
+    def _keep(self, hole: Hole) -> None:
+        self._holes.append(hole)
+        if len(self._holes) > HOLES_KEPT:
+            oldest, second, *rest = self._holes
+            self._holes = [Hole(oldest.began, second.ended), *rest]
 
     def _is_hole(self, began: Instant, ended: Instant) -> bool:
         return self._loses_events or ended - began > self._longest_gap_seconds

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
-from exporter.measure.times import ANY_TIME, Interval
+from exporter.measure.times import Instant, Interval
 
 OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
 DateSource: TypeAlias = Literal["date"]
@@ -64,9 +64,12 @@ def before(instant: float) -> Interval:
     return Interval(-inf, instant)
 
 
-def date_commit(evidence: Evidence) -> Dated:
-    """Intersect it, the most certain first. A source that knows nothing (an unbounded interval) has said nothing."""
-    earliest, latest = ANY_TIME
+def date_commit(evidence: Evidence, arrived: Instant = inf) -> Dated:
+    """Intersect it, the most certain first. A source that knows nothing (an unbounded interval) has said nothing.
+
+    An event was committed before it `arrived`: that narrows no latency, and refutes whatever says otherwise.
+    """
+    earliest, latest = -inf, arrived
     sources: list[Source] = []
     contradictions: list[Source] = []
     own, dates, assumed = evidence

@@ -174,7 +174,7 @@ class EventDecoder:
         metadata = decoded.object.metadata
         annotations = metadata.annotations if self._annotated else None
         annotation = annotations.value if annotations is not None else None
-        return Event(event_type, _revision_of(metadata.resourceVersion), metadata.uid, _stamps_of(metadata), annotation)
+        return Event(event_type, revision_of(metadata.resourceVersion), metadata.uid, _stamps_of(metadata), annotation)
 
     def decode_lease(self, line: bytes) -> Event | WatchError | Undecodable:
         """The same for the whole object of a Lease; one whose spec is none is still an event."""
@@ -192,10 +192,13 @@ class EventDecoder:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return Undecodable(reason)
         retry_after = status.details.retryAfterSeconds if status.details else None
+        if retry_after is not None and retry_after < 0:
+            retry_after = None  # to come back before now is no wish that can be granted
         return WatchError(status.code, status.reason, status.message, retry_after)
 
 
-def _revision_of(version: str) -> int | None:
+def revision_of(version: str) -> int | None:
+    """The number that a resourceVersion is; None if it is none. int() takes signs, spaces and underscores as well."""
     is_number = version.isascii() and version.isdecimal() and len(version) <= MOST_REVISION_DIGITS
     return int(version) if is_number else None
 

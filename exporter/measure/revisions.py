@@ -148,8 +148,8 @@ class Trust(Enum):
     """How much of what polls said counts."""
 
     ALL = "all"
-    BEFORE = "before"
-    """The store reads stale: its answers say which revisions were there, and not which were not there yet."""
+    STALE = "stale"
+    """Its answers say which revisions were there; which were not there yet, they say of some seconds earlier only."""
 
     NOTHING = "nothing"
     """It is not known whether the revisions of before exist any more."""
@@ -188,7 +188,7 @@ class RevisionClock:
         if revision < known:
             known_at = min(self._committed_before.of(known), self._arrived_before.of(known))
             went_back = WentBack(known, revision, known_at)
-        if went_back is None or self.trust is Trust.BEFORE:
+        if went_back is None or self.trust is Trust.STALE:
             self._committed_after.learn(revision, t0)
             self._committed_before.learn(revision, t1)
             self._answered_t0 = max(self._answered_t0, t0)
@@ -214,7 +214,9 @@ class RevisionClock:
         """When `revision` was committed, from polls alone."""
         if self.trust is Trust.NOTHING:
             return ANY_TIME
-        after = self._committed_after.of(revision) if self.trust is Trust.ALL else -inf
+        after = self._committed_after.of(revision)
+        if self.trust is Trust.STALE:
+            after -= STALE_SECONDS
         return Interval(after, self._committed_before.of(revision))
 
     def arrived_by(self, revision: int) -> Instant:
@@ -237,7 +239,7 @@ class RevisionClock:
         """
         if self.trust is Trust.NOTHING:
             return None
-        lag_seconds = STALE_SECONDS if self.trust is Trust.BEFORE else 0.0
+        lag_seconds = STALE_SECONDS if self.trust is Trust.STALE else 0.0
         return self._committed_after.revision_after(instant + lag_seconds)
 
     @property

@@ -112,6 +112,16 @@ class ServerClocks:
         self._disproved: list[Offset] = []
         self._contradictions: deque[Instant] = deque(maxlen=CONTRADICTIONS_TO_SWITCH_OFF)
         self._off_until: Instant = -inf
+        self._valid_since: Instant = -inf
+
+    def forget(self, now: Instant) -> None:
+        """Our own clock stood still: offsets to it are worthless, and so is what was asked before `now`.
+
+        Not those that were disproved: they are kept for stamps that were made before.
+        """
+        self._offsets.clear()
+        self._examined.clear()
+        self._valid_since = now
 
     def clock_of(self, connection: int) -> int:
         """The number of the clock that answers over `connection`."""
@@ -123,6 +133,8 @@ class ServerClocks:
         Raises ClockContradictionError if it cannot be true together with what the same clock said before: it stepped,
         or it is another server's. What that clock has proved must then be withdrawn.
         """
+        if answer.t0 < self._valid_since:
+            return None
         if not self.is_trusted(answer.t1):
             self._examine(connection, answer)
             return None

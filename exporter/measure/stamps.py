@@ -18,6 +18,8 @@ ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp"
 NEWEST_STAMP = "9999-12-31T23:59:59Z"
 LAST_SECOND = 253_402_300_799
 
+LONGEST_TIME_CHARACTERS = 64
+
 DIGITS_OF_SECONDS = 11
 DIGITS_OF_MILLISECONDS = 14
 DIGITS_OF_MICROSECONDS = 17
@@ -78,6 +80,11 @@ class StampMemory:
         self._most_lately = most_objects // 2
         self._text = ""
 
+    def forget(self) -> None:
+        """Not every event since then will be told."""
+        if self._lately or self._earlier:
+            self._lately, self._earlier = {}, {}
+
     def moved_by(self, event: Event) -> bool:
         """Whether this very write put the newest stamp in, as far as that is known.
 
@@ -115,9 +122,14 @@ def _add(found: list[Stamp], source: ApiserverStampSource, text: str, less_secon
         found.append(Stamp(source, time - less_seconds))
 
 
-@lru_cache(maxsize=1024)
 def parse_rfc3339(text: str) -> WallTime | None:
-    """Seconds since the epoch, or None for what is no RFC 3339 time. Many objects carry the same second: cached."""
+    """Seconds since the epoch, or None for what is no RFC 3339 time; users may write what they like, and how much."""
+    return _parse_rfc3339(text) if len(text) <= LONGEST_TIME_CHARACTERS else None
+
+
+@lru_cache(maxsize=1024)
+def _parse_rfc3339(text: str) -> WallTime | None:
+    """Many objects carry the same second: cached."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -131,6 +143,8 @@ def parse_annotation(text: str) -> WallTime | None:
     Returns seconds since the epoch, or None for anything else. Fractions of a second finer than a microsecond are cut
     (towards the past, so that "committed after" stays true).
     """
+    if len(text) > LONGEST_TIME_CHARACTERS:
+        return None
     text = text.strip()
     whole, _, fraction = text.partition(".")
     if whole.isascii() and whole.isdecimal() and (not fraction or (fraction.isascii() and fraction.isdecimal())):

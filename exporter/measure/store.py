@@ -37,12 +37,12 @@ class Store:
     decided, nothing it said counts.
     """
 
-    def __init__(self) -> None:
-        self.polls = RevisionClock()
-        self.dates = WrittenBefore()
-        self.reads_stale = False
-        """Whether that was ever shown: from then on an answer does not say which revisions were not there yet."""
+    def __init__(self, *, reads_stale: bool = False) -> None:
+        self.reads_stale = reads_stale
+        """Whether that was ever shown: from then on an answer does not say which revisions were not there just then."""
 
+        self.polls = RevisionClock(self._usual_trust)
+        self.dates = WrittenBefore()
         self._doubt: Doubt | None = None
         self._was_away = False
 
@@ -62,7 +62,7 @@ class Store:
             self.forget()
             return "restored"
         self._doubt = Doubt(t1, went_back.known_revision)
-        self.polls.trust = Trust.BEFORE if self.reads_stale else Trust.NOTHING
+        self.polls.trust = Trust.STALE if self.reads_stale else Trust.NOTHING
         return None
 
     def poll_failed(self) -> None:
@@ -86,13 +86,15 @@ class Store:
         if t0 <= doubt.since:
             return None  # it may tell of the time before a restoration
         self._doubt = None
-        self.reads_stale = True
-        self.polls.trust = self._usual_trust
+        if not self.reads_stale:
+            # What was learned before rests on more trust. And should it have been restored after all, it is of no use.
+            self.reads_stale = True
+            self.forget()
         return "read_stale"
 
     @property
     def _usual_trust(self) -> Trust:
-        return Trust.BEFORE if self.reads_stale else Trust.ALL
+        return Trust.STALE if self.reads_stale else Trust.ALL
 
     def evidence(self, revision: int, arrived: Instant) -> Evidence:
         """What polls, other arrivals and Dates say about the commit of `revision`, which arrived at `arrived`.

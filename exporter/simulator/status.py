@@ -59,9 +59,9 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 
 
-def unauthorized() -> ApiError:
+def unauthorized(retry_after_seconds: int | None = None) -> ApiError:
     """No token, or one that nobody knows."""
-    return ApiError(401, "Unauthorized", "Unauthorized")
+    return ApiError(401, "Unauthorized", "Unauthorized", retry_after_seconds=retry_after_seconds)
 
 
 def forbidden(user: str, verb: str, resource: Resource, namespace: str | None, name: str | None) -> ApiError:
@@ -132,7 +132,7 @@ def not_ready(retry_after_seconds: int) -> ApiError:
 def rejected(code: int, retry_after_seconds: int) -> ApiError:
     """Priority and fairness, a shutdown, or an apiserver that has just started turns the request away."""
     if code == 401:
-        return unauthorized()
+        return unauthorized(retry_after_seconds)
     reason, message = ("TooManyRequests", "too many requests, please try again later")
     if code != 429:
         reason, message = ("ServiceUnavailable", "the server is currently unable to handle the request")

@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
@@ -22,10 +24,11 @@ from exporter import logs
 from exporter.daemon import Exporter, load_credentials
 from exporter.measure.judging import Judgement
 from exporter.measure.stamps import apiserver_stamps
-from exporter.measure.times import ANY_TIME
+from exporter.measure.times import ANY_TIME, Instant
 from exporter.target import Target
 from tests.accuracy.observation import Observation
-from tests.live.observing import Observed, config, until
+from tests.live.observing import Observed, Scrape, config, until
+from tests.simulated.suspendable import VARIABLE, Asleep, fall_behind
 
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE_BYTES = 1 << 20
@@ -35,9 +38,17 @@ STOP_SECONDS = 20.0
 class ExporterProcess:
     """A running exporter and all that it has judged so far."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, url: str, asleep: Asleep) -> None:
         self._process = process
+        self._page = Observed(url)
+        self._asleep = asleep
+        self._sleeps: list[tuple[Instant, float]] = []
+        """When by its clock the machine was suspended, and for how long that clock stood still then."""
         self.observations: list[Observation] = []
+
+    async def scrape(self) -> Scrape:
+        """What Prometheus would get now."""
+        return await self._page.scrape()
 
     def freeze(self) -> None:
         """It gets no CPU from now on."""
@@ -47,25 +58,40 @@ class ExporterProcess:
         """It runs again."""
         self._process.send_signal(signal.SIGCONT)
 
+    async def suspend(self, seconds: float) -> None:
+        """The machine sleeps; the exporter's monotonic clock does not count that."""
+        self.freeze()
+        began = time.monotonic()
+        await asyncio.sleep(seconds)
+        self._sleeps.append((began - self._asleep.seconds, time.monotonic() - began))
+        self._asleep.add(self._sleeps[-1][1])
+        self.thaw()
+
+    def awake(self, instant: Instant) -> Instant:
+        """What our clock showed at an instant of the exporter's."""
+        return instant + sum(seconds for began, seconds in self._sleeps if instant > began)
+
     async def listen(self) -> None:
         """Take in its judgements, to its end."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self.observations.append(Observation.parse(line))
+            self.observations.append(Observation.parse(line).by(self.awake))
 
 
 @contextlib.asynccontextmanager
 async def exporting(*flags: str | Path, environ: Mapping[str, str]) -> AsyncIterator[ExporterProcess]:
     """Run it with these flags and these additions to the environment; on entry it is ready."""
     words = [sys.executable, "-m", __name__, *map(str, flags)]
+    file = Path(tempfile.mkdtemp()) / "asleep"
+    asleep = Asleep(file)
     process = await asyncio.create_subprocess_exec(
-        *words, stdout=PIPE, env={**os.environ, **environ}, cwd=ROOT, limit=LONGEST_LINE_BYTES
+        *words, stdout=PIPE, env={**os.environ, **environ, VARIABLE: str(file)}, cwd=ROOT, limit=LONGEST_LINE_BYTES
     )
     try:
         assert process.stdout is not None
         url = json.loads(await process.stdout.readline())
         await until(Observed(url).ready)
-        exporter = ExporterProcess(process)
+        exporter = ExporterProcess(process, url, asleep)
         listening = asyncio.create_task(exporter.listen())
         yield exporter
         process.send_signal(signal.SIGTERM)
@@ -75,6 +101,7 @@ async def exporting(*flags: str | Path, environ: Mapping[str, str]) -> AsyncIter
         if process.returncode is None:
             process.kill()
             await process.wait()
+        shutil.rmtree(file.parent)
 
 
 def observation(target: Target, judgement: Judgement) -> Observation | None:
@@ -120,4 +147,5 @@ async def main(*flags: str) -> None:
 
 
 if __name__ == "__main__":
+    fall_behind(Path(os.environ[VARIABLE]))
     uvloop.run(main(*sys.argv[1:]))

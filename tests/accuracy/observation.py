@@ -1,10 +1,11 @@
 """One judged event as the exporter's process tells it to ours: a frozen value, a line of JSON."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from exporter.measure.times import Interval
+from exporter.measure.times import Instant, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,20 @@ class Observation:
     """The commit as the revision clock alone dates it."""
     since_stamp_seconds: float | None
     """now - managedFields.time, by the exporter's wall clock at the arrival; None without a stamp."""
+
+    def by(self, clock: Callable[[Instant], Instant]) -> Self:
+        """The same with all instants as another clock shows them."""
+
+        def moved(interval: Interval) -> Interval:
+            return Interval(clock(interval.earliest), clock(interval.latest))
+
+        return replace(
+            self,
+            judged_at=clock(self.judged_at),
+            commit=moved(self.commit),
+            arrival=moved(self.arrival),
+            polled_commit=moved(self.polled_commit),
+        )
 
     def line(self) -> str:
         """As JSON, with Python's Infinity."""

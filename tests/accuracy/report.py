@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Self
 
+from tests.accuracy.dispatch import Dispatch
 from tests.accuracy.figures import METHODS, TRUTH, Figures
 from tests.accuracy.scenarios import SCENARIOS, TABLES, Scenario, Table
 
@@ -66,14 +67,28 @@ def write(results: Results, folder: Path) -> None:
     (folder / "accuracy").mkdir(parents=True, exist_ok=True)
     results = Results.parse(results.text())
     (folder / "accuracy" / "results.json").write_text(results.text(), encoding="utf-8")
-    (folder / "accuracy.md").write_text(page(results), encoding="utf-8")
+    (folder / "accuracy.md").write_text(page(results, read_dispatch(folder)), encoding="utf-8")
     for table in TABLES:
         pictures.draw(table, scenarios_of(table), results, folder / "accuracy" / f"{table.name}.svg")
 
 
-def page(results: Results) -> str:
+def write_dispatch(dispatch: Dispatch, folder: Path) -> None:
+    """Write what `make versions` compared, and the page once more with it."""
+    (folder / "accuracy" / "dispatch.json").write_text(dispatch.text(), encoding="utf-8")
+    results = Results.parse((folder / "accuracy" / "results.json").read_text(encoding="utf-8"))
+    (folder / "accuracy.md").write_text(page(results, read_dispatch(folder)), encoding="utf-8")
+
+
+def read_dispatch(folder: Path) -> Dispatch | None:
+    """What was written last."""
+    written = folder / "accuracy" / "dispatch.json"
+    return Dispatch.parse(written.read_text(encoding="utf-8")) if written.exists() else None
+
+
+def page(results: Results, dispatch: Dispatch | None = None) -> str:
     """The whole page."""
     prose = PROSE.substitute(
+        dispatch=dispatch.section() if dispatch is not None else "Not run.",
         summary=summary(results),
         learning=f"{results.learning_seconds:g}",
         trouble=f"{results.trouble_seconds:g}",

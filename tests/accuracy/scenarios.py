@@ -16,8 +16,10 @@ from tests.accuracy.troubles import (
     late_caches,
     late_caches_by_turns,
     patience,
+    paused_exporter,
     short_of_cpu,
     starved_exporter,
+    suspended_machine,
 )
 from tests.real.workload import Resource
 
@@ -99,7 +101,8 @@ exporter runs for 5 to 60 ms and then not for 1.5 s, again and again. *removals*
 an etcd of their own, and watches are delayed by 1.5 s (real), or the watch caches are behind by 2 s (simulator).
 *virtual-address*: two apiservers stand behind the one address that the exporter is told as one apiserver's; the watch
 caches of each are behind by 1.5 s by turns. *forbidden*: for 6 s we have no permission. *away*: for 5 s the apiserver
-is gone and comes back without history.""",
+is gone and comes back without history. *paused*: the exporter stands still for 0.9 s of every 2.9 s. *suspended*: its
+machine sleeps for 5 s, and its monotonic clock with it.""",
 )
 CLOCKS = Table(
     "clocks",
@@ -203,6 +206,11 @@ def _elsewhere() -> list[Scenario]:
         replace(simulated, apiservers=2, troubles=(late_caches_by_turns,)),
         replace(simulated, name="forbidden", troubles=(forbidden,), leaves_gap=True),
         replace(simulated, name="away", troubles=(away,), leaves_gap=True),
+        *[replace(simulated, name="paused", world=world, troubles=(paused_exporter,)) for world in WORLDS],
+        *[
+            replace(simulated, name="suspended", world=world, troubles=(suspended_machine,), leaves_gap=True)
+            for world in WORLDS
+        ],
     ]
 
 

@@ -183,7 +183,7 @@ def test_the_same_figures_give_the_same_picture(tmp_path: Path) -> None:
 def test_the_published_page_follows_from_its_figures_and_has_every_scenario() -> None:
     results = report.Results.parse((DOCS / "accuracy" / "results.json").read_text(encoding="utf-8"))
     page = (DOCS / "accuracy.md").read_text(encoding="utf-8")
-    assert page == report.page(results)
+    assert page == report.page(results, report.read_dispatch(DOCS))
     assert "`make accuracy`" in page
     assert {row.scenario for row in results.rows} | results.left_out.keys() == {scenario.id for scenario in SCENARIOS}
     for table in TABLES:

@@ -27,6 +27,8 @@ LATE_CACHE_SECONDS = 2.0
 TURN_SECONDS = 1.5
 FORBIDDEN_SECONDS = 6.0
 AWAY_SECONDS = 5.0
+PAUSED_SECONDS, BETWEEN_PAUSES_SECONDS = 0.9, 2.0
+ASLEEP_SECONDS = 5.0
 READING = ("get", "list", "watch")
 WATCHED_NAMES = ("pods", "nodes", WIDGETS.name)
 
@@ -38,13 +40,19 @@ class Process(Protocol):
     def thaw(self) -> None: ...
 
 
+class Machine(Process, Protocol):
+    """What runs on a machine that can be suspended."""
+
+    async def suspend(self, seconds: float) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """Everything that a trouble may lay hands on."""
 
     world: World
     proxy: Proxy
-    exporter: Process
+    exporter: Machine
     exporter_clock: Path
     """What libfaketime reads: seconds that the exporter's wall clock is ahead."""
 
@@ -106,6 +114,20 @@ async def starved_exporter(stage: Stage) -> AsyncIterator[None]:
         stage.exporter, lambda: STARVED_SECONDS, lambda: slices.uniform(SHORTEST_MEAL_SECONDS, LONGEST_MEAL_SECONDS)
     ):
         yield
+
+
+@contextlib.asynccontextmanager
+async def paused_exporter(stage: Stage) -> AsyncIterator[None]:
+    """The exporter stands still for a little less than the threshold, again and again."""
+    async with in_slices(stage.exporter, lambda: PAUSED_SECONDS, lambda: BETWEEN_PAUSES_SECONDS):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def suspended_machine(stage: Stage) -> AsyncIterator[None]:
+    """The exporter's machine sleeps once, and its monotonic clock with it."""
+    await stage.exporter.suspend(ASLEEP_SECONDS)
+    yield
 
 
 @contextlib.asynccontextmanager

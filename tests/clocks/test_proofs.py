@@ -102,7 +102,7 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
 def answer(clock: RevisionClockwork, number: int, sent: float, revision: int) -> None:
     """Poll `number`, which went out at `sent`, is answered now."""
     clock.clock.poll_sent(number, sent)
-    clock.take(number, sent, Answer(time.monotonic(), revision, 1, None))
+    clock.take(number, sent, Answer(sent + 0.01, revision, 1, None))
 
 
 async def test_a_poll_that_went_out_before_it_was_asked_for_is_no_answer() -> None:
@@ -138,3 +138,13 @@ async def test_only_a_refusal_of_the_kind_itself_tells_of_the_kind() -> None:
     answer(clock, 1, time.monotonic(), 100)
     clock.failed(StartError("forbidden", "no"))
     assert [clock.is_refused] == [False], "an apiserver that has just started refuses everything for a moment"
+
+
+async def test_a_clock_whose_store_was_restored_hears_nothing_of_its_peers_history() -> None:
+    one, other, now = clockwork(), clockwork(), time.monotonic()
+    one.peers, other.peers = (other,), (one,)
+    answer(one, 1, now - 30, 1000)
+    answer(one, 2, now - 20, 500)
+    assert [*one.peers, *other.peers] == []
+    other.arrived(1001, now - 19)
+    assert one.store.polls.known_by(now) == 0

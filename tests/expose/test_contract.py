@@ -28,7 +28,7 @@ COUNTERS = {
     "watchslo_events_unmeasured_total": "reason=no_evidence,overflow,bad_revision",
     "watchslo_contradictions_total": SOURCES,
     "watchslo_watch_ends_total": "reason=timeout,early_eof,gone,server_timeout,throttled,server_error,transport_error,"
-    "unauthorized,forbidden,not_found,silent",
+    "unauthorized,forbidden,not_found,silent,suspended",
     "watchslo_forced_closes_total": "",
     "watchslo_relists_total": "reason=start,gone,revision_went_back",
     "watchslo_init_events_errors_total": "reason=connect,gone,throttled,unauthorized,forbidden,not_found,"

@@ -148,9 +148,11 @@ class Process(Observed):
 
 
 @contextlib.contextmanager
-def started(*flags: str | Path, command: str = "run", log: Path | None = None) -> Iterator[Process]:
+def started(
+    *flags: str | Path, command: str = "run", module: str = "exporter", log: Path | None = None
+) -> Iterator[Process]:
     """Start the command; it is killed on exit if it still runs."""
-    words = [sys.executable, "-m", "exporter", command, "--web.listen-address", "127.0.0.1:0", *map(str, flags)]
+    words = [sys.executable, "-m", module, command, "--web.listen-address", "127.0.0.1:0", *map(str, flags)]
     with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         try:

@@ -1,11 +1,22 @@
 """When bytes reached our host, and whose fault it is that they did not come sooner."""
 
 from itertools import accumulate
+from math import inf
+from typing import NamedTuple
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.measure.arrivals import STALL_BYTES, STALL_SECONDS, STALLS_KEPT, Arrivals
+from exporter.measure.arrivals import (
+    CONNECT_RESEND_SECONDS,
+    RESEND_SECONDS,
+    SLEEPS_KEPT,
+    STALL_BYTES,
+    STALL_SECONDS,
+    STALLS_KEPT,
+    Arrivals,
+)
 from exporter.measure.times import Interval
 from tests.measure.drawing import seconds
 from tests.measure.sockets import LARGEST_CHUNK_BYTES, NETWORK_SECONDS, Chunk, Turn, watch
@@ -18,7 +29,7 @@ LOADS: st.SearchStrategy[list[Drawn]] = st.lists(
     st.tuples(seconds(0.2), st.sampled_from([200, 20 * 1024, LARGEST_CHUNK_BYTES]), seconds(1)), max_size=30
 )
 PAUSES = st.one_of(st.just(BEAT_SECONDS), seconds(0.1), seconds(3))
-TURNS = st.lists(st.builds(Turn, PAUSES, reads=st.booleans(), looks=st.booleans()), max_size=40)
+TURNS = st.lists(st.builds(Turn, PAUSES, reads=st.booleans(), looks=st.booleans(), loses=st.booleans()), max_size=40)
 BEATS = [Turn(BEAT_SECONDS)] * 100
 
 
@@ -44,6 +55,7 @@ STALLED_LOAD: list[Drawn] = [(0.2, 40 * 1024, 0.1)] * 8
 @given(LOADS, TURNS, seconds(1))
 @example(STALLED_LOAD, [Turn(BEAT_SECONDS), Turn(1.1)], 0.0)
 @example(STALLED_LOAD, [Turn(BEAT_SECONDS), Turn(0.45)], 0.0)
+@example([(0.1, 200, 0.1)], [Turn(BEAT_SECONDS), Turn(0.9, loses=True)], 0.0)
 def test_our_own_lag_never_raises_the_lower_end(load: list[Drawn], turns: list[Turn], unsure: float) -> None:
     """Not by more than a stall that is too short to count, and the way of what was held back."""
     chunks = chunks_of(load)
@@ -74,7 +86,7 @@ def test_a_machine_that_was_paused_may_show_one_empty_socket_that_is_not(
 ) -> None:
     """After a pause the kernel hands the network card's queue on only when we have looked already."""
     arrivals = Arrivals()
-    arrivals.connected(0.0)
+    arrivals.connected(0.0, 0.0)
     on_the_card = list(accumulate(gaps))
     now = 0.0
     for pause in pauses:
@@ -89,10 +101,21 @@ def test_a_machine_that_was_paused_may_show_one_empty_socket_that_is_not(
         arrivals.found_empty(now)
 
 
+def watching(until: float) -> Arrivals:
+    """Open, and seen empty up to that moment."""
+    arrivals = Arrivals()
+    arrivals.connected(0.0, 0.0)
+    arrivals.found_empty(until - 0.02)
+    arrivals.found_empty(until - 0.01)
+    arrivals.found_empty(until)
+    return arrivals
+
+
 def stalled(size_bytes: int) -> Arrivals:
     """Empty at 9.99 and 10.00, then nothing is looked at before 13.00, when `size_bytes` are read in two reads."""
     arrivals = Arrivals()
-    arrivals.connected(9.97)
+    arrivals.connected(0.0, 0.0)
+    arrivals.found_empty(9.97)
     arrivals.received(9.98, 10 * STALL_BYTES)
     arrivals.found_empty(9.99)
     arrivals.found_empty(10.00)
@@ -118,9 +141,9 @@ def test_what_was_committed_after_our_stall_was_not_delayed_by_it() -> None:
     assert arrivals.excusing_us(arrival, committed_after=13.01) == arrival
 
 
-def test_a_stall_with_few_bytes_cannot_have_closed_the_receive_window() -> None:
+def test_a_socket_that_is_not_seen_empty_while_little_comes_cannot_have_closed_the_receive_window() -> None:
     arrivals = Arrivals()
-    arrivals.connected(9.98)
+    arrivals.connected(9.98, 9.98)
     arrivals.found_empty(10.0)
     arrivals.received(10.8, STALL_BYTES - 1)
     arrivals.found_empty(10.9)
@@ -136,16 +159,18 @@ def test_a_stall_excuses_nothing_that_had_arrived_before_it() -> None:
 
 def test_a_connection_that_ends_while_we_are_behind_excuses_what_the_next_one_brings() -> None:
     arrivals = Arrivals()
-    arrivals.connected(9.98)
+    arrivals.connected(9.98, 9.98)
     arrivals.found_empty(9.99)
     arrivals.found_empty(10.00)
     arrivals.ended(13.0)
-    arrivals.connected(13.1)
+    arrivals.connected(13.1, 13.1)
     missed = arrivals.received(13.2, 100)
     assert missed == Interval(13.1, 13.2)
     assert arrivals.excusing_us(missed, committed_after=11.0) == Interval(9.99, 13.2)
+    assert arrivals.excusing_us(missed, committed_after=13.1) == missed
     arrivals.ended(13.3)
-    arrivals.connected(13.4)
+    arrivals.refused(13.35, is_ours=False)
+    arrivals.connected(13.4, 13.4)
     assert arrivals.excusing_us(arrivals.received(13.5, 100), committed_after=11.0).earliest == 9.99
     arrivals.found_empty(13.6)
     assert arrivals.excusing_us(missed, committed_after=11.0) == Interval(9.99, 13.2)
@@ -153,24 +178,45 @@ def test_a_connection_that_ends_while_we_are_behind_excuses_what_the_next_one_br
     assert arrivals.excusing_us(fresh, committed_after=13.6) == fresh
 
 
+@pytest.mark.parametrize(
+    ("size_bytes", "gap_seconds", "whose"),
+    [
+        (STALL_BYTES, 0.06, "ours"),
+        (STALL_BYTES - 1, 0.9, "its"),
+        (0, 1.1, "ours"),
+    ],
+)
+def test_a_connection_is_closed_for_our_slowness_only_if_much_came_or_we_were_slow_for_long(
+    size_bytes: int, gap_seconds: float, whose: str
+) -> None:
+    arrivals = watching(10.0)
+    ended = 10.0 + gap_seconds
+    arrivals.received(ended - 0.01, size_bytes)
+    arrivals.ended(ended)
+    assert arrivals.not_before == 9.99
+    arrivals.refused(14.0, is_ours=False)
+    assert arrivals.not_before == (9.99 if whose == "ours" else 14.0)
+
+
 def test_a_connection_that_ends_while_we_keep_up_is_not_our_fault() -> None:
     arrivals = Arrivals()
-    arrivals.connected(9.98)
+    arrivals.connected(9.98, 9.98)
     arrivals.found_empty(9.99)
     arrivals.found_empty(10.00)
     arrivals.ended(10.04)
-    arrivals.connected(13.1)
+    arrivals.refused(13.0, is_ours=False)
+    arrivals.connected(13.1, 13.1)
     missed = arrivals.received(13.2, 100)
-    assert arrivals.excusing_us(missed, committed_after=11.0) == missed
+    assert arrivals.excusing_us(missed, committed_after=11.0).earliest == 13.0
 
 
 def test_bytes_of_the_last_connection_have_filled_no_window_of_this_one() -> None:
     arrivals = Arrivals()
-    arrivals.connected(9.98)
+    arrivals.connected(9.98, 9.98)
     arrivals.found_empty(9.99)
     arrivals.received(10.00, 10 * STALL_BYTES)
     arrivals.ended(10.01)
-    arrivals.connected(10.02)
+    arrivals.connected(10.02, 10.02)
     arrivals.received(10.90, 100)
     arrivals.found_empty(10.91)
     arrivals.found_empty(10.92)
@@ -178,40 +224,269 @@ def test_bytes_of_the_last_connection_have_filled_no_window_of_this_one() -> Non
     assert arrivals.excusing_us(arrival, committed_after=10.5) == arrival
 
 
-def test_a_very_long_stall_counts_however_little_came_in_it() -> None:
-    arrivals = Arrivals()
-    arrivals.connected(9.98)
-    arrivals.found_empty(10.0)
-    arrivals.received(13.0, 100)
-    arrivals.found_empty(13.01)
-    arrivals.found_empty(13.02)
-    arrival = arrivals.received(13.5, 100)
-    assert arrivals.excusing_us(arrival, committed_after=11.0) == Interval(10.0, 13.5)
-    assert arrivals.excusing_us(arrival, committed_after=13.01) == arrival
+@pytest.mark.parametrize("paused_seconds", [0.06, 0.9, 3.0])
+def test_a_pause_of_the_machine_lasts_until_what_it_lost_is_sent_again_however_little_that_is(
+    paused_seconds: float,
+) -> None:
+    arrivals = watching(10.0)
+    woke = 10.0 + paused_seconds
+    arrivals.stood_still(10.0, woke)
+    arrivals.found_empty(woke)
+    resent = woke + paused_seconds + RESEND_SECONDS
+    arrivals.found_empty(resent - 0.01)
+    arrivals.found_empty(resent)
+    arrival = arrivals.received(resent, 100)
+    assert arrivals.excusing_us(arrival, committed_after=10.01) == Interval(10.0, resent)
+    assert arrivals.excusing_us(arrival, committed_after=resent - 0.02).earliest == 10.0, (
+        "it waits for what came before"
+    )
+    assert arrivals.excusing_us(arrival, committed_after=resent) == arrival
 
 
 def test_a_connection_closed_soon_after_a_stall_may_have_been_closed_for_it() -> None:
     arrivals = Arrivals()
-    arrivals.connected(9.98)
+    arrivals.connected(9.98, 9.98)
     arrivals.found_empty(10.0)
     arrivals.received(10.4, STALL_BYTES)
     arrivals.found_empty(10.5)
     arrivals.found_empty(10.51)
     arrivals.ended(10.52)
-    arrivals.connected(13.1)
+    arrivals.connected(13.1, 13.1)
     missed = arrivals.received(13.2, 100)
     assert arrivals.excusing_us(missed, committed_after=11.0) == Interval(10.0, 13.2)
 
 
 def test_stalls_beyond_what_is_kept_are_merged_and_none_is_forgotten() -> None:
     arrivals = Arrivals()
-    arrivals.connected(0.0)
+    arrivals.connected(0.0, 0.0)
     arrivals.found_empty(0.0)
     for stall in range(3 * STALLS_KEPT):
+        arrivals.found_empty(stall + 0.5)
         arrivals.received(stall + 0.9, STALL_BYTES)
         arrivals.found_empty(stall + 1.0)
     last = 3.0 * STALLS_KEPT
     arrival = Interval(last + 5, last + 6)
     assert arrivals.excusing_us(arrival, committed_after=0.5).earliest <= 0.0
-    assert arrivals.excusing_us(arrival, committed_after=last - 0.5).earliest == last - 1
+    assert arrivals.excusing_us(arrival, committed_after=last - 0.4).earliest == last - 0.5
     assert arrivals.excusing_us(arrival, committed_after=last) == arrival
+
+
+OURS = {401, 403}
+
+
+class Spell(NamedTuple):
+    """For so many seconds the apiserver answers every request like this; 0: not at all."""
+
+    seconds: float
+    status: int
+
+
+SPELLS = st.lists(st.builds(Spell, seconds(4), st.sampled_from([200, 503, 0, 401, 403])), max_size=8)
+NAPS = st.lists(seconds(3, least=0.25), min_size=1, max_size=6)
+PATIENCE_SECONDS = 5.0
+
+
+class Absence(NamedTuple):
+    """A watch that was cut, and all that happened until one was open again."""
+
+    arrivals: Arrivals
+    opened: float
+    willing_since: float
+    """Since when, as far as anybody can prove, it would have given everything to who was allowed and asked."""
+    refused: float | None
+    """The last refusal of its own before anything of ours was amiss."""
+
+
+def absence(spells: list[Spell], naps: list[float], answer_seconds: float) -> Absence:
+    """Cut at 10.0; every nap is followed by a request, until one is answered with a watch."""
+    arrivals = watching(10.0)
+    arrivals.ended(10.0)
+    began = [10.0, *accumulate((spell.seconds for spell in spells), initial=10.0)]
+    now, tries, is_ours, refused, proven = 10.0, 0, False, None, None
+
+    def at(instant: float) -> tuple[int, float]:
+        """What it says at that moment, and since when without a break it would not refuse who may watch."""
+        since, last = -inf, 503
+        for spell, start in zip([*spells, Spell(inf, 200)], began[1:], strict=True):
+            if start > instant:
+                break
+            refuses = spell.status in {503, 0}
+            if not refuses and last in {503, 0}:
+                since = start
+            last = spell.status
+        return last, since
+
+    while True:
+        now += naps[tries % len(naps)]
+        asked, tries = now, tries + 1
+        now += answer_seconds
+        status, since = at(now)
+        while status == 0 and now < asked + PATIENCE_SECONDS:
+            now += 0.25
+            status, since = at(now)
+        if status in {200, *OURS} and proven is None:
+            proven = since
+        if status == 200:
+            assert proven is not None
+            arrivals.connected(asked, now)
+            return Absence(arrivals, now, proven, refused)
+        arrivals.refused(now, is_ours=status in OURS)
+        is_ours = is_ours or status in OURS
+        if not is_ours:
+            refused = now
+
+
+@given(SPELLS, NAPS, seconds(0.5), seconds(30), seconds(1))
+def test_what_we_slept_through_or_were_not_allowed_is_never_the_apiservers(
+    spells: list[Spell], naps: list[float], answer_seconds: float, age: float, unsure: float
+) -> None:
+    arrivals, opened, willing_since, _ = absence(spells, naps, answer_seconds)
+    committed = opened - age
+    arrival = arrivals.received(opened + 0.01, 100)
+    at_once = arrivals.excusing_us(arrival, committed - unsure)
+    arrivals.found_empty(opened + 0.02)
+    for excused in (at_once, arrivals.excusing_us(arrival, committed - unsure)):
+        assert excused.latest == arrival.latest
+        assert excused.earliest - committed <= max(0.0, willing_since - committed)
+
+
+@given(SPELLS, NAPS, seconds(0.5))
+def test_what_it_refused_before_anything_of_ours_was_amiss_stays_its_own(
+    spells: list[Spell], naps: list[float], answer_seconds: float
+) -> None:
+    arrivals, opened, _, refused = absence(spells, naps, answer_seconds)
+    arrival = arrivals.received(opened + 0.01, 100)
+    assert arrivals.excusing_us(arrival, committed_after=9.0).earliest >= (refused or 9.99), (
+        "but for what was here and lost with the connection"
+    )
+
+
+def test_what_may_have_been_committed_before_a_sleep_came_later_than_our_clock_says() -> None:
+    arrivals = watching(10.0)
+    before = arrivals.received(9.995, 100)
+    arrivals.slept(10.0, 10.005, 30.0)
+    arrivals.found_empty(10.01)
+    arrival = arrivals.received(10.3, 100)
+    assert arrivals.excusing_us(before, committed_after=9.0) == before
+    for committed_after in (9.0, 10.004):
+        assert arrivals.excusing_us(arrival, committed_after) == Interval(10.0, 40.3)
+    assert arrivals.excusing_us(arrival, committed_after=10.1).latest == 10.3
+    assert arrivals.excusing_us(arrival, committed_after=10.1).earliest == 10.0, "who knows whether it lives"
+
+
+def test_a_sleep_is_our_doing_until_a_watch_is_open_that_was_asked_for_after_it() -> None:
+    arrivals = watching(10.0)
+    arrivals.slept(10.0, 10.005, 30.0)
+    arrivals.ended(10.01)
+    assert arrivals.kept_up_from(9.0) > 9.0
+    arrivals.refused(11.0, is_ours=False)
+    assert arrivals.not_before == 10.0
+    arrivals.connected(12.0, 12.1)
+    arrivals.found_empty(12.11)
+    arrival = arrivals.received(12.5, 100)
+    assert arrivals.excusing_us(arrival, committed_after=11.9).earliest == 10.0
+    assert arrivals.excusing_us(arrival, committed_after=12.0) == arrival
+
+
+def test_sleeps_beyond_what_is_kept_are_added_up_and_none_is_forgotten() -> None:
+    arrivals = watching(10.0)
+    for number in range(3 * SLEEPS_KEPT):
+        arrivals.slept(11.0 + number, 11.5 + number, 1.0)
+    assert arrivals.slept_between(10.0, 1000.0) == 3 * SLEEPS_KEPT
+
+
+def test_a_watch_that_was_asked_for_before_a_sleep_owes_nothing_of_the_time_before_it_woke() -> None:
+    arrivals = watching(10.0)
+    arrivals.ended(10.005)
+    arrivals.slept(11.0, 11.1, 30.0)
+    arrivals.connected(10.9, 11.2)
+    arrivals.found_empty(11.21)
+    arrivals.found_empty(11.22)
+    arrival = arrivals.received(12.5, 100)
+    assert arrivals.excusing_us(arrival, committed_after=11.05).earliest == 9.99
+    assert arrivals.excusing_us(arrival, committed_after=11.1) == arrival
+
+
+def test_a_refusal_proves_nothing_for_the_time_in_which_we_may_have_been_paused_before_we_read_it() -> None:
+    arrivals = watching(10.0)
+    arrivals.ended(10.005)
+    arrivals.refused(11.0, is_ours=False)
+    arrivals.stood_still(12.0, 12.5)
+    arrivals.refused(12.51, is_ours=False)
+    assert arrivals.kept_up_from(11.0) > 11.0
+    arrivals.connected(16.0, 16.01)
+    arrival = arrivals.received(16.1, 100)
+    assert arrivals.excusing_us(arrival, committed_after=9.0).earliest == 12.0
+    assert arrivals.excusing_us(arrival, committed_after=12.5 + 0.5 + CONNECT_RESEND_SECONDS - 0.01).earliest == 12.0
+    assert arrivals.excusing_us(arrival, committed_after=12.5 + 0.5 + CONNECT_RESEND_SECONDS).earliest == 12.51
+
+
+def test_pauses_that_reach_into_each_other_are_one() -> None:
+    arrivals = watching(10.0)
+    arrivals.stood_still(10.0, 10.5)
+    arrivals.found_empty(10.5)
+    arrivals.stood_still(10.6, 10.7)
+    arrivals.found_empty(10.7)
+    arrivals.found_empty(11.0)
+    arrival = arrivals.received(11.5, 100)
+    assert arrivals.excusing_us(arrival, committed_after=11.1).earliest == 10.0
+    assert arrivals.excusing_us(arrival, committed_after=10.5 + 0.5 + RESEND_SECONDS) == arrival
+
+
+def test_the_time_in_which_the_apiserver_answers_is_no_stall_however_much_it_has_to_say_then() -> None:
+    arrivals = watching(10.0)
+    arrivals.ended(10.005)
+    arrivals.connected(10.1, 20.0)
+    arrivals.received(20.01, STALL_BYTES)
+    arrivals.found_empty(20.02)
+    arrivals.found_empty(20.03)
+    arrival = arrivals.received(20.04, 100)
+    assert arrivals.excusing_us(arrival, committed_after=15.0) == arrival
+    assert arrivals.excusing_us(arrival, committed_after=10.09).earliest == 9.99
+
+
+def test_a_second_end_of_the_same_watch_says_nothing_new() -> None:
+    arrivals = watching(10.0)
+    arrivals.ended(10.005)
+    arrivals.refused(12.0, is_ours=False)
+    arrivals.ended(12.5)
+    assert arrivals.not_before == 12.0
+
+
+def test_a_watch_that_ends_before_it_is_seen_to_live_changes_nothing_of_whose_doing_that_is() -> None:
+    arrivals = watching(10.0)
+    arrivals.ended(10.005)
+    arrivals.refused(11.0, is_ours=True)
+    arrivals.connected(13.0, 13.1)
+    arrivals.ended(13.12)
+    arrivals.refused(15.0, is_ours=False)
+    assert arrivals.not_before == 9.99
+    assert arrivals.kept_up_from(9.0) > 9.0
+
+
+def test_a_connection_closed_soon_after_a_long_pause_may_have_been_closed_for_it() -> None:
+    arrivals = watching(10.0)
+    arrivals.stood_still(10.0, 11.5)
+    for look in (11.5, 18.0, 18.01):
+        arrivals.found_empty(look)
+    arrivals.ended(18.02)
+    arrivals.refused(20.0, is_ours=False)
+    assert arrivals.not_before == 10.0
+
+
+def test_a_canarys_time_goes_on_with_each_refusal_of_the_apiservers_own() -> None:
+    arrivals = watching(10.0)
+    arrivals.ended(10.005)
+    assert arrivals.not_before == 9.99
+    arrivals.refused(12.0, is_ours=False)
+    assert (arrivals.not_before, arrivals.kept_up_from(9.99)) == (12.0, 9.99)
+    arrivals.refused(14.0, is_ours=True)
+    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (12.0, inf)
+    arrivals.refused(16.0, is_ours=False)
+    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (12.0, inf)
+    arrivals.connected(17.0, 18.0)
+    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (17.0, inf)
+    arrivals.found_empty(18.01)
+    arrivals.found_empty(18.02)
+    assert arrivals.kept_up_from(12.0) == 17.0
+    assert arrivals.kept_up_from(17.0) == 17.0

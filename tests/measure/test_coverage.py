@@ -76,3 +76,14 @@ def test_of_very_many_gaps_the_oldest_are_one() -> None:
         coverage.opened(10.0 * number + 5)
     assert not coverage.covers(16.0, 19.0), "said of a time that was covered: too much, never too little"
     assert coverage.covers(10.0 * HOLES_KEPT + 6, 10.0 * HOLES_KEPT + 9)
+
+
+def test_a_sleep_of_the_machine_is_a_gap_of_which_the_instants_know_nothing() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.slept(5.0, 30.0)
+    coverage.opened(10.0)
+    coverage.slept(20.0, 0.9)
+    assert coverage.covers(0.0, 30.0), "before the first watch, and for less than the threshold"
+    coverage.slept(25.0, 1.1)
+    assert coverage.covers(25.0, 30.0)
+    assert not coverage.covers(24.9, 30.0)

@@ -100,3 +100,9 @@ def test_the_most_certain_source_is_heard_first_and_wins() -> None:
 def test_without_evidence_a_commit_may_be_at_any_time() -> None:
     nothing_said = Evidence([OwnEvidence("revision_clock", ANY_TIME)], [], [])
     assert date_commit(Evidence([], [], [])) == date_commit(nothing_said) == (ANY_TIME, (), ())
+
+
+def test_a_stamp_later_than_the_arrival_is_refuted_by_it() -> None:
+    said = Evidence([OwnEvidence("revision_clock", Interval(1, 9))], [], [AssumedEvidence("annotation", after(5))])
+    assert date_commit(said, arrived=4.0) == (Interval(1, 4), ("revision_clock", "annotation"), ("annotation",))
+    assert date_commit(said, arrived=6.0) == (Interval(5, 6), ("revision_clock", "annotation"), ())

@@ -130,7 +130,12 @@ def test_a_resource_version_that_is_no_number_gives_no_revision(version: str) ->
 
 def test_an_error_carries_the_status_that_ends_the_watch() -> None:
     status = {"kind": "Status", "metadata": {}, "code": 410, "reason": "Expired", "message": "too old"}
-    for extra, retry_after in (({}, None), ({"details": None}, None), ({"details": {"retryAfterSeconds": 7}}, 7)):
+    for extra, retry_after in (
+        ({}, None),
+        ({"details": None}, None),
+        ({"details": {"retryAfterSeconds": 7}}, 7),
+        ({"details": {"retryAfterSeconds": -7}}, None),
+    ):
         decoded = PLAIN.decode(line_of(type="ERROR", object={**status, **extra}))
         assert decoded == WatchError(410, "Expired", "too old", retry_after)
 

@@ -202,6 +202,18 @@ def test_a_contradiction_forgets_what_was_learned() -> None:
     assert clocks.is_trusted(now)
 
 
+def test_a_sleep_of_our_machine_contradicts_nothing_and_what_was_asked_before_it_teaches_nothing() -> None:
+    clocks, woke = after_health(WanderingClock(1.7e9))
+    clocks.forget(woke)
+    assert clocks.hull(woke) is None
+    assert clocks.hull_of_stamps(woke) is None
+    slept = WanderingClock(1.7e9 + 30)
+    # Written before we fell asleep, and read after we woke.
+    assert clocks.written_before(1, DatedAnswer(woke - 0.01, woke + 0.1, WanderingClock(1.7e9).date(woke))) is None
+    answers = [answer for _, answer in answered_by(slept, HEALTH, start=woke + 0.2)]
+    assert [clocks.written_before(1, answer) for answer in answers][-1] is not None
+
+
 def test_three_contradictions_within_a_minute_switch_dates_off_for_five_minutes() -> None:
     clocks = clocks_of_one_apiserver()
     for instant in (100.0, 130.0, 160.0):

@@ -48,12 +48,22 @@ def test_it_reads_stale_if_what_was_known_is_there_again() -> None:
     store = doubted()
     assert store.answer(12, 106) == "read_stale"
     assert store.reads_stale
-    assert store.polls.committed(106) == (-inf, 12 + LITTLE_SECONDS), "after what, is not known from such a store"
-    assert store.polls.settled_until == 12
-    store.polls.arrived(110, 12.5)
-    assert store.answer(13, 108) is None
-    assert store.polls.settled_until == 13, "what it does once more is no surprise"
-    assert store.answer(14, 111) == "read_stale"
+    assert store.polls.committed(105) == ANY_TIME, "should it have been restored after all, that was another 105"
+    store.answer(13, 107)
+    assert store.polls.committed(107) == (-inf, 13 + LITTLE_SECONDS)
+    assert store.polls.committed(108) == (13 - STALE_SECONDS, inf), "it may have been there for so long already"
+    store.polls.arrived(110, 13.5)
+    assert store.answer(14, 108) is None
+    assert store.polls.settled_until == 14, "what it does once more is no surprise"
+    assert store.answer(15, 111) == "read_stale"
+    assert store.polls.committed(107) == (-inf, 13 + LITTLE_SECONDS), "nothing is forgotten for that again"
+
+
+def test_a_new_clock_of_a_store_that_reads_stale_knows_it() -> None:
+    store = Store(reads_stale=True)
+    store.polls.poll_sent(1, 10)
+    store.poll_answered(1, 10.1, 100)
+    assert store.polls.committed(101).earliest == 10 - STALE_SECONDS
 
 
 def test_what_went_out_before_the_doubt_decides_nothing() -> None:
@@ -103,10 +113,11 @@ def test_it_was_restored_if_it_is_further_behind_than_any_store_lags() -> None:
 def test_a_restored_store_that_reads_stale_reads_stale_still() -> None:
     store = doubted()
     store.answer(12, 106)
+    store.answer(12.5, 107)
     store.poll_failed()
     assert store.answer(13, 50) == "restored"
     store.answer(14, 51)
-    assert store.polls.committed(52).earliest == -inf
+    assert store.polls.committed(52).earliest == 14 - STALE_SECONDS
 
 
 @given(HISTORIES, st.lists(st.floats(0, 3), min_size=40, max_size=40))

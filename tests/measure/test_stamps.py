@@ -85,8 +85,14 @@ def test_the_magnitude_tells_the_unit(text: str, seconds: float) -> None:
 
 
 def test_leading_zeros_change_nothing() -> None:
-    assert parse_annotation("0" * 5000 + "1700000000123") == 1700000000.123
+    assert parse_annotation("0" * 50 + "1700000000123") == 1700000000.123
     assert parse_annotation("0") == 0.0
+
+
+def test_what_is_longer_than_any_time_is_none() -> None:
+    assert parse_annotation("1700000000." + "0" * 53) == 1700000000
+    assert parse_annotation("1700000000." + "0" * 54) is None
+    assert parse_annotation("2026-11-28T12:00:00." + "0" * 60 + "Z") is None
 
 
 def rfc3339(time: float) -> str:

@@ -68,10 +68,18 @@ def test_the_work_grows_with_time_and_polls_and_not_with_events() -> None:
     assert spans_asked <= 10 / TOGETHER_SECONDS + 1
 
 
+def watching() -> Arrivals:
+    """Of a watch that has been open for long, and whose socket was seen empty."""
+    arrivals = Arrivals()
+    arrivals.connected(1.0, 1.1)
+    arrivals.found_empty(1.2)
+    return arrivals
+
+
 def said_of(
     docket: Docket, store: Store | None, lost: tuple[int, ...] = (), arrivals: Arrivals | None = None
 ) -> list[Undecided]:
-    return list(Provisional(arrivals or Arrivals(), 1.0).of_all(docket, store, lost))
+    return list(Provisional(arrivals or watching(), 1.0).of_all(docket, store, lost))
 
 
 def polled(*answers: tuple[float, int]) -> Store:
@@ -117,10 +125,8 @@ def test_that_one_event_of_a_batch_has_arrived_elsewhere_says_nothing_of_the_nex
 
 def test_our_own_stall_is_excused_before_the_verdict_too() -> None:
     """We slept from 9.0 to 11.8, and the event was committed by 10.51."""
-    kept_up, slept = Arrivals(), Arrivals()
-    slept.connected(8.9)
-    for empty in (9.0, 11.8, 11.85):
-        slept.found_empty(empty)
+    kept_up, slept = watching(), watching()
+    slept.stood_still(9.0, 11.8)
     docket, store = waiting(Opening(at=5.0), 101), polled((8.0, 100), (10.5, 101))
     for arrivals, verdict in ((kept_up, "late"), (slept, "ambiguous")):
         (said,) = said_of(docket, store, arrivals=arrivals)

@@ -148,7 +148,7 @@ class Observer:
     def run(self) -> list[Verdict]:
         """Live through the world and 20 s of health after it, so that everything is judged."""
         for stream in self._streams:
-            stream.arrivals.connected(0.0)
+            stream.arrivals.connected(0.0, 0.0)
         now = 0.0
         while now < self._world.seconds + 20:
             steady = now < self._world.seconds

@@ -17,6 +17,7 @@ from tests.real.apiserver import Apiserver, ApiserverFiles
 from tests.real.certificates import CertificateAuthority, write_private_key
 from tests.real.custom_resources import CustomResource
 from tests.real.etcd import Etcd
+from tests.real.kine import Kine
 from tests.real.permissions import Grant
 from tests.real.waiting import wait_until
 
@@ -29,7 +30,8 @@ class Cluster:
 
     `admin` may do everything; each of `users` starts without any right. `flags` are added to the command
     line of every apiserver. With `events_store` events are kept in an etcd of their own, `events_etcd`, as
-    large clusters do. Nothing of it outlives the `async with`, nor the program that runs it.
+    large clusters do. Where `binaries` has kine and no etcd, kine is the store. Nothing of it outlives the
+    `async with`, nor the program that runs it.
     """
 
     def __init__(
@@ -43,8 +45,9 @@ class Cluster:
         events_store: bool = False,
     ) -> None:
         self.folder = folder
-        self.etcd = Etcd(binaries, folder)
-        self.events_etcd = Etcd(binaries, folder, "events-etcd") if events_store else None
+        store = Kine if (binaries / "kine").exists() else Etcd
+        self.etcd = store(binaries, folder)
+        self.events_etcd = store(binaries, folder, "events-store") if events_store else None
         self.apiservers: list[Apiserver] = []
         self.authority = CertificateAuthority(folder)
         self.client_context = self.authority.client_context()

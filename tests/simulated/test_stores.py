@@ -199,3 +199,21 @@ async def test_an_apiserver_that_is_started_anew_is_taken_for_no_balancer(tmp_pa
             await asyncio.sleep(HEALTHY_SECONDS)
             scrape = await exporter.scrape()
     assert scrape.sum("balancers_noticed_total") == 0
+
+
+@pytest.mark.timeout(120)
+async def test_stamps_say_nothing_once_the_clock_that_made_them_contradicts_itself(tmp_path: Path) -> None:
+    """The very answer that shows it settles what was stamped since the step."""
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=20):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods", "--cache-clock.hz", "0")
+        async with observed(*flags, "--apiserver", simulator.url) as exporter:
+            await exporter.wait_for(lambda scrape: scrape.sum("evidence_total", source="managed_fields") > 0, 60)
+            simulator.faults.cache_to_watch.set(SLOW_SECONDS, "pods")
+            simulator.faults.rejection = Rejection(503, 1, frozenset({"list"}), "events")
+            await asyncio.sleep(0.5)
+            simulator.apiserver.clock.offset_seconds = 3.2
+            await asyncio.sleep(5)
+            simulator.faults.rejection = None
+            await exporter.wait_for(lambda scrape: scrape.sum("contradictions_total", source="date") > 0)
+            await asyncio.sleep(HEALTHY_SECONDS)
+            assert assert_contains_the_truth(exporter, simulator) > 50

@@ -78,7 +78,7 @@ class Pipeline:
         self._body = ChunkedBody()
         self._recording = Recording(METADATA_JSON, objects=5_000)
         self._fed = 0
-        arrivals.connected(time.monotonic())
+        arrivals.connected(time.monotonic(), time.monotonic())
         self._poll()
 
     def events(self, events: int, at_once: int) -> Callable[[], Awaitable[None]]:

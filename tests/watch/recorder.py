@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.stream import RelistReason, Stream
 from exporter.kubernetes.watch import End, Pace, Reading, StartError
 from exporter.measure.arrivals import Arrivals
-from exporter.measure.events import EventDecoder
+from exporter.measure.events import EventDecoder, EventType
 from exporter.measure.times import Instant, Interval
 from tests.real.waiting import wait_until
 
@@ -31,6 +32,7 @@ class Recorder:
         self.readings: list[tuple[Reading, Interval]] = []
         self.losses: list[Instant] = []
         self.ends: list[tuple[End, float]] = []
+        self.slept_seconds: list[float] = []
 
     def found(self, resource: Resource) -> None:
         self.told.append("found")
@@ -55,6 +57,10 @@ class Recorder:
         self.told.append("lost")
         self.losses.append(at)
 
+    def slept(self, seconds: float) -> None:
+        self.told.append("slept")
+        self.slept_seconds.append(seconds)
+
     def ended(self, end: End, lived_seconds: float) -> None:
         self.told.append(f"ended {end.reason}")
         self.ends.append((end, lived_seconds))
@@ -63,6 +69,11 @@ class Recorder:
     def revisions(self) -> list[int | None]:
         """Of all events, in the order in which they were handed on."""
         return [event.revision for reading, _ in self.readings for event in reading.events]
+
+    @property
+    def repeated(self) -> list[tuple[EventType, int | None]]:
+        """Type and revision of the events that were told apart from those."""
+        return [(event.event_type, event.revision) for reading, _ in self.readings for event in reading.repeated]
 
     @property
     def undecodable(self) -> int:
@@ -98,7 +109,9 @@ class Watching:
     def __init__(self, server: Server, credentials: Credentials, tasks: asyncio.TaskGroup) -> None:
         self._session = ApiSession(server, credentials)
         self._watches = ApiSession(server, credentials, force_close=True)
-        self._heartbeat = Heartbeat(lambda _: None)
+        self.asleep_seconds = 0.0
+        """By how much a clock that counts on while the machine sleeps is ahead of ours."""
+        self._heartbeat = Heartbeat(lambda _: None, lambda: time.monotonic() + self.asleep_seconds)
         self._tasks = tasks
         self._running = [tasks.create_task(self._heartbeat.run())]
 

@@ -140,6 +140,30 @@ async def test_the_heartbeat_reports_how_late_it_runs() -> None:
     assert min(lags) >= 0
 
 
+class Sleeper:
+    def __init__(self) -> None:
+        self.stood: list[tuple[float, float]] = []
+
+    def stood_still(self, began: float, ended: float) -> None:
+        self.stood.append((began, ended))
+
+    def slept(self, began: float, woke: float, seconds: float) -> None:
+        raise AssertionError((began, woke, seconds))
+
+
+async def test_the_heartbeat_tells_when_it_did_not_beat_also_to_who_watches_nothing() -> None:
+    heartbeat, sleeper = Heartbeat(lambda _: None), Sleeper()
+    heartbeat.sleepers.add(sleeper)
+    beating = asyncio.create_task(heartbeat.run())
+    await asyncio.sleep(0.05)
+    before = time.monotonic()
+    time.sleep(0.2)  # noqa: ASYNC251  as above
+    after = time.monotonic()
+    await asyncio.sleep(0.05)
+    beating.cancel()
+    assert any(began <= before and after <= ended for began, ended in sleeper.stood)
+
+
 async def test_a_body_closed_twice_takes_no_later_socket_out_of_the_heartbeat() -> None:
     """Numbers of sockets are used again: who forgets twice forgets somebody else's."""
     heartbeat, later = Heartbeat(lambda _: None), Arrivals()

@@ -49,13 +49,37 @@ def test_content_is_not_held_back_until_its_chunk_is_over() -> None:
     assert not body.is_over
 
 
-@pytest.mark.parametrize("size_line", [b"xyz\r\n", b"\r\n", b"-5\r\n", b";a\r\n", b"1" * (LONGEST_SIZE_LINE_BYTES + 1)])
+NO_SIZES = [b"xyz", b"", b"-5", b"+5", b";a", b"0x5", b"0X5", b"1_0", b" 5", b"5 ", b"\t5", b"5\n", b"\xd9\xa3"]
+NO_SIZES += [b"0" * 17, b"f" * 17]
+
+
+@pytest.mark.parametrize("size_line", [*(size + b"\r\n" for size in NO_SIZES), b"1" * (LONGEST_SIZE_LINE_BYTES + 1)])
 def test_what_is_no_size_is_an_error(size_line: bytes) -> None:
     body = ChunkedBody()
     body.feed(chunk(b"abc"))
     with pytest.raises(ChunkedBodyError):
         body.feed(size_line)
     assert body.feed(chunk(b"invented")) == []
+
+
+@pytest.mark.parametrize("size_line", [b"5", b"00005;a=b", b"5 ; a", b"5\t;a"])
+def test_extensions_and_leading_zeros_are_read_over(size_line: bytes) -> None:
+    assert ChunkedBody().feed(size_line + b"\r\nabcde\r\n") == [b"abcde"]
+
+
+@pytest.mark.parametrize("ending", [b"xy", b"\n\r", b"\n3", b"\r3", b"3\r"])
+def test_a_chunk_that_does_not_end_with_its_size_is_an_error_wherever_it_is_cut(ending: bytes) -> None:
+    wire = b"3\r\nabc" + ending + chunk(b"invented")
+    for cut in range(len(wire)):
+        body, found = ChunkedBody(), b""
+        with suppress(ChunkedBodyError):
+            found = b"".join(body.feed(wire[:cut]))
+        if not body.is_over:
+            with pytest.raises(ChunkedBodyError):
+                body.feed(wire[cut:])
+        assert body.is_over
+        assert b"abc".startswith(found)
+        assert body.feed(chunk(b"invented")) == []
 
 
 LINE = b'{"a":1}\n'

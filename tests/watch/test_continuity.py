@@ -71,7 +71,19 @@ async def test_events_that_a_server_repeats_after_a_resume_are_handed_on_once(tm
         streams.start(recorder)
         await recorder.until_revision(108)
     assert recorder.revisions == [102, 103, 107, 108]
+    assert recorder.repeated == [("modified", 102), ("deleted", 103)]
     assert [asked.revision for asked in apiserver.asked_for("watch")] == [100, 103]
+
+
+async def test_what_is_not_above_the_newest_before_it_is_told_apart_whatever_it_comes_with(tmp_path: Path) -> None:
+    recorder = Recorder()
+    together = saying(event(105) + event(103) + event(105) + event(106), event(104), event(107), then="silence")
+    apiserver = ScriptedApiserver(together)
+    async with apiserver, watching(apiserver.url, tmp_path) as streams:
+        streams.start(recorder)
+        await recorder.until_revision(107)
+    assert recorder.revisions == [105, 106, 107]
+    assert [revision for _, revision in recorder.repeated] == [103, 105, 104]
 
 
 async def test_a_bookmark_is_resumed_from(tmp_path: Path) -> None:

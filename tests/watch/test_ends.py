@@ -136,3 +136,19 @@ async def test_an_end_that_nothing_explains_any_more_is_still_told(tmp_path: Pat
         await recorder.until(lambda: bool(recorder.losses), "the loss")
         assert recorder.losses[0] <= time.monotonic()
     assert recorder.end_reasons == ["transport_error"]
+
+
+async def test_a_watch_ends_when_the_machine_was_suspended_since_nobody_knows_whether_it_lives(tmp_path: Path) -> None:
+    recorder = Recorder()
+    apiserver = ScriptedApiserver(saying(NEXT, then="silence"))
+    async with apiserver, watching(apiserver.url, tmp_path) as streams:
+        streams.start(recorder)
+        await recorder.until_revision(101)
+        woke = time.monotonic()
+        streams.asleep_seconds += 30.0
+        await recorder.until_opened(2)
+    assert recorder.end_reasons == ["suspended"]
+    assert recorder.ends[0][0].message.startswith("the machine was suspended for 30.0")
+    assert recorder.losses[0] <= woke + 0.02
+    assert [30.0 <= seconds < 30.1 for seconds in recorder.slept_seconds] == [True]
+    assert [asked.revision for asked in apiserver.asked_for("watch")] == [100, 101]

@@ -20,6 +20,14 @@ DATES = [
     "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
     "Mon, 01 Jan 9999 00:00:00 +99999999999999999999",
     "Mon, 32 Jan 2026 00:00:00 GMT",
+    "Thu, 01 Jan 2026 00:00:00",
+    "Thu, 01 Jan 2026 00:00:00 -0000",
+    "Thu, 01 Jan 2026 00:00:00 +0200",
+    "Thu, 01 Jan 26 00:00:00 GMT",
+    "Thu, 1 Jan 2026 00:00:00 GMT",
+    "01 Jan 2026 00:00:00 GMT",
+    "Thu, 01 Jan 2026 00:00:00 GMT, Thu, 01 Jan 2026 00:00:01 GMT",
+    "Thu, 01 Jan 2026 24:00:00 GMT",
     "yesterday",
     "",
 ]
@@ -42,6 +50,14 @@ async def test_a_date_that_is_none_is_no_evidence(tmp_path: Path, date: str) -> 
         return web.json_response(a_list(LISTED_REVISION), headers={"Audit-Id": "1", "Date": date})
 
     assert (await poll(tmp_path, answer)).date is None
+
+
+async def test_a_date_as_servers_write_it_is_read_to_the_second(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        headers = {"Audit-Id": "1", "Date": "Sun, 06 Nov 1994 08:49:37 GMT"}
+        return web.json_response(a_list(LISTED_REVISION), headers=headers)
+
+    assert (await poll(tmp_path, answer)).date == 784111777.0
 
 
 async def endless(request: web.Request) -> web.StreamResponse:

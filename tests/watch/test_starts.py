@@ -107,7 +107,8 @@ async def test_an_error_as_the_first_word_is_a_failed_start_and_no_end(tmp_path:
 
 
 async def test_a_list_that_is_none_is_a_bad_response(tmp_path: Path) -> None:
-    contents = [HTML, DISCOVERY, [1, 2], a_list(""), a_list("9" * 5000), DEEP, NO_UTF_8, b""]
+    revisions = ["", "9" * 5000, "9" * 21, "+5", "1_0", " 5", "\u0663", "0x5"]
+    contents = [HTML, DISCOVERY, [1, 2], *map(a_list, revisions), DEEP, NO_UTF_8, b""]
     recorders = await start_each(tmp_path, [ScriptedApiserver(lists=[document(content)]) for content in contents])
     for recorder in recorders:
         assert recorder.start_reasons == ["bad_response"]

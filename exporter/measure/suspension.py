@@ -1,0 +1,34 @@
+"""A clock that counts on while the machine is suspended in, beside ours that does not; how long it was suspended, out.
+
+The two cannot be read at the same moment: ours is read just before and just after the other.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.measure.times import Interval
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Instant
+
+SHORTEST_SECONDS = 0.001
+"""A shorter one changes no verdict, and is within the rounding of two clocks."""
+
+
+class Suspension:
+    """Knows how far the other clock is ahead of ours, which only a suspended machine changes."""
+
+    def __init__(self) -> None:
+        self._ahead = Interval(-inf, inf)
+
+    def slept(self, before: Instant, boottime: float, after: Instant) -> float:
+        """At most how many seconds the machine has slept since the last reading; 0 unless it certainly has slept."""
+        ahead = Interval(boottime - after, boottime - before)
+        known = self._ahead
+        if ahead.earliest - known.latest > SHORTEST_SECONDS:
+            self._ahead = ahead
+            return ahead.latest - known.earliest
+        self._ahead = Interval(max(known.earliest, ahead.earliest), min(known.latest, ahead.latest))
+        return 0.0
