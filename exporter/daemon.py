@@ -143,6 +143,11 @@ class Exporter:
         """Those that are watched now."""
         return self._fleet.apiservers
 
+    @property
+    def unfollowed(self) -> str | None:
+        """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
+        return self._fleet.unfollowed
+
     def not_ready(self) -> list[str]:
         """One sentence for each stream that has had no answer yet, or why none is known."""
         return self._fleet.not_ready()

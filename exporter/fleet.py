@@ -85,6 +85,7 @@ class Fleet:
         home = home_of(credentials)
         self._session = ApiSession(home, credentials, load=CountedLoad(metrics, home))
         self._endpoints = Trouble("apiservers cannot be found", self._count_discovery_error)
+        self._knows_definitions = False
         self._definitions = Trouble("custom resources cannot be followed", self._count_discovery_error)
         metrics.before_render.append(self.refresh)
 
@@ -93,10 +94,21 @@ class Fleet:
         """Those that are watched now."""
         return list(self._apiservers.values())
 
+    @property
+    def unfollowed(self) -> str | None:
+        """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
+        if not self._config.custom_resources or self._knows_definitions:
+            return None
+        error = self._definitions.error
+        return f"custom resources cannot be followed: {error.reason}: {error}" if error else "custom resources: no list"
+
     def not_ready(self) -> list[str]:
         """One sentence for each stream that has had no answer yet, or why none is known."""
         if self._apiservers:
             reasons = [target.not_ready for apiserver in self.apiservers for target in apiserver.targets]
+            error = self._definitions.error
+            if error is None or error.reason not in CURABLE_ONLY_BY_PEOPLE:
+                reasons.append(self.unfollowed)
             return [reason for reason in reasons if reason is not None]
         error = self._endpoints.error
         if error is None:
@@ -233,6 +245,7 @@ class Fleet:
         await follower.follow(self._use_custom_resources)
 
     async def _use_custom_resources(self, names: set[ResourceName]) -> None:
+        self._knows_definitions = True
         wanted = {name for name in names if not self._config.watches(name.group, name.plural)}
         for name in self._custom - wanted:
             self._leaving[name] = self._tasks.create_task(self._leave_custom_resource(name))

@@ -18,6 +18,7 @@ from exporter.kubernetes.resources import EVENTS
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries
 from exporter.measure.coverage import Coverage
+from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ class Target:
         metrics.last_activity.set(time.time())
         if reading.undecodable:
             metrics.decode_errors.inc(reading.undecodable)
+            # Each is an event of which nothing is known.
+            self.window.judged(arrival.latest, NO_BOUND, "ambiguous", reading.undecodable)
         for event in reading.repeated:
             metrics.events[event.event_type, "replayed"].inc()
         events = [event for event in reading.events if event.event_type != "bookmark"]

@@ -306,6 +306,14 @@ async def test_a_watch_of_a_history_that_is_given_up_ends_no_gap(fed: Fed) -> No
 # What else is counted
 
 
+async def test_a_line_that_cannot_be_decoded_is_an_event_of_which_nothing_is_known(fed: Fed) -> None:
+    fed.relists("start", ago=50)
+    on_time(fed, 101, ago=2)
+    assert fed.status()["state"] == "met"
+    fed.target.read(reading()._replace(undecodable=5), Interval(fed.now - 1.1, fed.now - 1))
+    assert (fed.status()["state"], fed.status()["window_events"]) == ("unknown", 105)
+
+
 async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     """It is counted at the present moment, before what came a moment ago is taken in."""
     fed.relists("start", ago=59)

@@ -261,7 +261,11 @@ class Watch:
 
     def abandon(self) -> None:
         """End it from our side: the store that it follows has gone back, and this history with it."""
-        self._error = WatchError(code=410, message="the store went back to an older state")
+        self._end_with(WatchError(code=410, message="the store went back to an older state"))
+
+    def _end_with(self, error: WatchError) -> None:
+        """Nothing follows an ERROR, even if the connection stays open."""
+        self._error = error
         if self._body is not None:
             self._body.abort()
 
@@ -346,7 +350,7 @@ class Watch:
                 if isinstance(decoded, Event):
                     events.append(decoded)
                 elif isinstance(decoded, WatchError):
-                    self._error = decoded
+                    self._end_with(decoded)
                 else:
                     undecodable += 1
                 self._said_something.set()

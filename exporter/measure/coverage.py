@@ -6,6 +6,7 @@ What a resumed watch missed it delivers, late, and that is judged; but as long a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,23 +30,27 @@ class Coverage:
         self._longest_gap_seconds = longest_gap_seconds
         self._holes: list[Hole] = []
         self._down_since: Instant | None = None
-        self._has_been_open = False
+        self._opened_first: Instant = inf
         self._loses_events = False
+        self._slept_seconds = 0.0
+        """Of the present gap, which our clock does not count."""
 
     def opened(self, at: Instant) -> None:
         """A watch is open."""
         if self._down_since is not None and self._is_hole(self._down_since, at):
             self._keep(Hole(self._down_since, at))
-        self._down_since, self._loses_events, self._has_been_open = None, False, True
+        self._down_since, self._loses_events, self._slept_seconds = None, False, 0.0
+        self._opened_first = min(self._opened_first, at)
 
     def lost(self, at: Instant) -> None:
         """The watch is open no more; `at` may be a while ago."""
         self._down_since = at if self._down_since is None else min(self._down_since, at)
 
     def slept(self, at: Instant, seconds: float) -> None:
-        """At that moment the machine had been suspended for so long, of which the instants know nothing."""
-        if self._has_been_open and seconds > self._longest_gap_seconds:
-            self._keep(Hole(at, at))
+        """At that moment the machine had been suspended for so long: no watch is known to live, until one is opened."""
+        if self._has_been_open:
+            self.lost(at)
+            self._slept_seconds += seconds
 
     def gave_up_continuity(self, at: Instant) -> None:
         """No watch will tell what is committed before the next one is open. The last one need not have ended yet."""
@@ -53,8 +58,13 @@ class Coverage:
             self.lost(at)
             self._loses_events = True
 
-    def covers(self, since: Instant, until: Instant) -> bool:
-        """Whether no hole, and no part of one, lies between the instants."""
+    def covers(self, since: Instant, until: Instant, *, from_the_start: bool = False) -> bool:
+        """Whether no hole, and no part of one, lies between the instants.
+
+        `from_the_start`: a watch was expected from the first of them on, though none may ever have been open before.
+        """
+        if from_the_start and self._opened_first - since > self._longest_gap_seconds:
+            return False
         down_since = self._down_since
         if down_since is not None and down_since < until and self._is_hole(down_since, until):
             return False
@@ -66,5 +76,9 @@ class Coverage:
             oldest, second, *rest = self._holes
             self._holes = [Hole(oldest.began, second.ended), *rest]
 
+    @property
+    def _has_been_open(self) -> bool:
+        return self._opened_first < inf
+
     def _is_hole(self, began: Instant, ended: Instant) -> bool:
-        return self._loses_events or ended - began > self._longest_gap_seconds
+        return self._loses_events or ended - began + self._slept_seconds > self._longest_gap_seconds

@@ -23,6 +23,7 @@ READ = frozenset(
         "watchslo_relists_total",
         "watchslo_uncovered_seconds_total",
         "watchslo_canary_lost_total",
+        "watchslo_decode_errors_total",
         "watchslo_contradictions_total",
         "watchslo_stage_lower_seconds",
         "watchslo_stage_upper_seconds",

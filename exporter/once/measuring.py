@@ -67,6 +67,8 @@ class Measurement:
         self._began: Instant = inf
         self._ended: Instant = inf
         self._settled: set[Target] = set()
+        self._expected: set[Target] = set()
+        """What was to be watched when the duration began."""
 
     async def run(self) -> Result:
         """Measure, for about 45 s longer than the duration at most, and the threshold besides if there are canaries."""
@@ -78,6 +80,7 @@ class Measurement:
                 warm_up_seconds = min(WARM_UP_POLLS / self._config.revision_clock_hz, LONGEST_WARM_UP_SECONDS)
                 await self._look_until(self._stopping.is_set, warm_up_seconds, self._wait)
             self._began = time.monotonic()
+            self._expected.update(self._targets())
             before = snapshot(self._exporter.metrics)
             if is_up:
                 await self._look_until(self._stopping.is_set, self._duration_seconds, self._show)
@@ -170,6 +173,7 @@ class Measurement:
             apiservers=[_apiserver(apiserver.server.name, of_streams) for apiserver in self._exporter.apiservers],
             loop_lag_p99_seconds=no_limit_as_none(lag and lag.latest),
             refused=refused,
+            unfollowed=self._exporter.unfollowed,
         )
 
     def _stream(self, target: Target, of_streams: Growth, of_evidence: Growth) -> StreamResult:
@@ -179,7 +183,9 @@ class Measurement:
         tally.lost_canaries(canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
         relists = of_streams.by("reason", "relists_total", **labels)
         uncovered_seconds = of_streams.sum("uncovered_seconds_total", **labels)
-        is_covered = target.coverage.covers(self._began, self._ended)
+        undecodable = round(of_streams.sum("decode_errors_total", **labels))
+        tally.undecodable(undecodable)
+        is_covered = target.coverage.covers(self._began, self._ended, from_the_start=target in self._expected)
         status = target.status()
         is_up = status["stream"] == "up"
         stages = {stage: _stage(stage, of_evidence, labels) for stage in STAGES}
@@ -200,6 +206,7 @@ class Measurement:
             stream_ends=of_streams.by("reason", "watch_ends_total", **labels),
             relists=relists,
             uncovered_seconds=uncovered_seconds,
+            undecodable=undecodable,
             is_covered=is_covered,
             canaries_lost=canaries_lost,
             owes_canary=target.owes_canary(self._ended),

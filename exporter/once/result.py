@@ -60,6 +60,8 @@ class StreamResult:
     """By source of evidence."""
     revision_clock: str | None
     """The kind that is polled to date this stream's events; None if none is proven to read the same store."""
+    undecodable: int
+    """Lines that were no events as far as could be read: they are among the ambiguous."""
     is_covered: bool
     """Whether no events of the duration may be missing."""
 
@@ -91,16 +93,18 @@ class Result:
     apiservers: Sequence[ApiserverResult]
     loop_lag_p99_seconds: float | None
     refused: str | None = None
+    unfollowed: str | None = None
+    """Why it was not known which custom resources there were to watch."""
 
     @property
     def verdict(self) -> Verdict:
         """The worst of what holds."""
-        return _judged(self.streams)[0]
+        return _judged(self.streams, self.unfollowed)[0]
 
     @property
     def reasons(self) -> list[str]:
         """Why the verdict is not met: a sentence each."""
-        return _judged(self.streams)[1]
+        return _judged(self.streams, self.unfollowed)[1]
 
 
 class _Judged(NamedTuple):
@@ -113,11 +117,13 @@ def lost_events(relists: dict[str, int]) -> int:
     return sum(count for reason, count in relists.items() if reason != "start")
 
 
-def _judged(streams: Sequence[StreamResult]) -> _Judged:
+def _judged(streams: Sequence[StreamResult], unfollowed: str | None) -> _Judged:
     violated = [f"{one.name}: {_lateness(one)}" for one in streams if _is(one, "violated")]
     if violated:
         return _Judged("violated", violated)
     doubts = [f"{one.name}: {doubt}" for one in streams for doubt in _doubts(one)]
+    if unfollowed is not None:
+        doubts.append(unfollowed)
     if not doubts and not any(_is(one, "met") for one in streams):
         events = Counter({one.name: one.events for one in streams})
         most = "; ".join(f"{name}: {count}" for name, count in events.most_common(1))
@@ -149,7 +155,8 @@ def _doubts(stream: StreamResult) -> list[str]:
     elif stream.owes_canary:
         doubts.append("a canary has not come yet")
     if stream.state == "unknown" and not doubts:
-        doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous")
+        unread = f", {stream.undecodable} of them lines that could not be decoded" if stream.undecodable else ""
+        doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous{unread}")
     return doubts
 
 

@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.measure.times import Interval
+from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Sketch, Window, step_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ class Tally:
         self._lower.add(judgement.latency.earliest)
         self._upper.add(judgement.latency.latest)
         self._width.add(judgement.latency.width)
+
+    def undecodable(self, count: int) -> None:
+        """So many events of which nothing is known."""
+        if not count:
+            return
+        self._window.judged(WHOLE_DURATION, NO_BOUND, "ambiguous", count)
+        self._verdicts["ambiguous"] += count
+        self._lower.add_to(step_of(NO_BOUND.earliest), count)
+        self._upper.add_to(step_of(NO_BOUND.latest), count)
 
     def lost_canaries(self, count: int, awaited_seconds: float) -> None:
         """So many events that had to come did not, however long they were awaited."""

@@ -78,12 +78,27 @@ def test_of_very_many_gaps_the_oldest_are_one() -> None:
     assert coverage.covers(10.0 * HOLES_KEPT + 6, 10.0 * HOLES_KEPT + 9)
 
 
-def test_a_sleep_of_the_machine_is_a_gap_of_which_the_instants_know_nothing() -> None:
+def test_a_sleep_of_the_machine_belongs_to_the_gap_that_follows_it() -> None:
     coverage = Coverage(THRESHOLD_SECONDS)
     coverage.slept(5.0, 30.0)
     coverage.opened(10.0)
-    coverage.slept(20.0, 0.9)
-    assert coverage.covers(0.0, 30.0), "before the first watch, and for less than the threshold"
-    coverage.slept(25.0, 1.1)
-    assert coverage.covers(25.0, 30.0)
-    assert not coverage.covers(24.9, 30.0)
+    assert coverage.covers(0.0, 30.0), "before the first watch"
+    coverage.slept(20.0, 0.5)
+    coverage.lost(20.0)
+    coverage.opened(20.375)
+    assert coverage.covers(0.0, 30.0), "for less than the threshold"
+    coverage.slept(25.0, 0.5)
+    assert coverage.covers(0.0, 25.25)
+    assert not coverage.covers(0.0, 25.75)
+    coverage.opened(25.75)
+    assert not coverage.covers(0.0, 30.0)
+    assert coverage.covers(25.75, 30.0)
+
+
+def test_where_a_watch_was_expected_the_time_before_the_first_is_a_gap_like_any_other() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    assert not coverage.covers(0.0, 20.0, from_the_start=True)
+    coverage.opened(10.0)
+    assert not coverage.covers(0.0, 20.0, from_the_start=True)
+    assert coverage.covers(9.0, 20.0, from_the_start=True)
+    assert coverage.covers(0.0, 20.0)

@@ -32,6 +32,7 @@ def stream(state: str = "met", **more: Any) -> StreamResult:
         "owes_canary": False,
         "contradictions": {"date": 0},
         "revision_clock": "events",
+        "undecodable": 0,
         "is_covered": True,
     }
     return StreamResult(**(settled | more))

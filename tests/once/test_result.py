@@ -73,7 +73,7 @@ STREAM_KEYS = [
     "apiserver", "group", "resource", "state", "stream", "trouble", "events", "on_time", "late", "ambiguous",
     "p50_lower_seconds", "p50_upper_seconds", "p99_lower_seconds", "p99_upper_seconds", "width_p50_seconds",
     "width_p99_seconds", "stages", "stream_ends", "relists", "uncovered_seconds", "canaries_lost",
-    "contradictions", "revision_clock",
+    "contradictions", "revision_clock", "undecodable",
 ]  # fmt: skip
 
 

@@ -223,3 +223,30 @@ async def test_an_interrupt_ends_it_early_with_what_there_is(tmp_path: Path) -> 
     assert ended.exit_code == 1, ended
     assert 3 < ended.document["duration_seconds"]["measured"] < 60
     assert ended.stream("pods")["late"] > 0
+
+
+async def test_a_watch_that_opens_late_has_not_watched_the_whole_duration(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        simulator.faults.deny("watch", "nodes")
+        flags = ("--kubeconfig", plain_kubeconfig(tmp_path / "kubeconfig", simulator.url))
+        measurement = await prepared(*flags, duration_seconds=12)
+        measuring = asyncio.create_task(measurement.run())
+        await wait_until(lambda: measurement._began < float("inf"), "the duration has begun")
+        await asyncio.sleep(2)
+        simulator.faults.allow("watch", "nodes")
+        result = await measuring
+    nodes = next(stream for stream in result.streams if stream.resource == "nodes")
+    assert result.verdict == "unknown"
+    assert result.reasons == [f"{nodes.name}: nothing was watched for {nodes.uncovered_seconds:.3f} s"]
+
+
+async def test_custom_resources_that_nobody_may_list_are_not_met(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        simulator.faults.deny("list", "customresourcedefinitions.apiextensions.k8s.io")
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        words = ("--kubeconfig", kubeconfig, *PODS, "--custom-resources", "*.example.com", "--duration=4")
+        ended = await measure(*words, "--output=json")
+    assert ended.exit_code == 3, ended
+    (reason,) = ended.document["reasons"]
+    assert reason.startswith("custom resources cannot be followed: forbidden: ")
+    assert ended.stream("pods")["state"] == "met"

@@ -82,3 +82,12 @@ def test_without_events_there_are_no_quantiles_and_without_a_limit_it_is_infinit
     assert tally().width_seconds(0.5) is None
     assert tally(ambiguous=3).latency(0.99) == (0.0, inf)
     assert tally(ambiguous=3).width_seconds(0.99) == inf
+
+
+def test_a_line_that_cannot_be_decoded_is_an_event_of_which_nothing_is_known() -> None:
+    some = tally(on_time=98)
+    some.undecodable(0)
+    assert (some.events, some.state(is_covered=True)) == (98, "met")
+    some.undecodable(2)
+    assert (some.events, some.ambiguous, some.state(is_covered=True)) == (100, 2, "unknown")
+    assert some.latency(0.99) == Interval(0.0, inf)

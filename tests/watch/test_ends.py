@@ -55,6 +55,13 @@ async def test_an_error_says_more_than_the_connection_that_breaks_after_it(tmp_p
     assert recorder.end_reasons == ["server_timeout"]
 
 
+async def test_nothing_follows_an_error_even_if_the_connection_stays_open(tmp_path: Path) -> None:
+    began = time.monotonic()
+    recorder = await ended(tmp_path, saying(NEXT, error(410), then="silence"), pace=Pace(silent_seconds=30))
+    assert recorder.end_reasons == ["gone"]
+    assert time.monotonic() - began < 20
+
+
 async def test_an_end_in_time_is_a_timeout_and_before_it_is_early(tmp_path: Path) -> None:
     in_time, early = Recorder(), Recorder()
     async with Simulator() as simulator, watching(simulator.url, tmp_path) as streams:
