@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
 from exporter.config import ConfigError, ResourceName
+from exporter.config.shard import Shard
 from exporter.daemon import Exporter, load_credentials, reason_of
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
@@ -57,14 +58,23 @@ async def _run(config: Config, scenario: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     with tempfile.TemporaryDirectory(prefix="watchslo-demo-") as folder:
         async with Simulator() as simulator:
+            # Whatever environment and file say of a cluster: this is another one.
             pointed_at_it = replace(
                 config,
                 kubeconfig=_kubeconfig(Path(folder), simulator.url),
                 context=None,
                 apiservers=(simulator.url,),
+                discover_apiservers=False,
+                tls_server_name=None,
                 resources=RESOURCES,
+                custom_resources=(),
+                namespace=None,
+                shard=Shard(0, 1),
+                annotation=None,
                 canary_interval_seconds=1.0,
+                canary_pod=None,
                 canary_node=CANARY,
+                canary_custom_resource=None,
             )
             await simulator.apiserver.registry.create(NODES, {"metadata": {"name": CANARY}}, manager="demo")
             exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))
