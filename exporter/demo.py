@@ -36,6 +36,8 @@ COLUMNS = (
     "resource", "state", "events/min", "true P99", "measured P99", "on time", "late", "ambiguous", "forced closes",
     "relists",
 )  # fmt: skip
+SINCE_START_FROM = COLUMNS.index("on time")
+"""What stands before it is of the last minute."""
 
 
 def run(config: Config, scenario: str | None) -> int:
@@ -133,6 +135,8 @@ def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
     rows = [[str(cell) for cell in _row(simulator, stream)] for stream in exporter.status()["streams"]]
     widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
     yield f"now: {simulator.condition}"
+    since_start_at = sum(widths[:SINCE_START_FROM]) + 2 * SINCE_START_FROM
+    yield f"{'of the last window':<{since_start_at}}since the start"
     for row in [COLUMNS, *rows]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     yield ""
@@ -140,7 +144,7 @@ def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
 
 def _row(simulator: Simulator, stream: dict[str, Any]) -> Iterable[object]:
     yield stream["resource"]
-    yield stream["state"] if stream["stream"] == "up" else f"{stream['state']} (down)"
+    yield stream["state"] if stream["stream"] == "up" else "no watch"
     yield stream["window_events"]
     yield _seconds(simulator.truth.p99_seconds(_simulated_name(stream)))
     yield measured_p99(stream)

@@ -150,7 +150,8 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_slo_state",
         "State of the SLO in the rolling window: the state that holds is 1, the others are 0. It is unknown while "
         "the certain bounds allow both answers or events may be missing (a relist, or longer than the threshold "
-        "without an open watch), and quiet while there are too few events.",
+        "without an open watch), and quiet while there are too few events. While no watch is open it speaks only of what "
+        "had arrived before, and ends as quiet: watchslo_stream_up tells the two apart.",
         state=("met", "violated", "unknown", "quiet"),
     ),
     _gauge(
