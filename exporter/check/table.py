@@ -45,9 +45,9 @@ def table(sections: Iterable[Section]) -> str:
     for section in sections:
         lines += ["", section.title]
         for row in section.rows:
-            first, *more = textwrap.wrap(row.detail, max(NARROWEST_DETAIL, WIDTH - indent), break_on_hyphens=False) or [
-                ""
-            ]
+            # A path or a flag that is copied must be whole.
+            lines_of_detail = textwrap.wrap(row.detail, max(NARROWEST_DETAIL, WIDTH - indent), break_on_hyphens=False)
+            first, *more = lines_of_detail or [""]
             lines.append(_line(f"  {row.check}", row.result, first, check_width))
             lines += [" " * indent + line for line in (*more, row.rule) if line]
     return "\n".join(lines)
