@@ -310,3 +310,15 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     assert fed.verdicts() == {"on_time": 100, "late": 1, "ambiguous": 0}
     report = fed.target.report(time.monotonic())
     assert (report.events, report.late, report.undecided) == (101, 1, 0)
+
+
+def test_no_watch_is_a_state_in_words() -> None:
+    fed = Fed()
+    assert fed.target.status()["meaning"] == "no watch is open: nothing new is measured"
+    assert (fed.target.status()["state"], fed.target.status()["stream"]) == ("quiet", "down")
+    fed.target.relisting("start")
+    fed.target.opened(fed.now, 1)
+    assert fed.target.status()["meaning"] == "fewer than 50 events in the window"
+    assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 0)
+    fed.target.relisting("gone")
+    assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 1)

@@ -69,6 +69,20 @@ async def test_a_full_disk_is_no_verdict(tmp_path: Path, redirection: str) -> No
         assert err.decode().splitlines()[-1] == "watchslo: error: cannot write to stdout: No space left on device"
 
 
+async def test_canaries_that_are_too_few_are_said_at_the_start(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure(
+            *("--kubeconfig", kubeconfig, "--resource", "nodes", "--duration", "1"),
+            *("--canary.interval", "0.5", "--canary.node", "one"),
+        )
+    first_line, *_ = ended.err.splitlines()
+    assert first_line.startswith(
+        "watchslo: warning: --canary.interval: 2 canaries in 1 s are fewer than the 50 events "
+    )
+    assert ended.exit_code == 3
+
+
 async def test_a_slow_apiserver_violates_it(tmp_path: Path) -> None:
     async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
         simulator.faults.cache_to_watch.set(2.0, "pods")
