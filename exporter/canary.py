@@ -10,16 +10,19 @@ import asyncio
 import logging
 import random
 import time
+from math import floor
 from typing import TYPE_CHECKING
 
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.canary import write
 from exporter.kubernetes.watch import StartError
+from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from exporter.apiserver import Apiserver
+    from exporter.config import Config
     from exporter.expose.metrics import Metrics
     from exporter.kubernetes.canary import CanaryObject
     from exporter.kubernetes.session import Server
@@ -27,6 +30,21 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 log = logging.getLogger(__name__)
+
+
+def too_few_alone(config: Config, seconds: float) -> str | None:
+    """A sentence if canaries alone are too few for a verdict about so many seconds.
+
+    They are no exception to the least number of events: of less than 50, one that is late is more than 1 %.
+    """
+    interval_seconds = config.canary_interval_seconds
+    if not interval_seconds or (canaries := floor(seconds / interval_seconds + 1e-9)) >= QUIET_BELOW_EVENTS:
+        return None
+    return (
+        f"--canary.interval: {canaries} canaries in {seconds:g} s are fewer than the {QUIET_BELOW_EVENTS} events that "
+        f"a verdict needs: where nothing else happens the state stays quiet; write at least every "
+        f"{floor(seconds / QUIET_BELOW_EVENTS * 1000) / 1000:g} s"
+    )
 
 
 class CanaryKeeper:

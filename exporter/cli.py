@@ -9,14 +9,24 @@ import json
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
 from exporter.config.wording import did_you_mean, quoted
+from exporter.outputs import (
+    CannotWriteError,
+    Output,
+    ReaderGoneError,
+    give_up_what_is_unwritten,
+    keep_standard_descriptors,
+    say_error,
+)
 
-_BAD_CONFIGURATION = 2
+_CANNOT_BE_DONE = 2
 _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
 _READER_GONE = 141  # and one that SIGPIPE has ended
 
@@ -28,23 +38,50 @@ class _Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the words name and return the exit code; 2 is bad configuration, said in one line."""
+    """Run the command that the words name and return the exit code.
+
+    2 is all that could not be done, in one line on stderr: bad configuration, output that cannot be written. A fault
+    of our own is 2 as well, with its traceback: 1 is a verdict of some commands.
+    """
+    keep_standard_descriptors()
+    stdout = Output("stdout", sys.stdout)
     try:
-        exit_code = _run_command(sys.argv[1:] if argv is None else argv)
-        print(end="", flush=True)
-    except ConfigError as error:
-        print(f"watchslo: error: {error}", file=sys.stderr)
-        return _BAD_CONFIGURATION
+        with redirect_stdout(stdout):
+            words = list(sys.argv[1:] if argv is None else argv)
+            exit_code = _run_command(words, stdout)
+            stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _READER_GONE
+    except Exception as error:  # noqa: BLE001 whatever it is: it is no verdict
+        return _failed(_innermost(error))
+    finally:
+        give_up_what_is_unwritten()
     return exit_code
 
 
-def _run_command(words: Sequence[str]) -> int:
+def _innermost(error: Exception) -> Exception:
+    """What went wrong, where tasks that were running together stand around it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _failed(error: Exception) -> int:
+    match error:
+        case ReaderGoneError():
+            return _READER_GONE
+        case ConfigError() | CannotWriteError():
+            say_error(str(error))
+        case OSError():
+            say_error(f"cannot go on: {error.strerror or error}")
+        case _:
+            with suppress(OSError, ValueError):
+                traceback.print_exception(error)
+            say_error("this is a fault of watchslo, please report it with the lines above")
+    return _CANNOT_BE_DONE
+
+
+def _run_command(words: Sequence[str], stdout: Output) -> int:
     if not words:
         raise ConfigError(f"no command given: {_choice()}")
     name, *arguments = words
@@ -61,7 +98,10 @@ def _run_command(words: Sequence[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(parser.format_help(), end="")
         return 0
-    return command.act(read_flags(name, parser, arguments))
+    flags = read_flags(name, parser, arguments)
+    if name != "run":
+        stdout.expect_open()  # before a minute is spent on a result that nobody can get
+    return command.act(flags)
 
 
 def _choice() -> str:
@@ -145,8 +185,11 @@ def _version(flags: Mapping[str, Given]) -> int:
 _COMMANDS = {
     "run": _Command("measure and serve metrics until SIGTERM or SIGINT", _run),
     "demo": _Command("measure a simulated apiserver that this command brings along", _demo),
-    "check": _Command("try the configuration, credentials, permissions and clocks, and print what was found", _check),
+    "check": _Command(
+        "try the configuration, credentials, permissions and clocks, and print what was found: 0 all good, 2 not",
+        _check,
+    ),
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 3 unknown", _measure),
-    "healthcheck": _Command("ask a running watchslo whether it is alive", _healthcheck),
+    "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of what it runs on", _version),
 }

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
+from exporter.canary import too_few_alone
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.expose import http
@@ -38,8 +39,9 @@ CANNOT_START = 2
 def run(config: Config, warnings: Sequence[str] = ()) -> int:
     """`watchslo run`: 0 after SIGTERM or SIGINT, 2 if it cannot start; the reason is one line on stderr."""
     logs.set_up(config)
-    for warning in warnings:
-        log.warning(warning)
+    for warning in (*warnings, too_few_alone(config, config.slo_window_seconds)):
+        if warning is not None:
+            log.warning(warning)
     try:
         loop.run(_run_until_signal(config))
     except (CredentialsError, OSError) as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop
 from exporter.config import ConfigError, ResourceName
+from exporter.config.shard import Shard
 from exporter.daemon import Exporter, load_credentials, reason_of
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
@@ -36,6 +37,8 @@ COLUMNS = (
     "resource", "state", "events/min", "true P99", "measured P99", "on time", "late", "ambiguous", "forced closes",
     "relists",
 )  # fmt: skip
+SINCE_START_FROM = "on time"
+"""The column; what stands before it is of the last minute."""
 
 
 def run(config: Config, scenario: str | None) -> int:
@@ -58,14 +61,23 @@ async def _run(config: Config, scenario: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     with tempfile.TemporaryDirectory(prefix="watchslo-demo-") as folder:
         async with Simulator() as simulator:
+            # Whatever environment and file say of a cluster: this is another one.
             pointed_at_it = replace(
                 config,
                 kubeconfig=_kubeconfig(Path(folder), simulator.url),
                 context=None,
                 apiservers=(simulator.url,),
+                discover_apiservers=False,
+                tls_server_name=None,
                 resources=RESOURCES,
+                custom_resources=(),
+                namespace=None,
+                shard=Shard(0, 1),
+                annotation=None,
                 canary_interval_seconds=1.0,
+                canary_pod=None,
                 canary_node=CANARY,
+                canary_custom_resource=None,
             )
             await simulator.apiserver.registry.create(NODES, {"metadata": {"name": CANARY}}, manager="demo")
             exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))
@@ -123,14 +135,22 @@ def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
     """The table's lines; the true P99 is the simulator's, of what it handed to the socket in the last minute."""
     rows = [[str(cell) for cell in _row(simulator, stream)] for stream in exporter.status()["streams"]]
     width = width_of(sys.stdout)
+    heading, *lines = aligned([COLUMNS, *rows], width)
     yield from folded(f"now: {simulator.condition}", width)
-    yield from aligned([COLUMNS, *rows], width)
+    # Where the terminal is too narrow for columns, each figure stands beside its name.
+    since_start_at = heading.find(SINCE_START_FROM)
+    if since_start_at > 0:
+        yield f"{'of the last window':<{since_start_at}}since the start"
+    else:
+        yield from folded(f"of the last window; from {SINCE_START_FROM} on, since the start", width)
+    yield heading
+    yield from lines
     yield ""
 
 
 def _row(simulator: Simulator, stream: dict[str, Any]) -> Iterable[object]:
     yield stream["resource"]
-    yield stream["state"] if stream["stream"] == "up" else f"{stream['state']} (down)"
+    yield stream["state"] if stream["stream"] == "up" else "no watch"
     yield stream["window_events"]
     yield _seconds(simulator.truth.p99_seconds(_simulated_name(stream)))
     yield measured_p99(stream)

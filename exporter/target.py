@@ -19,7 +19,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries
 from exporter.measure.coverage import Coverage
 from exporter.measure.undecided import NO_BOUND
-from exporter.measure.window import Window
+from exporter.measure.window import QUIET_BELOW_EVENTS, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,14 @@ log = logging.getLogger(__name__)
 
 CANARY_SECONDS = 10.0
 """A canary that was awaited for so much longer than the threshold is lost."""
+
+NO_WATCH = "no watch is open: nothing new is measured"
+MEANINGS = {
+    "met": "enough events in the window are certainly on time",
+    "violated": "too many events in the window are certainly late",
+    "unknown": "the certain bounds allow both answers, or events may be missing",
+    "quiet": f"fewer than {QUIET_BELOW_EVENTS} events in the window",
+}
 
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
@@ -338,19 +346,27 @@ class Target:
             "resource": self.name.plural,
             "stream": "up" if self._lost_at is None else "down",
             "state": report.state,
+            "meaning": self._meaning(report),
             "window_events": report.events,
             "p99_lower_seconds": report.p99_lower_seconds,
             "p99_upper_seconds": report.p99_upper_seconds,
             "on_time": int(self._metrics.judged["on_time"].value),
             "late": int(self._metrics.judged["late"].value),
             "ambiguous": int(self._metrics.judged["ambiguous"].value),
-            "relists": int(sum(counter.value for counter in self._metrics.relists.values())),
+            "starts": int(self._metrics.relists["start"].value),
+            "relists": int(
+                sum(counter.value for reason, counter in self._metrics.relists.items() if reason != "start")
+            ),
             "forced_closes": int(self._metrics.forced_closes.value),
             "revision_clock": str(self.clock.kind) if self.clock is not None else None,
             "revision_clock_reads": self._what_is_read_by(self.clock),
             "reads_stale": self.clock is not None and self.clock.store.reads_stale,
             "trouble": self._trouble or None,
         }
+
+    def _meaning(self, report: WindowReport) -> str:
+        """The state in words; without an open watch it only speaks of what had arrived before."""
+        return MEANINGS[report.state] if self._lost_at is None else NO_WATCH
 
     def _count_uncovered(self, now: Instant) -> None:
         self._metrics.uncovered_seconds.inc(max(0.0, now - self._uncovered_since))

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from exporter.demo import measured_p99
+from exporter.demo import COLUMNS, SINCE_START_FROM, measured_p99
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,7 @@ from exporter.demo import measured_p99
 )
 def test_the_first_seconds_are_no_result_yet(state: str, lower: float | None, upper: float | None, shown: str) -> None:
     assert measured_p99({"state": state, "p99_lower_seconds": lower, "p99_upper_seconds": upper}) == shown
+
+
+def test_what_counts_since_the_start_stands_together_and_last() -> None:
+    assert COLUMNS[COLUMNS.index(SINCE_START_FROM) :] == ("on time", "late", "ambiguous", "forced closes", "relists")

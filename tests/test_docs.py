@@ -1,11 +1,17 @@
 """What the documents say must be what the code does."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from exporter import config
+from exporter.daemon import Exporter, load_credentials
 from exporter.expose import families
+from exporter.simulator import Simulator
+from tests.check.command import plain_kubeconfig
+from tests.live.observing import config as settings
+from tests.real.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,3 +29,23 @@ def test_every_page_that_the_readme_links_to_is_there() -> None:
     links = {part.split(")")[0] for part in text.split("](")[1:]}
     assert links
     assert not [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+
+
+async def test_the_status_page_has_every_field_of_the_status_document_and_no_other(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
+    of_document, of_stream = (
+        {name for cell in re.findall(r"^\| (`.*?) \|", part, re.MULTILINE) for name in re.findall(r"`([\w.]+)`", cell)}
+        for part in page.split("## Each stream")
+    )
+    async with Simulator() as simulator:
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        flags = ("--kubeconfig", kubeconfig, "--resource", "pods")
+        exporter = Exporter(settings(*flags), await load_credentials(settings(*flags)))
+        async with exporter.running():
+            await wait_until(lambda: bool(exporter.status()["streams"]), "a stream is there")
+            status = exporter.status()
+    document = {f"slo.{key}" for key in status.pop("slo")} | status.keys()
+    assert document == of_document
+    [stream] = status["streams"]
+    assert stream.keys() == of_stream
+    assert stream["relists"] == 0

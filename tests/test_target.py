@@ -375,3 +375,15 @@ async def test_a_new_clock_knows_what_has_arrived(fed: Fed) -> None:
     third = clockwork()
     fed.target.use_clock(third)
     assert third.store.polls.known_by(fed.now) == 0, "that was of a history that is gone"
+
+
+def test_no_watch_is_a_state_in_words() -> None:
+    fed = Fed()
+    assert fed.target.status()["meaning"] == "no watch is open: nothing new is measured"
+    assert (fed.target.status()["state"], fed.target.status()["stream"]) == ("quiet", "down")
+    fed.target.relisting("start")
+    fed.target.opened(fed.now, 1)
+    assert fed.target.status()["meaning"] == "fewer than 50 events in the window"
+    assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 0)
+    fed.target.relisting("gone")
+    assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
+    from exporter.kubernetes.canary import CanaryObject
     from exporter.kubernetes.permissions import Permission
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
@@ -77,6 +78,14 @@ class Review:
         return not isinstance(self.missing, Trouble) and all(missing.verb != verb for missing in self.missing)
 
 
+class CanaryTrial(NamedTuple):
+    """A write to an object of our own of which nothing was kept; None is success."""
+
+    what: CanaryObject
+    failure: Trouble | None
+    is_there: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What the polls ask that will date a resource: the best kind in its store that we may list, or itself."""
@@ -105,6 +114,8 @@ class Findings:
 
     config: Config
     server: Server
+    credentials: str
+    """Where they come from."""
     greeting: Greeting | Trouble | None = None
     user: User | Trouble | None = None
     found: tuple[Found, ...] | None = None
@@ -116,6 +127,9 @@ class Findings:
     """To poll each kind that the revision clock might poll, in its order of preference."""
     canaries: tuple[Review, ...] | None = None
     """To write to each object of our own."""
+    objects: tuple[CanaryTrial, ...] | None = None
+    namespace: bool | Trouble | None = None
+    """Whether it is there, the one that is watched."""
     endpoints: Review | None = None
     apiservers: int | None = None
     """How many the cluster has, if it says so."""

@@ -17,6 +17,7 @@ import msgspec
 
 from exporter.check.behind import certificates, identities
 from exporter.check.findings import (
+    CanaryTrial,
     CustomResources,
     Findings,
     Found,
@@ -30,7 +31,7 @@ from exporter.check.findings import (
 )
 from exporter.config.wording import printable
 from exporter.kubernetes import custom_resources
-from exporter.kubernetes.canary import canary_objects
+from exporter.kubernetes.canary import CanaryObject, canary_objects, try_to_write
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch, to_write
@@ -69,7 +70,7 @@ async def inspect(
     config: Config, credentials: Credentials, server: Server, time_limit_seconds: float = TIME_LIMIT_SECONDS
 ) -> Findings:
     """Look at `server` until everything is looked at, or until time is up."""
-    findings = Findings(config, server)
+    findings = Findings(config, server, credentials.origin)
     session = ApiSession(server, credentials, connections=CONNECTIONS)
     try:
         async with asyncio.timeout(time_limit_seconds):
@@ -151,6 +152,9 @@ class _Inspection:
         canaries = canary_objects(self._config, self._credentials)
         wanted = [permission for what in canaries for permission in to_write(what)]
         findings.canaries = tuple(await asyncio.gather(*map(self._review_write, wanted)))
+        findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
+        if namespace is not None:
+            findings.namespace = await self._is_namespace_there(namespace)
         count = Permission("list", ENDPOINT_SLICES, "default")
         findings.endpoints = await self._review(ENDPOINT_SLICES, "default", count)
         findings.apiservers = await count_apiservers(self._session)
@@ -164,6 +168,23 @@ class _Inspection:
 
     async def _review_write(self, permission: Permission) -> Review:
         return await self._review(permission.resource, permission.namespace, permission)
+
+    async def _try_to_write(self, what: CanaryObject) -> CanaryTrial:
+        try:
+            await try_to_write(self._session, what)
+        except TROUBLES as error:
+            is_missing = isinstance(error, AnswerError) and error.status == 404
+            return CanaryTrial(what, Trouble(sentence(error)), is_there=not is_missing)
+        return CanaryTrial(what, None, is_there=True)
+
+    async def _is_namespace_there(self, namespace: str) -> bool | Trouble:
+        try:
+            await self._session.get_json(f"/api/v1/namespaces/{namespace}")
+        except TROUBLES as error:
+            if isinstance(error, AnswerError) and error.status == 404:
+                return False
+            return Trouble(sentence(error))
+        return True
 
     async def _review_watch(self, resource: Resource) -> Review:
         namespace = self._config.namespace

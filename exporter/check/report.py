@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.canary import too_few_alone
 from exporter.check import access
 from exporter.check.findings import NotServed, Trouble
 from exporter.check.table import GOOD, Row, Section, table
@@ -11,7 +12,8 @@ from exporter.check.timing import clock_rows, round_trip_row
 from exporter.tables import folded
 
 if TYPE_CHECKING:
-    from exporter.check.findings import Findings, Found, Greeting, Proof, User
+    from exporter.check.findings import CanaryTrial, Findings, Found, Greeting, Proof, User
+    from exporter.check.table import Result
 
 
 def report(findings: Findings, width: int | None = None) -> tuple[str, bool]:
@@ -47,10 +49,9 @@ def _sections(findings: Findings) -> list[Section]:
 def _configuration(findings: Findings) -> list[Row]:
     config = findings.config
     named = _namer(findings) if findings.server.is_one_apiserver else "named by the credentials"
-    kubeconfig = config.kubeconfig or "none named: the pod's service account, else $KUBECONFIG, else ~/.kube/config"
     where = f"in namespace {config.namespace}" if config.namespace else "in all namespaces"
     rows = [
-        Row("kubeconfig", "ok", f"{kubeconfig}{f', context {config.context}' if config.context else ''}"),
+        Row("credentials", "ok", findings.credentials),
         Row("apiserver", "ok", f"{findings.server.url}, {named}"),
     ]
     if config.resources:
@@ -66,6 +67,8 @@ def _configuration(findings: Findings) -> list[Row]:
         rows.append(Row("revision clock", "ok", f"{hz:g} polls per second, {most_polls}"))
     else:
         rows.append(Row("revision clock", "note", "off: without it no event is certainly on time or late"))
+    if (few := too_few_alone(config, config.slo_window_seconds)) is not None:
+        rows.append(Row("canary", "note", few))
     return rows
 
 
@@ -124,25 +127,30 @@ def _address(findings: Findings) -> Row:
 
 
 def _apiservers(findings: Findings) -> Row:
-    count = findings.apiservers
-    if findings.endpoints is None:
-        return Row("apiservers", "not checked")
-    if count is None:
-        return Row("apiservers", "note", "how many there are is not told: stamps in objects do not narrow intervals")
-    if findings.identities is not None and findings.identities > count:
-        return Row(
-            "apiservers",
-            "note",
-            f"{findings.identities} keep a Lease that tells of them, but the cluster lists {count} address"
-            f"{'' if count == 1 else 'es'}: one stands before several; give each apiserver's own address",
-        )
+    return Row("apiservers", *_count(findings))
+
+
+_ONE_BUT_WHICH = "1, but only named with --apiserver URL is it known to be the one that answers"
+
+
+def _count(findings: Findings) -> tuple[Result, str]:
+    count, identities = findings.apiservers, findings.identities
     named = len(findings.config.apiservers) or int(findings.server.is_one_apiserver)
+    if count is None:
+        untold = "how many there are is not told: stamps in objects do not narrow intervals"
+        return ("not checked", "") if findings.endpoints is None else ("note", untold)
+    addresses = f"{count} address{'' if count == 1 else 'es'}"
+    if identities is not None and identities > count:
+        said = f"{identities} keep a Lease that tells of them, but the cluster lists {addresses}"
+        return "note", f"{said}: one stands before several; give each apiserver's own address"
     if findings.config.discover_apiservers or count == named:
         whose = "whose clock's offset is" if count == 1 else "whose clocks' offsets are"
-        return Row("apiservers", "ok", f"{count}, {whose} learned: stamps in objects narrow intervals")
-    if count > 1:
-        return Row("apiservers", "note", f"{count}, and any may stamp an object: stamps do not narrow intervals")
-    return Row("apiservers", "note", "1, but only named with --apiserver URL is it known to be the one that answers")
+        return "ok", f"{count}, {whose} learned: stamps in objects narrow intervals"
+    if named > count:
+        said = f"{named} are named with --apiserver, but the cluster lists {addresses}"
+        return "note", f"{said}: which of them stamps an object is not known, so stamps do not narrow intervals"
+    unknown = "any may stamp an object: stamps do not narrow intervals"
+    return "note", f"{count}, and {unknown}" if count > 1 else _ONE_BUT_WHICH
 
 
 def _proxies(greeting: Greeting) -> Row:
@@ -177,7 +185,31 @@ def _resources(findings: Findings) -> list[Row]:
         rows = [_found(found, findings.config.namespace) for found in findings.found]
     if findings.config.custom_resources:
         rows.append(_custom_resources(findings))
-    return rows
+    if findings.config.namespace is not None:
+        rows.append(_namespace(findings.config.namespace, findings.namespace))
+    return [*rows, *map(_canary, findings.objects or ())]
+
+
+def _namespace(name: str, is_there: bool | Trouble | None) -> Row:  # noqa: FBT001 it is what was found
+    check = f"namespace {name}"
+    if is_there is None:
+        return Row(check, "not checked")
+    if isinstance(is_there, Trouble):
+        return Row(check, "note", f"whether it is there is not known: {is_there.sentence}")
+    if not is_there:
+        return Row(
+            check, "missing", "it is not there", loss=f"there is no namespace {name}, so nothing can be watched in it"
+        )
+    return Row(check, "ok", "it is there")
+
+
+def _canary(trial: CanaryTrial) -> Row:
+    check = f"canary {trial.what}"
+    if trial.failure is None:
+        return Row(check, "ok", "a write to it was tried, and nothing kept of it")
+    if not trial.is_there:
+        return Row(check, "missing", trial.failure.sentence, loss=f"there is no {trial.what} to write to")
+    return Row(check, "note", f"no write to it could be tried: {trial.failure.sentence}")
 
 
 def _found(found: Found, namespace: str | None) -> Row:

@@ -63,7 +63,8 @@ def table(sections: Iterable[Section], width: int | None = None) -> str:
 
 
 def _beside(row: Row, check_width: int, indent: int, detail_width: int) -> Iterator[str]:
-    first, *more = textwrap.wrap(row.detail, detail_width) or [""]
+    # A path or a flag that is copied must be whole.
+    first, *more = textwrap.wrap(row.detail, detail_width, break_on_hyphens=False) or [""]
     yield _line(f"  {row.check}", row.result, first, check_width)
     yield from (" " * indent + line for line in (*more, row.rule) if line)
 

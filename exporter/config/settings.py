@@ -14,9 +14,13 @@ from exporter.config.names import ListenAddress, ResourceName
 from exporter.config.shard import Shard
 from exporter.config.wording import listed
 
+_RUN = frozenset({"run"})
 _SIMULATED = frozenset({"demo"})
-_CLUSTER = frozenset({"run", "check", "measure"})
+_CLUSTER = _RUN | {"check", "measure"}
 _MEASURING = _CLUSTER | _SIMULATED
+_JUDGING = _RUN | {"measure"}
+_LIVE = _JUDGING | _SIMULATED
+_SERVED = _RUN | _SIMULATED | {"healthcheck"}
 _EVERYWHERE = _MEASURING | {"healthcheck"}
 
 
@@ -36,7 +40,7 @@ class Setting:
     default: tuple[str, ...] = ()
     repeatable: bool = False
     commands: frozenset[str] = _MEASURING
-    """The commands that have the flag; environment and file may always say it."""
+    """The commands that have the flag: those to which it means something. Environment and file may always say it."""
     in_file: bool = True
 
     @property
@@ -125,6 +129,7 @@ SETTINGS: Final = (
         help="resource to watch, as plural, plural.group or plural.version.group",
         section="Watches",
         repeatable=True,
+        commands=_CLUSTER,
     ),
     Setting(
         name="custom-resources",
@@ -134,6 +139,7 @@ SETTINGS: Final = (
         help="watch every custom resource whose plural.group matches, such as *.example.com, as CRDs come and go",
         section="Watches",
         repeatable=True,
+        commands=_CLUSTER,
     ),
     Setting(
         name="custom-resources.max",
@@ -143,6 +149,7 @@ SETTINGS: Final = (
         default=("20",),
         help="how many custom resources the patterns may add",
         section="Watches",
+        commands=_CLUSTER,
     ),
     Setting(
         name="namespace",
@@ -151,6 +158,7 @@ SETTINGS: Final = (
         metavar="NAMESPACE",
         help="watch namespaced resources in this namespace only",
         section="Watches",
+        commands=_CLUSTER,
     ),
     Setting(
         name="shard",
@@ -160,7 +168,7 @@ SETTINGS: Final = (
         default=("0/1",),
         help="share the work: watch only what falls to this one of several exporters; auto/COUNT in a StatefulSet",
         section="Watches",
-        commands=_CLUSTER,
+        commands=_JUDGING,
     ),
     Setting(
         name="annotation",
@@ -169,6 +177,7 @@ SETTINGS: Final = (
         metavar="KEY",
         help="annotation in which your own writer puts its time: RFC 3339 with a fraction, or Unix s, ms, us or ns",
         section="Evidence",
+        commands=_JUDGING,
     ),
     Setting(
         name="annotation.clock-error",
@@ -178,6 +187,7 @@ SETTINGS: Final = (
         default=("0.1",),
         help="how far the clocks that write annotations and Leases may be from ours",
         section="Evidence",
+        commands=_JUDGING,
     ),
     Setting(
         name="revision-clock.hz",
@@ -196,6 +206,7 @@ SETTINGS: Final = (
         default=("5",),
         help="polls per second of the watch cache's revision, per apiserver and resource; 0 turns them off",
         section="Evidence",
+        commands=_LIVE,
     ),
     Setting(
         name="clock.max-requests",
@@ -241,6 +252,7 @@ SETTINGS: Final = (
         default=("60",),
         help="length of the rolling window that the state is judged by",
         section="Objective",
+        commands=frozenset({"run", "check", "demo"}),
     ),
     Setting(
         name="canary.interval",
@@ -288,7 +300,7 @@ SETTINGS: Final = (
         help="where to serve metrics and the page, as host:port, :port or [ipv6]:port",
         section="HTTP",
         repeatable=True,
-        commands=_EVERYWHERE,
+        commands=_SERVED,
     ),
     Setting(
         name="web.config.file",
@@ -297,7 +309,7 @@ SETTINGS: Final = (
         metavar="FILE",
         help="TLS, passwords, headers and limits of what is served, in the format of Prometheus' exporter-toolkit",
         section="HTTP",
-        commands=_EVERYWHERE,
+        commands=_SERVED,
     ),
     Setting(
         name="log.level",
@@ -307,6 +319,7 @@ SETTINGS: Final = (
         default=("info",),
         help="least severe messages to log: debug, info, warn or error",
         section="Log",
+        commands=_LIVE,
     ),
     Setting(
         name="log.format",
@@ -316,6 +329,7 @@ SETTINGS: Final = (
         default=("logfmt",),
         help="logfmt or json",
         section="Log",
+        commands=_LIVE,
     ),
     Setting(
         name="scenario",

@@ -83,6 +83,8 @@ class Family:
     scope: Scope = Scope.RESOURCE
     seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: tuple[float, ...] = ()
+    own_label: str = ""
+    """One whose value is known only when it runs."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -151,7 +153,8 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_slo_state",
         "State of the SLO in the rolling window: the state that holds is 1, the others are 0. It is unknown while "
         "the certain bounds allow both answers or events may be missing (a relist, or longer than the threshold "
-        "without an open watch), and quiet while there are too few events.",
+        "without an open watch), and quiet while there are too few events. While no watch is open it speaks only of "
+        "what had arrived before, and ends as quiet: watchslo_stream_up tells the two apart.",
         state=("met", "violated", "unknown", "quiet"),
     ),
     _gauge(
@@ -338,7 +341,13 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("watchslo_shards", "How many exporters share the watches (--shard); 1 where nobody shares.", Scope.EXPORTER),
     _gauge("watchslo_shard_index", "Which of those that share the watches this one is, from 0 on.", Scope.EXPORTER),
     _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
-    _gauge("watchslo_build_info", "Always 1; the label names the running version.", Scope.EXPORTER),
+    Family(
+        name="watchslo_build_info",
+        type="gauge",
+        help="Always 1; the label names the running version.",
+        scope=Scope.EXPORTER,
+        own_label="version",
+    ),
 )
 
 
@@ -348,6 +357,7 @@ def reference_markdown() -> str:
     for family in FAMILIES:
         labels = [f"`{label}`" for label in family.scope.labels]
         labels += [f"`{label}` ({', '.join(values)})" for label, values in family.seeds.items()]
+        labels += [f"`{family.own_label}`"] if family.own_label else []
         bounds = " ".join(f"{bound:g}" for bound in (*family.bounds, float("inf"))) if family.bounds else ""
         meaning = f"{family.help} Buckets: {bounds}." if bounds else family.help
         rows.append(f"| `{family.name}` | {family.type} | {', '.join(labels)} | {meaning} |")

@@ -1,12 +1,20 @@
 """The page at /: what this is, where its pages are, and the streams of the status as one plain table.
 
 The status document comes in, HTML goes out: no scripts, nothing loaded from elsewhere, every value escaped.
-It must not know what the columns mean.
+Of what the columns mean it knows only which numbers are counted since the start, and which are of the window.
 """
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from math import isfinite
+
+_SINCE_START = frozenset({"on_time", "late", "ambiguous", "starts", "relists", "forced_closes"})
+_OF_WINDOW = {
+    "state": "state of the window",
+    "window_events": "events in the window",
+    "p99_lower_seconds": "P99 of the window at least, seconds",
+    "p99_upper_seconds": "P99 of the window at most, seconds",
+}
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -58,7 +66,7 @@ def page(version: str, slo: Mapping[str, float], streams: Sequence[Mapping[str, 
 
 def _table(streams: Sequence[Mapping[str, object]]) -> str:
     columns = list(dict.fromkeys(column for stream in streams for column in stream))
-    heads = "".join(f'<th scope="col">{escape(column.replace("_", " "))}</th>' for column in columns)
+    heads = "".join(f'<th scope="col">{escape(_head(column))}</th>' for column in columns)
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{_cell(stream.get(column))}</td>" for column in columns) + "</tr>" for stream in streams
     )
@@ -66,6 +74,11 @@ def _table(streams: Sequence[Mapping[str, object]]) -> str:
         '<div class="wide" role="region" aria-label="Streams" tabindex="0">\n<table>\n<caption>Streams</caption>\n'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
+
+
+def _head(column: str) -> str:
+    words = _OF_WINDOW.get(column, column.replace("_", " "))
+    return f"{words} since the start" if column in _SINCE_START else words
 
 
 def _cell(value: object) -> str:

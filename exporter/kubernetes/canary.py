@@ -109,17 +109,34 @@ async def write(session: ApiSession, what: CanaryObject) -> Canary:
         except AnswerError as error:
             if error.status != 404 or not what.may_be_created:
                 raise
-        body = {
-            "apiVersion": f"{what.resource.group}/{what.resource.version}",
-            "kind": CANARY_KIND,
-            "metadata": {"name": what.name, **metadata},
-        }
         try:
-            return await _send(session, "POST", collection, body, value)
+            return await _send(session, "POST", collection, _new(what, metadata), value)
         except AnswerError as error:
             if error.status == 404:  # its namespace is missing, or its definition
                 await find(session, ResourceName(what.resource.plural, what.resource.group), {})
             raise
+
+
+async def try_to_write(session: ApiSession, what: CanaryObject) -> None:
+    """Ask the apiserver for a write of which it keeps nothing. Raises AnswerError, UNREACHABLE or CredentialsError."""
+    collection = what.resource.path(what.namespace)
+    metadata = {"annotations": {WRITTEN: "0"}}
+    query = {"dryRun": "All", "fieldManager": "watchslo"}
+    try:
+        path = f"{collection}/{what.name}"
+        await session.get_json(path, query, method="PATCH", body={"metadata": metadata}, content_type=MERGE_PATCH)
+    except AnswerError as error:
+        if error.status != 404 or not what.may_be_created:
+            raise
+        await session.get_json(collection, query, method="POST", body=_new(what, metadata))
+
+
+def _new(what: CanaryObject, metadata: dict[str, dict[str, str]]) -> dict[str, object]:
+    return {
+        "apiVersion": f"{what.resource.group}/{what.resource.version}",
+        "kind": CANARY_KIND,
+        "metadata": {"name": what.name, **metadata},
+    }
 
 
 async def _send(session: ApiSession, method: str, path: str, body: object, value: str) -> Canary:

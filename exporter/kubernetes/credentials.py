@@ -80,6 +80,7 @@ class Credentials:
         self._context = context
         self._tls_server_name = tls_server_name
         self._service_account = service_account
+        self._taken_context: str | None = None
         self._loaded: Any = None
         self._loaded_at = 0.0
         self._failed_at = -inf
@@ -149,6 +150,20 @@ class Credentials:
     def tls_server_name(self) -> str | None:
         """The name to verify instead of the address."""
         return self._tls_server_name or self._loaded.tls_server_name
+
+    @property
+    def origin(self) -> str:
+        """Where they come from, and why from there."""
+        if self._is_in_cluster():
+            return "the Pod's service account"
+        if self._kubeconfig is not None:
+            chosen = f"kubeconfig {self._kubeconfig}, by --kubeconfig"
+        elif os.environ.get("KUBECONFIG"):
+            chosen = f"kubeconfig {os.environ['KUBECONFIG']}, by $KUBECONFIG"
+        else:
+            chosen = "kubeconfig ~/.kube/config, by default"
+        context = f"{self._taken_context}, by --context" if self._context else f"{self._taken_context}, its current one"
+        return printable(f"{chosen}; context {context}")
 
     @property
     def pod_namespace(self) -> str | None:
@@ -222,6 +237,7 @@ class Credentials:
     def _user(self) -> User:
         kubeconfig = Kubeconfig(str(self._kubeconfig) if self._kubeconfig else None)
         self._expect_context(kubeconfig.contexts)
+        self._taken_context = self._context or kubeconfig.contexts.current
         return kubeconfig.user_of(self._context)
 
     def _expect_context(self, contexts: Contexts) -> None:

@@ -157,9 +157,12 @@ class ApiSession:
         purpose: Purpose = "discovery",
         method: str = "GET",
         body: object = None,
+        content_type: str = "application/json",
     ) -> Any:
         """The decoded body of a 2xx answer. Raises AnswerError, UNREACHABLE or CredentialsError."""
-        response = await self.get(path, params, accept=accept, purpose=purpose, method=method, body=body)
+        response = await self.get(
+            path, params, accept=accept, purpose=purpose, method=method, body=body, content_type=content_type
+        )
         async with response:
             content = await response.read()
             if response.status >= 300:

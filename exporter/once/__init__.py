@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter import logs, loop
+from exporter.canary import too_few_alone
 from exporter.daemon import CANNOT_START, load_credentials, reason_of
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.once.measuring import Measurement
@@ -37,6 +38,8 @@ def run(config: Config, duration_seconds: float, output: str) -> int:
     SIGINT and SIGTERM end it early, with the result of what there is; a second one ends it at once.
     """
     logs.set_up(_quieter(config))
+    if (warning := too_few_alone(config, duration_seconds)) is not None:
+        print(f"watchslo: warning: {warning}", file=sys.stderr)  # noqa: T201 for the person who started it
     try:
         result = loop.run(_measured(config, duration_seconds))
     except (CredentialsError, OSError) as error:

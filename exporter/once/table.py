@@ -48,12 +48,22 @@ _TRUST = ("TRUST", "WIDTH P50", "WIDTH P99", "CONTRADICTIONS", "REVISION CLOCK")
 
 def _latency(stream: StreamResult) -> Sequence[str]:
     counts = (stream.events, stream.on_time, stream.late, stream.ambiguous)
-    return (stream.name, stream.state, *map(str, counts), *_bounds(stream.latency, has_events=stream.events > 0))
+    return (
+        stream.name,
+        stream.state if stream.stream == "up" else "no watch",
+        *map(str, counts),
+        *_bounds(stream.latency, has_events=stream.events > 0),
+    )
 
 
 def _stream(stream: StreamResult) -> Sequence[str]:
     uncovered, lost = _seconds(stream.uncovered_seconds), str(stream.canaries_lost or "none")
-    return (stream.name, stream.stream, _counts(stream.stream_ends), _counts(stream.relists), uncovered, lost)
+    return (stream.name, stream.stream, _counts(stream.stream_ends), _counts(_lost(stream.relists)), uncovered, lost)
+
+
+def _lost(relists: Mapping[str, int]) -> Mapping[str, int]:
+    """A start is no relist to a reader: nothing was lost."""
+    return {reason: count for reason, count in relists.items() if reason != "start"}
 
 
 def _stages(stream: StreamResult) -> Iterator[Sequence[str]]:

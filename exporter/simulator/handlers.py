@@ -176,6 +176,9 @@ class Handlers:
         registry = self._apiserver.registry
         manager = request.query.get("fieldManager") or request.headers.get("User-Agent", "").split("/", 1)[0]
         body = await _body(request)
+        if request.query.get("dryRun") == "All" and verb in {"create", "patch"}:
+            # Nothing is kept; what admission would change is not simulated.
+            return _json(body, 201) if verb == "create" else await self._get(request, verb, path, resource)
         if verb == "create" and path.subresource == "binding":
             await registry.bind(resource, path.key, body.get("target", {}).get("name", ""))
             return _json(status.success(code=201), 201)

@@ -251,3 +251,17 @@ async def test_an_unverified_certificate_is_said(cluster: Cluster, tmp_path: Pat
     server = Server(credentials.server_url, is_one_apiserver=False)
     findings = await inspect(config(), credentials, server, time_limit_seconds=1.0)
     assert read_table(report(findings)[0])["server"]["connection"][0] == "note"
+
+
+async def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> None:
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+    canary = ("--canary.interval=1", "--canary.node=nope", "--canary.pod=default/nope")
+    ended = await check("--kubeconfig", kubeconfig, "--namespace=nope", *canary[:2])
+    assert ended.exit_code == 2
+    assert ended.table["resources"]["namespace nope"] == ("missing", "it is not there")
+    assert ended.table["resources"]["canary nodes nope"] == ("missing", 'nodes "nope" not found')
+    said = "there is no namespace nope, so nothing can be watched in it; there is no nodes nope to write to"
+    assert ended.last_line == f"not good: {said}"
+    assert "by --kubeconfig; context real, its current one" in ended.table["configuration"]["credentials"][1]
+    ended = await check("--kubeconfig", kubeconfig, *canary)
+    assert ended.table["resources"]["canary pods default/nope"] == ("missing", 'pods "nope" not found')

@@ -56,6 +56,7 @@ def all_good(**changed: Any) -> Findings:
     findings = Findings(
         config=config(),
         server=Server("https://127.0.0.1:6443", is_one_apiserver=True),
+        credentials="kubeconfig k, by --kubeconfig; context east, its current one",
         greeting=GREETING,
         user=User("watcher"),
         found=(Found(ResourceName("pods"), PODS), Found(ResourceName("nodes"), NODES)),
@@ -290,7 +291,9 @@ def test_what_does_not_work_is_not_good(
 
 
 def test_without_a_connection_everything_else_is_not_checked() -> None:
-    findings = Findings(config(), Server("https://127.0.0.1:6443", is_one_apiserver=False), Trouble("no connection"))
+    findings = Findings(
+        config(), Server("https://127.0.0.1:6443", is_one_apiserver=False), "", Trouble("no connection")
+    )
     table, last_line, is_good = reported(findings)
     assert table["server"].pop("connection") == ("failed", "no connection")
     del table["configuration"]
@@ -340,3 +343,29 @@ def test_what_globs_match_is_told(custom: CustomResources | Trouble | None, resu
     table, _, _ = reported(all_good(config=globs, custom=custom))
     assert table["resources"]["*.example.com"][0] == result
     assert part in table["resources"]["*.example.com"][1]
+
+
+def test_where_the_credentials_come_from_is_said() -> None:
+    table, *_ = reported(all_good())
+    said = "kubeconfig k, by --kubeconfig; context east, its current one"
+    assert table["configuration"]["credentials"] == ("ok", said)
+
+
+def test_fewer_addresses_than_are_named_is_a_note_of_its_own() -> None:
+    named = config(apiserver="https://10.0.0.1:6443,https://10.0.0.2:6443")
+    table, *_ = reported(all_good(config=named))
+    result, detail = table["server"]["apiservers"]
+    assert result == "note"
+    assert detail.startswith("2 are named with --apiserver, but the cluster lists 1 address: ")
+
+
+@pytest.mark.parametrize(("interval", "is_said"), [("2", True), ("1.2", False), ("0", False)])
+def test_canaries_that_are_too_few_for_a_verdict_are_a_note(interval: str, *, is_said: bool) -> None:
+    settings = {"canary.interval": interval, "canary.node": "one"}
+    table, *_ = reported(all_good(config=config(**settings)))
+    assert ("canary" in table["configuration"]) == is_said
+    if is_said:
+        result, detail = table["configuration"]["canary"]
+        assert result == "note"
+        assert detail.startswith("--canary.interval: 30 canaries in 60 s are fewer than the 50 events that a verdict")
+        assert detail.endswith("write at least every 1.2 s")

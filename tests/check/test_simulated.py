@@ -11,7 +11,7 @@ from exporter.check.findings import Findings, Polls, Trouble
 from exporter.check.inspection import inspect
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.session import Server
-from exporter.simulator import WIDGETS, Rejection, Simulator
+from exporter.simulator import NODES, WIDGETS, Rejection, Simulator
 from tests.check.command import check, config, plain_kubeconfig
 
 # With its version, so that nothing but that version is asked for.
@@ -146,3 +146,14 @@ async def test_every_discovered_apiserver_is_looked_at(tmp_path: Path) -> None:
         assert f"{apiserver.host}:{apiserver.port}" in every.out
     assert none.exit_code == 2
     assert none.err.startswith("watchslo: error: --apiserver.discover: no apiserver is found; ")
+
+
+async def test_a_write_that_is_tried_leaves_nothing(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        await simulator.apiserver.registry.create(NODES, {"metadata": {"name": "one"}}, manager="test")
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        canary = ("--resource=nodes", "--canary.interval=1", "--canary.node=one")
+        before = dict(simulator.apiserver.stores.of(NODES).objects(NODES))
+        ended = await check("--kubeconfig", kubeconfig, *canary)
+        assert dict(simulator.apiserver.stores.of(NODES).objects(NODES)) == before
+    assert ended.table["resources"]["canary nodes one"][0] == "ok", ended

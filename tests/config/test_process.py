@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -6,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from exporter import cli
 
 HEAVY = ("aiohttp", "uvloop", "kubernetes_asyncio", "asyncio", "exporter.daemon", "exporter.demo", "exporter.simulator")
 
@@ -39,7 +42,7 @@ def python(*words: str, directory: Path | None = None) -> subprocess.CompletedPr
     ],
 )
 def test_a_refusal_is_one_line_and_nothing_is_started(tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
-    listening = ("--web.listen-address", "127.0.0.1:0") if words else ()
+    listening = ("--web.listen-address", "127.0.0.1:0") if words[:1] == ("run",) else ()
     ended = python("-X", "importtime", "-m", "exporter", *words, *listening, directory=tmp_path)
     imports = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
     imported = {line.rpartition("|")[2].strip() for line in imports}
@@ -102,3 +105,43 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     finally:
         os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, "")
+
+
+ANSWERS = (("version",), ("version", "--output", "json"), ("--help",), ("run", "--help"), ("healthcheck",))
+
+
+@pytest.mark.parametrize("words", ANSWERS)
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")]
+)
+def test_an_answer_that_cannot_be_written_is_no_answer(words: tuple[str, ...], redirection: str, reason: str) -> None:
+    ended = in_shell(words, redirection)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"watchslo: error: cannot write to stdout: {reason}\n"
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_what_cannot_be_said_changes_no_exit_code(redirection: str) -> None:
+    assert in_shell(("version",), redirection).returncode == 0
+    refused = in_shell(("run", "--nope"), redirection)
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", "")
+    assert in_shell(("version",), f">/dev/full {redirection}").returncode == 2
+
+
+def test_a_fault_of_our_own_is_no_verdict(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(cli._COMMANDS, "measure", cli._Command("fails", fails))
+    assert cli.main(["measure"]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert said.endswith("watchslo: error: this is a fault of watchslo, please report it with the lines above\n")
+
+
+def in_shell(words: tuple[str, ...], redirection: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("WATCHSLO_")}
+    command = f"{shlex.join([sys.executable, '-m', 'exporter', *words])} {redirection}"
+    return subprocess.run(
+        ["/bin/sh", "-c", command], capture_output=True, text=True, check=False, timeout=50, env=environ
+    )

@@ -219,3 +219,7 @@ def test_the_reference_has_a_row_for_every_family() -> None:
     assert "| counter | `apiserver`, `group`, `resource`, `verdict` (on_time, late, ambiguous) |" in judged
     (relist,) = [row for row in rows if row.startswith("| `watchslo_relist_seconds` ")]
     assert relist.endswith("Buckets: 0.1 0.5 1 2 5 10 30 60 inf. |")
+
+
+def test_the_reference_names_the_label_of_the_version() -> None:
+    assert "| `watchslo_build_info` | gauge | `version` |" in reference_markdown()

@@ -41,7 +41,7 @@ def test_streams_stand_in_a_table_with_a_column_for_every_key() -> None:
         {"resource": "nodes", "up": False, "p99_upper_seconds": inf, "state": "quiet"},
     ]
     table = Table(landing.page("1.2.3", SLO, streams))
-    assert table.cells["th"] == ["resource", "up", "p99 upper seconds", "state"]
+    assert table.cells["th"] == ["resource", "up", "P99 of the window at most, seconds", "state of the window"]
     pods, nodes = table.cells["td"][:4], table.cells["td"][4:]
     assert pods == ["pods", "yes", "0.250", "\N{EN DASH}"]
     assert nodes == ["nodes", "no", "no limit", "quiet"]
@@ -75,3 +75,12 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
     page = landing.page("1.2.3", SLO, [{"resource": "pods"}])
     assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in Table(page).tags}
     assert "//" not in page
+
+
+def test_numbers_say_whether_they_are_of_the_window_or_since_the_start() -> None:
+    streams = [{"window_events": 7, "late": 1, "relists": 2}]
+    assert Table(landing.page("1.2.3", SLO, streams)).cells["th"] == [
+        "events in the window",
+        "late since the start",
+        "relists since the start",
+    ]

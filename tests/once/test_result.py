@@ -145,3 +145,11 @@ def test_the_last_line_is_the_verdict_and_the_reasons_stand_above() -> None:
     assert table(result(stream())).splitlines()[-1] == "met"
     *_, reason, verdict = table(result(stream("violated", late=5))).splitlines()
     assert (reason, verdict) == ("pods on 10.0.0.1:6443: 5 of 100 events were late", "violated")
+
+
+def test_a_stream_that_is_down_is_called_so_and_a_start_is_no_relist() -> None:
+    down = stream(state="quiet", stream="down", relists={"start": 1, "gone": 0, "revision_went_back": 0})
+    shown = rows(table(result(down)))
+    assert "  no watch  " in shown["LATENCY"][0]
+    assert "quiet" not in shown["LATENCY"][0]
+    assert "start" not in shown["STREAM"][0]

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +50,37 @@ async def test_a_healthy_apiserver_meets_the_objective(tmp_path: Path) -> None:
     assert (ended.exit_code, ended.out.splitlines()[-1]) == (0, "met"), ended
     assert "of 5 s: " in ended.err
     assert ended.out.startswith("99 % of events within 1 s of their commit?\nmeasured for 5.0 of 5 s\n")
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", "2>/dev/full"])
+async def test_a_full_disk_is_no_verdict(tmp_path: Path, redirection: str) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND):
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        words = shlex.join([sys.executable, "-m", "exporter", "measure", "--kubeconfig", str(kubeconfig)])
+        process = await asyncio.create_subprocess_shell(
+            f"exec {words} --duration 1 {redirection}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 100)
+    assert (process.returncode, out) == (2, b"")
+    assert b"Traceback" not in err
+    if redirection.startswith(">"):
+        assert err.decode().splitlines()[-1] == "watchslo: error: cannot write to stdout: No space left on device"
+
+
+async def test_canaries_that_are_too_few_are_said_at_the_start(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await measure(
+            *("--kubeconfig", kubeconfig, "--resource", "nodes", "--duration", "1"),
+            *("--canary.interval", "0.5", "--canary.node", "one"),
+        )
+    first_line, *_ = ended.err.splitlines()
+    assert first_line.startswith(
+        "watchslo: warning: --canary.interval: 2 canaries in 1 s are fewer than the 50 events "
+    )
+    assert ended.exit_code == 3
 
 
 async def test_a_slow_apiserver_violates_it(tmp_path: Path) -> None:

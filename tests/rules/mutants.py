@@ -69,6 +69,7 @@ MUTANTS = (
     Mutant("WatchLatencyObjectiveMissed-5m", "> 0.01", "> 0.009", "just below 1 % nothing happens"),
     Mutant("WatchLatencyApiserverApart", "<= 0.01", "<= 0.02", "where the others are late too it is not apart"),
     Mutant("WatchLatencyApiserverApart", r"\nand\n", r"\nor\n", "just below 6 % nothing happens"),
+    Mutant("WatchLatencyApiserverApart", "ratio_rate5m", "ratio_rate30m", "it ends when the short window is clean"),
     Mutant("WatchLatencyUnknown", "unknown", "quiet", "quiet is not unknown"),
     Mutant("WatchLatencyUnknown", "min ", "max ", "what one replica knows is known"),
     Mutant("WatchStreamDown", "max ", "min ", "one replica is enough"),

@@ -4,6 +4,8 @@ import asyncio
 from math import inf
 from pathlib import Path
 
+import pytest
+
 from exporter.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config, observed
@@ -51,6 +53,24 @@ async def test_while_all_that_comes_is_slow_the_upper_end_is_near_the_truth(tmp_
                 await asyncio.sleep(0.1)
             await exporter.wait_for(lambda scrape: scrape.sum("p99_upper_seconds", resource="pods") < SLOW_SECONDS + 1)
         assert scrape.sum("events_judged_total", verdict="late") > 0
+
+
+@pytest.mark.parametrize("delay_seconds", [0.5, 0.7])
+async def test_a_path_that_is_slow_and_within_the_threshold_is_met_at_every_look(
+    tmp_path: Path, delay_seconds: float
+) -> None:
+    """WatchLatencyUnknown needs `unknown` in more than half of 30 minutes; here it is in hardly any look."""
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=60):
+        simulator.faults.network.to_client_seconds = delay_seconds
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods", "--slo.window", "10")
+        async with observed(*flags) as exporter:
+            await exporter.wait_for(lambda scrape: scrape.state("pods") == "met")
+            states = []
+            for _ in range(60):
+                states.append((await exporter.scrape()).state("pods"))
+                await asyncio.sleep(0.25)
+    assert states.count("met") >= 57, states
+    assert "violated" not in states
 
 
 async def test_a_resource_that_is_watched_no_more_leaves_no_event_uncounted(tmp_path: Path) -> None:
