@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from exporter.expose.metrics import ResourceMetrics
     from exporter.measure.events import Event
     from exporter.measure.judging import EarlyReason, Judgement
-    from exporter.measure.times import Instant, Interval
+    from exporter.measure.times import Interval
     from exporter.measure.window import Window
 
 
@@ -29,13 +29,13 @@ class Counts:
         """Canaries that were counted as late when they were given up have come after all."""
         self._metrics.events[run[0].event_type, "live"].inc(len(run))
 
-    def judged(self, judgement: Judgement, arrived: Instant, events: int, early: EarlyReason | None) -> None:
-        """So many live events that arrived at `arrived` are judged alike."""
+    def judged(self, judgement: Judgement, events: int, early: EarlyReason | None) -> None:
+        """So many live events that came together are judged alike."""
         event, dated = judgement.event, judgement.dated
         metrics = self._metrics
         metrics.events[event.event_type, "live"].inc(events)
         metrics.judged[judgement.verdict].inc(events)
-        self._window.judged(arrived, judgement.latency, judgement.verdict, events)
+        self._window.judged(judgement.arrived, judgement.latency, judgement.verdict, events)
         for source in dated.sources:
             metrics.evidence[source].inc(events)
         for source in dated.contradictions:

@@ -225,8 +225,8 @@ class Judge:
         if phase == "unknown":
             dated = NOTHING_KNOWN
         arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
-        judgement = judge(event, arrival, dated, self._threshold_seconds)
-        self._counts.judged(judgement, pending.arrival.latest, len(run), early)
+        judgement = judge(event, pending.arrival.latest, arrival, dated, self._threshold_seconds)
+        self._counts.judged(judgement, len(run), early)
         # What lies between two moments before and after a sleep of the machine is no difference of our clock's.
         if judgement.is_measured and not self._arrivals.slept_between(dated.commit.earliest, inf):
             self._count_stages(judgement, run)

@@ -243,11 +243,12 @@ class Target:
         """Let the time run of the canaries that do not come, as far as it is not ours; one that is lost is late."""
         since, until = self._awaited_until, self.arrivals.not_before
         self._awaited_until = max(since, until)
-        for latency in self._canaries.waited(self.arrivals.kept_up_from(since), until):
-            self._metrics.canary_lost.inc()
-            self._metrics.judged["late"].inc()
-            self.window.judged(now, latency, "late")
-            log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
+        for waited in self.arrivals.kept_up(since, until):
+            for latency in self._canaries.waited(*waited):
+                self._metrics.canary_lost.inc()
+                self._metrics.judged["late"].inc()
+                self.window.judged(now, latency, "late")
+                log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
 
     # What the clocks tell
 

@@ -7,7 +7,7 @@ certainly empty, and what the server held back because we did not read, or did n
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from exporter.measure.times import Instant
 
 STALL_SECONDS = 0.05
@@ -30,6 +32,9 @@ long, and so on: as late after the pause as the pause was long, and this."""
 
 CONNECT_RESEND_SECONDS = 1.0
 """The same for the packets that make a connection (TCP_TIMEOUT_INIT)."""
+
+LONGEST_RESEND_SECONDS = 120.0
+"""TCP waits no longer than this before it sends again (TCP_RTO_MAX)."""
 
 LONG_STALL_SECONDS = 1.0
 RECENT_SECONDS = 10.0
@@ -68,8 +73,10 @@ class Arrivals:
         self._last_but_one_empty: Instant = 0.0
         self._open_since: Instant = 0.0
         self._bytes_since_empty = 0
-        self._stalls: list[Stall] = []
-        """Apart from each other, and in order."""
+        self._backlogs: list[Stall] = []
+        """What they kept from us may come long after them."""
+        self._pauses: list[Stall] = []
+        """What they kept from us is here when they end."""
         self._slow: Stall | None = None
         """The last stall for which the server may close a connection."""
         self._away_since: Instant | None = -inf
@@ -98,13 +105,17 @@ class Arrivals:
         since = max(self._last_empty, self._open_since)
         if self._has_kept_waiting(instant - since):
             self._slow = Stall(since, instant)
-            self._stalled(since, instant)
+            _keep(self._backlogs, since, instant)
         self._last_but_one_empty, self._last_empty = self._last_empty, instant
         self._bytes_since_empty = 0
 
     def received(self, instant: Instant, size_bytes: int) -> Interval:
         """Bytes were read at `instant`: the interval in which the last of them reached this host."""
         self._bytes_since_empty += size_bytes
+        if self._bytes_since_empty >= STALL_BYTES and self._pauses:
+            began, ended = self._pauses[-1]
+            if self._last_but_one_empty <= ended:  # what it kept from us is so much that it still comes
+                self._pauses[-1] = Stall(began, max(ended, instant + RESEND_SECONDS))
         return Interval(self._last_but_one_empty, instant)
 
     def ended(self, instant: Instant) -> None:
@@ -144,7 +155,10 @@ class Arrivals:
     def stood_still(self, began: Instant, ended: Instant) -> None:
         """We did not run between the two instants, and perhaps nothing on this machine did."""
         resend_seconds = CONNECT_RESEND_SECONDS if self._is_down else RESEND_SECONDS
-        self._stalled(began, ended + (ended - began) + resend_seconds)
+        # What was sent again in the pause before may have been lost in this one: they are one to TCP.
+        first = self._pauses[-1] if self._pauses else None
+        since = first.began if first is not None and first.ended >= began else began
+        _keep(self._pauses, began, ended + min(ended - since, LONGEST_RESEND_SECONDS) + resend_seconds)
         if ended - began > LONG_STALL_SECONDS:
             self._slow = Stall(began, ended)
 
@@ -168,24 +182,34 @@ class Arrivals:
             return self._away_since
         return self._last_but_one_empty
 
-    def kept_up_from(self, instant: Instant) -> Instant:
-        """The first moment from `instant` on since which nothing of ours can have kept anything from us."""
-        if self._away_since is not None and (self._is_ours or instant < self._away_until < inf):
-            return inf
-        return max(instant, self._stalls[-1].ended) if self._stalls else instant
+    def kept_up(self, since: Instant, until: Instant) -> Iterator[Interval]:
+        """The parts of that time, up to `not_before` at the latest, in which nothing of ours kept anything from us."""
+        if self._away_since is not None and (self._is_ours or since < self._away_until < inf):
+            return
+        for stall in sorted([*self._backlogs, *self._pauses]):
+            if since < min(stall.began, until):
+                yield Interval(since, min(stall.began, until))
+            since = max(since, stall.ended)
+        if since < until:
+            yield Interval(since, until)
 
     def excusing_us(self, arrival: Interval, committed_after: Instant) -> Interval:
-        """`arrival` of an event committed after `committed_after`, its lower end moved before our first stall since.
+        """`arrival` of an event committed after `committed_after`, its lower end moved before what of ours delayed it.
 
-        An event that was committed after a stall had ended cannot have been delayed by it. One that may have been
-        committed before the machine slept came later than our clock says, by as long as it slept.
+        An event that was committed after a stall had ended cannot have been delayed by it, nor by a pause one that was
+        not here when that had ended. One that may have been committed before the machine slept came later than our
+        clock says, by as long as it slept.
         """
         earliest, latest = arrival
         if self._away_since is not None and committed_after < self._away_until:
             earliest = min(earliest, self._away_since)
-        if self._stalls and self._stalls[-1].ended > committed_after:
-            first = self._stalls[bisect_right(self._stalls, committed_after, key=_ended)]
+        if self._backlogs and self._backlogs[-1].ended > committed_after:
+            first = self._backlogs[bisect_right(self._backlogs, committed_after, key=_ended)]
             earliest = min(earliest, first.began)
+        if self._pauses and self._pauses[-1].ended >= earliest:
+            pause = self._pauses[bisect_left(self._pauses, earliest, key=_ended)]
+            if pause.ended > committed_after:
+                earliest = min(earliest, pause.began)
         if self._sleeps:
             latest += self.slept_between(committed_after, latest)
         return Interval(earliest, latest)
@@ -204,14 +228,16 @@ class Arrivals:
 
     def _come_back(self, away_since: Instant) -> None:
         """A watch is open of which we know that it lives: what comes from now on is told apart by its commit."""
-        self._stalled(away_since, self._away_until)
+        if away_since > -inf:  # what was committed before the first watch is no news
+            _keep(self._backlogs, away_since, self._away_until)
         self._away_since, self._is_ours = None, False
 
-    def _stalled(self, began: Instant, ended: Instant) -> None:
-        while self._stalls and self._stalls[-1].ended >= began:
-            last = self._stalls.pop()
-            began, ended = min(began, last.began), max(ended, last.ended)
-        self._stalls.append(Stall(began, ended))
-        if len(self._stalls) > STALLS_KEPT:
-            oldest, second, *rest = self._stalls
-            self._stalls = [Stall(oldest.began, second.ended), *rest]
+
+def _keep(stalls: list[Stall], began: Instant, ended: Instant) -> None:
+    """Remember one more: all apart from each other, in order, and the oldest as one if they are too many."""
+    while stalls and stalls[-1].ended >= began:
+        last = stalls.pop()
+        began, ended = min(began, last.began), max(ended, last.ended)
+    stalls.append(Stall(began, ended))
+    if len(stalls) > STALLS_KEPT:
+        stalls[:2] = [Stall(stalls[0].began, stalls[1].ended)]

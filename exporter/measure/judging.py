@@ -76,9 +76,11 @@ class Pending:
 
 
 class Judgement(NamedTuple):
-    """What is known for certain about one live event, for good. `arrival` excuses our own lag."""
+    """What is known for certain about one live event, for good. `arrival` excuses our own lag, and our clock's."""
 
     event: Event
+    arrived: Instant
+    """When it was read, by our clock."""
     arrival: Interval
     dated: Dated
     latency: Interval
@@ -90,10 +92,10 @@ class Judgement(NamedTuple):
         return self.latency.latest < inf or self.latency.earliest > 0
 
 
-def judge(event: Event, arrival: Interval, dated: Dated, threshold_seconds: float) -> Judgement:
+def judge(event: Event, arrived: Instant, arrival: Interval, dated: Dated, threshold_seconds: float) -> Judgement:
     """The verdict: late or on time only where that is certain. Our own lag is excused in `arrival` already."""
     latency = latency_between(dated.commit, arrival)
-    return Judgement(event, arrival, dated, latency, verdict_on(latency, threshold_seconds))
+    return Judgement(event, arrived, arrival, dated, latency, verdict_on(latency, threshold_seconds))
 
 
 def verdict_on(latency: Interval, threshold_seconds: float) -> Verdict:

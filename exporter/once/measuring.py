@@ -92,10 +92,9 @@ class Measurement:
             return self._result(Growth(before, at_the_end), Growth(before, after), refused)
 
     def _count(self, target: Target, judgement: Judgement) -> None:
-        arrived = judgement.arrival.latest
-        if arrived > self._ended:
+        if judgement.arrived > self._ended:
             self._settled.add(target)
-        elif arrived >= self._began:
+        elif judgement.arrived >= self._began:
             self._tallies[target].add(judgement)
 
     async def _look_until(self, is_over: Callable[[], bool], seconds: float, show: Callable[[], None]) -> None:

@@ -29,13 +29,15 @@ class Chunk:
     measured: Interval | None = None
     resent: float = 0.0
     """When what was lost came again."""
+    wait: float = RESEND_SECONDS
+    """How long after that it is sent once more, if it is lost again."""
 
     def lose_until(self, instant: float) -> None:
         """Nobody takes it before that moment: TCP sends it again, after ever longer waits."""
-        self.resent, wait = self.due, RESEND_SECONDS
+        self.resent = max(self.resent, self.due)
         while self.resent < instant:
-            self.resent += wait
-            wait *= 2
+            self.resent += self.wait
+            self.wait *= 2
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class SimulatedSocket:
         """Nothing that came in this time was taken from the wire."""
         self._deliver(since)
         for chunk in self._coming:
-            if since < chunk.due < until and self._blocked_since is None:
+            if since < max(chunk.due, chunk.resent) < until and self._blocked_since is None:
                 chunk.lose_until(until)
 
     def _deliver(self, now: float) -> None:

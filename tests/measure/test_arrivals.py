@@ -1,5 +1,7 @@
 """When bytes reached our host, and whose fault it is that they did not come sooner."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import accumulate
 from math import inf
 from typing import NamedTuple
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.measure.arrivals import (
     CONNECT_RESEND_SECONDS,
+    LONGEST_RESEND_SECONDS,
     RESEND_SECONDS,
     SLEEPS_KEPT,
     STALL_BYTES,
@@ -17,6 +20,7 @@ from exporter.measure.arrivals import (
     STALLS_KEPT,
     Arrivals,
 )
+from exporter.measure.canaries import Canaries, Canary
 from exporter.measure.times import Interval
 from tests.measure.drawing import seconds
 from tests.measure.sockets import LARGEST_CHUNK_BYTES, NETWORK_SECONDS, Chunk, Turn, watch
@@ -50,12 +54,18 @@ def test_the_interval_contains_the_moment_at_which_the_bytes_reached_the_host(
 
 
 STALLED_LOAD: list[Drawn] = [(0.2, 40 * 1024, 0.1)] * 8
+LOST_TWICE = [Turn(BEAT_SECONDS), Turn(0.5, loses=True), Turn(0.04), Turn(0.04), Turn(0.1, loses=True)]
+"""What is lost as the first pause begins is sent again in the second one."""
+TOO_MUCH_LOST: list[Drawn] = [(0.0009765625, 8 * 1024, 0.0)] * 8 + [(0.0498046875, 8 * 1024, 0.0)] * 2
+"""Sent again at once it does not fit into the receive buffer."""
 
 
 @given(LOADS, TURNS, seconds(1))
 @example(STALLED_LOAD, [Turn(BEAT_SECONDS), Turn(1.1)], 0.0)
 @example(STALLED_LOAD, [Turn(BEAT_SECONDS), Turn(0.45)], 0.0)
 @example([(0.1, 200, 0.1)], [Turn(BEAT_SECONDS), Turn(0.9, loses=True)], 0.0)
+@example([(0.02, 200, 0.1)], LOST_TWICE, 0.0)
+@example(TOO_MUCH_LOST, [Turn(0.05078125, loses=True), Turn(0.1513671875, loses=True)], 0.0)
 def test_our_own_lag_never_raises_the_lower_end(load: list[Drawn], turns: list[Turn], unsure: float) -> None:
     """Not by more than a stall that is too short to count, and the way of what was held back."""
     chunks = chunks_of(load)
@@ -68,6 +78,20 @@ def test_our_own_lag_never_raises_the_lower_end(load: list[Drawn], turns: list[T
         assert excused.earliest <= chunk.measured.earliest
         for word in (excused, early_word):
             assert word.earliest <= chunk.due + STALL_SECONDS + NETWORK_SECONDS
+
+
+@given(st.lists(st.tuples(seconds(0.2), st.just(200), seconds(10)), max_size=30), TURNS)
+def test_what_comes_long_after_our_pauses_stays_late(load: list[Drawn], turns: list[Turn]) -> None:
+    """Whenever it was committed: little comes in the pauses, and all that they held back is here long before."""
+    paused_seconds = sum(turn.pause for turn in turns) + BEAT_SECONDS
+    resent = 2 * paused_seconds + RESEND_SECONDS + 3 * BEAT_SECONDS
+    chunks = [Chunk(200, -1.0, paused_seconds / 2)]
+    chunks += [replace(chunk, due=chunk.due + resent) for chunk in chunks_of(load)]
+    arrivals, _ = watch(chunks, [*turns, *[Turn(BEAT_SECONDS)] * int((resent + 7) / BEAT_SECONDS)])
+    for chunk in chunks[1:]:
+        assert chunk.measured is not None
+        assert arrivals.excusing_us(chunk.measured, chunk.committed) == chunk.measured
+        assert chunk.measured.earliest >= chunk.due - 2.001 * BEAT_SECONDS
 
 
 @given(LOADS)
@@ -266,7 +290,7 @@ def test_stalls_beyond_what_is_kept_are_merged_and_none_is_forgotten() -> None:
         arrivals.found_empty(stall + 1.0)
     last = 3.0 * STALLS_KEPT
     arrival = Interval(last + 5, last + 6)
-    assert arrivals.excusing_us(arrival, committed_after=0.5).earliest <= 0.0
+    assert arrivals.excusing_us(arrival, committed_after=0.5).earliest == 0.5
     assert arrivals.excusing_us(arrival, committed_after=last - 0.4).earliest == last - 0.5
     assert arrivals.excusing_us(arrival, committed_after=last) == arrival
 
@@ -378,7 +402,7 @@ def test_a_sleep_is_our_doing_until_a_watch_is_open_that_was_asked_for_after_it(
     arrivals = watching(10.0)
     arrivals.slept(10.0, 10.005, 30.0)
     arrivals.ended(10.01)
-    assert arrivals.kept_up_from(9.0) > 9.0
+    assert list(arrivals.kept_up(9.0, 20.0)) == []
     arrivals.refused(11.0, is_ours=False)
     assert arrivals.not_before == 10.0
     arrivals.connected(12.0, 12.1)
@@ -413,7 +437,7 @@ def test_a_refusal_proves_nothing_for_the_time_in_which_we_may_have_been_paused_
     arrivals.refused(11.0, is_ours=False)
     arrivals.stood_still(12.0, 12.5)
     arrivals.refused(12.51, is_ours=False)
-    assert arrivals.kept_up_from(11.0) > 11.0
+    assert list(arrivals.kept_up(11.0, arrivals.not_before)) == [Interval(11.0, 12.0)]
     arrivals.connected(16.0, 16.01)
     arrival = arrivals.received(16.1, 100)
     assert arrivals.excusing_us(arrival, committed_after=9.0).earliest == 12.0
@@ -430,7 +454,132 @@ def test_pauses_that_reach_into_each_other_are_one() -> None:
     arrivals.found_empty(11.0)
     arrival = arrivals.received(11.5, 100)
     assert arrivals.excusing_us(arrival, committed_after=11.1).earliest == 10.0
-    assert arrivals.excusing_us(arrival, committed_after=10.5 + 0.5 + RESEND_SECONDS) == arrival
+    lost_in_both_until = 10.7 + 0.7 + RESEND_SECONDS
+    assert arrivals.excusing_us(arrival, committed_after=lost_in_both_until - 0.01).earliest == 10.0
+    assert arrivals.excusing_us(arrival, committed_after=lost_in_both_until) == arrival
+
+
+def test_tcp_waits_for_two_minutes_at_the_longest_however_long_the_pause() -> None:
+    arrivals = watching(10.0)
+    woke = 10.0 + 3600.0
+    arrivals.stood_still(10.0, woke)
+    resent = woke + LONGEST_RESEND_SECONDS + RESEND_SECONDS
+    arrivals.found_empty(resent)
+    arrivals.found_empty(resent)
+    arrival = arrivals.received(resent + 1, 100)
+    assert arrivals.excusing_us(arrival, committed_after=resent - 0.01).earliest == 10.0
+    assert arrivals.excusing_us(arrival, committed_after=resent) == arrival
+
+
+def test_what_was_not_here_when_all_that_a_pause_held_back_was_is_late_by_itself() -> None:
+    arrivals = watching(10.0)
+    arrivals.stood_still(10.0, 10.06)
+    resent = 10.06 + 0.06 + RESEND_SECONDS
+    for look in (resent, resent + 0.01, resent + 0.02):
+        arrivals.found_empty(look)
+    arrival = arrivals.received(resent + 0.03, 100)
+    assert arrivals.excusing_us(arrival, committed_after=9.0) == arrival
+    assert arrivals.excusing_us(Interval(resent, resent + 0.02), committed_after=9.0).earliest == 10.0
+
+
+def test_a_pause_lasts_while_what_it_held_back_is_so_much_that_it_still_comes() -> None:
+    arrivals = watching(10.0)
+    arrivals.stood_still(10.0, 10.06)
+    resent = 10.06 + 0.06 + RESEND_SECONDS
+    arrivals.found_empty(resent - 0.02)
+    for turn in range(10):
+        arrivals.found_empty(resent - 0.01 + 0.01 * turn)
+        came = arrivals.received(resent + 0.01 * turn, STALL_BYTES)
+        assert arrivals.excusing_us(came, committed_after=9.0).earliest == 10.0
+    drained = resent + 0.09 + RESEND_SECONDS
+    for look in (resent + 0.1, drained + 0.01, drained + 0.02):
+        arrivals.found_empty(look)
+    arrival = arrivals.received(drained + 0.03, 10 * STALL_BYTES)
+    assert arrivals.excusing_us(arrival, committed_after=9.0) == arrival
+    arrivals.received(drained + 0.04, 100)
+    assert arrivals.excusing_us(arrival, committed_after=9.0) == arrival
+
+
+def test_of_several_pauses_that_one_is_meant_after_which_it_came() -> None:
+    arrivals = watching(10.0)
+    for woke in (10.1, 20.1, 30.1):
+        arrivals.stood_still(woke - 0.1, woke)
+    arrival = Interval(20.15, 20.16)
+    assert arrivals.excusing_us(arrival, committed_after=9.0).earliest == 20.0
+    assert arrivals.excusing_us(arrival, committed_after=20.05).earliest == 20.0
+
+
+def test_a_pause_while_the_window_is_closed_is_excused_together_with_what_closed_it() -> None:
+    arrivals = stalled(STALL_BYTES)
+    arrivals.stood_still(13.1, 13.2)
+    arrival = Interval(13.3, 13.31)
+    assert arrivals.excusing_us(arrival, committed_after=12.0).earliest == 10.0
+    assert arrivals.excusing_us(arrival, committed_after=13.05).earliest == 13.1
+
+
+def pausing(seconds: int, refresh: Callable[[Arrivals], None] = lambda _: None) -> Arrivals:
+    """It stands still for 60 ms once a second, as CFS throttling makes it, and keeps up between."""
+    arrivals = Arrivals()
+    arrivals.connected(0.0, 0.0)
+    for second in range(seconds):
+        for hundredth in range(1, 90):
+            arrivals.found_empty(second + 0.01 * hundredth)
+        arrivals.stood_still(second + 0.9, second + 0.96)
+        for hundredth in range(96, 100):
+            arrivals.found_empty(second + 0.01 * hundredth)
+        refresh(arrivals)
+    return arrivals
+
+
+@pytest.mark.parametrize("late_seconds", [1, 10, 70, 600])
+def test_small_pauses_again_and_again_do_not_hide_what_is_late(late_seconds: int) -> None:
+    arrivals = pausing(700)
+    for look in (700.5, 700.51):
+        arrivals.found_empty(look)
+    arrival = arrivals.received(700.52, 100)
+    assert arrivals.excusing_us(arrival, committed_after=700.52 - late_seconds) == arrival
+
+
+def test_the_time_between_small_pauses_is_time_in_which_a_canary_is_awaited() -> None:
+    """Of each second it counts 0.68 s: all but the pause and the 0.26 s in which TCP sends again."""
+    canaries = Canaries(lost_after_seconds=11.0)
+    canaries.sending()
+    canaries.answered(Canary(5, 0.0, 0.0))
+    seen_until: list[float] = [0.0]
+    lost_at: list[float] = []
+
+    def wait(arrivals: Arrivals) -> None:
+        since, until = seen_until[-1], arrivals.not_before
+        seen_until.append(until)
+        for part in arrivals.kept_up(since, until):
+            lost_at.extend(until for _ in canaries.waited(*part))
+
+    pausing(30, wait)
+    assert lost_at == [pytest.approx(15.98)]
+
+
+def test_a_canary_is_awaited_in_no_stall_of_either_kind() -> None:
+    arrivals = watching(4.0)
+    for began in (5.0, 20.0):
+        arrivals.stood_still(began, began + 0.1)
+        arrivals.found_empty(began + 9.0)
+        arrivals.found_empty(began + 9.1)
+        arrivals.received(began + 10.0, STALL_BYTES)
+        arrivals.found_empty(began + 10.1)
+    resent_seconds = 0.1 + 0.1 + RESEND_SECONDS
+    awaited = [(4.5, 5.0), (5 + resent_seconds, 14.1), (15.1, 20.0), (20 + resent_seconds, 29.1), (30.1, 33.0)]
+    assert list(arrivals.kept_up(4.5, 33.0)) == [pytest.approx(part) for part in awaited]
+    assert list(arrivals.kept_up(4.5, 14.5)) == [pytest.approx(part) for part in awaited[:2]]
+    assert list(arrivals.kept_up(14.5, 15.0)) == []
+
+
+def test_before_the_first_watch_nothing_was_kept_from_us() -> None:
+    arrivals = Arrivals()
+    arrivals.connected(10.0, 10.01)
+    for look in (10.02, 10.03):
+        arrivals.found_empty(look)
+    arrival = arrivals.received(10.04, 100)
+    assert arrivals.excusing_us(arrival, committed_after=9.0) == arrival
 
 
 def test_the_time_in_which_the_apiserver_answers_is_no_stall_however_much_it_has_to_say_then() -> None:
@@ -461,7 +610,7 @@ def test_a_watch_that_ends_before_it_is_seen_to_live_changes_nothing_of_whose_do
     arrivals.ended(13.12)
     arrivals.refused(15.0, is_ours=False)
     assert arrivals.not_before == 9.99
-    assert arrivals.kept_up_from(9.0) > 9.0
+    assert list(arrivals.kept_up(9.0, 20.0)) == []
 
 
 def test_a_connection_closed_soon_after_a_long_pause_may_have_been_closed_for_it() -> None:
@@ -479,14 +628,17 @@ def test_a_canarys_time_goes_on_with_each_refusal_of_the_apiservers_own() -> Non
     arrivals.ended(10.005)
     assert arrivals.not_before == 9.99
     arrivals.refused(12.0, is_ours=False)
-    assert (arrivals.not_before, arrivals.kept_up_from(9.99)) == (12.0, 9.99)
+    assert list(arrivals.kept_up(9.99, 12.0)) == [Interval(9.99, 12.0)]
+    assert arrivals.not_before == 12.0
     arrivals.refused(14.0, is_ours=True)
-    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (12.0, inf)
+    assert arrivals.not_before == 12.0
     arrivals.refused(16.0, is_ours=False)
-    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (12.0, inf)
+    assert arrivals.not_before == 12.0
+    assert list(arrivals.kept_up(12.0, 20.0)) == []
     arrivals.connected(17.0, 18.0)
-    assert (arrivals.not_before, arrivals.kept_up_from(12.0)) == (17.0, inf)
+    assert arrivals.not_before == 17.0
+    assert list(arrivals.kept_up(12.0, 20.0)) == []
     arrivals.found_empty(18.01)
     arrivals.found_empty(18.02)
-    assert arrivals.kept_up_from(12.0) == 17.0
-    assert arrivals.kept_up_from(17.0) == 17.0
+    assert list(arrivals.kept_up(12.0, 20.0)) == [Interval(17.0, 20.0)]
+    assert list(arrivals.kept_up(17.0, 20.0)) == [Interval(17.0, 20.0)]

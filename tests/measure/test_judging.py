@@ -33,7 +33,7 @@ def pending_at(arrival: Interval, *revisions: int) -> Pending:
 
 
 def judged(commit: Interval, arrival: Interval) -> Judgement:
-    return judge(Event("modified", 1), arrival, Dated(commit, (), ()), THRESHOLD_SECONDS)
+    return judge(Event("modified", 1), arrival.latest, arrival, Dated(commit, (), ()), THRESHOLD_SECONDS)
 
 
 MARGINS = st.one_of(seconds(2), st.just(inf))

@@ -210,7 +210,7 @@ class Observer:
                 assert run[0].revision is not None
                 dated = date_commit(self._store.evidence(run[0].revision, pending.arrival.latest))
                 arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
-                judgement = judge(run[0], arrival, dated, THRESHOLD_SECONDS)
+                judgement = judge(run[0], pending.arrival.latest, arrival, dated, THRESHOLD_SECONDS)
                 for event in run:
                     assert event.revision is not None
                     true_latency = stream.reached[event.revision] - self._world.history.committed(event.revision)

@@ -6,10 +6,16 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from exporter.daemon import load_credentials
+from exporter.measure.arrivals import Arrivals
+from exporter.measure.dating import Dated
+from exporter.measure.events import Event
+from exporter.measure.judging import judge
+from exporter.measure.times import Interval
 from exporter.once.measuring import Measurement
 from exporter.once.progress import Progress
 from exporter.once.result import Result
@@ -20,6 +26,9 @@ from tests.check.command import plain_kubeconfig
 from tests.live.observing import config
 from tests.once.command import Running, measure
 from tests.real.waiting import wait_until
+
+if TYPE_CHECKING:
+    from exporter.target import Target
 
 RATE_PER_SECOND = 60.0
 PODS = ("--resource", "pods")
@@ -41,6 +50,31 @@ async def measured(
     """In this process, from start to end."""
     measurement = await prepared(*flags, duration_seconds=duration_seconds, ready_seconds=ready_seconds)
     return await measurement.run(), measurement
+
+
+async def test_what_was_read_before_the_end_counts_however_long_the_machine_slept_before(tmp_path: Path) -> None:
+    arrivals = Arrivals()
+    arrivals.connected(0.0, 0.0)
+    arrivals.slept(10.0, 10.0, 0.9)
+    arrivals.connected(10.1, 10.12)
+    for look in (10.13, 10.14):
+        arrivals.found_empty(look)
+    read = arrivals.received(10.2, 100)
+    arrival = arrivals.excusing_us(read, committed_after=9.9)
+    assert arrival.latest > 10.4, "by a clock that had counted the sleep"
+    dated = Dated(Interval(9.9, 9.95), (), ())
+    judgement = judge(Event("modified", 1), read.latest, arrival, dated, threshold_seconds=1.0)
+
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
+    measurement = await prepared("--kubeconfig", kubeconfig, *PODS, duration_seconds=10.4)
+    measurement._began, measurement._ended = 0.0, 10.4
+    target = cast("Target", object())
+    measurement._count(target, judgement)
+    assert measurement._tallies[target].events == 1
+    assert target not in measurement._settled
+    measurement._count(target, judgement._replace(arrived=10.41))
+    assert measurement._tallies[target].events == 1
+    assert target in measurement._settled
 
 
 async def test_a_healthy_apiserver_meets_the_objective(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ AN_EVENT = cast("Event", None)  # a tally does not look at it
 
 def judgement(verdict: Verdict, earliest: float = 0.0, latest: float = 0.1) -> Judgement:
     dated = Dated(ANY_TIME, (), ())
-    return Judgement(AN_EVENT, Interval(0.0, 0.0), dated, Interval(earliest, latest), verdict)
+    return Judgement(AN_EVENT, 0.0, Interval(0.0, 0.0), dated, Interval(earliest, latest), verdict)
 
 
 def tally(*, on_time: int = 0, late: int = 0, ambiguous: int = 0, objective_ratio: float = 0.99) -> Tally:

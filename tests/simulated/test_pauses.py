@@ -126,8 +126,11 @@ async def test_what_a_paused_machine_lost_and_got_again_is_not_late(tmp_path: Pa
         try:
             await exporter.wait_for(lambda scrape: scrape.sum("events_judged_total", verdict="on_time") > 50)
             exporter.freeze()
-            simulator.faults.network.watch_to_client_seconds = resent_after_seconds
-            await asyncio.sleep(paused_seconds)
+            frozen = time.monotonic()
+            while (seconds := time.monotonic() - frozen) < paused_seconds:
+                # All of it comes when the first of it is sent again.
+                simulator.faults.network.watch_to_client_seconds = resent_after_seconds - seconds
+                await asyncio.sleep(0.005)
             simulator.faults.network.watch_to_client_seconds = 0.0
             exporter.thaw()
             before = await exporter.scrape()
