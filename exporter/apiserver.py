@@ -17,7 +17,7 @@ from exporter.measure.events import EventDecoder
 from exporter.target import Surroundings, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import Metrics
@@ -100,6 +100,7 @@ class Apiserver:
         self._decoder = EventDecoder(config.annotation)
         heartbeat.sleepers.add(self)
         self._targets: dict[ResourceName, Target] = {}
+        self._streams: dict[ResourceName, Stream] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
         self._cache_polling: dict[ResourceName, asyncio.Task[None]] = {}
         self._is_noticed_balancer = False
@@ -144,7 +145,7 @@ class Apiserver:
             judged=self._judged,
         )
         target = self._targets[name] = Target(name, self.server.name, around)
-        stream = Stream(
+        stream = self._streams[name] = Stream(
             name,
             self._config.namespace,
             session=self._session,
@@ -157,15 +158,27 @@ class Apiserver:
         target.on_restored_store = stream.store_went_back
         self._running[name] = [self._tasks.create_task(stream.run())]
 
-    async def unwatch(self, name: ResourceName) -> None:
-        """Stop watching a resource; its series stay until the metrics are told to drop them."""
-        if name not in self._targets:
-            return
-        stream, *clocks = self._running.pop(name)
-        await _cancelled(stream)
-        self._targets.pop(name).finish()  # by what its clocks know, which end after it
-        for clock in (*clocks, *self._polling_of_cache(name)):
-            await _cancelled(clock)
+    def look_anew(self, name: ResourceName) -> None:
+        """There may be again what a resource's stream has found gone, or refused."""
+        if name in self._streams:
+            self._streams[name].look_anew()
+
+    def unwatch(self, name: ResourceName) -> Coroutine[Any, Any, None]:
+        """Watch a resource no more, from now on: it may be watched anew before all has ended, which is to be awaited.
+
+        Its series stay until the metrics are told to drop them.
+        """
+        target = self._targets.pop(name, None)
+        self._streams.pop(name, None)
+        running = [*self._running.pop(name, ()), *self._polling_of_cache(name)]
+        for stream in running[:1]:
+            stream.cancel()  # it finds nothing more
+        return _ended(target, running)
+
+    def leaves(self) -> None:
+        """It is no endpoint any more."""
+        for target in self._targets.values():
+            target.owe_no_canary()
 
     def refresh(self) -> Iterator[None]:
         """Bring gauges up to the present moment, those of one target in each step."""
@@ -270,6 +283,17 @@ class Apiserver:
             )
             self._cache_polling[name] = self._tasks.create_task(cache_clock.run())
             target.use_cache_clock(cache_clock)
+
+
+async def _ended(target: Target | None, running: Sequence[asyncio.Task[None]]) -> None:
+    """What the stream had is judged once it has ended, by what its clocks know, which end after it."""
+    if target is None:
+        return
+    stream, *clocks = running
+    await asyncio.wait({stream})
+    target.finish()
+    for clock in clocks:
+        await _cancelled(clock)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

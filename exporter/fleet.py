@@ -180,6 +180,8 @@ class Fleet:
                 self._running[server] = self._tasks.create_task(self._watch(server))
         for server in self._running.keys() - set(servers) - self._leaving.keys():
             log.warning("apiserver is no endpoint any more", extra={"fields": {"apiserver": server.name}})
+            if server in self._apiservers:
+                self._apiservers[server].leaves()
             self._leaving[server] = self._tasks.create_task(self._leave_apiserver(server))
 
     async def _watch(self, server: Server) -> None:
@@ -198,7 +200,7 @@ class Fleet:
             )
             stack.push_async_callback(apiserver.close)  # after its tasks have ended
             self._apiservers[server] = apiserver
-            stack.callback(self._apiservers.pop, server)
+            stack.callback(self._forget, apiserver)
             for name in (*self._config.resources, *sorted(self._custom, key=str)):
                 self._share(apiserver, name)
                 await asyncio.sleep(0)  # to make the series of one resource takes a millisecond
@@ -209,7 +211,8 @@ class Fleet:
         await asyncio.sleep(LEAVING_SECONDS)
         del self._leaving[server]
         await self._stop(server)
-        self._metrics.remove_apiserver(server.name)
+        if server not in self._running:  # else it is back, and its series go on
+            self._metrics.remove_apiserver(server.name)
         await asyncio.sleep(FORGETTING_SECONDS)
         # Once for each that goes, a tenth of a second: what is left of it is found nowhere else.
         gc.unfreeze()
@@ -217,10 +220,20 @@ class Fleet:
         gc.freeze()
 
     async def _stop(self, server: Server) -> None:
-        """In a function of its own, because a task that has ended still holds what it ran with."""
+        """In a function of its own, because a task that has ended still holds what it ran with.
+
+        It is out of everybody's sight before it begins to end: nothing more can be watched there, and if it is back
+        before it has ended, that is another one.
+        """
+        self._apiservers.pop(server, None)
         running = self._running.pop(server)
         running.cancel()
         await asyncio.wait({running})
+
+    def _forget(self, apiserver: Apiserver) -> None:
+        """It has ended; another one may be at its address already."""
+        if self._apiservers.get(apiserver.server) is apiserver:
+            del self._apiservers[apiserver.server]
 
     def _doubt_all_clocks(self) -> None:
         """What is known of one of them counts no more: no stamp is dated before all are bounded anew."""
@@ -244,16 +257,16 @@ class Fleet:
         )
         await follower.follow(self._use_custom_resources)
 
-    async def _use_custom_resources(self, names: set[ResourceName]) -> None:
+    def _use_custom_resources(self, names: set[ResourceName]) -> None:
         self._knows_definitions = True
         wanted = {name for name in names if not self._config.watches(name.group, name.plural)}
         for name in self._custom - wanted:
             self._leaving[name] = self._tasks.create_task(self._leave_custom_resource(name))
         for name in sorted(wanted - self._custom, key=str):
-            if self._stay(name):
-                # Its stream may be in the middle of a long wait: a new one looks at once.
-                await self._unwatch(name)
+            is_leaving = self._stay(name)
             for apiserver in self.apiservers:
+                if is_leaving:
+                    apiserver.look_anew(name)  # its stream may be in the middle of a long wait
                 self._share(apiserver, name)
         self._custom = wanted
 
@@ -265,13 +278,11 @@ class Fleet:
     async def _leave_custom_resource(self, name: ResourceName) -> None:
         await asyncio.sleep(LEAVING_SECONDS)
         del self._leaving[name]
-        await self._unwatch(name)
+        await asyncio.gather(*[apiserver.unwatch(name) for apiserver in self.apiservers])
+        if name in self._custom or name in self._leaving:
+            return  # it was back, and its series go on
         for apiserver in self.apiservers:
             self._metrics.remove_resource(apiserver.server.name, name.group, name.plural)
-
-    async def _unwatch(self, name: ResourceName) -> None:
-        for apiserver in self.apiservers:
-            await apiserver.unwatch(name)
 
     def _stay(self, one: Server | ResourceName) -> bool:
         """It is here again: it does not leave. Whether it was about to."""

@@ -110,6 +110,7 @@ class Target:
         self._has_answered = False
         self._trouble = "not started yet"
         self._report = self.window.report(time.monotonic())
+        around.metrics.stream_up.set(0)  # also where one of before has left it up
 
     # What the stream tells (exporter.kubernetes.stream.StreamListener)
 
@@ -230,6 +231,10 @@ class Target:
             self.clock.arrived(canary.revision, canary.answered)
         if self._expects_canaries:
             self._canary_arrived(self._canaries.answered(canary))
+
+    def owe_no_canary(self) -> None:
+        """What was written up to now need not come: its apiserver is leaving, and is written for no more."""
+        self._canaries.forget()
 
     def owes_canary(self, sent_before: Instant) -> bool:
         """Whether a canary that was sent before this instant is awaited still: it comes or is lost."""

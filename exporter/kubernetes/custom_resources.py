@@ -19,7 +19,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.session import ApiSession
@@ -115,14 +115,14 @@ class CustomResources:
         self._advised: list[str] = []
         self._changed = asyncio.Event()
 
-    async def follow(self, use: Callable[[set[ResourceName]], Awaitable[None]]) -> None:
+    async def follow(self, use: Callable[[set[ResourceName]], None]) -> None:
         """Tell `use` the whole set whenever it may have changed. For ever, whatever the apiserver answers."""
         backoff = Backoff()
         while True:
             try:
                 revision, names = await list_definitions(self._session)
                 self._say_what_matches_nothing(names)
-                await use(self._matching(names))
+                use(self._matching(names))
                 await self._until_one_changes(revision)
                 backoff.succeeded()
                 self._trouble.over()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from exporter.kubernetes.backoff import Backoff
@@ -105,6 +106,7 @@ class Stream:
         self._watch: Watch | None = None
         self._restorations = 0
         self._unexplained: tuple[End, float] | None = None
+        self._looks_anew = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -115,14 +117,25 @@ class Stream:
                 try:
                     watch = await self._start()
                 except StartError as error:
-                    await asyncio.sleep(self._failed(error))
+                    await self._pause(self._failed(error))
                 else:
-                    await asyncio.sleep(await self._follow(watch))
+                    await self._pause(await self._follow(watch))
         finally:
             self._heartbeat.sleepers.discard(self)
             self._explain_end(None)
             if self._watch is not None:
                 self._watch.close()
+
+    def look_anew(self) -> None:
+        """What was refused may be there again: a wait for the next try is over, and those that follow are short."""
+        self._backoff.succeeded()
+        self._looks_anew.set()
+
+    async def _pause(self, seconds: float) -> None:
+        self._looks_anew.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._looks_anew.wait()
 
     def store_went_back(self) -> None:
         """The revisions that this stream followed exist no more: list again."""

@@ -54,10 +54,10 @@ class _Sample(NamedTuple):
 
 
 class Growth:
-    """What came between two snapshots; a series that was not there at first began at 0."""
+    """What came between two snapshots; a series that was not there at first, or was dropped, began at 0."""
 
     def __init__(self, before: Snapshot, after: Snapshot) -> None:
-        self._samples = [_sample(series, value - before.get(series, 0.0)) for series, value in after.items()]
+        self._samples = [_sample(series, _growth(before.get(series, 0.0), value)) for series, value in after.items()]
 
     def by(self, label: str, name: str, **labels: str) -> dict[str, int]:
         """Whole counts by the value of `label`, of the series `watchslo_<name>` with these labels."""
@@ -88,6 +88,10 @@ class Growth:
             for sample in self._samples
             if sample.name == f"watchslo_{name}" and labels.items() <= sample.labels.items()
         ]
+
+
+def _growth(before: float, after: float) -> float:
+    return after - before if after >= before else after
 
 
 def _sample(series: str, value: float) -> _Sample:

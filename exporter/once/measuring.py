@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.daemon import Exporter
 from exporter.expose.families import STAGES
@@ -40,6 +40,14 @@ LOOK_PERIOD_SECONDS = 0.1
 NOT_LET_IN = ": unauthorized: "
 
 
+class _Labels(NamedTuple):
+    """By these the metrics tell streams apart."""
+
+    apiserver: str
+    group: str
+    resource: str
+
+
 class Measurement:
     """One measurement, to be run once. What arrives between the two ends of the duration counts, whenever it is judged.
 
@@ -63,7 +71,9 @@ class Measurement:
         self._ready_seconds = ready_seconds
         serving_nowhere = replace(config, listen_addresses=(), web_config_file=None)
         self._exporter = Exporter(serving_nowhere, credentials, self._count, progress.advise)
-        self._tallies: defaultdict[Target, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
+        self._tallies: defaultdict[_Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
+        self._counted: dict[Target, None] = {}
+        """In this order: what goes and comes is another target with the same labels."""
         self._began: Instant = inf
         self._ended: Instant = inf
         self._settled: set[Target] = set()
@@ -95,7 +105,8 @@ class Measurement:
         if judgement.arrived > self._ended:
             self._settled.add(target)
         elif judgement.arrived >= self._began:
-            self._tallies[target].add(judgement)
+            self._counted[target] = None
+            self._tallies[_labels(target)].add(judgement)
 
     async def _look_until(self, is_over: Callable[[], bool], seconds: float, show: Callable[[], None]) -> None:
         until = time.monotonic() + seconds
@@ -141,7 +152,7 @@ class Measurement:
             await asyncio.sleep(LOOK_PERIOD_SECONDS)
 
     def _has_come_up(self, target: Target) -> bool:
-        return target.status()["stream"] == "up" or target in self._tallies
+        return target.status()["stream"] == "up" or _labels(target) in self._tallies
 
     def _is_settled(self, target: Target) -> bool:
         # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
@@ -160,7 +171,10 @@ class Measurement:
     def _result(self, of_streams: Growth, of_evidence: Growth, refused: str | None) -> Result:
         config = self._config
         measured_seconds = self._ended - self._began
-        targets = sorted({*self._targets(), *self._tallies}, key=lambda target: (target.apiserver, str(target.name)))
+        targets: dict[_Labels, list[Target]] = {}
+        for target in {**self._counted, **dict.fromkeys(self._targets())}:
+            targets.setdefault(_labels(target), []).append(target)
+        rows = sorted(targets.values(), key=lambda row: (row[-1].apiserver, str(row[-1].name)))
         lag = of_streams.quantile("loop_lag_seconds", 0.99)
         return Result(
             version=self._exporter.metrics.version,
@@ -168,23 +182,27 @@ class Measurement:
             measured_seconds=measured_seconds,
             threshold_seconds=config.slo_threshold_seconds,
             objective_ratio=config.slo_objective_ratio,
-            streams=[self._stream(target, of_streams, of_evidence) for target in targets],
+            streams=[self._stream(row, of_streams, of_evidence) for row in rows],
             apiservers=[_apiserver(apiserver.server.name, of_streams) for apiserver in self._exporter.apiservers],
             loop_lag_p99_seconds=no_limit_as_none(lag and lag.latest),
             refused=refused,
             unfollowed=self._exporter.unfollowed,
         )
 
-    def _stream(self, target: Target, of_streams: Growth, of_evidence: Growth) -> StreamResult:
-        tally, name = self._tallies[target], target.name
-        labels = {"apiserver": target.apiserver, "group": name.group, "resource": name.plural}
+    def _stream(self, row: list[Target], of_streams: Growth, of_evidence: Growth) -> StreamResult:
+        """One for all targets with the same labels, of which the last one is the newest."""
+        target, tally = row[-1], self._tallies[_labels(row[-1])]
+        labels = _labels(target)._asdict()
         canaries_lost = round(of_evidence.sum("canary_lost_total", **labels))
         tally.lost_canaries(canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
         relists = of_streams.by("reason", "relists_total", **labels)
         uncovered_seconds = of_streams.sum("uncovered_seconds_total", **labels)
         undecodable = round(of_streams.sum("decode_errors_total", **labels))
         tally.undecodable(undecodable)
-        is_covered = target.coverage.covers(self._began, self._ended, from_the_start=target in self._expected)
+        # Between two of them nothing was watched.
+        is_covered = len(row) == 1 and target.coverage.covers(
+            self._began, self._ended, from_the_start=target in self._expected
+        )
         status = target.status()
         is_up = status["stream"] == "up"
         stages = {stage: _stage(stage, of_evidence, labels) for stage in STAGES}
@@ -212,6 +230,10 @@ class Measurement:
             contradictions=of_evidence.by("source", "contradictions_total", **labels),
             revision_clock=status["revision_clock"],
         )
+
+
+def _labels(target: Target) -> _Labels:
+    return _Labels(target.apiserver, target.name.group, target.name.plural)
 
 
 def _up(targets: list[Target]) -> list[Target]:

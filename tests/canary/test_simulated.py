@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from exporter import fleet
 from exporter.config.shard import Shard
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
 from tests.live.observing import Scrape, observed, started
+from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
 
 NODE = "canary"
@@ -226,6 +228,38 @@ async def test_a_watch_that_is_forbidden_owes_nothing(tmp_path: Path) -> None:
         await asyncio.sleep(AWAITED_SECONDS + 1.0)
         scrape = await exporter.scrape()
     assert scrape.sum("canary_lost_total") == 0
+
+
+async def test_an_endpoint_that_leaves_owes_nothing_and_does_again_when_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    awaited_seconds = 6.0  # what it owes is not lost before it is known to leave
+    monkeypatch.setattr("exporter.target.CANARY_SECONDS", awaited_seconds - 1.0)
+    monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 0.2)
+    async with simulated(apiservers=2) as simulator:
+        staying, leaving = simulator.apiservers
+        names = {one: f"{one.host}:{one.port}" for one in simulator.apiservers}
+        await simulator.list_apiservers(2)
+        async with observed(*flags(simulator, tmp_path), "--apiserver.discover") as exporter:
+
+            def came(scrape: Scrape) -> float:
+                return scrape.sum("canary_delivery_seconds_count", apiserver=names[staying])
+
+            before = await exporter.wait_for(
+                lambda scrape: all(
+                    scrape.values("canary_delivery_seconds_count", apiserver=name) > [5.0] for name in names.values()
+                )
+            )
+            leaving.faults.cache_to_watch.set(60.0, "nodes")
+            await exporter.wait_for(lambda scrape: came(scrape) > came(before) + 5)
+            await simulator.list_apiservers(1)
+            await wait_until(lambda: "apiserver is no endpoint any more" in caplog.messages, "it leaves")
+            await asyncio.sleep(awaited_seconds + 1.0)
+            left = await exporter.scrape()
+            assert left.sum("canary_lost_total", apiserver=names[leaving]) == 0
+            await simulator.list_apiservers(2)
+            await exporter.wait_for(lambda scrape: scrape.sum("canary_lost_total", apiserver=names[leaving]) > 0)
+    assert left.sum("canary_lost_total", apiserver=names[staying]) == 0
 
 
 async def test_a_watch_that_stays_down_is_not_a_perfect_one(tmp_path: Path) -> None:

@@ -17,6 +17,16 @@ def test_only_what_came_between_the_two_moments_counts() -> None:
     assert growth.sum("uncovered_seconds_total", apiserver="b:1") == 0
 
 
+def test_a_series_that_was_dropped_and_is_back_has_not_shrunk() -> None:
+    metrics = Metrics(1.0, 0.99, 60)
+    metrics.resource("a:1", "", "pods").relists["gone"].inc(5)
+    before = snapshot(metrics)
+    metrics.remove_resource("a:1", "", "pods")
+    metrics.resource("a:1", "", "pods").relists["gone"].inc(2)
+    growth = Growth(before, snapshot(metrics))
+    assert growth.by("reason", "relists_total", resource="pods")["gone"] == 2
+
+
 def test_a_quantile_is_the_bucket_that_holds_it() -> None:
     metrics = Metrics(1.0, 0.99, 60)
     metrics.loop_lag.observe(9.0)

@@ -6,10 +6,10 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from exporter import fleet
 from exporter.daemon import load_credentials
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import Dated
@@ -21,14 +21,13 @@ from exporter.once.progress import Progress
 from exporter.once.result import Result
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
-from exporter.simulator.resources import NODES
+from exporter.simulator.resources import CRDS, NODES
+from exporter.simulator.simulator import WIDGETS
 from tests.check.command import plain_kubeconfig
 from tests.live.observing import config
 from tests.once.command import Running, measure
 from tests.real.waiting import wait_until
-
-if TYPE_CHECKING:
-    from exporter.target import Target
+from tests.test_target import Fed
 
 RATE_PER_SECOND = 60.0
 PODS = ("--resource", "pods")
@@ -68,12 +67,13 @@ async def test_what_was_read_before_the_end_counts_however_long_the_machine_slep
     kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:1")
     measurement = await prepared("--kubeconfig", kubeconfig, *PODS, duration_seconds=10.4)
     measurement._began, measurement._ended = 0.0, 10.4
-    target = cast("Target", object())
+    target = Fed().target
     measurement._count(target, judgement)
-    assert measurement._tallies[target].events == 1
+    [tally] = measurement._tallies.values()
+    assert tally.events == 1
     assert target not in measurement._settled
     measurement._count(target, judgement._replace(arrived=10.41))
-    assert measurement._tallies[target].events == 1
+    assert tally.events == 1
     assert target in measurement._settled
 
 
@@ -201,6 +201,28 @@ async def test_a_watch_that_was_down_for_longer_than_the_threshold_may_hide_some
     assert 1 < pods.uncovered_seconds < 8
     assert (result.verdict, pods.state) == ("unknown", "unknown")
     assert result.reasons == [f"{pods.name}: nothing was watched for {pods.uncovered_seconds:.3f} s"]
+
+
+@pytest.mark.parametrize("leaving_seconds", [fleet.LEAVING_SECONDS, 0.1], ids=["in grace", "dropped"])
+async def test_a_definition_that_goes_and_is_back_is_one_stream_with_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaving_seconds: float
+) -> None:
+    monkeypatch.setattr(fleet, "LEAVING_SECONDS", leaving_seconds)
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND * 3):
+        flags = ("--kubeconfig", plain_kubeconfig(tmp_path / "kubeconfig", simulator.url), "--custom-resources", "*")
+        measurement = await prepared(*flags, "--slo.objective", "0.3", duration_seconds=14)
+        measuring = asyncio.create_task(measurement.run())
+        await wait_until(lambda: sum(tally.events for tally in measurement._tallies.values()) > 60, "it measures")
+        await simulator.apiserver.registry.delete(CRDS, ("", WIDGETS.name))
+        await asyncio.sleep(2.5)
+        await simulator.define(WIDGETS)
+        result = await measuring
+    (widgets,) = [stream for stream in result.streams if stream.resource == "widgets"]
+    assert widgets.stream == "up"
+    assert widgets.events > 60
+    assert not widgets.is_covered
+    assert 0 < widgets.uncovered_seconds < 12
+    assert (widgets.state, result.verdict) == ("unknown", "unknown")
 
 
 async def test_what_arrived_before_the_end_is_waited_for(tmp_path: Path) -> None:
