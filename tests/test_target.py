@@ -1,6 +1,7 @@
 """One target, fed by hand: what is history and what is news, what is certain already, and what was not watched."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -387,3 +388,23 @@ def test_no_watch_is_a_state_in_words() -> None:
     assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 0)
     fed.target.relisting("gone")
     assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("opened_ago", "known_ago", "is_lost", "is_noticed"),
+    [(9, 5, False, True), (5, 9, False, False), (9, 5, True, False)],
+    ids=["the watch lived throughout", "the watch is newer", "the watch ended"],
+)
+async def test_a_cache_that_goes_back_under_a_watch_that_lives_is_anothers(
+    *, opened_ago: float, known_ago: float, is_lost: bool, is_noticed: bool
+) -> None:
+    """An apiserver that was restarted has a new cache as well, but no watch outlives that."""
+    fed, noticed = Fed(), []
+    fed.target._around = replace(fed.target._around, is_a_balancer=lambda: noticed.append(1))
+    fed.relists("start", ago=opened_ago)
+    fed.target.cache_went_back(fed.now - known_ago)
+    assert not noticed, "before the watch has said anything more"
+    if is_lost:
+        fed.target.lost(fed.now - 1)
+    fed.reads(101, ago=0.5)
+    assert bool(noticed) == is_noticed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
-from exporter.measure.times import Instant, Interval
+from exporter.measure.times import ANY_TIME, Instant, Interval
 
 OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
 DateSource: TypeAlias = Literal["date"]
@@ -67,13 +67,16 @@ def before(instant: float) -> Interval:
 def date_commit(evidence: Evidence, arrived: Instant = inf) -> Dated:
     """Intersect it, the most certain first. A source that knows nothing (an unbounded interval) has said nothing.
 
-    An event was committed before it `arrived`: that narrows no latency, and refutes whatever says otherwise.
+    An event was committed before it `arrived`: that narrows no latency, and refutes Dates and stamps that deny it.
+    Polls that do put their store in doubt before it comes to this.
     """
-    earliest, latest = -inf, arrived
+    earliest, latest = ANY_TIME
     sources: list[Source] = []
     contradictions: list[Source] = []
     own, dates, assumed = evidence
-    for source, said in (*own, *dates, *assumed):
+    for number, (source, said) in enumerate((*own, *dates, *assumed)):
+        if number == len(own) and earliest <= arrived:
+            latest = min(latest, arrived)
         if said.earliest == -inf and said.latest == inf:
             continue
         sources.append(source)
