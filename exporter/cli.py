@@ -189,7 +189,7 @@ _COMMANDS = {
         "try the configuration, credentials, permissions and clocks, and print what was found: 0 all good, 2 not",
         _check,
     ),
-    "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 3 unknown", _measure),
+    "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of what it runs on", _version),
 }
