@@ -85,6 +85,15 @@ class Fed:
         """They came together."""
         self.target.read(reading(*revisions), Interval(self.now - ago - 0.02, self.now - ago))
 
+    def loses_canary(self, revision: int) -> None:
+        """It was written half a minute ago, and awaited for twenty seconds."""
+        self.target.canary_sending()
+        self.target.canary_answered(Canary(revision, sent=self.now - 30, answered=self.now - 29))
+        self.target.arrivals.found_empty(self.now - 0.1)
+        self.target.arrivals.found_empty(self.now)
+        self.target._awaited_until = self.now - 20
+        self.target.refresh()
+
     def counted(self, phase: str) -> float:
         return self.metrics.events["modified", phase].value
 
@@ -319,12 +328,7 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     """It is counted at the present moment, before what came a moment ago is taken in."""
     fed.relists("start", ago=59)
     fed.polls(101, ago=0.5)
-    fed.target.canary_sending()
-    fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
-    fed.target.arrivals.found_empty(fed.now - 0.1)
-    fed.target.arrivals.found_empty(fed.now)
-    fed.target._awaited_until = fed.now - 20
-    fed.target.refresh()
+    fed.loses_canary(101)
     assert fed.metrics.canary_lost.value == 1
     fed.reads(*range(102, 202), ago=0.001)
     fed.polls(201, ago=-0.1)
@@ -344,12 +348,7 @@ async def test_what_a_server_says_again_is_counted_and_not_judged(fed: Fed) -> N
 async def test_a_lost_canary_that_has_come_and_waits_is_counted_once_through_a_relist(fed: Fed) -> None:
     fed.relists("start", ago=59)
     fed.polls(101, ago=30.5)
-    fed.target.canary_sending()
-    fed.target.canary_answered(Canary(101, sent=fed.now - 30, answered=fed.now - 29))
-    fed.target.arrivals.found_empty(fed.now - 0.1)
-    fed.target.arrivals.found_empty(fed.now)
-    fed.target._awaited_until = fed.now - 20
-    fed.target.refresh()
+    fed.loses_canary(101)
     assert fed.verdicts()["late"] == 1
     fed.reads(101, ago=0.001)
     fed.relists("gone", ago=0)

@@ -8,12 +8,28 @@ from pathlib import Path
 import pytest
 
 from tests.live.observing import observed
+from tests.real.api import ApiClient
 from tests.real.cluster import Cluster
+from tests.real.custom_resources import CustomResource
 from tests.real.webhooks import Webhooks
 from tests.real.workload import Writer
 
 CONVERSION_SECONDS = 2.0
 WRITES = 8
+
+
+async def write_slowly(client: ApiClient, webhooks: Webhooks, gadgets: CustomResource) -> None:
+    """While each object of theirs is converted for two seconds, nodes are written as ever."""
+    webhooks.conversion_delay_seconds = CONVERSION_SECONDS
+    await asyncio.sleep(1)
+    async with Writer(client, rate_per_second=30, resources=("nodes",)):
+        # One after the other: written faster than the webhook answers, the lag would grow.
+        for number in range(WRITES):
+            next_write = time.monotonic() + CONVERSION_SECONDS * 1.1
+            await client.post(gadgets.path(), gadgets.object(f"one-{number}"))
+            await asyncio.sleep(max(0, next_write - time.monotonic()))
+    await asyncio.sleep(CONVERSION_SECONDS + 1)
+    webhooks.conversion_delay_seconds = 0
 
 
 @pytest.mark.timeout(120)
@@ -24,17 +40,8 @@ async def test_a_slow_conversion_webhook_makes_its_resource_late_and_no_other(cl
         # Named, so known to be one apiserver: its watch caches may be asked as well.
         flags = ("--resource", "gadgets.v2.slow.test", "--resource", "nodes", "--apiserver", cluster.apiserver.url)
         async with observed("--kubeconfig", kubeconfig, *flags) as exporter, cluster.client() as client:
-            webhooks.conversion_delay_seconds = CONVERSION_SECONDS
-            await asyncio.sleep(1)
-            async with Writer(client, rate_per_second=30, resources=("nodes",)):
-                # One after the other: written faster than the webhook answers, the lag would grow.
-                for number in range(WRITES):
-                    next_write = time.monotonic() + CONVERSION_SECONDS * 1.1
-                    await client.post(gadgets.path(), gadgets.object(f"one-{number}"))
-                    await asyncio.sleep(max(0, next_write - time.monotonic()))
-            await asyncio.sleep(CONVERSION_SECONDS + 1)
+            await write_slowly(client, webhooks, gadgets)
             scrape = await exporter.scrape()
-            webhooks.conversion_delay_seconds = 0
         await cluster.delete_resource(gadgets)
     late = [judgement for judgement in exporter.of("gadgets") if judgement.verdict == "late"]
     assert len(exporter.of("gadgets")) == WRITES

@@ -1,7 +1,5 @@
 """Events in an etcd of their own, as every cluster of some size keeps them: what lags is shown all the same."""
 
-import asyncio
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -9,11 +7,8 @@ import pytest
 
 from tests.conftest import FreshCluster
 from tests.live.observing import observed
+from tests.live.test_slow_cache import CONVERSION_SECONDS, WRITES, write_slowly
 from tests.real.webhooks import Webhooks
-from tests.real.workload import Writer
-
-CONVERSION_SECONDS = 2.0
-WRITES = 8
 
 
 @pytest.mark.timeout(180)
@@ -30,17 +25,8 @@ async def test_a_slow_watch_cache_is_late_although_events_are_in_another_etcd(
             await exporter.wait_for(
                 lambda scrape: scrape.sum("revision_clock", resource="gadgets", reads="another_cache") == 1
             )
-            webhooks.conversion_delay_seconds = CONVERSION_SECONDS
-            await asyncio.sleep(1)
-            async with Writer(client, rate_per_second=30, resources=("nodes",)):
-                # One after the other: written faster than the webhook answers, the lag would grow.
-                for number in range(WRITES):
-                    next_write = time.monotonic() + CONVERSION_SECONDS * 1.1
-                    await client.post(gadgets.path(), gadgets.object(f"one-{number}"))
-                    await asyncio.sleep(max(0, next_write - time.monotonic()))
-            await asyncio.sleep(CONVERSION_SECONDS + 1)
+            await write_slowly(client, webhooks, gadgets)
             scrape = await exporter.scrape()
-            webhooks.conversion_delay_seconds = 0
     late = [judgement for judgement in exporter.of("gadgets") if judgement.verdict == "late"]
     assert len(exporter.of("gadgets")) == WRITES
     assert len(late) >= WRITES - 1, "in fifteen of fifteen cases it was ambiguous once"
