@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 STEPS_KEPT = 4096
 """Steps a staircase may have before its older half is thinned."""
 
+VISIBLE_SECONDS = 0.25
+"""etcd tells its watchers of a write just before its readers see it (mvcc/watchable_store_txn.go): within this time an
+answer with less than has arrived is no sign of anything."""
+
 STALE_SECONDS = 5.0
 """No store that reads stale is believed to lag by more: kine asks its database at least once a second."""
 
@@ -183,7 +187,7 @@ class RevisionClock:
         t0 = self._in_flight.pop(poll, None)
         if t0 is None:
             return None
-        known = self.known_by(t0)
+        known = self.known_by(t0 - VISIBLE_SECONDS)
         went_back = None
         if revision < known:
             known_at = min(self._committed_before.of(known), self._arrived_before.of(known))

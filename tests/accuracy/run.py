@@ -89,11 +89,16 @@ async def run(scenario: Scenario, world: World, pace: Pace, faketime: Path | Non
                 run.ended = time.monotonic()
         arrivals = await settled(exporter, witness, {write.resource_version for write in writer.writes})
     commits = world.commits(arrivals, writer.writes)
-    truths = {revision: Truth(commit, arrivals[revision]) for revision, commit in sorted(commits.items())}
+    truths = {revision: truth_of(commit, arrivals[revision]) for revision, commit in sorted(commits.items())}
     said = {observation.revision: observation for observation in exporter.observations}
     run.events = [Event(known, said[revision]) for revision, known in truths.items() if revision in said]
     run.unjudged = len(truths) - len(run.events)
     return run
+
+
+def truth_of(commit: Interval, arrival: Interval) -> Truth:
+    """etcd tells its watchers of a write a little before its readers see it: what has arrived is committed."""
+    return Truth(Interval(min(commit.earliest, arrival.earliest), commit.latest), arrival)
 
 
 @contextlib.asynccontextmanager

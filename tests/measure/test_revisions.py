@@ -6,7 +6,7 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.measure.revisions import STEPS_KEPT, RevisionClock, WentBack
+from exporter.measure.revisions import STEPS_KEPT, VISIBLE_SECONDS, RevisionClock, WentBack
 from tests.measure.drawing import seconds
 from tests.measure.histories import HISTORIES, Arrival, History, Poll, arrivals_of, polls_of, tell
 
@@ -88,7 +88,7 @@ def test_a_restore_is_reported_exactly_when_a_later_poll_shows_it(
         if isinstance(said, Arrival):
             heard.append((said.instant, said.revision))
             continue
-        known = max((revision for instant, revision in heard if instant < said.t0), default=0)
+        known = max((revision for instant, revision in heard if instant < said.t0 - VISIBLE_SECONDS), default=0)
         if said.revision < known:
             known_at = min(instant for instant, revision in heard if revision >= known)
             assert went_back == WentBack(known, said.revision, known_at)

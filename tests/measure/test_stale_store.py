@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.measure.dating import Evidence, OwnEvidence
-from exporter.measure.revisions import STALE_SECONDS
+from exporter.measure.revisions import STALE_SECONDS, VISIBLE_SECONDS
 from exporter.measure.store import RESTORED_AFTER_SECONDS, News, Store
 from exporter.measure.times import ANY_TIME
 from tests.measure.histories import HISTORIES, History
@@ -64,6 +64,16 @@ def test_a_new_clock_of_a_store_that_reads_stale_knows_it() -> None:
     store.polls.poll_sent(1, 10)
     store.poll_answered(1, 10.1, 100)
     assert store.polls.committed(101).earliest == 10 - STALE_SECONDS
+
+
+def test_what_arrived_just_before_a_poll_may_not_be_seen_by_it_yet() -> None:
+    store = Polled()
+    store.answer(10, 100)
+    store.polls.arrived(105, 11 - VISIBLE_SECONDS)
+    assert store.answer(11, 104) is None
+    assert store.polls.settled_until == 11, "etcd tells its watchers before its readers"
+    assert store.answer(12, 105) is None
+    assert not store.reads_stale
 
 
 def test_what_went_out_before_the_doubt_decides_nothing() -> None:
