@@ -243,7 +243,10 @@ class Apiserver:
         """A poll was answered with less than the store had: said once, counted every time."""
         if not self._apiserver_metrics.stale_reads.value:
             fields = {"apiserver": self.server.name, "polled": str(kind)}
-            log.warning("the store reads stale: its answers bound no latency from above", extra={"fields": fields})
+            log.warning(
+                "the store reads stale: upper bounds of latencies are 5 s wider",
+                extra={"fields": fields},
+            )
         self._apiserver_metrics.stale_reads.inc()
 
     def _noticed_balancer(self, sign: Literal["cache", "date"]) -> None:

@@ -133,17 +133,17 @@ async def test_what_a_paused_machine_lost_and_got_again_is_not_late(tmp_path: Pa
                 await asyncio.sleep(0.005)
             simulator.faults.network.watch_to_client_seconds = 0.0
             exporter.thaw()
-            before = await exporter.scrape()
-            scrape = await exporter.wait_for(
-                lambda scrape: (
-                    scrape.sum("events_judged_total", verdict="on_time")
-                    > before.sum("events_judged_total", verdict="on_time") + 50
-                )
-            )
+            scrape = await goes_on(exporter)
         finally:
             context.__exit__(None, None, None)
     assert scrape.sum("events_judged_total", verdict="late") == 0
     assert scrape.sum("events_judged_total", verdict="ambiguous") > 20
+
+
+async def goes_on(exporter: Observed) -> Scrape:
+    """The first scrape that shows that it measures again."""
+    before = (await exporter.scrape()).sum("events_judged_total", verdict="on_time")
+    return await exporter.wait_for(lambda scrape: scrape.sum("events_judged_total", verdict="on_time") > before + 50)
 
 
 @contextmanager
@@ -172,13 +172,7 @@ async def test_a_machine_that_was_suspended_says_neither_on_time_nor_late(
             add(asleep_seconds)
             woke = time.monotonic()
             exporter.thaw()
-            before = await exporter.scrape()
-            scrape = await exporter.wait_for(
-                lambda scrape: (
-                    scrape.sum("events_judged_total", verdict="on_time")
-                    > before.sum("events_judged_total", verdict="on_time") + 50
-                )
-            )
+            scrape = await goes_on(exporter)
         finally:
             context.__exit__(None, None, None)
         sent = simulator.truth.deliveries("nodes")
