@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from exporter.limits import REFUSED
+
 # All bounds are in seconds; the bucket +Inf is implied. The SLO's threshold joins the latency bounds if it is missing.
 LATENCY_BOUNDS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0,
@@ -340,6 +342,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _gauge("watchslo_shards", "How many exporters share the watches (--shard); 1 where nobody shares.", Scope.EXPORTER),
     _gauge("watchslo_shard_index", "Which of those that share the watches this one is, from 0 on.", Scope.EXPORTER),
+    _counter(
+        "watchslo_refused_text_total",
+        "Texts from apiservers, objects, plugins or clients that were longer than their limit, or not what they should "
+        "be, and were cut or left out.",
+        Scope.EXPORTER,
+        what=REFUSED,
+    ),
     _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
     Family(
         name="watchslo_build_info",

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from exporter.expose.children import Counter, Gauge, Histogram, label_pairs
 from exporter.expose.families import CLOCKS, FAMILIES, LATENCY_BOUNDS, Family
+from exporter.limits import refused_texts
 
 _FAMILY = {family.name: family for family in FAMILIES}
 
@@ -196,6 +197,8 @@ class Metrics:
         self.shard_index = new.gauge("watchslo_shard_index", 0)
         self.discovery_errors = new.counters("watchslo_discovery_errors_total")  # by reason
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
+        self._refused_text = new.counters("watchslo_refused_text_total")  # by what
+        self.before_render.append(self._refresh_refused_text)
         new.labelled_one("watchslo_build_info", {"version": self.version})
 
     def resource(self, apiserver: str, group: str, resource: str) -> ResourceMetrics:
@@ -239,6 +242,11 @@ class Metrics:
         """Every family in the contract's order with its children, as they are when its turn comes."""
         for family in FAMILIES:
             yield family, [child for scoped in self._children[family.name].values() for child in scoped]
+
+    def _refresh_refused_text(self) -> Iterable[None]:
+        for what, times in refused_texts.times.items():
+            self._refused_text[what].value = times
+        return ()
 
     def _scoped(self, *key: str) -> _Scoped:
         return _Scoped(self._children, key, self._threshold_seconds)

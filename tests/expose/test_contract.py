@@ -60,6 +60,7 @@ HISTOGRAMS = {
     "watchslo_rewatch_seconds": ("", RECONNECTS),
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
+REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,endpoint"
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
 GAUGES_WHEN_KNOWN = (
     "watchslo_p99_seconds",
@@ -77,6 +78,7 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
+    | {"watchslo_refused_text_total": "counter"}
 )
 
 
@@ -128,6 +130,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
     expected |= buckets_of("watchslo_loop_lag_seconds", {}, FINE)
     expected.add(("watchslo_shard_index", frozenset()))
     expected |= {("watchslo_discovery_errors_total", frozenset(reason.items())) for reason in seeded(COUNTERS[STARTS])}
+    expected |= {("watchslo_refused_text_total", frozenset(what.items())) for what in seeded(REFUSED_TEXTS)}
     expected |= {
         (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
         for name in COUNTERS_OF_AN_ADDRESS

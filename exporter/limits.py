@@ -1,0 +1,39 @@
+"""Text from elsewhere in, no more of it than its limit out: what is beyond is counted here under the limit's name.
+
+Elsewhere is whatever we did not write: apiservers, objects, plugins, the people who ask us. Each limit stands where its
+text enters; this room only counts, for the whole process, because texts enter in places that share nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+Refused: TypeAlias = Literal[
+    "annotation",  # the value of --annotation, longer than any time
+    "managed_fields",  # a time in metadata that is longer than any time
+    "uid",  # of an object, longer than any that an apiserver makes
+    "line",  # of a watch: longer than any event, or than what all unfinished lines may have together
+    "encoding",  # an answer that is compressed, which we do not ask for
+    "answer",  # the body of an answer, or what goes before it
+    "message",  # what an apiserver says of an error
+    "discovery",  # names, pages or definitions of what there is to watch
+    "endpoint",  # an apiserver's address in EndpointSlices that is none
+]
+"""What may be refused, or cut."""
+
+REFUSED: tuple[Refused, ...] = get_args(Refused)
+
+
+class RefusedTexts:
+    """How many texts were refused or cut since the process began, by what they are."""
+
+    def __init__(self) -> None:
+        self.times: dict[Refused, int] = dict.fromkeys(REFUSED, 0)
+
+    def count(self, what: Refused, times: int = 1) -> None:
+        """So many texts more were beyond their limit."""
+        self.times[what] += times
+
+
+refused_texts = RefusedTexts()
+"""Those of this process."""
