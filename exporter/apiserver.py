@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import Metrics
-    from exporter.kubernetes.clocks import ClockName
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.heartbeat import Heartbeat
-    from exporter.kubernetes.load import Purpose
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
     from exporter.kubernetes.watch import StartError
+    from exporter.labels import ClockName, Purpose
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.measure.times import Instant

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from exporter.expose.metrics import Metrics
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.heartbeat import Heartbeat
-    from exporter.kubernetes.watch import StartReason
+    from exporter.labels import StartReason
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.target import Target

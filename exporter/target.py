@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from exporter.expose.metrics import ResourceMetrics
     from exporter.kubernetes.clocks import CacheClockwork, RevisionClockwork
     from exporter.kubernetes.resources import Resource
-    from exporter.kubernetes.stream import RelistReason
     from exporter.kubernetes.watch import End, Reading, StartError
+    from exporter.labels import RelistReason
     from exporter.measure.canaries import Canary
     from exporter.measure.events import Event
     from exporter.measure.judging import Judgement

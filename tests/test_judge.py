@@ -10,9 +10,10 @@ from exporter.expose.metrics import Metrics
 from exporter.judge import Judge
 from exporter.kubernetes.clocks import CacheClockwork
 from exporter.kubernetes.resources import EVENTS
+from exporter.labels import EventType
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries, Canary
-from exporter.measure.events import Event, EventType, Stamps
+from exporter.measure.events import Event, Stamps
 from exporter.measure.judging import Judgement
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset

@@ -8,56 +8,27 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from exporter.labels import (
+    BALANCER_SIGNS,
+    CLOCK_READS,
+    END_REASONS,
+    EVENT_TYPES,
+    FINE_BOUNDS,
+    LATENCY_BOUNDS,
+    LIFETIME_BOUNDS,
+    PHASES,
+    POLL_RESULTS,
+    PURPOSES,
+    RECONNECT_BOUNDS,
+    RELIST_REASONS,
+    SLO_STATES,
+    SOURCES,
+    STAGES,
+    START_REASONS,
+    UNMEASURED_REASONS,
+    VERDICTS,
+)
 from exporter.limits import REFUSED
-
-# All bounds are in seconds; the bucket +Inf is implied. The SLO's threshold joins the latency bounds if it is missing.
-LATENCY_BOUNDS = (
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0,
-    1.1, 1.25, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-)  # fmt: skip
-RECONNECT_BOUNDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-LIFETIME_BOUNDS = (1.0, 10.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-FINE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-CLOCKS = ("revision", "cache")
-SOURCES = (
-    "revision_clock",
-    "arrival",
-    "canary",
-    "date",
-    "managed_fields",
-    "creation_timestamp",
-    "deletion_timestamp",
-    "annotation",
-    "lease",
-)
-STAGES = ("write", "storage_to_cache", "cache_to_client")
-PURPOSES = ("discovery", "list", "watch", "revision_poll", "cache_poll", "canary")
-WATCH_END_REASONS = (
-    "timeout",
-    "early_eof",
-    "gone",
-    "server_timeout",
-    "throttled",
-    "server_error",
-    "transport_error",
-    "unauthorized",
-    "forbidden",
-    "not_found",
-    "silent",
-    "suspended",
-)
-START_ERROR_REASONS = (
-    "connect",
-    "gone",
-    "throttled",
-    "unauthorized",
-    "forbidden",
-    "not_found",
-    "server_timeout",
-    "server_error",
-    "bad_response",
-)
 
 
 class Scope(Enum):
@@ -133,7 +104,7 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_events_judged_total",
         "Live events that certainly arrived within the threshold (on_time), certainly did not (late), or of which "
         "neither is certain (ambiguous).",
-        verdict=("on_time", "late", "ambiguous"),
+        verdict=VERDICTS,
     ),
     _gauge(
         "watchslo_p99_seconds",
@@ -157,14 +128,14 @@ FAMILIES: tuple[Family, ...] = (
         "the certain bounds allow both answers or events may be missing (a relist, or longer than the threshold "
         "without an open watch), and quiet while there are too few events. While no watch is open it speaks only of "
         "what had arrived before, and ends as quiet: watchslo_stream_up tells the two apart.",
-        state=("met", "violated", "unknown", "quiet"),
+        state=SLO_STATES,
     ),
     _gauge(
         "watchslo_revision_clock",
         "What the polls read that date the events of this resource: what holds is 1. They read the store; or they wait "
         "for the watch cache of another kind in the same store (another_cache); or for the watch cache of this very "
         "resource, whose lag then stays hidden (own_cache); or nothing dates its events at the moment (nothing).",
-        reads=("store", "another_cache", "own_cache", "nothing"),
+        reads=CLOCK_READS,
     ),
     _gauge("watchslo_threshold_seconds", "Time span within which an event is on time.", Scope.EXPORTER),
     _gauge("watchslo_objective_ratio", "Share of events that the SLO wants on time.", Scope.EXPORTER),
@@ -187,8 +158,8 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_events_total",
         "Watch events received. Replayed are those that tell the state at a watch's start, and those whose revision is "
         "not above that of an event before them; they are never judged.",
-        event_type=("added", "modified", "deleted", "bookmark"),
-        phase=("live", "replayed"),
+        event_type=EVENT_TYPES,
+        phase=PHASES,
     ),
     _counter(
         "watchslo_evidence_total",
@@ -200,7 +171,7 @@ FAMILIES: tuple[Family, ...] = (
         "Live events without a usable interval: nothing bounds their commit, or tells them from the history that a "
         "relist brings (no_evidence), memory for pending events was full (overflow), or their resourceVersion is no "
         "revision (bad_revision).",
-        reason=("no_evidence", "overflow", "bad_revision"),
+        reason=UNMEASURED_REASONS,
     ),
     _counter(
         "watchslo_contradictions_total",
@@ -218,7 +189,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter(
         "watchslo_watch_ends_total",
         "Ends of watches that were open. An early end takes its reason from the first answer to the reconnect.",
-        reason=WATCH_END_REASONS,
+        reason=END_REASONS,
     ),
     _counter(
         "watchslo_forced_closes_total",
@@ -228,7 +199,7 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_relists_total",
         "Times that continuity was given up: at the start, because the last revision is gone from the apiserver's "
         "history, or because the store's revision went back.",
-        reason=("start", "gone", "revision_went_back"),
+        reason=RELIST_REASONS,
     ),
     _histogram(
         "watchslo_relist_seconds",
@@ -245,7 +216,7 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_init_events_errors_total",
         "Starts (LIST or WATCH) that failed: no connection, an HTTP error, or an ERROR before any other event. They "
         "are neither ends nor forced closes.",
-        reason=START_ERROR_REASONS,
+        reason=START_REASONS,
     ),
     _counter("watchslo_uncovered_seconds_total", "Time without an open watch."),
     _histogram("watchslo_watch_lifetime_seconds", "Time for which a watch was open.", LIFETIME_BOUNDS),
@@ -269,7 +240,7 @@ FAMILIES: tuple[Family, ...] = (
         "Polls that asked how far the store (revision) or the apiserver's watch cache (cache) has come. Group and "
         "resource are the polled kind's.",
         Scope.CLOCK,
-        result=("ok", "error"),
+        result=POLL_RESULTS,
     ),
     _histogram(
         "watchslo_clock_poll_seconds",
@@ -304,7 +275,7 @@ FAMILIES: tuple[Family, ...] = (
         "went back while a watch went on (cache), or its Date headers come from clocks that disagree (date). From then "
         "on stages are not measured there, and stamps in objects narrow nothing.",
         Scope.APISERVER,
-        sign=("cache", "date"),
+        sign=BALANCER_SIGNS,
     ),
     # Ourselves.
     _counter(
@@ -332,7 +303,7 @@ FAMILIES: tuple[Family, ...] = (
         "Times that the apiservers (--apiserver.discover) or the custom resources could not be found out; it is tried "
         "for ever.",
         Scope.EXPORTER,
-        reason=START_ERROR_REASONS,
+        reason=START_REASONS,
     ),
     _histogram(
         "watchslo_loop_lag_seconds",

@@ -10,7 +10,8 @@ from itertools import product
 from typing import Any, Protocol, TypeVar
 
 from exporter.expose.children import Counter, Gauge, Histogram, label_pairs
-from exporter.expose.families import CLOCKS, FAMILIES, LATENCY_BOUNDS, Family
+from exporter.expose.families import FAMILIES, Family
+from exporter.labels import CLOCKS, LATENCY_BOUNDS
 from exporter.limits import refused_texts
 
 _FAMILY = {family.name: family for family in FAMILIES}

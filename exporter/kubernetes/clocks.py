@@ -11,7 +11,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from math import inf
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from exporter.kubernetes.pace import Pace
 from exporter.kubernetes.polls import Pool
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from exporter.kubernetes.credentials import Credentials
-    from exporter.kubernetes.load import Load, Purpose
+    from exporter.kubernetes.load import Load
     from exporter.kubernetes.pace import Lane
     from exporter.kubernetes.polls import Answer, Place
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
+    from exporter.labels import ClockName, Purpose
     from exporter.measure.times import Instant
-
-ClockName: TypeAlias = Literal["revision", "cache"]
 
 JITTER = 0.3
 """Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
 
+    from exporter.labels import Purpose
     from exporter.measure.times import Instant
-
-Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary"]
 
 
 class Load:

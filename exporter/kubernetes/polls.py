@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from exporter.kubernetes.credentials import Credentials
-    from exporter.kubernetes.load import Load, Purpose
+    from exporter.kubernetes.load import Load
     from exporter.kubernetes.session import Server
+    from exporter.labels import Purpose
     from exporter.measure.times import Instant, WallTime
 
 POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from exporter.kubernetes.credentials import Credentials
-    from exporter.kubernetes.load import Purpose
+    from exporter.labels import Purpose
     from exporter.measure.times import Instant, WallTime
 
 CONNECT_SECONDS = 10.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.credentials import CredentialsError
@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
     from exporter.kubernetes.watch import End
+    from exporter.labels import RelistReason
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.events import Event, EventDecoder
     from exporter.measure.times import Instant, Interval
-
-RelistReason: TypeAlias = Literal["start", "gone", "revision_went_back"]
 
 HEALTHY_AFTER_SECONDS = 10.0
 HEALTHY_WITH_EVENTS_AFTER_SECONDS = 1.0

@@ -7,7 +7,7 @@ import errno
 import random
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 import msgspec
@@ -32,14 +32,9 @@ if TYPE_CHECKING:
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
+    from exporter.labels import EndReason, Refusal, StartReason
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.times import Instant, Interval
-
-Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "not_found", "server_timeout"]
-StartReason: TypeAlias = Literal[Refusal, "connect", "server_error", "bad_response"]
-EndReason: TypeAlias = Literal[
-    Refusal, "timeout", "early_eof", "server_error", "transport_error", "silent", "suspended"
-]
 
 WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0

@@ -7,14 +7,12 @@ then stamps under an assumption. What would empty the interval is left out and n
 from __future__ import annotations
 
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.times import ANY_TIME, Instant, Interval
 
-OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
-DateSource: TypeAlias = Literal["date"]
-AssumedSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp", "annotation", "lease"]
-Source: TypeAlias = OwnSource | DateSource | AssumedSource
+if TYPE_CHECKING:
+    from exporter.labels import AssumedSource, DateSource, OwnSource, Source
 
 
 class OwnEvidence(NamedTuple):

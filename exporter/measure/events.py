@@ -6,14 +6,15 @@ Only what dates an event is decoded: type, revision, and the times in its metada
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
+
+from exporter.labels import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EventType: TypeAlias = Literal["added", "modified", "deleted", "bookmark"]
 
 MOST_REVISION_DIGITS = 20
 """A resourceVersion that is a number is an unsigned one of 64 bits."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from exporter.labels import StampSource
     from exporter.measure.events import Event, Lease, Stamps
     from exporter.measure.times import WallTime
-
-ApiserverStampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
 
 NEWEST_STAMP = "9999-12-31T23:59:59Z"
 LAST_SECOND = 253_402_300_799
@@ -28,7 +27,7 @@ DIGITS_OF_MICROSECONDS = 17
 class Stamp(NamedTuple):
     """A write time that an apiserver put into the object, in whole seconds of its clock, cut and never rounded."""
 
-    source: ApiserverStampSource
+    source: StampSource
     time: WallTime
 
 
@@ -116,7 +115,7 @@ class StampMemory:
         return self._text
 
 
-def _add(found: list[Stamp], source: ApiserverStampSource, text: str, less_seconds: int) -> None:
+def _add(found: list[Stamp], source: StampSource, text: str, less_seconds: int) -> None:
     time = parse_rfc3339(text) if text else None
     if time is not None:
         found.append(Stamp(source, time - less_seconds))

@@ -19,8 +19,9 @@ from exporter.measure.times import ANY_TIME, Interval, latency_between
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from exporter.labels import Verdict
     from exporter.measure.arrivals import Arrivals
-    from exporter.measure.judging import Docket, Opening, Pending, Verdict
+    from exporter.measure.judging import Docket, Opening, Pending
     from exporter.measure.store import Store
     from exporter.measure.times import Instant
 

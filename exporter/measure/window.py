@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, floor, inf, log
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.measure.judging import Verdict
+    from exporter.labels import SloState, Verdict
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
 
-State: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
 Steps: TypeAlias = tuple[float, float, float]
 
 SLOT_SECONDS = 1.0
@@ -140,7 +139,7 @@ class WindowReport:
     late: int
     undecided: int
     """Neither late nor on time for certain, as far as is known by now."""
-    state: State
+    state: SloState
     p99_lower_seconds: float | None
     p99_seconds: float | None
     p99_upper_seconds: float | None
@@ -197,7 +196,7 @@ class Window:
             p99_upper_seconds=upper and upper.latest,
         )
 
-    def _state(self, events: int, late: int, not_on_time: int, *, is_covered: bool) -> State:
+    def _state(self, events: int, late: int, not_on_time: int, *, is_covered: bool) -> SloState:
         budget = (1 - self._objective_ratio) * events + 1e-9
         if late > budget:
             return "violated"

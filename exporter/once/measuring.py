@@ -10,8 +10,8 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.daemon import Exporter
-from exporter.expose.families import STAGES
 from exporter.fleet import REFRESH_PERIOD_SECONDS
+from exporter.labels import STAGES
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.once.growth import Growth, no_limit_as_none, snapshot
 from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult

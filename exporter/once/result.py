@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.measure.window import State
+    from exporter.labels import SloState
 
 Verdict: TypeAlias = Literal["met", "violated", "unknown"]
 
@@ -33,7 +33,7 @@ class StreamResult:
     apiserver: str
     group: str
     resource: str
-    state: State
+    state: SloState
     stream: Literal["up", "down"]
     """At the end."""
     trouble: str | None
@@ -131,7 +131,7 @@ def _judged(streams: Sequence[StreamResult], unfollowed: str | None) -> _Judged:
     return _Judged("unknown", doubts) if doubts else _Judged("met", [])
 
 
-def _is(stream: StreamResult, state: State) -> bool:
+def _is(stream: StreamResult, state: SloState) -> bool:
     return stream.state == state
 
 

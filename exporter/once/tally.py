@@ -10,8 +10,8 @@ from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Sketch, Window, step_of
 
 if TYPE_CHECKING:
-    from exporter.measure.judging import Judgement, Verdict
-    from exporter.measure.window import State
+    from exporter.labels import SloState, Verdict
+    from exporter.measure.judging import Judgement
 
 WHOLE_DURATION = 0.0
 """Every event counts as of one instant: a window that never moves needs one slot, however long it lasts."""
@@ -73,7 +73,7 @@ class Tally:
         """Events of which neither is certain."""
         return self._verdicts["ambiguous"]
 
-    def state(self, *, is_covered: bool) -> State:
+    def state(self, *, is_covered: bool) -> SloState:
         """Over the whole duration. Where that was not covered, events may be missing."""
         return self._window.report(WHOLE_DURATION, is_covered=is_covered).state
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from exporter.measure.judging import Verdict
+from exporter.labels import Verdict
 from exporter.measure.times import ANY_TIME, Instant, Interval, latency_between
 from exporter.measure.window import Window
 from tests.accuracy.observation import Observation

@@ -5,18 +5,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.clocks import RevisionClockwork
 from exporter.kubernetes.polls import Answer
-from exporter.kubernetes.watch import StartError, StartReason
+from exporter.kubernetes.watch import StartError
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import kubeconfig
 from tests.test_target import clockwork
+
+if TYPE_CHECKING:
+    from exporter.labels import StartReason
 
 POLLS_FOR_A_PROOF = 20
 """It takes two or three, and a second until there are two apiservers."""

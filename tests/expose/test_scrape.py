@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as StockHistogram
 
 from exporter.expose import scrape
-from exporter.expose.families import LATENCY_BOUNDS
 from exporter.expose.metrics import Metrics
+from exporter.labels import LATENCY_BOUNDS
 from tests.expose.reading import families_in, samples_in, series, text_of
 from tests.speed.work import Work
 

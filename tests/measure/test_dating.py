@@ -5,18 +5,8 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.measure.dating import (
-    AssumedEvidence,
-    AssumedSource,
-    DateEvidence,
-    Evidence,
-    OwnEvidence,
-    OwnSource,
-    Source,
-    after,
-    before,
-    date_commit,
-)
+from exporter.labels import AssumedSource, OwnSource, Source
+from exporter.measure.dating import AssumedEvidence, DateEvidence, Evidence, OwnEvidence, after, before, date_commit
 from exporter.measure.times import ANY_TIME, Interval
 from tests.measure.drawing import seconds
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.labels import EventType, Verdict
 from exporter.measure.dating import Dated
-from exporter.measure.events import Event, EventType, Lease, LeaseMetadata, Stamps
+from exporter.measure.events import Event, Lease, LeaseMetadata, Stamps
 from exporter.measure.judging import (
     LONGEST_WAIT_SECONDS,
     Docket,
@@ -17,7 +18,6 @@ from exporter.measure.judging import (
     Opening,
     Pending,
     Phase,
-    Verdict,
     alike,
     judge,
 )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.measure.events import Event, EventType, Stamps
+from exporter.labels import EventType
+from exporter.measure.events import Event, Stamps
 from exporter.measure.stamps import StampMemory
 
 LIVE: tuple[EventType, ...] = ("added", "modified", "modified", "modified", "deleted")

@@ -7,18 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.measure.judging import Verdict
+from exporter.labels import SloState, Verdict
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.undecided import Undecided
-from exporter.measure.window import (
-    FINEST_SECONDS,
-    GROWTH,
-    QUIET_BELOW_EVENTS,
-    SLOT_SECONDS,
-    State,
-    Window,
-    WindowReport,
-)
+from exporter.measure.window import FINEST_SECONDS, GROWTH, QUIET_BELOW_EVENTS, SLOT_SECONDS, Window, WindowReport
 from tests.measure.drawing import seconds
 
 WINDOW_SECONDS = 4.0
@@ -44,7 +36,7 @@ def nearest_rank(durations: list[float], ratio: float) -> float:
     return sorted(durations)[ceil(ratio * len(durations) - 1e-9) - 1]
 
 
-def state_of(events: list[Told], objective_ratio: float, *, is_covered: bool) -> State:
+def state_of(events: list[Told], objective_ratio: float, *, is_covered: bool) -> SloState:
     late = sum(event.verdict == "late" for event in events)
     not_on_time = sum(event.verdict != "on_time" for event in events)
     budget = (1 - objective_ratio) * len(events) + 1e-9
@@ -158,7 +150,7 @@ def filled(*, on_time: int = 0, late: int = 0, ambiguous: int = 0, objective_rat
         (filled(), "quiet"),
     ],
 )
-def test_the_state_says_only_what_is_certain(window: Window, state: State) -> None:
+def test_the_state_says_only_what_is_certain(window: Window, state: SloState) -> None:
     assert window.report(11.0).state == state
 
 
@@ -180,7 +172,7 @@ def test_where_events_may_be_missing_it_is_not_met_but_still_violated_or_quiet()
         (Undecided(Interval(2.0, 2.3), "late", 2), "violated"),
     ],
 )
-def test_events_that_wait_count_by_what_is_certain_of_them(undecided: Undecided, state: State) -> None:
+def test_events_that_wait_count_by_what_is_certain_of_them(undecided: Undecided, state: SloState) -> None:
     window = filled(on_time=99)
     assert window.report(11.0, [undecided]).state == state
     assert window.report(11.0).state == "met", "nothing is kept of what was not judged"

@@ -3,8 +3,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from exporter.labels import Verdict
 from exporter.measure.dating import Dated
-from exporter.measure.judging import Judgement, Verdict
+from exporter.measure.judging import Judgement
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.once.tally import Tally
 

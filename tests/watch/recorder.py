@@ -12,10 +12,11 @@ from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
-from exporter.kubernetes.stream import RelistReason, Stream
+from exporter.kubernetes.stream import Stream
 from exporter.kubernetes.watch import End, Pace, Reading, StartError
+from exporter.labels import EventType, RelistReason
 from exporter.measure.arrivals import Arrivals
-from exporter.measure.events import EventDecoder, EventType
+from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
 from tests.real.waiting import wait_until
 
