@@ -193,10 +193,6 @@ class Apiserver:
         self._apiserver_metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
         self._apiserver_metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))
 
-    def status(self) -> list[dict[str, Any]]:
-        """What the status document says of each stream."""
-        return [target.status() for target in self._targets.values()]
-
     # What the heartbeat tells (exporter.kubernetes.heartbeat.Sleeper)
 
     def stood_still(self, began: Instant, ended: Instant) -> None:

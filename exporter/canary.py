@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from exporter.apiserver import Apiserver
     from exporter.config import Config
-    from exporter.expose.metrics import Metrics
     from exporter.kubernetes.canary import CanaryObject
     from exporter.kubernetes.session import Server
     from exporter.measure.canaries import Canary
@@ -55,12 +54,10 @@ class CanaryKeeper:
         what: CanaryObject,
         interval_seconds: float,
         apiservers: Callable[[], Sequence[Apiserver]],
-        metrics: Metrics,
     ) -> None:
         self._what = what
         self._interval_seconds = interval_seconds
         self._apiservers = apiservers
-        self._metrics = metrics
         self._turn = 0
         self._backoffs: dict[Server, Backoff] = {}
         self._rests_until: dict[Server, Instant] = {}
@@ -88,22 +85,21 @@ class CanaryKeeper:
         if not targets:
             return  # these watches fall to other shards, which have canaries of their own
         # Who does not watch the kind there counts nothing: its series would stand still beside the owner's.
-        metrics = None
-        if apiserver.target(group, plural) is not None:
-            metrics = self._metrics.resource(apiserver.server.name, group, plural)
-            metrics.canary_writes.inc()
+        owner = apiserver.target(group, plural)
+        if owner is not None:
+            owner.counts.canary_writes += 1
         for target in targets:
             target.canary_sending()
         canary: Canary | None = None
         try:
             canary = await write(apiserver.session, self._what)
         except StartError as error:
-            if metrics is not None:
-                metrics.canary_write_failures.inc()
+            if owner is not None:
+                owner.counts.canary_write_failures += 1
             self._failed(apiserver.server, error)
         else:
-            if metrics is not None:
-                metrics.canary_write.observe(canary.answered - canary.sent)
+            if owner is not None:
+                owner.counts.canary_write.observe(canary.answered - canary.sent)
             self._backoffs.pop(apiserver.server, None)
             self._trouble = ""
         finally:

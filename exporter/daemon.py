@@ -10,7 +10,7 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from exporter import logs, loop
+from exporter import logs, loop, status
 from exporter.canary import too_few_alone
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.expose.web_files import WebFiles
     from exporter.measure.judging import Judgement
+    from exporter.measure.stream_state import StreamState
     from exporter.target import Target
 
 log = logging.getLogger(__name__)
@@ -154,15 +155,10 @@ class Exporter:
         """One sentence for each stream that has had no answer yet, or why none is known."""
         return self._fleet.not_ready()
 
+    def states(self) -> list[StreamState]:
+        """The state of each stream, as of its last refresh."""
+        return [target.state for apiserver in self.apiservers for target in apiserver.targets]
+
     def status(self) -> dict[str, Any]:
         """The status document."""
-        config = self._config
-        return {
-            "version": self.metrics.version,
-            "slo": {
-                "threshold_seconds": config.slo_threshold_seconds,
-                "objective_ratio": config.slo_objective_ratio,
-                "window_seconds": config.slo_window_seconds,
-            },
-            "streams": [row for apiserver in self.apiservers for row in apiserver.status()],
-        }
+        return status.document(self.metrics.version, self._config, self.states())

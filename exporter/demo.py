@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter import logs, loop
 from exporter.config import ConfigError, ResourceName
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.config import Config
+    from exporter.measure.stream_state import StreamState
+    from exporter.measure.window import WindowReport
 
 WRITES_PER_SECOND = 60.0
 TERMINAL_PERIOD_SECONDS = 1.0
@@ -133,7 +135,7 @@ async def _show_until(stopping: asyncio.Event, simulator: Simulator, exporter: E
 
 def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
     """The table's lines; the true P99 is the simulator's, of what it handed to the socket in the last minute."""
-    rows = [[str(cell) for cell in _row(simulator, stream)] for stream in exporter.status()["streams"]]
+    rows = [[str(cell) for cell in _row(simulator, state)] for state in exporter.states()]
     width = width_of(sys.stdout)
     heading, *lines = aligned([COLUMNS, *rows], width)
     yield from folded(f"now: {simulator.condition}", width)
@@ -148,29 +150,24 @@ def _table(simulator: Simulator, exporter: Exporter) -> Iterable[str]:
     yield ""
 
 
-def _row(simulator: Simulator, stream: dict[str, Any]) -> Iterable[object]:
-    yield stream["resource"]
-    yield stream["state"] if stream["stream"] == "up" else "no watch"
-    yield stream["window_events"]
-    yield _seconds(simulator.truth.p99_seconds(_simulated_name(stream)))
-    yield measured_p99(stream)
-    yield stream["on_time"]
-    yield stream["late"]
-    yield stream["ambiguous"]
-    yield stream["forced_closes"]
-    yield stream["relists"]
+def _row(simulator: Simulator, state: StreamState) -> Iterable[object]:
+    yield state.resource
+    yield state.window.state if state.is_up else "no watch"
+    yield state.window.events
+    yield _seconds(simulator.truth.p99_seconds(state.name))
+    yield measured_p99(state.window)
+    yield state.counts.judged["on_time"]
+    yield state.counts.judged["late"]
+    yield state.counts.judged["ambiguous"]
+    yield state.counts.forced_closes
+    yield state.counts.losses
 
 
-def measured_p99(stream: dict[str, Any]) -> str:
+def measured_p99(window: WindowReport) -> str:
     """The bounds of the P99 in the window; in the first seconds there are few events, or none, to bound it."""
-    lower, upper = stream["p99_lower_seconds"], stream["p99_upper_seconds"]
-    if upper in {None, inf} and stream["state"] == "quiet":
+    if window.p99_upper_seconds in {None, inf} and window.state == "quiet":
         return "measuring"
-    return f"{_seconds(lower)} to {_seconds(upper)}"
-
-
-def _simulated_name(stream: dict[str, Any]) -> str:
-    return f"{stream['resource']}.{stream['group']}" if stream["group"] else str(stream["resource"])
+    return f"{_seconds(window.p99_lower_seconds)} to {_seconds(window.p99_upper_seconds)}"
 
 
 def _seconds(value: float | None) -> str:

@@ -124,7 +124,7 @@ class Fleet:
                 tasks.create_task(keep_proving_peers(lambda: [apiserver.stores for apiserver in self.apiservers]))
                 for what in canary_objects(self._config, self._credentials):
                     interval_seconds = self._config.canary_interval_seconds
-                    keeper = CanaryKeeper(what, interval_seconds, self._staying, self._metrics)
+                    keeper = CanaryKeeper(what, interval_seconds, self._staying)
                     tasks.create_task(keeper.run())
                 if self._config.custom_resources:
                     tasks.create_task(self._follow_custom_resources())

@@ -6,6 +6,7 @@ children of exporter.expose keep the counts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -13,19 +14,20 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from exporter.judge import Judge
 from exporter.kubernetes.resources import EVENTS
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries
 from exporter.measure.coverage import Coverage
+from exporter.measure.judge import Clocks, Judge, Rules
+from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
-from exporter.measure.window import QUIET_BELOW_EVENTS, Window
+from exporter.measure.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.config import Config, ResourceName
-    from exporter.expose.metrics import ResourceMetrics
+    from exporter.expose.metrics import StreamMetrics
     from exporter.kubernetes.clocks import CacheClockwork, RevisionClockwork
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.watch import End, Reading, StartError
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from exporter.measure.events import Event
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
-    from exporter.measure.times import Instant, Interval
+    from exporter.measure.times import Instant, Interval, WallTime
     from exporter.measure.window import WindowReport
 
 log = logging.getLogger(__name__)
@@ -42,16 +44,18 @@ log = logging.getLogger(__name__)
 CANARY_SECONDS = 10.0
 """A canary that was awaited for so much longer than the threshold is lost."""
 
-NO_WATCH = "no watch is open: nothing new is measured"
-MEANINGS = {
-    "met": "enough events in the window are certainly on time",
-    "violated": "too many events in the window are certainly late",
-    "unknown": "the certain bounds allow both answers, or events may be missing",
-    "quiet": f"fewer than {QUIET_BELOW_EVENTS} events in the window",
-}
-
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
+
+
+def rules_of(config: Config) -> Rules:
+    """What verdicts depend on, as it is configured."""
+    return Rules(
+        threshold_seconds=config.slo_threshold_seconds,
+        clock_error_seconds=config.annotation_clock_error_seconds,
+        drift=config.clock_drift_ppm * 1e-6,
+        poll_period_seconds=1 / config.revision_clock_hz if config.revision_clock_hz > 0 else None,
+    )
 
 
 def _nothing() -> None:
@@ -63,7 +67,7 @@ class Surroundings:
     """What a target needs of the world around it."""
 
     config: Config
-    metrics: ResourceMetrics
+    metrics: StreamMetrics
     apiserver_clocks: Callable[[], Offset | None]
     """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
     found: Callable[[Resource], None]
@@ -86,18 +90,20 @@ class Target:
         self.coverage = Coverage(config.slo_threshold_seconds)
         self.on_restored_store: Callable[[], None] = _nothing
         """Makes the stream list again."""
+        self.counts = around.metrics.counts
         self._around = around
-        self._metrics = around.metrics
         self._canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
         self._judge = Judge(
-            config,
-            around.metrics,
+            rules_of(config),
+            self.counts,
             self.window,
             arrivals=self.arrivals,
             canaries=self._canaries,
-            apiserver_clocks=around.apiserver_clocks,
             judged=partial(around.judged, self) if around.judged is not None else None,
         )
+        self.clock: RevisionClockwork | None = None
+        """What dates the events; None while no clock is proven to read the same store."""
+        self._cache_clock: CacheClockwork | None = None
         self._expects_canaries = False
         self._awaited_until: Instant = time.monotonic()
         self._relisting: RelistReason | None = None
@@ -108,9 +114,9 @@ class Target:
         self._newest: tuple[int, Instant] | None = None
         """The newest revision that has arrived, and when."""
         self._has_answered = False
-        self._trouble = "not started yet"
-        self._report = self.window.report(time.monotonic())
-        around.metrics.stream_up.set(0)  # also where one of before has left it up
+        self._trouble: Trouble | None = None
+        self._last_activity: WallTime | None = None
+        self.state = around.metrics.state = self._state(time.monotonic())
 
     # What the stream tells (exporter.kubernetes.stream.StreamListener)
 
@@ -124,18 +130,18 @@ class Target:
         # Its first events may come before `opened`.
         self._judge.relisting()
         self.coverage.gave_up_continuity(time.monotonic())
-        self._metrics.relists[reason].inc()
+        self.counts.relists[reason] += 1
         if reason != "start":
             log.warning("relist", extra=self._labels(reason=reason))
 
     def start_failed(self, error: StartError) -> None:
         """A LIST or WATCH did not start; said once per cause, counted every time."""
-        self._metrics.init_events_errors[error.reason].inc()
+        self.counts.start_errors[error.reason] += 1
         if error.reason in CURABLE_ONLY_BY_PEOPLE:
             self._has_answered = True
             self._expects_canaries = False
             self._canaries.forget()
-        trouble = f"{error.reason}: {error}"
+        trouble = Trouble(error.reason, str(error))
         if trouble != self._trouble:
             self._trouble = trouble
             log.warning("watch does not start", extra=self._labels(reason=error.reason, error=str(error)))
@@ -150,13 +156,12 @@ class Target:
             self.coverage.opened(at)
         self._count_uncovered(at)
         if self._lost_at is not None:
-            seconds = self._metrics.relist_seconds if self._relisting else self._metrics.rewatch_seconds
+            seconds = self.counts.relist if self._relisting else self.counts.rewatch
             seconds.observe(max(0.0, at - self._lost_at))
         self._relisting = self._lost_at = None
         self._has_answered = self._expects_canaries = True
         self._canaries.passed_over(listed_revision or 0)
-        self._trouble = ""
-        self._metrics.stream_up.set(1)
+        self._trouble = None
         log.info("watch open", extra=self._labels(revision=listed_revision))
 
     def lost(self, at: Instant) -> None:
@@ -164,38 +169,38 @@ class Target:
         self._lost_at = self._uncovered_since = at
         self._opened_at, self._cache_went_back = inf, False
         self.coverage.lost(at)
-        self._metrics.stream_up.set(0)
 
     def slept(self, seconds: float) -> None:
         """The machine was suspended: nobody looked, for so many seconds that our clock did not count."""
-        self._metrics.uncovered_seconds.inc(seconds)
+        self.counts.uncovered_seconds += seconds
         self.coverage.slept(time.monotonic(), seconds)
 
     def ended(self, end: End, lived_seconds: float) -> None:
         """The watch that was lost ended for this reason."""
-        self._metrics.watch_ends[end.reason].inc()
-        self._metrics.watch_lifetime.observe(max(0.0, lived_seconds))
+        self.counts.ends[end.reason] += 1
+        self.counts.lifetime.observe(max(0.0, lived_seconds))
         if end.reason in FORCED:
-            self._metrics.forced_closes.inc()
+            self.counts.forced_closes += 1
         level = logging.INFO if end.reason == "timeout" else logging.WARNING
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
     def read(self, reading: Reading, arrival: Interval) -> None:
         """What came together on the watch: every event is entered into the docket at once, and judged later."""
-        metrics = self._metrics
-        metrics.received_bytes.inc(reading.size_bytes)
-        metrics.last_activity.set(time.time())
+        counts = self.counts
+        counts.received_bytes += reading.size_bytes
+        self._last_activity = time.time()
         if reading.undecodable:
-            metrics.decode_errors.inc(reading.undecodable)
+            counts.undecodable += reading.undecodable
             # Each is an event of which nothing is known.
             self.window.judged(arrival.latest, NO_BOUND, "ambiguous", reading.undecodable)
         for event in reading.repeated:
-            metrics.events[event.event_type, "replayed"].inc()
+            counts.events[event.event_type, "replayed"] += 1
         events = [event for event in reading.events if event.event_type != "bookmark"]
         if len(events) < len(reading.events):
-            metrics.events["bookmark", "live"].inc(len(reading.events) - len(events))
+            counts.events["bookmark", "live"] += len(reading.events) - len(events)
         if events:
-            self._judge.enter(events, arrival)
+            now = time.monotonic()  # first: a pause before the other clock is read makes stamps earlier, which is safe
+            self._judge.enter(events, arrival, time.time() - now)
             if self._canaries.wants_arrivals:
                 for event in events:
                     if event.revision is not None:
@@ -215,8 +220,8 @@ class Target:
         self._canaries.is_here(newest.revision)
         if self.clock is not None:
             self.clock.arrived(newest.revision, arrived)
-        if self._judge.cache_clock is not None and newest.event_type != "bookmark":
-            self._judge.cache_clock.clock.arrived(newest.revision, arrived)
+        if self._cache_clock is not None and newest.event_type != "bookmark":
+            self._cache_clock.clock.arrived(newest.revision, arrived)
 
     # What the canary tells (exporter.canary)
 
@@ -242,7 +247,7 @@ class Target:
 
     def _canary_arrived(self, seconds: float | None) -> None:
         if seconds is not None:
-            self._metrics.canary_delivery.observe(max(0.0, seconds))
+            self.counts.canary_delivery.observe(max(0.0, seconds))
 
     def _lose_canaries(self, now: Instant) -> None:
         """Let the time run of the canaries that do not come, as far as it is not ours; one that is lost is late."""
@@ -250,43 +255,29 @@ class Target:
         self._awaited_until = max(since, until)
         for waited in self.arrivals.kept_up(since, until):
             for latency in self._canaries.waited(*waited):
-                self._metrics.canary_lost.inc()
-                self._metrics.judged["late"].inc()
+                self.counts.canaries_lost += 1
+                self.counts.judged["late"] += 1
                 self.window.judged(now, latency, "late")
                 log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
 
     # What the clocks tell
 
-    @property
-    def clock(self) -> RevisionClockwork | None:
-        """What dates the events; None while no clock is proven to read the same store."""
-        return self._judge.clock
-
     def use_clock(self, clock: RevisionClockwork | None) -> None:
         """From now on `clock` dates the events, or nothing does."""
-        self._metrics.revision_clock.set_state(self._what_is_read_by(clock))
         if clock is self.clock:
             return
         if self.clock is not None:
-            self.clock.unsubscribe(self._judge.judge_settled, self.store_went_back)
-        self._judge.clock = clock
+            self.clock.unsubscribe(self.judge_settled, self.store_went_back)
+        self.clock = clock
         if clock is not None:
             if self._newest is not None:
                 # If its store was restored while nobody polled it, only this shows it.
                 clock.store.polls.arrived(*self._newest)
-            clock.subscribe(self._judge.judge_settled, self.store_went_back)
-
-    def _what_is_read_by(self, clock: RevisionClockwork | None) -> str:
-        if clock is None:
-            return "nothing"
-        if clock.kind == EVENTS:
-            return "store"
-        is_own = (clock.kind.group, clock.kind.plural) == (self.name.group, self.name.plural)
-        return "own_cache" if is_own else "another_cache"
+            clock.subscribe(self.judge_settled, self.store_went_back)
 
     def use_cache_clock(self, clock: CacheClockwork | None) -> None:
         """From now on `clock` says when revisions were in the watch cache of this apiserver, or nothing does."""
-        self._judge.cache_clock = clock
+        self._cache_clock = clock
 
     def cache_went_back(self, known_at: Instant) -> None:
         """A poll was answered from a cache that had less than was known of it at `known_at`.
@@ -298,34 +289,45 @@ class Target:
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
         self._newest = None
-        self._judge.dismiss_all()
+        self._judge.dismiss_all(self._clocks)
         self._canaries.start_anew()
         self.on_restored_store()
 
     def date_contradicted(self) -> None:
         """A Date of this apiserver contradicts what its clock said before: not to be used for what is pending."""
-        self._metrics.contradictions["date"].inc()
+        self.counts.contradictions["date"] += 1
 
     # What others ask
+
+    def judge_settled(self) -> None:
+        """Judge every event about which nothing more will be learned, some in each turn of the loop."""
+        if self._judge.judge_settled(time.monotonic(), self._clocks):
+            asyncio.get_running_loop().call_soon(self.judge_settled)
 
     def refresh(self) -> None:
         """Bring everything that depends on the present moment up to it: just before a scrape, and every second."""
         now = time.monotonic()
-        self._judge.judge_settled()
+        self.judge_settled()
         self._lose_canaries(now)
         if self._lost_at is not None:
             self._count_uncovered(now)
-        report = self._report = self.report(now)
-        self._metrics.p99_lower.set(report.p99_lower_seconds)
-        self._metrics.p99.set(report.p99_seconds)
-        self._metrics.p99_upper.set(report.p99_upper_seconds)
-        self._metrics.window_events.set(report.events)
-        self._metrics.slo_state.set_state(report.state)
+        self.state = self._around.metrics.state = self._state(now)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a watch is open."""
+        return self._lost_at is None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why no watch is open, if that is known."""
+        return self._trouble
 
     def report(self, now: Instant) -> WindowReport:
         """The window that ends now, with what is certain of the events that wait for their verdict."""
         is_covered = self.coverage.covers(self.window.since(now), now)
-        return self.window.report(now, self._judge.undecided(), is_covered=is_covered)
+        undecided = self._judge.undecided(self.clock.store if self.clock is not None else None)
+        return self.window.report(now, undecided, is_covered=is_covered)
 
     @property
     def is_settled(self) -> bool:
@@ -334,48 +336,46 @@ class Target:
 
     def finish(self) -> None:
         """It is watched no more: what waits for its verdict gets it now."""
-        self._judge.judge_all()
+        self._judge.judge_all(self._clocks)
         self.use_clock(None)
         self.refresh()
 
     @property
     def not_ready(self) -> str | None:
         """Why it is not ready yet; None once the stream has had its answer, up or refused for good."""
-        return None if self._has_answered else f"{self.apiserver} {self.name}: {self._trouble}"
+        return None if self._has_answered else f"{self.apiserver} {self.name}: {self._trouble or 'not started yet'}"
 
-    def status(self) -> dict[str, Any]:
-        """What the page and the status document show of it, as of the last refresh."""
-        report = self._report
-        return {
-            "apiserver": self.apiserver,
-            "group": self.name.group,
-            "resource": self.name.plural,
-            "stream": "up" if self._lost_at is None else "down",
-            "state": report.state,
-            "meaning": self._meaning(report),
-            "window_events": report.events,
-            "p99_lower_seconds": report.p99_lower_seconds,
-            "p99_upper_seconds": report.p99_upper_seconds,
-            "on_time": int(self._metrics.judged["on_time"].value),
-            "late": int(self._metrics.judged["late"].value),
-            "ambiguous": int(self._metrics.judged["ambiguous"].value),
-            "starts": int(self._metrics.relists["start"].value),
-            "relists": int(
-                sum(counter.value for reason, counter in self._metrics.relists.items() if reason != "start")
-            ),
-            "forced_closes": int(self._metrics.forced_closes.value),
-            "revision_clock": str(self.clock.kind) if self.clock is not None else None,
-            "revision_clock_reads": self._what_is_read_by(self.clock),
-            "reads_stale": self.clock is not None and self.clock.store.reads_stale,
-            "trouble": self._trouble or None,
-        }
+    @property
+    def _clocks(self) -> Clocks:
+        """Whatever dates events now."""
+        store = self.clock.store if self.clock is not None else None
+        cache = self._cache_clock.clock if self._cache_clock is not None else None
+        return Clocks(store, cache, self._around.apiserver_clocks())
 
-    def _meaning(self, report: WindowReport) -> str:
-        """The state in words; without an open watch it only speaks of what had arrived before."""
-        return MEANINGS[report.state] if self._lost_at is None else NO_WATCH
+    def _state(self, now: Instant) -> StreamState:
+        return StreamState(
+            apiserver=self.apiserver,
+            group=self.name.group,
+            resource=self.name.plural,
+            is_up=self.is_up,
+            trouble=self._trouble,
+            window=self.report(now),
+            revision_clock=self._revision_clock_state(),
+            last_activity=self._last_activity,
+            counts=self.counts.copy(),
+        )
+
+    def _revision_clock_state(self) -> RevisionClockState:
+        if self.clock is None:
+            return RevisionClockState()
+        kind, reads_stale = self.clock.kind, self.clock.store.reads_stale
+        if kind == EVENTS:
+            return RevisionClockState(str(kind), "store", reads_stale)
+        is_own = (kind.group, kind.plural) == (self.name.group, self.name.plural)
+        return RevisionClockState(str(kind), "own_cache" if is_own else "another_cache", reads_stale)
 
     def _count_uncovered(self, now: Instant) -> None:
-        self._metrics.uncovered_seconds.inc(max(0.0, now - self._uncovered_since))
+        self.counts.uncovered_seconds += max(0.0, now - self._uncovered_since)
         self._uncovered_since = now
 
     def _labels(self, **more: object) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """What the demo's table shows of the P99."""
 
+from dataclasses import replace
 from math import inf
 
 import pytest
 
 from exporter.demo import COLUMNS, SINCE_START_FROM, measured_p99
+from exporter.labels import SloState
+from exporter.measure.window import EMPTY
 
 
 @pytest.mark.parametrize(
@@ -18,8 +21,10 @@ from exporter.demo import COLUMNS, SINCE_START_FROM, measured_p99
         ("violated", 2.0, inf, "2.000 s to no limit"),
     ],
 )
-def test_the_first_seconds_are_no_result_yet(state: str, lower: float | None, upper: float | None, shown: str) -> None:
-    assert measured_p99({"state": state, "p99_lower_seconds": lower, "p99_upper_seconds": upper}) == shown
+def test_the_first_seconds_are_no_result_yet(
+    state: SloState, lower: float | None, upper: float | None, shown: str
+) -> None:
+    assert measured_p99(replace(EMPTY, state=state, p99_lower_seconds=lower, p99_upper_seconds=upper)) == shown
 
 
 def test_what_counts_since_the_start_stands_together_and_last() -> None:

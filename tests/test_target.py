@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from exporter import status
 from exporter.config import ResourceName
-from exporter.expose.metrics import Metrics, ResourceMetrics
+from exporter.expose.metrics import Metrics
 from exporter.kubernetes.clocks import RevisionClockwork, ServerPolls
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
 from exporter.kubernetes.watch import Reading, StartError
+from exporter.labels import Phase, Verdict
 from exporter.measure.canaries import Canary
 from exporter.measure.events import EventDecoder
 from exporter.measure.judging import LONGEST_WAIT_SECONDS, Judgement
@@ -53,12 +55,13 @@ class Fed:
 
     def __init__(self) -> None:
         self.now = time.monotonic()
-        self.metrics: ResourceMetrics = Metrics(1.0, 0.99, 60).resource("a:1", "", "pods")
+        metrics = Metrics(1.0, 0.99, 60).resource("a:1", "", "pods")
+        self.counts = metrics.counts
         self.judgements: list[Judgement] = []
         settings = config("--resource", "pods")
         around = Surroundings(
             settings,
-            self.metrics,
+            metrics,
             lambda: None,
             found=lambda _resource: None,
             judged=lambda _target, judgement: self.judgements.append(judgement),
@@ -94,15 +97,15 @@ class Fed:
         self.target._awaited_until = self.now - 20
         self.target.refresh()
 
-    def counted(self, phase: str) -> float:
-        return self.metrics.events["modified", phase].value
+    def counted(self, phase: Phase) -> int:
+        return self.counts.events["modified", phase]
 
-    def verdicts(self) -> dict[str, float]:
-        return {verdict: counter.value for verdict, counter in self.metrics.judged.items()}
+    def verdicts(self) -> dict[Verdict, int]:
+        return {**self.counts.judged}
 
     def status(self) -> dict[str, object]:
         self.target.refresh()
-        return self.target.status()
+        return status.stream(self.target.state)
 
 
 @pytest.fixture
@@ -213,8 +216,8 @@ async def test_a_canary_does_not_lose_to_a_wrong_date(fed: Fed) -> None:
     fed.clock.store.dates.learn(0, 102, fed.now - 5)
     fed.polls(102, ago=0.5)
     fed.target.refresh()
-    assert fed.metrics.contradictions["canary"].value == 0
-    assert fed.metrics.contradictions["date"].value == 1
+    assert fed.counts.contradictions["canary"] == 0
+    assert fed.counts.contradictions["date"] == 1
     assert fed.verdicts()["on_time"] == 1
 
 
@@ -329,7 +332,7 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     fed.relists("start", ago=59)
     fed.polls(101, ago=0.5)
     fed.loses_canary(101)
-    assert fed.metrics.canary_lost.value == 1
+    assert fed.counts.canaries_lost == 1
     fed.reads(*range(102, 202), ago=0.001)
     fed.polls(201, ago=-0.1)
     fed.target.refresh()
@@ -379,14 +382,14 @@ async def test_a_new_clock_knows_what_has_arrived(fed: Fed) -> None:
 
 def test_no_watch_is_a_state_in_words() -> None:
     fed = Fed()
-    assert fed.target.status()["meaning"] == "no watch is open: nothing new is measured"
-    assert (fed.target.status()["state"], fed.target.status()["stream"]) == ("quiet", "down")
+    assert fed.status()["meaning"] == "no watch is open: nothing new is measured"
+    assert (fed.status()["state"], fed.status()["stream"]) == ("quiet", "down")
     fed.target.relisting("start")
     fed.target.opened(fed.now, 1)
-    assert fed.target.status()["meaning"] == "fewer than 50 events in the window"
-    assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 0)
+    assert fed.status()["meaning"] == "fewer than 50 events in the window"
+    assert (fed.status()["starts"], fed.status()["relists"]) == (1, 0)
     fed.target.relisting("gone")
-    assert (fed.target.status()["starts"], fed.target.status()["relists"]) == (1, 1)
+    assert (fed.status()["starts"], fed.status()["relists"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

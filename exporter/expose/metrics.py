@@ -4,15 +4,18 @@ The daemon takes children from here and moves them; a scrape asks for the famili
 This room must not know where a number comes from, nor read a clock.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol, TypeVar
 
-from exporter.expose.children import Counter, Gauge, Histogram, label_pairs
+from exporter.expose.children import Counter, Gauge, HistogramReading, Reading, label_pairs
 from exporter.expose.families import FAMILIES, Family
-from exporter.labels import CLOCKS, LATENCY_BOUNDS
+from exporter.labels import CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, PollResult
 from exporter.limits import refused_texts
+from exporter.measure.histogram import Histogram
+from exporter.measure.stream_state import StreamCounts, StreamState
 
 _FAMILY = {family.name: family for family in FAMILIES}
 
@@ -32,33 +35,35 @@ _ChildrenByFamily = dict[str, dict[_Key, list[Child]]]
 class _Scoped:
     """Makes the children of one apiserver, resource or clock, and enters them where the scrape finds them."""
 
-    def __init__(self, children: _ChildrenByFamily, key: _Key, threshold_seconds: float) -> None:
+    def __init__(self, children: _ChildrenByFamily, key: _Key) -> None:
         self._children = children
         self._key = key
-        self._threshold_seconds = threshold_seconds
 
     def counter(self, name: str) -> Counter:
-        return self._only(name, Counter)
+        (counter,) = self._add(name, Counter).values()
+        return counter
 
     def counters(self, name: str) -> dict[str, Counter]:
-        return self._by_label(name, Counter)
-
-    def counter_pairs(self, name: str) -> dict[tuple[str, str], Counter]:
-        return {(first, second): child for (first, second), child in self._all(name, Counter).items()}
+        return {value: counter for (value,), counter in self._add(name, Counter).items()}
 
     def gauge(self, name: str, value: float | None = None) -> Gauge:
-        gauge = self._only(name, Gauge)
+        (gauge,) = self._add(name, Gauge).values()
         gauge.set(value)
         return gauge
 
-    def gauges(self, name: str) -> dict[str, Gauge]:
-        return self._by_label(name, Gauge)
-
     def histogram(self, name: str) -> Histogram:
-        return self._only(name, self._histogram_of(name))
+        histogram = Histogram(_FAMILY[name].bounds)
+        self._add(name, lambda name, pairs: HistogramReading(name, pairs, lambda: histogram))
+        return histogram
 
-    def histograms(self, name: str) -> dict[str, Histogram]:
-        return self._by_label(name, self._histogram_of(name))
+    def read(self, name: str, read: Callable[[], Any]) -> None:
+        """Say for each scrape what `read` returns; by the values that seed the family's labels, where there are any."""
+        child = HistogramReading if _FAMILY[name].type == "histogram" else Reading
+        if not _FAMILY[name].seeds:
+            self._add(name, lambda name, pairs: child(name, pairs, read))
+            return
+        keys = product(*_FAMILY[name].seeds.values())
+        self._add(name, lambda name, pairs: child(name, pairs, partial(_of_key, read, next(keys))))
 
     def labelled_one(self, name: str, labels: dict[str, str]) -> None:
         """A series that says 1 for good; what it tells stands in its labels."""
@@ -66,21 +71,8 @@ class _Scoped:
         one.set(1)
         self._children[name][self._key] = [one]
 
-    def _histogram_of(self, name: str) -> Callable[[str, str], Histogram]:
-        bounds = set(_FAMILY[name].bounds)
-        if bounds == set(LATENCY_BOUNDS):
-            bounds.add(float(self._threshold_seconds))
-        return lambda name, pairs: Histogram(name, pairs, bounds)
-
-    def _only(self, name: str, make: Callable[[str, str], _Child]) -> _Child:
-        (child,) = self._all(name, make).values()
-        return child
-
-    def _by_label(self, name: str, make: Callable[[str, str], _Child]) -> dict[str, _Child]:
-        return {value: child for (value,), child in self._all(name, make).items()}
-
-    def _all(self, name: str, make: Callable[[str, str], _Child]) -> dict[_Key, _Child]:
-        """One child for every combination of the values that seed the family's labels."""
+    def _add(self, name: str, make: Callable[[str, str], _Child]) -> dict[_Key, _Child]:
+        """One child for every combination of the values that seed the family's labels, in their order."""
         family = _FAMILY[name]
         made = {
             values: make(name, label_pairs(dict(zip(family.labels, (*self._key, *values), strict=True))))
@@ -90,61 +82,63 @@ class _Scoped:
         return made
 
 
-class State:
-    """A state set: exactly one of the gauges is 1."""
-
-    __slots__ = ("_gauges",)
-
-    def __init__(self, gauges: dict[str, Gauge], state: str) -> None:
-        self._gauges = gauges
-        self.set_state(state)
-
-    def set_state(self, state: str) -> None:
-        """Raise KeyError for a state that the family does not have."""
-        held = self._gauges[state]
-        for gauge in self._gauges.values():
-            gauge.set(0)
-        held.set(1)
+def _of_key(read: Callable[[], Mapping[Any, Any]], key: _Key) -> Any:
+    return read()[key[0] if len(key) == 1 else key]
 
 
-class ResourceMetrics:
-    """One resource as watched on one apiserver; every counter stands at 0 from the start."""
+STREAM_READINGS: Mapping[str, Callable[[StreamState], Any]] = {
+    "watchslo_apiserver_time_span_seconds": lambda state: state.counts.time_span,
+    "watchslo_apiserver_time_span_lower_seconds": lambda state: state.counts.time_span_lower,
+    "watchslo_apiserver_time_span_upper_seconds": lambda state: state.counts.time_span_upper,
+    "watchslo_events_judged_total": lambda state: state.counts.judged,
+    "watchslo_p99_seconds": lambda state: state.window.p99_seconds,
+    "watchslo_p99_lower_seconds": lambda state: state.window.p99_lower_seconds,
+    "watchslo_p99_upper_seconds": lambda state: state.window.p99_upper_seconds,
+    "watchslo_window_events": lambda state: state.window.events,
+    "watchslo_slo_state": lambda state: {one: int(one == state.window.state) for one in SLO_STATES},
+    "watchslo_revision_clock": lambda state: {one: int(one == state.revision_clock.reads) for one in CLOCK_READS},
+    "watchslo_stage_lower_seconds": lambda state: state.counts.stage_lower,
+    "watchslo_stage_upper_seconds": lambda state: state.counts.stage_upper,
+    "watchslo_events_total": lambda state: state.counts.events,
+    "watchslo_evidence_total": lambda state: state.counts.evidence,
+    "watchslo_events_unmeasured_total": lambda state: state.counts.unmeasured,
+    "watchslo_contradictions_total": lambda state: state.counts.contradictions,
+    "watchslo_interval_width_seconds": lambda state: state.counts.interval_width,
+    "watchslo_stream_up": lambda state: int(state.is_up),
+    "watchslo_watch_ends_total": lambda state: state.counts.ends,
+    "watchslo_forced_closes_total": lambda state: state.counts.forced_closes,
+    "watchslo_relists_total": lambda state: state.counts.relists,
+    "watchslo_relist_seconds": lambda state: state.counts.relist,
+    "watchslo_rewatch_seconds": lambda state: state.counts.rewatch,
+    "watchslo_init_events_errors_total": lambda state: state.counts.start_errors,
+    "watchslo_uncovered_seconds_total": lambda state: state.counts.uncovered_seconds,
+    "watchslo_watch_lifetime_seconds": lambda state: state.counts.lifetime,
+    "watchslo_last_activity_timestamp_seconds": lambda state: state.last_activity,
+    "watchslo_received_bytes_total": lambda state: state.counts.received_bytes,
+    "watchslo_canary_writes_total": lambda state: state.counts.canary_writes,
+    "watchslo_canary_write_failures_total": lambda state: state.counts.canary_write_failures,
+    "watchslo_canary_lost_total": lambda state: state.counts.canaries_lost,
+    "watchslo_canary_delivery_seconds": lambda state: state.counts.canary_delivery,
+    "watchslo_canary_write_seconds": lambda state: state.counts.canary_write,
+    "watchslo_decode_errors_total": lambda state: state.counts.undecodable,
+}
+"""Where each family that speaks of a resource stands in the state of its stream."""
 
-    def __init__(self, new: _Scoped) -> None:
-        self.time_span = new.histogram("watchslo_apiserver_time_span_seconds")
-        self.time_span_lower = new.histogram("watchslo_apiserver_time_span_lower_seconds")
-        self.time_span_upper = new.histogram("watchslo_apiserver_time_span_upper_seconds")
-        self.judged = new.counters("watchslo_events_judged_total")  # by verdict
-        self.p99 = new.gauge("watchslo_p99_seconds")
-        self.p99_lower = new.gauge("watchslo_p99_lower_seconds")
-        self.p99_upper = new.gauge("watchslo_p99_upper_seconds")
-        self.window_events = new.gauge("watchslo_window_events", 0)
-        self.slo_state = State(new.gauges("watchslo_slo_state"), "quiet")
-        self.revision_clock = State(new.gauges("watchslo_revision_clock"), "nothing")
-        self.stage_lower = new.histograms("watchslo_stage_lower_seconds")  # by stage
-        self.stage_upper = new.histograms("watchslo_stage_upper_seconds")
-        self.events = new.counter_pairs("watchslo_events_total")  # by (event_type, phase)
-        self.evidence = new.counters("watchslo_evidence_total")  # by source
-        self.unmeasured = new.counters("watchslo_events_unmeasured_total")  # by reason
-        self.contradictions = new.counters("watchslo_contradictions_total")  # by source
-        self.interval_width = new.histogram("watchslo_interval_width_seconds")
-        self.stream_up = new.gauge("watchslo_stream_up", 0)
-        self.watch_ends = new.counters("watchslo_watch_ends_total")  # by reason
-        self.forced_closes = new.counter("watchslo_forced_closes_total")
-        self.relists = new.counters("watchslo_relists_total")  # by reason
-        self.relist_seconds = new.histogram("watchslo_relist_seconds")
-        self.rewatch_seconds = new.histogram("watchslo_rewatch_seconds")
-        self.init_events_errors = new.counters("watchslo_init_events_errors_total")  # by reason
-        self.uncovered_seconds = new.counter("watchslo_uncovered_seconds_total")
-        self.watch_lifetime = new.histogram("watchslo_watch_lifetime_seconds")
-        self.last_activity = new.gauge("watchslo_last_activity_timestamp_seconds")
-        self.received_bytes = new.counter("watchslo_received_bytes_total")
-        self.canary_writes = new.counter("watchslo_canary_writes_total")
-        self.canary_write_failures = new.counter("watchslo_canary_write_failures_total")
-        self.canary_lost = new.counter("watchslo_canary_lost_total")
-        self.canary_delivery = new.histogram("watchslo_canary_delivery_seconds")
-        self.canary_write = new.histogram("watchslo_canary_write_seconds")
-        self.decode_errors = new.counter("watchslo_decode_errors_total")
+
+class StreamMetrics:
+    """One resource as watched on one apiserver: a scrape says what its state was when that was last brought up to date.
+
+    The counts go on where the stream of these labels before stopped, for as long as its series are there.
+    """
+
+    def __init__(self, new: _Scoped, state: StreamState) -> None:
+        self.counts = state.counts.copy()
+        self.state = state
+        for name, read in STREAM_READINGS.items():
+            new.read(name, partial(self._read, read))
+
+    def _read(self, read: Callable[[StreamState], Any]) -> Any:
+        return read(self.state)
 
 
 class ClockMetrics:
@@ -187,7 +181,7 @@ class Metrics:
         self.before_render: list[Callable[[], Iterable[None]]] = []
         self._threshold_seconds = threshold_seconds
         self._children: _ChildrenByFamily = {name: {} for name in _FAMILY}
-        self._resources: dict[_Key, ResourceMetrics] = {}
+        self._resources: dict[_Key, StreamMetrics] = {}
         self._clocks: dict[_Key, ClockMetrics] = {}
         self._apiservers: dict[_Key, ApiserverMetrics] = {}
         self._loads: dict[_Key, LoadMetrics] = {}
@@ -202,11 +196,13 @@ class Metrics:
         self.before_render.append(self._refresh_refused_text)
         new.labelled_one("watchslo_build_info", {"version": self.version})
 
-    def resource(self, apiserver: str, group: str, resource: str) -> ResourceMetrics:
+    def resource(self, apiserver: str, group: str, resource: str) -> StreamMetrics:
         """The children of a watched resource; `apiserver` is host:port, `group` is "" for core."""
         key = (apiserver, group, resource)
         if key not in self._resources:
-            self._resources[key] = ResourceMetrics(self._scoped(*key))
+            counts = StreamCounts.none(self._threshold_seconds)
+            state = StreamState(apiserver=apiserver, group=group, resource=resource, counts=counts)
+            self._resources[key] = StreamMetrics(self._scoped(*key), state)
         return self._resources[key]
 
     def clock(self, apiserver: str, group: str, resource: str, clock: str) -> ClockMetrics:
@@ -231,6 +227,16 @@ class Metrics:
             self._loads[key] = LoadMetrics(self._scoped(*key))
         return self._loads[key]
 
+    def stream_counts(self) -> Iterator[tuple[_Key, StreamCounts]]:
+        """The counts of each stream that there are series of, by apiserver, group and resource; they go on counting."""
+        for key, stream in self._resources.items():
+            yield key, stream.counts
+
+    def polls(self, apiserver: str) -> dict[PollResult, int]:
+        """How many polls of this apiserver, host:port, were answered (ok) and how many were not (error)."""
+        clocks = [clock for key, clock in self._clocks.items() if key[0] == apiserver]
+        return {result: sum([int(clock.polls[result].value) for clock in clocks]) for result in POLL_RESULTS}
+
     def remove_resource(self, apiserver: str, group: str, resource: str) -> None:
         """Drop every series with these labels, those of clocks that poll this resource included."""
         self._remove(apiserver, group, resource)
@@ -250,7 +256,7 @@ class Metrics:
         return ()
 
     def _scoped(self, *key: str) -> _Scoped:
-        return _Scoped(self._children, key, self._threshold_seconds)
+        return _Scoped(self._children, key)
 
     def _remove(self, *labels: str) -> None:
         made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._loads]

@@ -1,4 +1,4 @@
-"""Events that have arrived in, verdicts out: each event once, as soon as nothing more will be learned about it."""
+"""What waits for its verdict, which of it may be judged at once, and the verdict itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_WAIT_SECONDS = 10.0
 """An event that no poll has settled by then is judged with what is known."""
 
 MOST_PENDING = 50_000
-"""Events that may wait in one docket; beyond it the oldest are judged early with what is known."""
+"""Events that may wait in one stream; beyond it the oldest are judged early with what is known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +56,7 @@ class Opening:
 
 
 @dataclass(slots=True, eq=False)
-class Pending:
+class PendingChunk:
     """Events that came together and wait for their verdicts, in the order in which they came."""
 
     events: Sequence[Event]
@@ -113,27 +113,35 @@ class Known(NamedTuple):
     """Stamps up to this one say nothing that polls do not say better."""
 
 
-def alike(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iterator[list[Event]]:
-    """Cut events that came together into runs of which the same is known, so that one judgement holds for a run.
+def grouped_by_evidence(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iterator[list[Event]]:
+    """Cut events that came together into batches of which the same is known: one judgement holds for a batch.
 
     Between two polls that is nearly everything that came in one chunk.
     """
-    run: list[Event] = []
+    batch: list[Event] = []
     first: int | None = None
     known: Known | None = None
     for event in events:
         revision = event.revision
-        if run and first is not None and revision is not None:
+        if batch and first is not None and revision is not None:
             # Only now: most chunks of a quiet stream hold one event.
             known = known or known_around(first)
-            if known.span.above < revision <= known.span.up_to and _says_the_same(event, run[0], known.stamped_until):
-                run.append(event)
+            if known.span.above < revision <= known.span.up_to and _says_the_same(event, batch[0], known.stamped_until):
+                batch.append(event)
                 continue
-        if run:
-            yield run
-        run, first, known = [event], revision, None
-    if run:
-        yield run
+        if batch:
+            yield batch
+        batch, first, known = [event], revision, None
+    if batch:
+        yield batch
+
+
+COMPARED_FIELDS = frozenset({"event_type", "annotation", "lease", "stamps"})
+"""Fields of an event that bear on its verdict by what they say: events that differ in one of them are judged apart."""
+
+OTHER_FIELDS = frozenset({"revision", "uid"})
+"""A revision bears on it by the span of `Known` that it lies in; who the object is bears on no verdict. A test holds
+that every field of an event is in one of the two sets."""
 
 
 def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:
@@ -154,26 +162,26 @@ def _is_old(stamps: Stamps, until: str) -> bool:
     return newest <= until and len(newest) == len(until) and not stamps.creation and not stamps.deletion
 
 
-class Docket:
+class PendingEvents:
     """The events of one stream that wait for their verdict, in the order of their arrival."""
 
     def __init__(self, most_pending: int = MOST_PENDING) -> None:
-        self._pending: deque[Pending] = deque()
+        self._pending: deque[PendingChunk] = deque()
         self._events = 0
         self._most_pending = most_pending
 
     def __len__(self) -> int:
         return self._events
 
-    def __iter__(self) -> Iterator[Pending]:
+    def __iter__(self) -> Iterator[PendingChunk]:
         return iter(self._pending)
 
-    def enter(self, pending: Pending) -> None:
+    def enter(self, pending: PendingChunk) -> None:
         """Take events in; arrivals come in order."""
         self._pending.append(pending)
         self._events += len(pending.events)
 
-    def ready(self, settled_until: Instant, now: Instant) -> Iterator[tuple[Pending, EarlyReason | None]]:
+    def ready(self, settled_until: Instant, now: Instant) -> Iterator[tuple[PendingChunk, EarlyReason | None]]:
         """Take out what can be judged, oldest first, each with the reason if it is judged before it is settled."""
         while self._pending:
             oldest = self._pending[0]
@@ -188,12 +196,12 @@ class Docket:
                     return
             yield self._take(), early
 
-    def clear(self) -> Iterator[Pending]:
+    def clear(self) -> Iterator[PendingChunk]:
         """Take everything out, oldest first: nothing more will be learned about any of it."""
         while self._pending:
             yield self._take()
 
-    def _take(self) -> Pending:
+    def _take(self) -> PendingChunk:
         pending = self._pending.popleft()
         self._events -= len(pending.events)
         return pending

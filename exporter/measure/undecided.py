@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from exporter.labels import Verdict
     from exporter.measure.arrivals import Arrivals
-    from exporter.measure.judging import Docket, Opening, Pending
+    from exporter.measure.judging import Opening, PendingChunk, PendingEvents
     from exporter.measure.store import Store
     from exporter.measure.times import Instant
 
@@ -59,7 +59,9 @@ class Batch:
         self.events += events
 
 
-def batches(pending: Iterable[Pending], span_around: Callable[[int], Span], lost: Collection[int]) -> Iterator[Batch]:
+def batches(
+    pending: Iterable[PendingChunk], span_around: Callable[[int], Span], lost: Collection[int]
+) -> Iterator[Batch]:
     """Put together those that have a revision and are not `lost`; `span_around` says of which the same is known."""
     batch: Batch | None = None
     span = Span()
@@ -89,7 +91,7 @@ class Provisional:
         self._arrivals = arrivals
         self._threshold_seconds = threshold_seconds
 
-    def of_all(self, pending: Docket, store: Store | None, lost: Collection[int]) -> Iterator[Undecided]:
+    def of_all(self, pending: PendingEvents, store: Store | None, lost: Collection[int]) -> Iterator[Undecided]:
         """What is certain of the events that wait, without those known to be history and the canaries that are `lost`.
 
         What nothing is known of, because it has no revision or no clock dates it, has no bound.

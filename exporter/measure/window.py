@@ -145,6 +145,9 @@ class WindowReport:
     p99_upper_seconds: float | None
 
 
+EMPTY = WindowReport(0, 0, 0, "quiet", None, None, None)
+
+
 class Window:
     """The judged events of one stream that arrived in the last `seconds`."""
 

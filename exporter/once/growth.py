@@ -1,102 +1,75 @@
-"""Two moments of the metrics in, what every counter and histogram has grown by between them out.
-
-It reads the text that a scrape would get, so it knows no more of the metrics than their contract.
-"""
+"""What everything that is counted has grown by between two moments."""
 
 from __future__ import annotations
 
-import re
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.measure.times import Interval
+from exporter.labels import POLL_RESULTS
+from exporter.measure.stream_state import StreamCounts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from exporter.expose.metrics import Metrics
-
-Snapshot: TypeAlias = dict[str, float]
-"""Values by series, as they are written: `name{label="value"}`."""
-
-READ = frozenset(
-    {
-        "watchslo_watch_ends_total",
-        "watchslo_relists_total",
-        "watchslo_uncovered_seconds_total",
-        "watchslo_canary_lost_total",
-        "watchslo_decode_errors_total",
-        "watchslo_contradictions_total",
-        "watchslo_stage_lower_seconds",
-        "watchslo_stage_upper_seconds",
-        "watchslo_clock_polls_total",
-        "watchslo_loop_lag_seconds",
-    }
-)
-
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+    from exporter.labels import PollResult
+    from exporter.measure.histogram import Histogram
 
 
-def snapshot(metrics: Metrics) -> Snapshot:
-    """All that is counted at this moment, of the families that a result is made from."""
-    lines = (
-        line
-        for family, children in metrics.families()
-        if family.name in READ
-        for child in children
-        for line in child.text().splitlines()
-    )
-    return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
+class Labels(NamedTuple):
+    """By these the metrics tell streams apart."""
+
+    apiserver: str
+    group: str
+    resource: str
 
 
-class _Sample(NamedTuple):
-    name: str
-    labels: dict[str, str]
-    value: float
+class _Counted(NamedTuple):
+    """The counts of one stream at one moment, and those that go on: where they are others, they began at 0 since."""
+
+    counts: StreamCounts
+    going_on: StreamCounts
+
+
+class Moment(NamedTuple):
+    """All that was counted up to it."""
+
+    streams: dict[Labels, _Counted]
+    polls: dict[str, dict[PollResult, int]]
+    loop_lag: Histogram
+
+    @classmethod
+    def of(cls, metrics: Metrics, apiservers: Iterable[str]) -> Moment:
+        """This moment; polls are those of these apiservers, host:port."""
+        streams = {Labels(*key): _Counted(counts.copy(), counts) for key, counts in metrics.stream_counts()}
+        return cls(streams, {name: metrics.polls(name) for name in apiservers}, metrics.loop_lag.copy())
 
 
 class Growth:
-    """What came between two snapshots; a series that was not there at first, or was dropped, began at 0."""
+    """What came between two moments."""
 
-    def __init__(self, before: Snapshot, after: Snapshot) -> None:
-        self._samples = [_sample(series, _growth(before.get(series, 0.0), value)) for series, value in after.items()]
+    def __init__(self, before: Moment, after: Moment, threshold_seconds: float) -> None:
+        self._before = before
+        self._after = after
+        self._threshold_seconds = threshold_seconds
 
-    def by(self, label: str, name: str, **labels: str) -> dict[str, int]:
-        """Whole counts by the value of `label`, of the series `watchslo_<name>` with these labels."""
-        counts: dict[str, int] = {}
-        for sample in self._found(name, labels):
-            value = sample.labels[label]
-            counts[value] = counts.get(value, 0) + round(sample.value)
-        return counts
+    def of_stream(self, labels: Labels) -> StreamCounts:
+        """Of one stream; nothing, if its series were dropped."""
+        after, before = self._after.streams.get(labels), self._before.streams.get(labels)
+        if after is None:
+            return StreamCounts.none(self._threshold_seconds)
+        is_going_on = before is not None and before.going_on is after.going_on
+        return after.counts.since(before.counts) if before is not None and is_going_on else after.counts
 
-    def sum(self, name: str, **labels: str) -> float:
-        """All series `watchslo_<name>` with these labels together."""
-        return sum(sample.value for sample in self._found(name, labels))
+    def of_polls(self, apiserver: str) -> dict[PollResult, int]:
+        """Of one apiserver, host:port."""
+        after, before = self._after.polls.get(apiserver, {}), self._before.polls.get(apiserver, {})
+        return {result: max(0, after.get(result, 0) - before.get(result, 0)) for result in POLL_RESULTS}
 
-    def quantile(self, name: str, ratio: float, **labels: str) -> Interval | None:
-        """The bucket of a histogram that holds the `ratio` quantile, as its ends; None if nothing was observed."""
-        buckets = sorted((float(found.labels["le"]), found.value) for found in self._found(f"{name}_bucket", labels))
-        total = buckets[-1][1] if buckets else 0.0
-        below = 0.0
-        for bound, count in buckets:
-            if total and count >= ratio * total - 1e-9:
-                return Interval(below, bound)
-            below = bound
-        return None
-
-    def _found(self, name: str, labels: dict[str, str]) -> list[_Sample]:
-        return [
-            sample
-            for sample in self._samples
-            if sample.name == f"watchslo_{name}" and labels.items() <= sample.labels.items()
-        ]
-
-
-def _growth(before: float, after: float) -> float:
-    return after - before if after >= before else after
-
-
-def _sample(series: str, value: float) -> _Sample:
-    name, _, pairs = series.partition("{")
-    return _Sample(name, dict(_LABEL.findall(pairs)), value)
+    @property
+    def loop_lag(self) -> Histogram:
+        """Of our own event loop."""
+        return self._after.loop_lag.since(self._before.loop_lag)
 
 
 def no_limit_as_none(seconds: float | None) -> float | None:

@@ -7,24 +7,26 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from exporter.daemon import Exporter
 from exporter.fleet import REFRESH_PERIOD_SECONDS
 from exporter.labels import STAGES
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
-from exporter.once.growth import Growth, no_limit_as_none, snapshot
+from exporter.measure.times import Interval
+from exporter.once.growth import Growth, Labels, Moment, no_limit_as_none
 from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult
 from exporter.once.tally import Tally
 from exporter.target import CANARY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from exporter.config import Config
     from exporter.kubernetes.credentials import Credentials
+    from exporter.measure.histogram import Histogram
     from exporter.measure.judging import Judgement
-    from exporter.measure.times import Instant, Interval
+    from exporter.measure.times import Instant
     from exporter.once.progress import Progress
     from exporter.target import Target
 
@@ -37,15 +39,6 @@ LONGEST_WARM_UP_SECONDS = 10.0
 """The first poll that is sent after a stream has opened tells history from news; what comes before it is not judged."""
 
 LOOK_PERIOD_SECONDS = 0.1
-NOT_LET_IN = ": unauthorized: "
-
-
-class _Labels(NamedTuple):
-    """By these the metrics tell streams apart."""
-
-    apiserver: str
-    group: str
-    resource: str
 
 
 class Measurement:
@@ -71,7 +64,7 @@ class Measurement:
         self._ready_seconds = ready_seconds
         serving_nowhere = replace(config, listen_addresses=(), web_config_file=None)
         self._exporter = Exporter(serving_nowhere, credentials, self._count, progress.advise)
-        self._tallies: defaultdict[_Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
+        self._tallies: defaultdict[Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._counted: dict[Target, None] = {}
         """In this order: what goes and comes is another target with the same labels."""
         self._began: Instant = inf
@@ -91,15 +84,21 @@ class Measurement:
                 await self._look_until(self._stopping.is_set, warm_up_seconds, self._wait)
             self._began = time.monotonic()
             self._expected.update(self._targets())
-            before = snapshot(self._exporter.metrics)
+            before = self._moment()
             if is_up:
                 await self._look_until(self._stopping.is_set, self._duration_seconds, self._show)
             self._ended = time.monotonic()
-            at_the_end = snapshot(self._exporter.metrics)
+            at_the_end = self._moment()
             await self._settle()
             # Evidence is counted with the verdicts, everything about streams until the duration ended.
-            after = snapshot(self._exporter.metrics)
-            return self._result(Growth(before, at_the_end), Growth(before, after), refused)
+            after = self._moment()
+            threshold_seconds = self._config.slo_threshold_seconds
+            of_streams = Growth(before, at_the_end, threshold_seconds)
+            return self._result(of_streams, Growth(before, after, threshold_seconds), refused)
+
+    def _moment(self) -> Moment:
+        names = [apiserver.server.name for apiserver in self._exporter.apiservers]
+        return Moment.of(self._exporter.metrics, names)
 
     def _count(self, target: Target, judgement: Judgement) -> None:
         if judgement.arrived > self._ended:
@@ -126,7 +125,7 @@ class Measurement:
         return (
             bool(targets)
             and not self._not_ready()
-            and not any(needs_clock and target.status()["revision_clock"] is None for target in _up(targets))
+            and not any(needs_clock and target.clock is None for target in _up(targets))
         )
 
     def _not_ready(self) -> list[str]:
@@ -134,8 +133,9 @@ class Measurement:
 
     def _refusal(self) -> str | None:
         """What an apiserver says if all say that they do not know us: that is no matter of waiting."""
-        refusals = [reason for reason in self._not_ready() if NOT_LET_IN in reason]
-        return refusals[0] if refusals and len(refusals) == len(self._targets()) else None
+        targets = self._targets()
+        is_refused = [one.trouble is not None and one.trouble.reason == "unauthorized" for one in targets]
+        return targets[0].not_ready if targets and all(is_refused) else None
 
     def _wait(self) -> None:
         self._progress.waiting(self._not_ready())
@@ -152,14 +152,14 @@ class Measurement:
             await asyncio.sleep(LOOK_PERIOD_SECONDS)
 
     def _has_come_up(self, target: Target) -> bool:
-        return target.status()["stream"] == "up" or _labels(target) in self._tallies
+        return target.is_up or _labels(target) in self._tallies
 
     def _is_settled(self, target: Target) -> bool:
         # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
         is_judged = target in self._settled or target.is_settled
         if target.owes_canary(self._ended):
             return False
-        return is_judged and target.status()["stream"] == "up"
+        return is_judged and target.is_up
 
     @property
     def _losing_seconds(self) -> float:
@@ -171,11 +171,11 @@ class Measurement:
     def _result(self, of_streams: Growth, of_evidence: Growth, refused: str | None) -> Result:
         config = self._config
         measured_seconds = self._ended - self._began
-        targets: dict[_Labels, list[Target]] = {}
+        targets: dict[Labels, list[Target]] = {}
         for target in {**self._counted, **dict.fromkeys(self._targets())}:
             targets.setdefault(_labels(target), []).append(target)
         rows = sorted(targets.values(), key=lambda row: (row[-1].apiserver, str(row[-1].name)))
-        lag = of_streams.quantile("loop_lag_seconds", 0.99)
+        lag = of_streams.loop_lag.quantile(0.99)
         return Result(
             version=self._exporter.metrics.version,
             asked_seconds=self._duration_seconds,
@@ -192,26 +192,21 @@ class Measurement:
     def _stream(self, row: list[Target], of_streams: Growth, of_evidence: Growth) -> StreamResult:
         """One for all targets with the same labels, of which the last one is the newest."""
         target, tally = row[-1], self._tallies[_labels(row[-1])]
-        labels = _labels(target)._asdict()
-        canaries_lost = round(of_evidence.sum("canary_lost_total", **labels))
-        tally.lost_canaries(canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
-        relists = of_streams.by("reason", "relists_total", **labels)
-        uncovered_seconds = of_streams.sum("uncovered_seconds_total", **labels)
-        undecodable = round(of_streams.sum("decode_errors_total", **labels))
-        tally.undecodable(undecodable)
+        labels = _labels(target)
+        counts, evidence = of_streams.of_stream(labels), of_evidence.of_stream(labels)
+        tally.lost_canaries(evidence.canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
+        tally.undecodable(counts.undecodable)
         # Between two of them nothing was watched.
         is_covered = len(row) == 1 and target.coverage.covers(
             self._began, self._ended, from_the_start=target in self._expected
         )
-        status = target.status()
-        is_up = status["stream"] == "up"
-        stages = {stage: _stage(stage, of_evidence, labels) for stage in STAGES}
+        stages = {stage: _stage(evidence.stage_lower[stage], evidence.stage_upper[stage]) for stage in STAGES}
         return StreamResult(
-            **labels,
+            **labels._asdict(),
             # A stream that is still down after all the waiting has not told of the last moments.
-            state=tally.state(is_covered=is_covered and is_up),
-            stream=status["stream"],
-            trouble=status["trouble"],
+            state=tally.state(is_covered=is_covered and target.is_up),
+            stream="up" if target.is_up else "down",
+            trouble=str(target.trouble) if target.trouble is not None else None,
             events=tally.events,
             on_time=tally.on_time,
             late=tally.late,
@@ -220,29 +215,33 @@ class Measurement:
             width_p50_seconds=no_limit_as_none(tally.width_seconds(0.5)),
             width_p99_seconds=no_limit_as_none(tally.width_seconds(0.99)),
             stages={stage: quantiles for stage, quantiles in stages.items() if quantiles is not None},
-            stream_ends=of_streams.by("reason", "watch_ends_total", **labels),
-            relists=relists,
-            uncovered_seconds=uncovered_seconds,
-            undecodable=undecodable,
+            stream_ends=_by_word(counts.ends),
+            relists=_by_word(counts.relists),
+            uncovered_seconds=counts.uncovered_seconds,
+            undecodable=counts.undecodable,
             is_covered=is_covered,
-            canaries_lost=canaries_lost,
+            canaries_lost=evidence.canaries_lost,
             owes_canary=target.owes_canary(self._ended),
-            contradictions=of_evidence.by("source", "contradictions_total", **labels),
-            revision_clock=status["revision_clock"],
+            contradictions=_by_word(evidence.contradictions),
+            revision_clock=str(target.clock.kind) if target.clock is not None else None,
         )
 
 
-def _labels(target: Target) -> _Labels:
-    return _Labels(target.apiserver, target.name.group, target.name.plural)
+def _labels(target: Target) -> Labels:
+    return Labels(target.apiserver, target.name.group, target.name.plural)
 
 
 def _up(targets: list[Target]) -> list[Target]:
-    return [target for target in targets if target.status()["stream"] == "up"]
+    return [target for target in targets if target.is_up]
 
 
 def _apiserver(name: str, growth: Growth) -> ApiserverResult:
-    results = growth.by("result", "clock_polls_total", apiserver=name)
-    return ApiserverResult(apiserver=name, polls_answered=results.get("ok", 0), polls_failed=results.get("error", 0))
+    polls = growth.of_polls(name)
+    return ApiserverResult(apiserver=name, polls_answered=polls["ok"], polls_failed=polls["error"])
+
+
+def _by_word(counts: Mapping[Any, int]) -> dict[str, int]:
+    return dict(counts)
 
 
 def _quantiles(p50: Interval | None, p99: Interval | None) -> Quantiles:
@@ -254,13 +253,12 @@ def _quantiles(p50: Interval | None, p99: Interval | None) -> Quantiles:
     )
 
 
-def _stage(stage: str, growth: Growth, labels: dict[str, str]) -> Quantiles | None:
+def _stage(lower: Histogram, upper: Histogram) -> Quantiles | None:
     """Bounds by the histograms' buckets; None if the stage was not measured."""
 
     def bounds(ratio: float) -> Interval | None:
-        lower = growth.quantile("stage_lower_seconds", ratio, stage=stage, **labels)
-        upper = growth.quantile("stage_upper_seconds", ratio, stage=stage, **labels)
-        return lower and upper and lower._replace(latest=upper.latest)
+        at_least, at_most = lower.quantile(ratio), upper.quantile(ratio)
+        return Interval(at_least.earliest, at_most.latest) if at_least and at_most else None
 
     p50, p99 = bounds(0.5), bounds(0.99)
     return _quantiles(p50, p99) if p50 or p99 else None

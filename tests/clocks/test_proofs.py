@@ -62,7 +62,7 @@ async def test_a_resource_is_proven_by_one_list_and_a_peer_by_none(tmp_path: Pat
         one, other = clocks(exporter)
         assert (one.peers, other.peers) == ((other,), (one,))
         for apiserver in exporter.apiservers:
-            assert [stream["revision_clock"] for stream in apiserver.status()] == ["events"]
+            assert [str(one.clock and one.clock.kind) for one in apiserver.targets] == ["events"]
             lists = exporter.metrics.load(apiserver.server.name).requests["list"]
             assert lists.value == 2, "one that the watch started from, one that proves"
 
@@ -82,8 +82,8 @@ async def test_a_resource_whose_revisions_are_another_stores_is_not_dated_by_thi
         Workload(simulator, rate_per_second=40),
         running(tmp_path, simulator.url) as exporter,
     ):
-        [stream] = exporter.apiservers[0].status()
-    assert stream["revision_clock"] in {None, "pods"}
+        [target] = exporter.apiservers[0].targets
+        assert target.clock is None or str(target.clock.kind) == "pods"
 
 
 async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None:

@@ -1,14 +1,21 @@
 """An independent reader of scrapes: prometheus_client's parser, which shares no code with the writer under test."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.expose import scrape
-from exporter.expose.metrics import Metrics
+from exporter.expose.metrics import Metrics, StreamMetrics
 
 Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+def refresh(stream: StreamMetrics, **holds: Any) -> None:
+    """Its state is as of now, with these fields."""
+    stream.state = replace(stream.state, counts=stream.counts.copy(), **holds)
 
 
 def text_of(metrics: Metrics) -> str:

@@ -1,12 +1,14 @@
 """The metric contract of design section 6, written out a second time: a rename on one side breaks here."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
 from exporter.expose.families import FAMILIES, reference_markdown
 from exporter.expose.metrics import Metrics
-from tests.expose.reading import families_in, samples_in, text_of
+from exporter.measure.window import EMPTY
+from tests.expose.reading import families_in, refresh, samples_in, text_of
 
 WATCHED = {"apiserver": "10.0.0.1:6443", "group": "example.com", "resource": "widgets"}
 POLLED = {"apiserver": "10.0.0.1:6443", "group": "", "resource": "events"}
@@ -165,11 +167,11 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics) -> Non
 
 def test_gauges_without_a_value_are_absent_until_they_have_one(metrics: Metrics) -> None:
     watched = metrics.resource(**WATCHED)
-    for gauge in (watched.p99, watched.p99_lower, watched.p99_upper, watched.last_activity):
-        gauge.set(0.25)
+    window = replace(EMPTY, p99_seconds=0.25, p99_lower_seconds=0.25, p99_upper_seconds=0.25)
+    refresh(watched, window=window, last_activity=0.25)
     written = samples_in(text_of(metrics))
     assert [written[name, frozenset(WATCHED.items())] for name in GAUGES_WHEN_KNOWN] == [0.25] * 4
-    watched.p99.set(None)
+    refresh(watched, window=EMPTY)
     assert ("watchslo_p99_seconds", frozenset(WATCHED.items())) not in samples_in(text_of(metrics))
 
 

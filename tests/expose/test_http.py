@@ -16,7 +16,7 @@ from aiohttp import web
 from exporter.config import ListenAddress
 from exporter.expose import http
 from exporter.expose.metrics import Metrics
-from tests.expose.reading import samples_in, series
+from tests.expose.reading import refresh, samples_in, series
 
 LOOPBACK = ListenAddress("127.0.0.1", 0)
 PATHS = ("/", "/metrics", "/livez", "/healthz", "/readyz", "/api/v1/status")
@@ -61,11 +61,15 @@ async def client(runner: web.AppRunner) -> AsyncIterator[aiohttp.ClientSession]:
 
 def watch_many(metrics: Metrics, resources: int) -> None:
     for index in range(resources):
-        metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}").received_bytes.inc(index)
+        widgets = metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}")
+        widgets.counts.received_bytes += index
+        refresh(widgets)
 
 
 async def test_metrics_are_served_as_prometheus_text(daemon: Daemon, client: aiohttp.ClientSession) -> None:
-    daemon.metrics.resource("10.0.0.1:6443", "", "pods").judged["late"].inc(3)
+    pods = daemon.metrics.resource("10.0.0.1:6443", "", "pods")
+    pods.counts.judged["late"] = 3
+    refresh(pods)
     async with client.get("/metrics") as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -1,17 +1,20 @@
+from collections.abc import Callable
+from dataclasses import replace
 from math import inf, isnan, nan
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
-from exporter.expose.children import Counter, Gauge, Histogram, number
-from exporter.expose.metrics import Metrics
-from tests.expose.reading import samples_in, series, text_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from exporter.expose.children import Counter, Gauge, HistogramReading, number
+from exporter.expose.families import FAMILIES, Scope
+from exporter.expose.metrics import STREAM_READINGS, Metrics
+from exporter.labels import SLO_STATES
+from exporter.measure.histogram import Histogram
+from exporter.measure.stream_state import StreamCounts
+from exporter.measure.window import EMPTY
+from tests.expose.reading import refresh, samples_in, series, text_of
 
 WATCHED = {"apiserver": "10.0.0.1:6443", "group": "", "resource": "pods"}
 
@@ -27,10 +30,11 @@ def metrics() -> Metrics:
     observed=st.lists(st.one_of(st.floats(0, 2000), st.just(inf), st.just(nan))),
 )
 def test_buckets_are_cumulative_and_agree_with_count_and_sum(bounds: set[float], observed: list[float]) -> None:
-    histogram = Histogram("span_seconds", 'resource="pods"', bounds)
+    histogram = Histogram(bounds)
+    child = HistogramReading("span_seconds", 'resource="pods"', lambda: histogram)
     for seconds in observed:
         histogram.observe(seconds)
-    written = samples_in("# TYPE span_seconds histogram\n" + histogram.text())
+    written = samples_in("# TYPE span_seconds histogram\n" + child.text())
     for bound in bounds:
         labels = {"resource": "pods", "le": floatToGoString(bound)}  # type: ignore[no-untyped-call]  # it has no types
         assert written[series("span_seconds_bucket", labels)] == sum(seconds <= bound for seconds in observed)
@@ -41,9 +45,9 @@ def test_buckets_are_cumulative_and_agree_with_count_and_sum(bounds: set[float],
 
 
 def test_an_observation_on_a_bound_counts_below_it() -> None:
-    histogram = Histogram("span_seconds", "", [0.5, 1.0])
+    histogram = Histogram([0.5, 1.0])
     histogram.observe(1.0)
-    assert histogram.text() == (
+    assert HistogramReading("span_seconds", "", lambda: histogram).text() == (
         'span_seconds_bucket{le="0.5"} 0\n'
         'span_seconds_bucket{le="1.0"} 1\n'
         'span_seconds_bucket{le="+Inf"} 1\n'
@@ -77,72 +81,80 @@ def test_numbers_are_written_as_prometheus_writes_them(value: float, text: str) 
 def test_label_values_are_read_back_exactly(apiserver: str, resource: str) -> None:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
     watched = metrics.resource(apiserver, "", resource)
-    watched.received_bytes.inc(7)
-    watched.time_span.observe(0.3)
+    watched.counts.received_bytes += 7
+    watched.counts.time_span.observe(0.3)
+    refresh(watched)
     labels = {"apiserver": apiserver, "group": "", "resource": resource}
     written = samples_in(text_of(metrics))
     assert written[series("watchslo_received_bytes_total", labels)] == 7
     assert written[series("watchslo_apiserver_time_span_seconds_count", labels)] == 1
 
 
-def test_each_child_moves_its_own_series(metrics: Metrics) -> None:
+def test_every_family_of_a_resource_is_read_from_the_state_of_its_stream() -> None:
+    assert list(STREAM_READINGS) == [family.name for family in FAMILIES if family.scope is Scope.RESOURCE]
+
+
+COUNTED: dict[str, Callable[[StreamCounts], object]] = {
+    'watchslo_events_judged_total{verdict="late"}': lambda counts: counts.judged.update({"late": 1}),
+    'watchslo_events_total{event_type="deleted",phase="live"}': lambda counts: counts.events.update(
+        {("deleted", "live"): 1}
+    ),
+    'watchslo_evidence_total{source="date"}': lambda counts: counts.evidence.update({"date": 1}),
+    'watchslo_contradictions_total{source="lease"}': lambda counts: counts.contradictions.update({"lease": 1}),
+    'watchslo_events_unmeasured_total{reason="overflow"}': lambda counts: counts.unmeasured.update({"overflow": 1}),
+    'watchslo_watch_ends_total{reason="silent"}': lambda counts: counts.ends.update({"silent": 1}),
+    'watchslo_relists_total{reason="gone"}': lambda counts: counts.relists.update({"gone": 1}),
+    'watchslo_init_events_errors_total{reason="connect"}': lambda counts: counts.start_errors.update({"connect": 1}),
+    "watchslo_forced_closes_total": lambda counts: setattr(counts, "forced_closes", 1),
+    "watchslo_uncovered_seconds_total": lambda counts: setattr(counts, "uncovered_seconds", 1.5),
+    "watchslo_received_bytes_total": lambda counts: setattr(counts, "received_bytes", 1),
+    "watchslo_canary_writes_total": lambda counts: setattr(counts, "canary_writes", 1),
+    "watchslo_canary_write_failures_total": lambda counts: setattr(counts, "canary_write_failures", 1),
+    "watchslo_canary_lost_total": lambda counts: setattr(counts, "canaries_lost", 1),
+    "watchslo_decode_errors_total": lambda counts: setattr(counts, "undecodable", 1),
+    'watchslo_stage_upper_seconds_count{stage="write"}': lambda counts: counts.stage_upper["write"].observe(1),
+    'watchslo_stage_lower_seconds_count{stage="write"}': lambda counts: counts.stage_lower["write"].observe(1),
+    "watchslo_apiserver_time_span_seconds_count": lambda counts: counts.time_span.observe(1),
+    "watchslo_apiserver_time_span_lower_seconds_count": lambda counts: counts.time_span_lower.observe(1),
+    "watchslo_apiserver_time_span_upper_seconds_count": lambda counts: counts.time_span_upper.observe(1),
+    "watchslo_interval_width_seconds_count": lambda counts: counts.interval_width.observe(1),
+    "watchslo_relist_seconds_count": lambda counts: counts.relist.observe(1),
+    "watchslo_rewatch_seconds_count": lambda counts: counts.rewatch.observe(1),
+    "watchslo_watch_lifetime_seconds_count": lambda counts: counts.lifetime.observe(1),
+    "watchslo_canary_delivery_seconds_count": lambda counts: counts.canary_delivery.observe(1),
+    "watchslo_canary_write_seconds_count": lambda counts: counts.canary_write.observe(1),
+}
+HELD: dict[str, dict[str, object]] = {
+    "watchslo_window_events": {"window": replace(EMPTY, events=1)},
+    "watchslo_stream_up": {"is_up": True},
+}
+
+
+@pytest.mark.parametrize("moved", [*COUNTED, *HELD])
+def test_what_is_counted_moves_its_own_series(metrics: Metrics, moved: str) -> None:
     watched = metrics.resource(**WATCHED)
-    moved: dict[str, Callable[[], None]] = {
-        'watchslo_events_judged_total{verdict="late"}': watched.judged["late"].inc,
-        'watchslo_events_total{event_type="deleted",phase="live"}': watched.events["deleted", "live"].inc,
-        'watchslo_evidence_total{source="date"}': watched.evidence["date"].inc,
-        'watchslo_contradictions_total{source="lease"}': watched.contradictions["lease"].inc,
-        'watchslo_events_unmeasured_total{reason="overflow"}': watched.unmeasured["overflow"].inc,
-        'watchslo_watch_ends_total{reason="silent"}': watched.watch_ends["silent"].inc,
-        'watchslo_relists_total{reason="gone"}': watched.relists["gone"].inc,
-        'watchslo_init_events_errors_total{reason="connect"}': watched.init_events_errors["connect"].inc,
-        "watchslo_forced_closes_total": watched.forced_closes.inc,
-        "watchslo_uncovered_seconds_total": watched.uncovered_seconds.inc,
-        "watchslo_canary_writes_total": watched.canary_writes.inc,
-        "watchslo_canary_write_failures_total": watched.canary_write_failures.inc,
-        "watchslo_canary_lost_total": watched.canary_lost.inc,
-        "watchslo_decode_errors_total": watched.decode_errors.inc,
-        'watchslo_stage_upper_seconds_count{stage="write"}': lambda: watched.stage_upper["write"].observe(1),
-        'watchslo_stage_lower_seconds_count{stage="write"}': lambda: watched.stage_lower["write"].observe(1),
-        "watchslo_apiserver_time_span_lower_seconds_count": lambda: watched.time_span_lower.observe(1),
-        "watchslo_apiserver_time_span_upper_seconds_count": lambda: watched.time_span_upper.observe(1),
-        "watchslo_interval_width_seconds_count": lambda: watched.interval_width.observe(1),
-        "watchslo_relist_seconds_count": lambda: watched.relist_seconds.observe(1),
-        "watchslo_rewatch_seconds_count": lambda: watched.rewatch_seconds.observe(1),
-        "watchslo_watch_lifetime_seconds_count": lambda: watched.watch_lifetime.observe(1),
-        "watchslo_canary_delivery_seconds_count": lambda: watched.canary_delivery.observe(1),
-        "watchslo_canary_write_seconds_count": lambda: watched.canary_write.observe(1),
-        "watchslo_window_events": lambda: watched.window_events.set(1),
-        "watchslo_stream_up": lambda: watched.stream_up.set(1),
-    }
-    for series_text, move in moved.items():
-        before = samples_in(text_of(metrics))
-        move()
-        after = samples_in(text_of(metrics))
-        name, _, labels_text = series_text.partition("{")
-        more = dict(pair.split("=") for pair in labels_text.rstrip("}").replace('"', "").split(",") if pair)
-        changed = {key for key in after if after[key] != before[key] and not key[0].endswith(("_bucket", "_sum"))}
-        assert changed == {series(name, {**WATCHED, **more})}
+    before = samples_in(text_of(metrics))
+    count = COUNTED.get(moved)
+    if count is not None:
+        count(watched.counts)
+    assert samples_in(text_of(metrics)) == before, "a scrape says what the state of the stream was"
+    refresh(watched, **HELD.get(moved, {}))
+    after = samples_in(text_of(metrics))
+    name, _, labels_text = moved.partition("{")
+    more = dict(pair.split("=") for pair in labels_text.rstrip("}").replace('"', "").split(",") if pair)
+    changed = {key for key in after if after[key] != before[key] and not key[0].endswith(("_bucket", "_sum"))}
+    assert changed == {series(name, {**WATCHED, **more})}
 
 
 def test_exactly_one_slo_state_is_1(metrics: Metrics) -> None:
-    watched = metrics.resource(**WATCHED)
-    for state in ("met", "violated", "unknown", "quiet"):
-        watched.slo_state.set_state(state)
+    for state in SLO_STATES:
+        refresh(metrics.resource(**WATCHED), window=replace(EMPTY, state=state))
         written = {
             dict(labels)["state"]: value
             for (name, labels), value in samples_in(text_of(metrics)).items()
             if name == "watchslo_slo_state"
         }
-        assert written == dict.fromkeys(("met", "violated", "unknown", "quiet"), 0.0) | {state: 1.0}
-
-
-def test_an_unknown_slo_state_is_refused_and_changes_nothing(metrics: Metrics) -> None:
-    before = text_of(metrics)
-    with pytest.raises(KeyError):
-        metrics.resource(**WATCHED).slo_state.set_state("fine")
-    metrics.remove_resource(**WATCHED)
-    assert text_of(metrics) == before
+        assert written == dict.fromkeys(SLO_STATES, 0.0) | {state: 1.0}
 
 
 def test_children_are_made_once(metrics: Metrics) -> None:
@@ -160,11 +172,11 @@ def test_an_unknown_clock_is_refused(metrics: Metrics) -> None:
 
 def test_a_removed_resource_leaves_no_series_and_comes_back_at_0(metrics: Metrics) -> None:
     before = text_of(metrics)
-    metrics.resource(**WATCHED).judged["late"].inc()
+    metrics.resource(**WATCHED).counts.judged["late"] += 1
     metrics.clock(**WATCHED, clock="cache").polls["ok"].inc()
     metrics.remove_resource(**WATCHED)
     assert text_of(metrics) == before
-    assert metrics.resource(**WATCHED).judged["late"].value == 0
+    assert metrics.resource(**WATCHED).counts.judged["late"] == 0
 
 
 def test_a_removed_resource_leaves_the_others_alone(metrics: Metrics) -> None:

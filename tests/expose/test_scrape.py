@@ -1,6 +1,7 @@
 import asyncio
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -9,14 +10,17 @@ from prometheus_client import Histogram as StockHistogram
 from exporter.expose import scrape
 from exporter.expose.metrics import Metrics
 from exporter.labels import LATENCY_BOUNDS
-from tests.expose.reading import families_in, samples_in, series, text_of
+from exporter.measure.window import EMPTY
+from tests.expose.reading import families_in, refresh, samples_in, series, text_of
 from tests.speed.work import Work
 
 
 def busy_metrics(resources: int) -> Metrics:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
     for index in range(resources):
-        metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}").time_span.observe(index / 7)
+        widgets = metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}")
+        widgets.counts.time_span.observe(index / 7)
+        refresh(widgets)
     return metrics
 
 
@@ -118,16 +122,16 @@ def test_blocks_hold_whole_children_and_bounded_text() -> None:
 
 def test_an_event_observed_between_blocks_leaves_every_histogram_consistent() -> None:
     metrics = busy_metrics(15)
-    watched = [metrics.resource("10.0.0.1:6443", "example.com", f"widgets{index}") for index in range(15)]
+    clocks = [metrics.clock("10.0.0.1:6443", "example.com", f"widgets{index}", "cache") for index in range(15)]
     text = b""
     for block in scrape.blocks(metrics, ()):
         text += block
-        for resource in watched:
-            resource.time_span.observe(0.2)
-            resource.stage_lower["write"].observe(100)
+        metrics.loop_lag.observe(0.2)
+        for clock in clocks:
+            clock.poll_seconds.observe(0.2)
     written = samples_in(text.decode())
     counts = {key: value for key, value in written.items() if key[0].endswith("_count")}
-    assert len(set(counts.values())) > 5, "the observations fell into the scrape"
+    assert len(set(counts.values())) >= 5, "the observations fell into the scrape"
     for (name, labels), value in counts.items():
         bucket = series(f"{name.removesuffix('_count')}_bucket", {**dict(labels), "le": "+Inf"})
         assert written[bucket] == value
@@ -145,14 +149,13 @@ def test_a_resource_may_come_and_go_during_a_scrape() -> None:
 
 def test_hooks_refresh_gauges_before_each_scrape() -> None:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
-    events = metrics.resource("a:1", "", "pods").window_events
-    scrapes = count(41)
+    pods, scrapes = metrics.resource("a:1", "", "pods"), count(41)
 
-    def refresh() -> Iterator[None]:
-        events.set(next(scrapes))
+    def refresh_all() -> Iterator[None]:
+        refresh(pods, window=replace(EMPTY, events=next(scrapes)))
         yield
 
-    metrics.before_render.append(refresh)
+    metrics.before_render.append(refresh_all)
     labels = {"apiserver": "a:1", "group": "", "resource": "pods"}
     assert samples_in(text_of(metrics))[series("watchslo_window_events", labels)] == 41
     assert samples_in(text_of(metrics))[series("watchslo_window_events", labels)] == 42

@@ -3,6 +3,7 @@
 from itertools import islice
 from math import inf
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,14 +12,16 @@ from exporter.labels import EventType, Verdict
 from exporter.measure.dating import Dated
 from exporter.measure.events import Event, Lease, LeaseMetadata, Stamps
 from exporter.measure.judging import (
+    COMPARED_FIELDS,
     LONGEST_WAIT_SECONDS,
-    Docket,
+    OTHER_FIELDS,
     Judgement,
     Known,
     Opening,
-    Pending,
+    PendingChunk,
+    PendingEvents,
     Phase,
-    alike,
+    grouped_by_evidence,
     judge,
 )
 from exporter.measure.revisions import Span
@@ -28,8 +31,8 @@ from tests.measure.drawing import seconds
 THRESHOLD_SECONDS = 1.0
 
 
-def pending_at(arrival: Interval, *revisions: int) -> Pending:
-    return Pending([Event("modified", revision) for revision in revisions], arrival, Opening(at=-inf))
+def pending_at(arrival: Interval, *revisions: int) -> PendingChunk:
+    return PendingChunk([Event("modified", revision) for revision in revisions], arrival, Opening(at=-inf))
 
 
 def judged(commit: Interval, arrival: Interval) -> Judgement:
@@ -109,8 +112,8 @@ def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
 
 
 def test_nothing_is_settled_before_the_watch_is_open_that_brought_it() -> None:
-    docket, opening = Docket(), Opening()
-    docket.enter(Pending([Event("modified", 1)], Interval(0.0, 1.0), opening))
+    docket, opening = PendingEvents(), Opening()
+    docket.enter(PendingChunk([Event("modified", 1)], Interval(0.0, 1.0), opening))
     assert list(docket.ready(settled_until=5.0, now=5.0)) == []
     opening.at = 0.5
     assert len(list(docket.ready(settled_until=5.0, now=5.0))) == 1
@@ -128,7 +131,7 @@ ASKED = st.tuples(st.just("ask"), PASSED, st.sampled_from([0.0, 1.0, 5.0, inf]),
 def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
     steps: list[tuple[str, float, float, int]],
 ) -> None:
-    docket = Docket(most_pending=MOST_PENDING)
+    docket = PendingEvents(most_pending=MOST_PENDING)
     now, entered, handed_out = 0.0, 0, 0
     arrived: dict[int, float] = {}
     for step, passed, unsettled_seconds, number in steps:
@@ -162,7 +165,7 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
 
 
 def test_a_cleared_docket_hands_out_all_in_order() -> None:
-    docket = Docket()
+    docket = PendingEvents()
     docket.enter(pending_at(Interval(0.0, 1.0), 1, 2))
     docket.enter(pending_at(Interval(0.0, 1.0), 3))
     assert [event.revision for pending in docket.clear() for event in pending.events] == [1, 2, 3]
@@ -208,7 +211,7 @@ def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(
         is_old = event.stamps in [Stamps(second) for second in SECONDS if second <= stamped_until]
         return "stamped, and known better" if is_old else event.stamps
 
-    runs = list(alike(events, known_around))
+    runs = list(grouped_by_evidence(events, known_around))
     assert [event for run in runs for event in run] == events, "none is lost, none comes twice, and in order"
     for first, *others in runs:
         for event in others:
@@ -222,14 +225,37 @@ def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(
 
 def test_all_that_comes_between_two_steps_with_equal_stamps_is_one_run() -> None:
     events = [Event("modified", revision) for revision in range(101, 151)]
-    assert [len(run) for run in alike(events, lambda _: Known(Span(100, 200)))] == [50]
+    assert [len(run) for run in grouped_by_evidence(events, lambda _: Known(Span(100, 200)))] == [50]
 
     def with_a_step_at_120(revision: int) -> Known:
         return Known(Span(100, 120) if revision <= 120 else Span(120))
 
-    assert [len(run) for run in alike(events, with_a_step_at_120)] == [20, 30]
+    assert [len(run) for run in grouped_by_evidence(events, with_a_step_at_120)] == [20, 30]
 
 
 def test_old_stamps_tell_no_events_apart() -> None:
     events = [Event("modified", number, stamps=Stamps(second)) for number, second in enumerate(SECONDS, start=1)]
-    assert [len(run) for run in alike(events, lambda _: Known(Span(), SECONDS[2]))] == [3, 1]
+    assert [len(run) for run in grouped_by_evidence(events, lambda _: Known(Span(), SECONDS[2]))] == [3, 1]
+
+
+def test_every_field_of_an_event_is_compared_or_known_to_bear_on_no_verdict() -> None:
+    assert set(Event.__struct_fields__) == COMPARED_FIELDS | OTHER_FIELDS, "what does the new one say of the commit?"
+    assert not COMPARED_FIELDS & OTHER_FIELDS
+
+
+DIFFERENT: dict[str, object] = {
+    "event_type": "deleted",
+    "annotation": "2026-01-01T00:00:00Z",
+    "lease": Lease(LeaseMetadata()),
+    "stamps": Stamps(SECONDS[1]),
+    "uid": "another",
+    "revision": 102,
+}
+
+
+@pytest.mark.parametrize("field", sorted(COMPARED_FIELDS | OTHER_FIELDS))
+def test_events_are_judged_apart_if_they_differ_in_a_field_that_is_compared(field: str) -> None:
+    one = Event("modified", 101)
+    events = [one, msgspec.structs.replace(one, **{field: DIFFERENT[field]})]
+    groups = list(grouped_by_evidence(events, lambda _: Known(Span())))
+    assert len(groups) == (2 if field in COMPARED_FIELDS else 1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import Event
-from exporter.measure.judging import Docket, Opening, Pending
+from exporter.measure.judging import Opening, PendingChunk, PendingEvents
 from exporter.measure.revisions import Span
 from exporter.measure.store import Store
 from exporter.measure.times import Interval
@@ -33,7 +33,7 @@ def test_every_event_is_in_one_batch_and_the_same_is_known_of_all_in_it(
     for passed, revisions, is_after_relist in chunks:
         now += passed
         opening = Opening(at=now) if is_after_relist else opening
-        pending.append(Pending([Event("modified", one) for one in revisions], Interval(now - 0.1, now), opening))
+        pending.append(PendingChunk([Event("modified", one) for one in revisions], Interval(now - 0.1, now), opening))
     found = list(batches(pending, lambda revision: spans_between(steps, revision), lost))
     waiting = [(one, chunk) for chunk in pending for one in chunk.revisions if one not in lost]
     assert sum(batch.events for batch in found) == len(waiting)
@@ -54,7 +54,7 @@ def test_the_work_grows_with_time_and_polls_and_not_with_events() -> None:
     """Ten seconds without an answer at 5 000 events a second, each by itself."""
     opening = Opening(at=0.0)
     pending = [
-        Pending([Event("modified", number)], Interval(number / 5000 - 0.01, number / 5000), opening)
+        PendingChunk([Event("modified", number)], Interval(number / 5000 - 0.01, number / 5000), opening)
         for number in range(50_000)
     ]
     spans_asked = 0
@@ -77,7 +77,7 @@ def watching() -> Arrivals:
 
 
 def said_of(
-    docket: Docket, store: Store | None, lost: tuple[int, ...] = (), arrivals: Arrivals | None = None
+    docket: PendingEvents, store: Store | None, lost: tuple[int, ...] = (), arrivals: Arrivals | None = None
 ) -> list[Undecided]:
     return list(Provisional(arrivals or watching(), 1.0).of_all(docket, store, lost))
 
@@ -90,9 +90,9 @@ def polled(*answers: tuple[float, int]) -> Store:
     return store
 
 
-def waiting(opening: Opening, *revisions: int | None) -> Docket:
-    docket = Docket()
-    docket.enter(Pending([Event("modified", one) for one in revisions], Interval(11.9, 12.0), opening))
+def waiting(opening: Opening, *revisions: int | None) -> PendingEvents:
+    docket = PendingEvents()
+    docket.enter(PendingChunk([Event("modified", one) for one in revisions], Interval(11.9, 12.0), opening))
     return docket
 
 

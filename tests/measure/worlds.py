@@ -13,7 +13,16 @@ from typing import NamedTuple
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import date_commit
 from exporter.measure.events import Event
-from exporter.measure.judging import Docket, EarlyReason, Judgement, Known, Opening, Pending, alike, judge
+from exporter.measure.judging import (
+    EarlyReason,
+    Judgement,
+    Known,
+    Opening,
+    PendingChunk,
+    PendingEvents,
+    grouped_by_evidence,
+    judge,
+)
 from exporter.measure.serverclock import DatedAnswer, ServerClocks
 from exporter.measure.store import Store
 from exporter.measure.undecided import Provisional, Undecided, batches
@@ -101,7 +110,7 @@ class Stream:
 
     deliveries: deque[tuple[int, float]]
     arrivals: Arrivals
-    docket: Docket
+    docket: PendingEvents
     reached: dict[int, float]
     said: defaultdict[int, list[Undecided]]
     opening: Opening = field(default_factory=lambda: Opening(at=-inf))
@@ -115,7 +124,7 @@ class Stream:
         if not read:
             return None
         arrival = self.arrivals.received(now, 1000 * len(read))
-        self.docket.enter(Pending([Event("modified", revision) for revision in read], arrival, self.opening))
+        self.docket.enter(PendingChunk([Event("modified", revision) for revision in read], arrival, self.opening))
         return read[-1]
 
 
@@ -137,7 +146,7 @@ class Observer:
         self._store = Store()
         self._clocks = ServerClocks(one_apiserver=True, drift=DRIFT)
         self._streams = [
-            Stream(deque(world.deliveries(self._chance)), Arrivals(), Docket(), {}, defaultdict(list))
+            Stream(deque(world.deliveries(self._chance)), Arrivals(), PendingEvents(), {}, defaultdict(list))
             for _ in range(world.streams)
         ]
         self._in_flight: list[Answer] = []
@@ -206,7 +215,7 @@ class Observer:
 
     def _judge(self, stream: Stream, now: float) -> None:
         for pending, early in stream.docket.ready(self._store.polls.settled_until, now):
-            for run in alike(pending.events, lambda revision: Known(self._store.span(revision))):
+            for run in grouped_by_evidence(pending.events, lambda revision: Known(self._store.span(revision))):
                 assert run[0].revision is not None
                 dated = date_commit(self._store.evidence(run[0].revision, pending.arrival.latest))
                 arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)

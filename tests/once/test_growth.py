@@ -1,40 +1,58 @@
 from exporter.expose.metrics import Metrics
-from exporter.once.growth import Growth, snapshot
+from exporter.measure.histogram import Histogram
+from exporter.once.growth import Growth, Labels, Moment
+
+PODS, NODES = Labels("a:1", "", "pods"), Labels("a:1", "", "nodes")
+
+
+def moment(metrics: Metrics) -> Moment:
+    return Moment.of(metrics, ["a:1"])
 
 
 def test_only_what_came_between_the_two_moments_counts() -> None:
     metrics = Metrics(1.0, 0.99, 60)
-    pods = metrics.resource("a:1", "", "pods")
-    pods.relists["gone"].inc(5)
-    before = snapshot(metrics)
-    pods.relists["gone"].inc(2)
-    pods.uncovered_seconds.inc(0.25)
-    metrics.resource("a:1", "", "nodes").relists["start"].inc()
-    growth = Growth(before, snapshot(metrics))
-    assert growth.by("reason", "relists_total", resource="pods") == {"start": 0, "gone": 2, "revision_went_back": 0}
-    assert growth.by("reason", "relists_total")["start"] == 1, "a series that is new began at 0"
-    assert growth.sum("uncovered_seconds_total", apiserver="a:1", group="", resource="pods") == 0.25
-    assert growth.sum("uncovered_seconds_total", apiserver="b:1") == 0
+    pods = metrics.resource(*PODS).counts
+    pods.relists["gone"] += 5
+    metrics.clock(*PODS, "cache").polls["ok"].inc(3)
+    before = moment(metrics)
+    pods.relists["gone"] += 2
+    pods.uncovered_seconds += 0.25
+    metrics.resource(*NODES).counts.relists["start"] += 1
+    metrics.clock(*PODS, "cache").polls["ok"].inc(2)
+    metrics.clock("a:1", "", "events", "revision").polls["ok"].inc()
+    growth = Growth(before, moment(metrics), 1.0)
+    assert growth.of_stream(PODS).relists == {"start": 0, "gone": 2, "revision_went_back": 0}
+    assert growth.of_stream(PODS).uncovered_seconds == 0.25
+    assert growth.of_stream(NODES).relists["start"] == 1, "a series that is new began at 0"
+    assert growth.of_stream(Labels("b:1", "", "pods")).uncovered_seconds == 0
+    assert growth.of_polls("a:1") == {"ok": 3, "error": 0}
 
 
 def test_a_series_that_was_dropped_and_is_back_has_not_shrunk() -> None:
     metrics = Metrics(1.0, 0.99, 60)
-    metrics.resource("a:1", "", "pods").relists["gone"].inc(5)
-    before = snapshot(metrics)
-    metrics.remove_resource("a:1", "", "pods")
-    metrics.resource("a:1", "", "pods").relists["gone"].inc(2)
-    growth = Growth(before, snapshot(metrics))
-    assert growth.by("reason", "relists_total", resource="pods")["gone"] == 2
+    metrics.resource(*PODS).counts.relists["gone"] += 5
+    before = moment(metrics)
+    metrics.remove_resource(*PODS)
+    metrics.resource(*PODS).counts.relists["gone"] += 2
+    assert Growth(before, moment(metrics), 1.0).of_stream(PODS).relists["gone"] == 2
+    metrics.remove_resource(*PODS)
+    assert Growth(before, moment(metrics), 1.0).of_stream(PODS).relists["gone"] == 0
 
 
 def test_a_quantile_is_the_bucket_that_holds_it() -> None:
     metrics = Metrics(1.0, 0.99, 60)
     metrics.loop_lag.observe(9.0)
-    before = snapshot(metrics)
-    assert Growth(before, before).quantile("loop_lag_seconds", 0.99) is None
-    for _ in range(99):
-        metrics.loop_lag.observe(0.002)
+    before = moment(metrics)
+    assert Growth(before, before, 1.0).loop_lag.quantile(0.99) is None
+    metrics.loop_lag.observe(0.002, times=99)
     metrics.loop_lag.observe(0.2)
-    growth = Growth(before, snapshot(metrics))
-    assert growth.quantile("loop_lag_seconds", 0.99) == (0.001, 0.0025)
-    assert growth.quantile("loop_lag_seconds", 1.0) == (0.1, 0.25)
+    lag = Growth(before, moment(metrics), 1.0).loop_lag
+    assert (lag.count, round(lag.sum, 6)) == (100, 0.398)
+    assert lag.quantile(0.99) == (0.001, 0.0025)
+    assert lag.quantile(1.0) == (0.1, 0.25)
+
+
+def test_what_no_bucket_bounds_has_no_upper_end() -> None:
+    histogram = Histogram([1.0, 0.5])
+    histogram.observe(7.0)
+    assert histogram.quantile(0.99) == (1.0, float("inf"))

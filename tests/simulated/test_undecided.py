@@ -85,10 +85,10 @@ async def test_a_resource_that_is_watched_no_more_leaves_no_event_uncounted(tmp_
         )
         settled = config(*flags)
         exporter = Exporter(settled, await load_credentials(settled))
-        counters = exporter.metrics.resource(simulator.url.removeprefix("http://"), "", "pods").judged
+        counts = exporter.metrics.resource(simulator.url.removeprefix("http://"), "", "pods").counts
 
-        def judged() -> float:
-            return sum(counter.value for counter in counters.values())
+        def judged() -> int:
+            return sum(counts.judged.values())
 
         async with exporter.running():
             await wait_until(lambda: judged() > 0, "something is judged")

@@ -106,8 +106,8 @@ class Pipeline:
         for clock in (self._clock.clock, self._cache_clock.clock):
             poll(clock, FIRST_REVISION + self._fed - 1)
 
-    def _judged(self) -> float:
-        return sum(counter.value for counter in self._children.judged.values())
+    def _judged(self) -> int:
+        return sum(self._children.counts.judged.values())
 
 
 def poll(clock: RevisionClock, revision: int) -> None:

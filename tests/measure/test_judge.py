@@ -1,28 +1,28 @@
 """Events that came together are judged, counted and split into stages as if each had come alone."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.expose.metrics import Metrics
-from exporter.judge import Judge
-from exporter.kubernetes.clocks import CacheClockwork
-from exporter.kubernetes.resources import EVENTS
 from exporter.labels import EventType
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries, Canary
 from exporter.measure.events import Event, Stamps
+from exporter.measure.histogram import Histogram
+from exporter.measure.judge import Clocks, Judge, Rules
 from exporter.measure.judging import Judgement
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
 from exporter.measure.stamps import rfc3339
+from exporter.measure.store import Store
+from exporter.measure.stream_state import StreamCounts
 from exporter.measure.times import Interval
 from exporter.measure.window import Window
-from tests.live.observing import config
-from tests.test_target import clockwork
 
+RULES = Rules(threshold_seconds=1.0, clock_error_seconds=0.1, drift=1e-4, poll_period_seconds=0.2)
 BEGAN = time.monotonic()
 AHEAD_SECONDS = 1_800_000_000.0
 """The apiservers' clocks are so far ahead of ours."""
@@ -81,39 +81,45 @@ def poll(clock: RevisionClock, rises: list[int]) -> None:
         assert clock.poll_answered(number, sent + 0.1, revision) is None
 
 
-def judged(world: World, *, together: bool) -> tuple[list[str], list[Judgement], object]:
-    """The series, the judgements and the window."""
-    metrics, window, canaries = Metrics(1.0, 0.99, 60.0), Window(60.0, 0.99), Canaries(11.0)
+def judged(world: World, *, together: bool) -> tuple[object, list[Judgement], object]:
+    """The counts, the judgements and the window."""
+    counts, window, canaries = StreamCounts.none(1.0), Window(60.0, 0.99), Canaries(11.0)
     judgements: list[Judgement] = []
     judge = Judge(
-        config("--resource", "pods"),
-        metrics.resource("a:1", "", "pods"),
+        RULES,
+        counts,
         window,
         arrivals=Arrivals(),
         canaries=canaries,
-        apiserver_clocks=lambda: world.offset,
         judged=judgements.append,
     )
-    judge.clock = clockwork()
-    judge.cache_clock = CacheClockwork(judge.clock.polls, EVENTS, None, hz=5)
-    poll(judge.clock.clock, world.polls)
-    poll(judge.cache_clock.clock, world.cache_polls)
+    store, cache = Store(), RevisionClock()
+    poll(store.polls, world.polls)
+    poll(cache, world.cache_polls)
     for number, revision in enumerate(world.arrived_elsewhere):
-        judge.clock.clock.arrived(revision, BEGAN + number / 10)
+        store.polls.arrived(revision, BEGAN + number / 10)
     for number, revision in enumerate(world.dates):
-        judge.clock.store.dates.learn(0, revision, BEGAN + number / 10)
+        store.dates.learn(0, revision, BEGAN + number / 10)
     judge._opening.newest_history = world.replayed_until
     for revision in world.came:
         canaries._came[revision] = Canary(revision, BEGAN - 0.3, BEGAN + 0.2)
     canaries._lost.update(dict.fromkeys(world.lost))
     arrival = Interval(BEGAN + 0.1, BEGAN + 0.3)
     for events in [world.events] if together else [[event] for event in world.events]:
-        judge.enter(events, arrival)
-    judge.judge_settled()
-    series = [child.text() for _, children in metrics.families() for child in children]
-    # Sums of floats differ in their last digits by the order in which they are added.
-    counts = [line for text in series for line in text.splitlines() if "_sum{" not in line]
-    return counts, judgements, window.report(BEGAN + 1)
+        judge.enter(events, arrival, wall_ahead=0.0)
+    judge.judge_settled(BEGAN + 1, Clocks(store, cache, world.offset))
+    return without_sums(counts), judgements, window.report(BEGAN + 1)
+
+
+def without_sums(counts: StreamCounts) -> list[tuple[str, object]]:
+    """Sums of floats differ in their last digits by the order in which they are added."""
+
+    def plain(value: Any) -> object:
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
+        return value.counts if isinstance(value, Histogram) else value
+
+    return [(one.name, plain(getattr(counts, one.name))) for one in fields(counts)]
 
 
 @settings(max_examples=300)

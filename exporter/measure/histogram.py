@@ -1,0 +1,66 @@
+"""Durations in, counts of them by buckets out, as Prometheus has them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.measure.times import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Histogram:
+    """Counts of observed seconds up to each bound; the bucket +Inf has no bound of its own.
+
+    What has no finite value counts in the bucket +Inf and is left out of the sum, because one infinite summand would
+    make the sum, and every rate over it, useless for good. NaN goes there too: it must never look fast.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Iterable[float]) -> None:
+        self.bounds = sorted(float(bound) for bound in bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        """Of each bucket alone, the one of +Inf last."""
+        self.sum = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many observations there were."""
+        return sum(self.counts)
+
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count an observation of seconds >= 0, so many times; inf is allowed and means: no limit known."""
+        if seconds < inf:
+            self.counts[bisect_left(self.bounds, seconds)] += times
+            self.sum += seconds * times
+        else:
+            self.counts[-1] += times
+
+    def copy(self) -> Histogram:
+        """One of its own with the same counts."""
+        return self._with(self.counts.copy(), self.sum)
+
+    def since(self, earlier: Histogram) -> Histogram:
+        """What was observed since `earlier`, a copy of this one."""
+        pairs = zip(self.counts, earlier.counts, strict=True)
+        return self._with([now - before for now, before in pairs], self.sum - earlier.sum)
+
+    def quantile(self, ratio: float) -> Interval | None:
+        """The bucket that holds the `ratio` quantile, as its ends; None if nothing was observed."""
+        total = self.count
+        below = 0.0
+        for bound, count in zip((*self.bounds, inf), accumulate(self.counts), strict=True):
+            if total and count >= ratio * total - 1e-9:
+                return Interval(below, bound)
+            below = bound
+        return None
+
+    def _with(self, counts: list[int], total: float) -> Histogram:
+        other = Histogram.__new__(Histogram)
+        other.bounds, other.counts, other.sum = self.bounds, counts, total
+        return other

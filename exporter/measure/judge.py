@@ -1,0 +1,265 @@
+"""Judging: what arrived on one stream is dated, judged and counted, as soon as nothing more will be learned about it.
+
+Between two polls the same is known of all that came in one chunk: it is dated and judged at once. Until then it is
+said what is certain already. Time and clocks are arguments.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.measure.counting import Counting
+from exporter.measure.dating import Dated, Evidence, OwnEvidence, date_commit
+from exporter.measure.evidence import Wallclocks, in_object
+from exporter.measure.judging import Known, Opening, PendingChunk, PendingEvents, grouped_by_evidence, judge
+from exporter.measure.revisions import Span
+from exporter.measure.stages import stages_of, write_stage
+from exporter.measure.stamps import NEWEST_STAMP, StampMemory, parse_rfc3339, rfc3339
+from exporter.measure.times import ANY_TIME, Interval
+from exporter.measure.undecided import Provisional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.canaries import Canaries
+    from exporter.measure.events import Event
+    from exporter.measure.judging import EarlyReason, Judgement
+    from exporter.measure.revisions import RevisionClock
+    from exporter.measure.serverclock import Offset
+    from exporter.measure.store import Store
+    from exporter.measure.stream_state import StreamCounts
+    from exporter.measure.times import Instant
+    from exporter.measure.undecided import Undecided
+    from exporter.measure.window import Window
+
+JUDGED_IN_ONE_TURN = 200
+"""After so many events the event loop gets its turn: the next bytes want their stamp."""
+
+HISTORY_TOLD_SECONDS = 2.0
+HISTORY_TOLD_POLLS = 3
+"""What was committed after a relist and before the first poll passes for history, if that poll is answered within
+this time (and so many poll periods): in good times that is a fifth of a second."""
+
+NOTHING_KNOWN = Dated(ANY_TIME, (), ())
+
+
+class Rules(NamedTuple):
+    """What a verdict depends on besides evidence."""
+
+    threshold_seconds: float
+    clock_error_seconds: float
+    """Whoever writes annotations and Leases has a clock that is ahead of ours by no more than this."""
+    drift: float
+    """No server's clock gains or loses more than so many seconds in one."""
+    poll_period_seconds: float | None
+    """Of the revision clock; None if there is none."""
+
+    @property
+    def history_told_seconds(self) -> float:
+        """After a relist, what is older than the first poll's answer is history if that comes within this time."""
+        return HISTORY_TOLD_SECONDS + HISTORY_TOLD_POLLS * (self.poll_period_seconds or 0.0)
+
+
+class Clocks(NamedTuple):
+    """Whatever dates events at one moment."""
+
+    store: Store | None = None
+    """What polls say of the store; None while no clock is proven to read the same one."""
+    cache: RevisionClock | None = None
+    """What polls say of the apiserver's watch cache of this very resource."""
+    apiservers: Offset | None = None
+    """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
+
+
+class Judge:
+    """The events of one stream from their arrival to their count. Each live one is counted once, under one verdict.
+
+    `judged`, if given, is told of every single judgement.
+    """
+
+    def __init__(  # noqa: PLR0913 all that bears on a verdict
+        self,
+        rules: Rules,
+        counts: StreamCounts,
+        window: Window,
+        *,
+        arrivals: Arrivals,
+        canaries: Canaries,
+        judged: Callable[[Judgement], None] | None = None,
+    ) -> None:
+        self._rules = rules
+        self._counting = Counting(counts, window)
+        self._arrivals = arrivals
+        self._canaries = canaries
+        self._judged = judged
+        self._pending = PendingEvents()
+        self._stamps = StampMemory()
+        self._provisional = Provisional(arrivals, rules.threshold_seconds)
+        self._opening = Opening(at=-inf)
+
+    def relisting(self) -> None:
+        """What comes from now on may be history: nothing is judged until a poll has told that from news."""
+        self._stamps.forget()
+        self._opening = Opening()
+
+    def opened(self, at: Instant) -> None:
+        """After a relist, all up to the first poll sent from now on is history, not news."""
+        self._opening.at = at
+
+    def enter(self, events: Sequence[Event], arrival: Interval, wall_ahead: float) -> None:
+        """They came together, when our wall clock was ahead of our monotonic one by no more than these seconds."""
+        self._pending.enter(PendingChunk(events, arrival, self._opening, wall_ahead))
+
+    def judge_settled(self, now: Instant, clocks: Clocks) -> bool:
+        """Judge what nothing more will be learned about, for one turn; whether the event loop has to come back."""
+        polls = clocks.store.polls if clocks.store is not None else None
+        if polls is not None and self._opening.newest_history is None and self._opening.at is not None:
+            newest_history = polls.answered_after(self._opening.at)
+            if newest_history is not None:
+                told_by = polls.committed(newest_history).latest
+                self._opening.told(newest_history, told_by, self._rules.history_told_seconds)
+        settled_until = polls.settled_until if polls is not None else -inf
+        if clocks.cache is not None:
+            settled_until = min(settled_until, clocks.cache.oldest_in_flight)
+        if not self._pending:
+            return False
+        known_around, judged = self._known_around(clocks), 0
+        for pending, early in self._pending.ready(settled_until, now):
+            for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
+                self._count(batch, pending, clocks, self._dated(batch[0], pending, clocks), early)
+            judged += len(pending.events)
+            if judged >= JUDGED_IN_ONE_TURN:
+                return True
+        return False
+
+    def judge_all(self, clocks: Clocks) -> None:
+        """Judge whatever waits by what is known: nobody will wait for more."""
+        known_around = self._known_around(clocks)
+        for pending in self._pending.clear():
+            for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
+                self._count(batch, pending, clocks, self._dated(batch[0], pending, clocks))
+
+    def dismiss_all(self, clocks: Clocks) -> None:
+        """Nothing can be said of what waits: its revisions exist no more."""
+        known_around = self._known_around(clocks)
+        for pending in self._pending.clear():
+            for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
+                self._count(batch, pending, clocks, NOTHING_KNOWN)
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait for their verdict."""
+        return len(self._pending)
+
+    def undecided(self, store: Store | None) -> list[Undecided]:
+        """What is certain already of the events that wait."""
+        return list(self._provisional.of_all(self._pending, store, self._canaries.lost))
+
+    def _known_around(self, clocks: Clocks) -> Callable[[Opening, int], Known]:
+        """A function that says what is known now of the revisions around one, for events that came together."""
+        polled = [clock for clock in (clocks.store, clocks.cache) if clock is not None]
+        canaries = self._canaries.revisions
+
+        def known_around(opening: Opening, revision: int) -> Known:
+            history = opening.newest_history or 0
+            past_or_news = Span(up_to=history) if revision <= history else Span(above=history)
+            span = Span.in_all(
+                [past_or_news, _between(canaries, revision), *[clock.span(revision) for clock in polled]]
+            )
+            return Known(span, _stamped_until(revision, clocks))
+
+        return known_around
+
+    def _dated(self, event: Event, pending: PendingChunk, clocks: Clocks) -> Dated:
+        """When one event was committed, by all evidence.
+
+        It stands for a batch: whatever is asked here of a revision must end the span in `_known_around`.
+        """
+        evidence = Evidence([], [], [])
+        if event.revision is not None:
+            if clocks.store is not None:
+                evidence = clocks.store.evidence(event.revision, pending.arrival.latest)
+            canary = self._canaries.committed(event.revision)
+            if canary is not None:
+                evidence.own.append(OwnEvidence("canary", canary))
+        ahead_seconds = pending.wall_ahead + self._rules.clock_error_seconds
+        evidence.assumed.extend(in_object(event, Wallclocks(clocks.apiservers, self._rules.drift, ahead_seconds)))
+        return date_commit(evidence, pending.arrival.latest)
+
+    def _count(
+        self,
+        batch: Sequence[Event],
+        pending: PendingChunk,
+        clocks: Clocks,
+        dated: Dated,
+        early: EarlyReason | None = None,
+    ) -> None:
+        event = batch[0]
+        phase = pending.opening.phase(event.revision, dated.commit)
+        if phase == "history":
+            self._counting.replayed(batch)
+            return
+        if event.revision is not None and self._canaries.is_lost(event.revision):
+            self._counting.was_lost(batch)
+            return
+        if phase == "unknown":
+            dated = NOTHING_KNOWN
+        arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
+        judgement = judge(event, pending.arrival.latest, arrival, dated, self._rules.threshold_seconds)
+        self._counting.judged(judgement, len(batch), early)
+        # What lies between two moments before and after a sleep of the machine is no difference of our clock's.
+        if judgement.is_measured and not self._arrivals.slept_between(dated.commit.earliest, inf):
+            self._count_stages(judgement, batch, clocks)
+        else:
+            self._stamps.forget()  # it has missed these
+        if self._judged is not None:
+            for one in batch:
+                self._judged(judgement._replace(event=one))
+
+    def _count_stages(self, judgement: Judgement, batch: Sequence[Event], clocks: Clocks) -> None:
+        event, commit = judgement.event, judgement.dated.commit
+        if clocks.apiservers is None:
+            self._stamps.forget()
+        else:
+            for text, events in self._moved_stamps(batch).items():
+                stamp = parse_rfc3339(text)
+                if stamp is not None:
+                    self._counting.stage("write", write_stage(stamp, clocks.apiservers, commit), events)
+        if clocks.cache is not None and event.revision is not None:
+            stages = stages_of(commit, clocks.cache.committed(event.revision), judgement.arrival)
+            if stages is not None:
+                self._counting.stage("storage_to_cache", stages.storage_to_cache, len(batch))
+                self._counting.stage("cache_to_client", stages.cache_to_client, len(batch))
+
+    def _moved_stamps(self, batch: Sequence[Event]) -> dict[str, int]:
+        """The stamps that the writes themselves put in, each with the number of events."""
+        moved: dict[str, int] = {}
+        for event in batch:
+            if self._stamps.moved_by(event):
+                stamp = event.stamps.managed_fields
+                moved[stamp] = moved.get(stamp, 0) + 1
+        return moved
+
+
+def _between(cuts: Sequence[int], revision: int) -> Span:
+    """The revisions around `revision` that are none of `cuts`, which are in order; or that one alone if it is one."""
+    at = bisect_left(cuts, revision)
+    above = cuts[at - 1] if at else -inf
+    if at == len(cuts):
+        return Span(above)
+    return Span(above, cuts[at] - 1) if cuts[at] > revision else Span(revision - 1, revision)
+
+
+def _stamped_until(revision: int, clocks: Clocks) -> str:
+    """The newest stamp that says no more of `revision` than our own clock does; "" if there is no such."""
+    if clocks.apiservers is None:
+        return NEWEST_STAMP  # they say nothing
+    if clocks.store is None:
+        return ""
+    committed_after = clocks.store.polls.committed(revision).earliest
+    # No clock of an apiserver can have shown a time up to this later than `committed_after` by ours.
+    return rfc3339(int(committed_after + clocks.apiservers.upper)) if committed_after > -inf else ""

@@ -1,0 +1,190 @@
+"""What happened on one stream, as one value: page, status, metrics and `watchslo measure` all read it.
+
+A stream is one resource on one apiserver. Its counts go on for as long as its series are there; a state is a frozen
+copy of them, with what holds at that moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from exporter.labels import (
+    END_REASONS,
+    EVENT_TYPES,
+    FINE_BOUNDS,
+    LATENCY_BOUNDS,
+    LIFETIME_BOUNDS,
+    PHASES,
+    RECONNECT_BOUNDS,
+    RELIST_REASONS,
+    SOURCES,
+    STAGES,
+    START_REASONS,
+    UNMEASURED_REASONS,
+    VERDICTS,
+)
+from exporter.measure.histogram import Histogram
+from exporter.measure.window import EMPTY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.labels import (
+        ClockReads,
+        EndReason,
+        EventType,
+        Phase,
+        RelistReason,
+        Source,
+        Stage,
+        StartReason,
+        UnmeasuredReason,
+        Verdict,
+    )
+    from exporter.measure.times import WallTime
+    from exporter.measure.window import WindowReport
+
+_Key = TypeVar("_Key")
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamCounts:
+    """Everything that is counted of a stream, from 0 on. Times are in seconds."""
+
+    events: dict[tuple[EventType, Phase], int]
+    judged: dict[Verdict, int]
+    evidence: dict[Source, int]
+    contradictions: dict[Source, int]
+    unmeasured: dict[UnmeasuredReason, int]
+    undecodable: int = 0
+    time_span: Histogram
+    time_span_lower: Histogram
+    time_span_upper: Histogram
+    interval_width: Histogram
+    stage_lower: dict[Stage, Histogram]
+    stage_upper: dict[Stage, Histogram]
+    ends: dict[EndReason, int]
+    forced_closes: int = 0
+    relists: dict[RelistReason, int]
+    start_errors: dict[StartReason, int]
+    relist: Histogram
+    rewatch: Histogram
+    lifetime: Histogram
+    uncovered_seconds: float = 0.0
+    received_bytes: int = 0
+    canary_writes: int = 0
+    canary_write_failures: int = 0
+    canaries_lost: int = 0
+    canary_delivery: Histogram
+    canary_write: Histogram
+
+    @classmethod
+    def none(cls, threshold_seconds: float) -> StreamCounts:
+        """Nothing has happened; latencies are counted up to the threshold besides all other bounds."""
+        spans = {*LATENCY_BOUNDS, float(threshold_seconds)}
+        return cls(
+            events=_zeros(product(EVENT_TYPES, PHASES)),
+            judged=_zeros(VERDICTS),
+            evidence=_zeros(SOURCES),
+            contradictions=_zeros(SOURCES),
+            unmeasured=_zeros(UNMEASURED_REASONS),
+            time_span=Histogram(spans),
+            time_span_lower=Histogram(spans),
+            time_span_upper=Histogram(spans),
+            interval_width=Histogram(FINE_BOUNDS),
+            stage_lower={stage: Histogram(spans) for stage in STAGES},
+            stage_upper={stage: Histogram(spans) for stage in STAGES},
+            ends=_zeros(END_REASONS),
+            relists=_zeros(RELIST_REASONS),
+            start_errors=_zeros(START_REASONS),
+            relist=Histogram(RECONNECT_BOUNDS),
+            rewatch=Histogram(RECONNECT_BOUNDS),
+            lifetime=Histogram(LIFETIME_BOUNDS),
+            canary_delivery=Histogram(spans),
+            canary_write=Histogram(spans),
+        )
+
+    @property
+    def losses(self) -> int:
+        """How many times continuity was given up, so that events may be missing; a start loses nothing."""
+        return sum(self.relists.values()) - self.relists["start"]
+
+    def copy(self) -> StreamCounts:
+        """The counts as they are now."""
+        return replace(self, **{name: _copied(value) for name, value in self._values()})
+
+    def since(self, earlier: StreamCounts) -> StreamCounts:
+        """What was counted since `earlier`, a copy of these."""
+        return replace(self, **{name: _growth(value, getattr(earlier, name)) for name, value in self._values()})
+
+    def _values(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in _FIELDS]
+
+
+_FIELDS = tuple(field.name for field in fields(StreamCounts))
+
+
+class Trouble(NamedTuple):
+    """Why a watch did not start when that was tried last."""
+
+    reason: StartReason
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class RevisionClockState(NamedTuple):
+    """What dates the events of a stream."""
+
+    kind: str | None = None
+    """What is polled, as flags have it; None while nothing dates them."""
+    reads: ClockReads = "nothing"
+    reads_stale: bool = False
+    """Whether the store has answered with less than it had committed."""
+
+
+NOTHING_DATES = RevisionClockState()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamState:
+    """One stream at one moment."""
+
+    apiserver: str
+    """Its address, host:port."""
+    group: str
+    """"" for core."""
+    resource: str
+    is_up: bool = False
+    """Whether a watch is open."""
+    trouble: Trouble | None = None
+    """Why it is not, if that is known."""
+    window: WindowReport = EMPTY
+    revision_clock: RevisionClockState = NOTHING_DATES
+    last_activity: WallTime | None = None
+    """Of the last byte or bookmark; None before the first one."""
+    counts: StreamCounts
+
+    @property
+    def name(self) -> str:
+        """The resource as flags have it."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+
+def _zeros(keys: Iterable[_Key]) -> dict[_Key, int]:
+    return dict.fromkeys(keys, 0)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(of_key) for key, of_key in value.items()}
+    return value.copy() if isinstance(value, Histogram) else value
+
+
+def _growth(value: Any, earlier: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _growth(of_key, earlier[key]) for key, of_key in value.items()}
+    return value.since(earlier) if isinstance(value, Histogram) else value - earlier

@@ -1,0 +1,61 @@
+"""The status document, described in docs/status.md: the states of all streams as JSON has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from exporter.measure.window import QUIET_BELOW_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.config import Config
+    from exporter.measure.stream_state import StreamState
+
+NO_WATCH = "no watch is open: nothing new is measured"
+MEANINGS = {
+    "met": "enough events in the window are certainly on time",
+    "violated": "too many events in the window are certainly late",
+    "unknown": "the certain bounds allow both answers, or events may be missing",
+    "quiet": f"fewer than {QUIET_BELOW_EVENTS} events in the window",
+}
+
+
+def document(version: str, config: Config, states: Iterable[StreamState]) -> dict[str, Any]:
+    """The whole document; what nothing bounds is +Inf still."""
+    return {
+        "version": version,
+        "slo": {
+            "threshold_seconds": config.slo_threshold_seconds,
+            "objective_ratio": config.slo_objective_ratio,
+            "window_seconds": config.slo_window_seconds,
+        },
+        "streams": [stream(state) for state in states],
+    }
+
+
+def stream(state: StreamState) -> dict[str, Any]:
+    """One stream."""
+    counts, window, clock = state.counts, state.window, state.revision_clock
+    return {
+        "apiserver": state.apiserver,
+        "group": state.group,
+        "resource": state.resource,
+        "stream": "up" if state.is_up else "down",
+        "state": window.state,
+        # Without an open watch the state only speaks of what had arrived before.
+        "meaning": MEANINGS[window.state] if state.is_up else NO_WATCH,
+        "window_events": window.events,
+        "p99_lower_seconds": window.p99_lower_seconds,
+        "p99_upper_seconds": window.p99_upper_seconds,
+        "on_time": counts.judged["on_time"],
+        "late": counts.judged["late"],
+        "ambiguous": counts.judged["ambiguous"],
+        "starts": counts.relists["start"],
+        "relists": counts.losses,
+        "forced_closes": counts.forced_closes,
+        "revision_clock": clock.kind,
+        "revision_clock_reads": clock.reads,
+        "reads_stale": clock.reads_stale,
+        "trouble": str(state.trouble) if state.trouble is not None else None,
+    }
