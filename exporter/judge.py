@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from exporter.counts import Counts
 from exporter.measure.dating import AssumedEvidence, Dated, Evidence, OwnEvidence, after, date_commit
-from exporter.measure.judging import Docket, Known, Opening, Pending, alike, judge
+from exporter.measure.judging import Docket, Known, Opening, Pending, Room, alike, judge
 from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
 from exporter.measure.stamps import (
@@ -56,6 +56,9 @@ HISTORY_TOLD_POLLS = 3
 """What was committed after a relist and before the first poll passes for history, if that poll is answered within
 this time (and so many poll periods): in good times that is a fifth of a second."""
 
+WAITING = Room()
+"""Of all streams of this process."""
+
 NOTHING_KNOWN = Dated(ANY_TIME, (), ())
 
 
@@ -83,7 +86,7 @@ class Judge:
         self._canaries = canaries
         self._apiserver_clocks = apiserver_clocks
         self._judged = judged
-        self._docket = Docket()
+        self._docket = Docket(room=WAITING)
         self._stamps = StampMemory()
         self._told_within_seconds = HISTORY_TOLD_SECONDS
         if config.revision_clock_hz > 0:
