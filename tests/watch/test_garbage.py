@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -19,7 +20,7 @@ from exporter.kubernetes.session import MOST_LIST_BYTES, Server
 from exporter.kubernetes.watch import UNFINISHED_LINES, StartError
 from exporter.limits import MOST_MESSAGE_BYTES, Refused, refused_texts
 from exporter.measure.events import LONGEST_LINE_BYTES, EventDecoder, WatchError
-from tests.live.observing import config
+from tests.live.observing import config, observed
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import kubeconfig
 from tests.watch.recorder import Recorder, watching
@@ -212,6 +213,20 @@ async def test_of_what_an_apiserver_says_of_an_error_the_beginning_is_kept(tmp_p
         assert 500 < len(message) <= MOST_MESSAGE_BYTES
         assert set(message) <= {"x", "."}
     assert refusals.of("message") == 2
+
+
+async def test_whatever_an_apiserver_says_the_page_and_readyz_stay_small(tmp_path: Path) -> None:
+    said = {"kind": "Status", "code": 500, "message": "x" * 900_000}
+    line = json.dumps({"type": "ERROR", "object": said}).encode() + b"\n"
+    sizes: dict[str, int] = {}
+    async with ScriptedApiserver(last_watch=saying(line)) as apiserver:
+        flags = ("--kubeconfig", kubeconfig(tmp_path, apiserver.url), "--resource", "configmaps")
+        async with observed(*flags, ready=False) as exporter, aiohttp.ClientSession() as http:
+            await exporter.wait_for(lambda scrape: scrape.sum("init_events_errors_total") >= 1)
+            for path in ("/", "/readyz", "/api/v1/status"):
+                async with http.get(exporter.url + path) as answer:
+                    sizes[path] = len(await answer.read())
+    assert max(sizes.values()) < 20_000
 
 
 async def test_the_unfinished_lines_of_all_watches_have_one_budget(tmp_path: Path) -> None:
