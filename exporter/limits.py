@@ -24,6 +24,15 @@ Refused: TypeAlias = Literal[
 REFUSED: tuple[Refused, ...] = get_args(Refused)
 
 
+MOST_MESSAGE_BYTES = 1024
+"""An apiserver's own have a few hundred."""
+
+
+def beginning(text: str, most_bytes: int = MOST_MESSAGE_BYTES) -> str:
+    """As much of a text as fits into so many bytes."""
+    return text[:most_bytes].encode(errors="replace")[:most_bytes].decode(errors="ignore")
+
+
 class RefusedTexts:
     """How many texts were refused or cut since the process began, by what they are."""
 
@@ -37,3 +46,11 @@ class RefusedTexts:
 
 refused_texts = RefusedTexts()
 """Those of this process."""
+
+
+def message(text: str) -> str:
+    """As much as is kept of what others say of an error; what is cut is counted."""
+    kept = beginning(text)
+    if len(kept) < len(text):
+        refused_texts.count("message")
+    return kept

@@ -19,6 +19,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries
 from exporter.measure.coverage import Coverage
 from exporter.measure.judge import Clocks, Judge, Rules
+from exporter.measure.judging import Room
 from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 CANARY_SECONDS = 10.0
 """A canary that was awaited for so much longer than the threshold is lost."""
+
+WAITING = Room()
+"""Of the events of all streams of this process that wait for their verdict."""
 
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
@@ -99,6 +103,7 @@ class Target:
             self.window,
             arrivals=self.arrivals,
             canaries=self._canaries,
+            room=WAITING,
             judged=partial(around.judged, self) if around.judged is not None else None,
         )
         self.clock: RevisionClockwork | None = None

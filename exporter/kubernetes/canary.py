@@ -89,9 +89,15 @@ def _namespaced(resource: Resource, text: str, home: str) -> CanaryObject:
     return CanaryObject(resource, namespace or home, name)
 
 
+class _Annotations(msgspec.Struct, frozen=True, rename={"written": WRITTEN}):
+    """Ours; what others have written is skipped, not built."""
+
+    written: str = ""
+
+
 class _Metadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
-    annotations: dict[str, str] = {}
+    annotations: _Annotations = _Annotations()
 
 
 class _Answer(msgspec.Struct):
@@ -164,6 +170,6 @@ async def _send(session: ApiSession, method: str, path: str, body: object, value
     revision = revision_of(metadata.resource_version)
     if revision is None:
         raise AnswerError(response.status, f"{path}: resourceVersion {metadata.resource_version[:30]!r} in the answer")
-    if metadata.annotations.get(WRITTEN) != value:
+    if metadata.annotations.written != value:
         raise AnswerError(response.status, f"{path}: the annotation {WRITTEN} is not in the answer to its write")
     return Canary(revision, sent[0], answered)

@@ -48,7 +48,8 @@ class ChunkedBody:
                     if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
                         raise self._error("the size of a chunk has no end")
                     break
-                size_bytes = _size_bytes(data[at:ends])
+                # What is longer is not kept, not even as the key of a cache.
+                size_bytes = _size_bytes(data[at:ends]) if ends - at <= LONGEST_SIZE_LINE_BYTES else None
                 if size_bytes is None:
                     raise self._error(f"a chunk's size is {data[at:ends][:20]!r}")
                 self._left = size_bytes

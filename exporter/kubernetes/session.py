@@ -16,7 +16,9 @@ import aiohttp
 import msgspec
 
 from exporter.config.wording import printable
+from exporter.kubernetes.framed import MOST_BYTES_BEFORE, FramedAnswer
 from exporter.kubernetes.load import Load, LoadTrace, Sending
+from exporter.limits import message, refused_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,8 +58,8 @@ _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{
 class AnswerError(Exception):
     """The apiserver answered, but not with what was asked for. `status` is the HTTP status."""
 
-    def __init__(self, status: int, message: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, said: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message(said))
         self.status = status
         self.retry_after_seconds = retry_after_seconds
 
@@ -116,7 +118,9 @@ class ApiSession:
         body: object = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        """Send one request; the response must be closed by the caller. Raises UNREACHABLE or CredentialsError.
+        """Send one request; the response must be closed by the caller.
+
+        Raises UNREACHABLE, CredentialsError, or AnswerError if the answer is none that we can have asked for.
 
         `on_asking` is told when it is up to the other side, to be connected to at first; `on_sent` when it goes out.
         """
@@ -146,6 +150,15 @@ class ApiSession:
         response.load, response.purpose = self._load, purpose
         if response.status == 401:
             self.credentials.refused()
+        encodings = ", ".join(response.headers.getall("Content-Encoding", ()))
+        if encodings.strip().lower() not in {"", "identity"}:
+            # A few bytes of it may be gigabytes.
+            response.close()
+            refused_texts.count("encoding")
+            said = (
+                f"HTTP {response.status}: the answer is compressed ({printable(encodings)}), which we did not ask for"
+            )
+            raise AnswerError(response.status, said, retry_after_seconds(response))
         return response
 
     async def get_json(  # noqa: PLR0913 as above
@@ -203,6 +216,7 @@ class ApiSession:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
                 response_class=_Response,
+                auto_decompress=False,
             )
         return self._http
 
@@ -212,6 +226,19 @@ class _Response(aiohttp.ClientResponse):
 
     load: Load
     purpose: Purpose
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Wait for the headers. Raises UNREACHABLE, or AnswerError if too much comes before them."""
+        framed = FramedAnswer(connection)
+        try:
+            await super().start(connection)
+        except aiohttp.ClientError as error:
+            if framed.is_beyond:
+                raise AnswerError(0, f"more than {MOST_BYTES_BEFORE} bytes came before the answer") from error
+            raise
+        framed.body_begins()
+        self.content.on_eof(framed.body_is_over)
+        return self
 
     async def read(self) -> bytes:
         """The whole body. Raises UNREACHABLE, or AnswerError if it is too long."""
@@ -223,6 +250,7 @@ class _Response(aiohttp.ClientResponse):
             size_bytes += len(piece)
             if size_bytes > most_bytes:
                 self.close()
+                refused_texts.count("answer")
                 raise AnswerError(self.status, f"the answer is longer than {most_bytes} bytes")
         self.load.answer_read(self.purpose, size_bytes)
         return b"".join(pieces)
@@ -246,10 +274,10 @@ def refusal(response: aiohttp.ClientResponse, content: bytes) -> AnswerError:
     if response.url.scheme == "http" and any(words in content for words in ONLY_TLS):
         return OnlyTLSError(status, "answers only TLS: write https://")
     try:
-        message = msgspec.json.decode(content, type=_Status).message
+        said = msgspec.json.decode(content, type=_Status).message
     except UNREADABLE:
-        message = _plain_text(response, content)
-    return AnswerError(status, message or f"HTTP {status}", retry_after_seconds(response))
+        said = _plain_text(response, content)
+    return AnswerError(status, said or f"HTTP {status}", retry_after_seconds(response))
 
 
 def _plain_text(response: aiohttp.ClientResponse, content: bytes) -> str:

@@ -49,8 +49,7 @@ class StampedBody(asyncio.Protocol):
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._fd = -1
-        headers = response.headers
-        self._is_chunked = headers.get("Transfer-Encoding") == "chunked" and "Content-Encoding" not in headers
+        self._is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
         self._chunks: ChunkedBody | None = None
         self.ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.last_byte: Instant = time.monotonic()

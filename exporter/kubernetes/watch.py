@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 import msgspec
 
+from exporter.config.wording import printable
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import (
@@ -24,7 +25,8 @@ from exporter.kubernetes.session import (
     refusal,
 )
 from exporter.kubernetes.stamping import StampedBody
-from exporter.measure.events import Event, EventDecoder, LineSplitter, WatchError, revision_of
+from exporter.limits import refused_texts
+from exporter.measure.events import Event, EventDecoder, LineBudget, LineSplitter, WatchError, revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +43,9 @@ HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
 WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
 ONLY_A_PROBE = "; all namespaces are watched, and this one is only asked for the revision"
+UNFINISHED_LINES = LineBudget(64 * 2**20, always_bytes=64 * 2**10)
+"""Of all watches of this process: four lines of the longest kind at once, and any number of events as they are."""
+
 DEADLINE_SLACK_SECONDS = 1.0
 """The server's timer and ours need not agree to the second."""
 
@@ -159,7 +164,7 @@ class EmptyList(msgspec.Struct):
         version = self.metadata.resourceVersion
         revision = revision_of(version)
         if not self.kind.endswith("List") or revision is None:
-            raise ValueError(f"a {self.kind} with resourceVersion {version[:30]!r}")
+            raise ValueError(f"a {self.kind[:30]!r} with resourceVersion {version[:30]!r}")
         return revision
 
 
@@ -219,11 +224,12 @@ class Watch:
     ) -> None:
         self._collection = collection
         self._pace = collection.pace
+        self._decoder = decoder
         self._decode = decoder.decode_lease if collection.resource.is_lease else decoder.decode
         self._arrivals = arrivals
         self._heartbeat = heartbeat
         self._take = take
-        self._splitter = LineSplitter()
+        self._splitter = LineSplitter(budget=UNFINISHED_LINES)
         self._body: StampedBody | None = None
         self._deadline: Instant = 0.0
         self._error: WatchError | None = None
@@ -275,6 +281,7 @@ class Watch:
         if self._body is not None:
             self._arrivals.ended(time.monotonic())
             self._body.close()
+        self._splitter.leave()
 
     async def _answer(self, revision: int, lasts_seconds: int) -> tuple[Instant, aiohttp.ClientResponse]:
         """When the apiserver was asked, and its answer. Raises StartError."""
@@ -302,7 +309,7 @@ class Watch:
             raise failed from error
         if response.content_type != "application/json":
             response.close()
-            raise StartError("bad_response", f"the watch is answered with {response.content_type}")
+            raise StartError("bad_response", f"the watch is answered with {printable(response.content_type)}")
         return asked[0], response
 
     async def _first_words(self) -> None:
@@ -336,10 +343,10 @@ class Watch:
     def _read(self, content: Sequence[bytes], arrival: Interval) -> None:
         """Split and decode what came together, and hand the events on."""
         events: list[Event] = []
-        undecodable = 0
+        overlong = undecodable = 0
         for piece in content:
-            lines, overlong = self._splitter.feed(piece)
-            undecodable += overlong
+            lines, skipped = self._splitter.feed(piece)
+            overlong += skipped
             for line in lines:
                 decoded = self._decode(line)
                 if isinstance(decoded, Event):
@@ -351,4 +358,13 @@ class Watch:
                 self._said_something.set()
         if events:
             self.has_delivered = True
-        self._take(Reading(events, undecodable, sum(map(len, content))), arrival)
+        if overlong or self._decoder.refused:
+            self._count_refused(overlong)
+        self._take(Reading(events, undecodable + overlong, sum(map(len, content))), arrival)
+
+    def _count_refused(self, overlong: int) -> None:
+        """What was beyond its limit, in the lines or as a line."""
+        self._decoder.refused["line"] += overlong
+        for what, times in self._decoder.refused.items():
+            refused_texts.count(what, times)
+        self._decoder.refused.clear()

@@ -5,48 +5,35 @@ Only what dates an event is decoded: type, revision, and the times in its metada
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from exporter.labels import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
+from exporter.limits import beginning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from exporter.limits import Refused
 
 
 MOST_REVISION_DIGITS = 20
 """A resourceVersion that is a number is an unsigned one of 64 bits."""
+
+LONGEST_CHARACTERS = 64
+"""A uid has 36, and a time that anybody writes is no longer: what is kept of an object is small, whoever wrote it."""
+
+LONGEST_NAME_CHARACTERS = 253
+"""Of an object in Kubernetes."""
 
 LONGEST_LINE_BYTES = 16 * 1024 * 1024
 """etcd refuses requests above 1.5 MB; a line of this length is not an event."""
 
 Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """Kubernetes knows no longer integers; no arithmetic with these overflows a float."""
-
-
-class ManagedField(msgspec.Struct, gc=False):
-    """One entry of metadata.managedFields; `time` is absent after a write through /scale."""
-
-    time: str | None = None
-
-
-class Metadata(msgspec.Struct, gc=False):
-    """The part of ObjectMeta that dates a write, but for the one annotation that may be asked for."""
-
-    resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
-    uid: str = ""
-    creationTimestamp: str | None = None  # noqa: N815
-    deletionTimestamp: str | None = None  # noqa: N815
-    deletionGracePeriodSeconds: Int64 | None = None  # noqa: N815
-    managedFields: list[ManagedField] | None = None  # noqa: N815
-
-
-class WatchedObject(msgspec.Struct, gc=False):
-    """An object as the watch sends it, less everything that does not date it."""
-
-    metadata: Metadata
 
 
 class LeaseLabels(msgspec.Struct, gc=False, rename={"identity": "apiserver.kubernetes.io/identity"}):
@@ -131,11 +118,6 @@ class _ErrorLine(msgspec.Struct):
     object: _Status
 
 
-class _Line(msgspec.Struct, gc=False):
-    type: str
-    object: WatchedObject
-
-
 class _LeaseLine(msgspec.Struct, gc=False):
     object: Lease
 
@@ -152,13 +134,18 @@ _EVENT_TYPES: Mapping[str, EventType] = {
 }
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
 class EventDecoder:
     """Decodes single lines; with an annotation's key also that annotation's value, and no other."""
 
     def __init__(self, annotation: str | None = None) -> None:
+        self.refused: Counter[Refused] = Counter()
+        """How many texts were beyond their limit and are left out; for whoever counts them to read and to clear."""
         self._annotated = annotation is not None
-        line_type: type[Any] = _Line if annotation is None else _line_with_annotation(annotation)
-        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line_type)
+        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_line_type(annotation, is_limited=True))
+        self._unlimited: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_line_type(annotation, is_limited=False))
         self._leases = msgspec.json.Decoder(_LeaseLine)
         self._errors = msgspec.json.Decoder(_ErrorLine)
         self._types = msgspec.json.Decoder(_TypeOnly)
@@ -167,11 +154,13 @@ class EventDecoder:
         """One line, without its newline. Whatever comes is answered by a value, never by an exception."""
         try:
             decoded = self._lines.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return self._error_or_undecodable(line, str(error))
+        except _UNREADABLE as error:
+            decoded = self._within_limits(line)
+            if decoded is None:
+                return self._error_or_undecodable(line, str(error))
         event_type = _EVENT_TYPES.get(decoded.type)
         if event_type is None:
-            return self._error_or_undecodable(line, f"unknown type {decoded.type!r}")
+            return self._error_or_undecodable(line, f"unknown type {decoded.type[:LONGEST_CHARACTERS]!r}")
         metadata = decoded.object.metadata
         annotations = metadata.annotations if self._annotated else None
         annotation = annotations.value if annotations is not None else None
@@ -181,21 +170,51 @@ class EventDecoder:
         """The same for the whole object of a Lease; one whose spec is none is still an event."""
         event = self.decode(line)
         if isinstance(event, Event):
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return msgspec.structs.replace(event, lease=self._leases.decode(line).object)
+            with suppress(*_UNREADABLE):
+                lease = self._leases.decode(line).object
+                if max(map(len, _texts_of(lease))) <= LONGEST_NAME_CHARACTERS:
+                    return msgspec.structs.replace(event, lease=lease)
+                self.refused["managed_fields"] += 1
         return event
+
+    def _within_limits(self, line: bytes) -> Any | None:
+        """What a line says less the texts that are beyond their limit; None if that is not what is wrong with it."""
+        try:
+            decoded = self._unlimited.decode(line)
+        except _UNREADABLE:
+            return None
+        metadata = decoded.object.metadata
+        self._limit(metadata, "uid", "uid", "")
+        self._limit(metadata, "creationTimestamp", "managed_fields")
+        self._limit(metadata, "deletionTimestamp", "managed_fields")
+        for entry in metadata.managedFields or ():
+            self._limit(entry, "time", "managed_fields")
+        if self._annotated and metadata.annotations is not None:
+            self._limit(metadata.annotations, "value", "annotation")
+        return decoded
+
+    def _limit(self, of: Any, field: str, what: Refused, otherwise: str | None = None) -> None:
+        if len(getattr(of, field) or "") > LONGEST_CHARACTERS:
+            setattr(of, field, otherwise)
+            self.refused[what] += 1
 
     def _error_or_undecodable(self, line: bytes, reason: str) -> WatchError | Undecodable:
         try:
             if self._types.decode(line).type != "ERROR":
                 return Undecodable(reason)
             status = self._errors.decode(line).object
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return Undecodable(reason)
         retry_after = status.details.retryAfterSeconds if status.details else None
         if retry_after is not None and retry_after < 0:
             retry_after = None  # to come back before now is no wish that can be granted
-        return WatchError(status.code, status.reason, status.message, retry_after)
+        return WatchError(status.code, self._message(status.reason), self._message(status.message), retry_after)
+
+    def _message(self, text: str) -> str:
+        kept = beginning(text)
+        if len(kept) < len(text):
+            self.refused["message"] += 1
+        return kept
 
 
 def revision_of(version: str) -> int | None:
@@ -204,7 +223,7 @@ def revision_of(version: str) -> int | None:
     return int(version) if is_number else None
 
 
-def _stamps_of(metadata: Metadata) -> Stamps:
+def _stamps_of(metadata: Any) -> Stamps:
     newest = ""
     for entry in metadata.managedFields or ():
         if entry.time is not None and entry.time > newest:
@@ -215,23 +234,66 @@ def _stamps_of(metadata: Metadata) -> Stamps:
     return Stamps(newest, creation, metadata.deletionTimestamp or "", metadata.deletionGracePeriodSeconds or 0)
 
 
-def _line_with_annotation(key: str) -> type[Any]:
-    """The line's type with `metadata.annotations` narrowed to the value of `key`: the others are skipped, not built."""
-    annotations = msgspec.defstruct("Annotations", [("value", str | None, None)], rename={"value": key}, gc=False)
-    metadata = msgspec.defstruct(
-        "AnnotatedMetadata", [("annotations", annotations | None, None)], bases=(Metadata,), gc=False
-    )
-    watched = msgspec.defstruct("AnnotatedObject", [("metadata", metadata)], gc=False)
-    return msgspec.defstruct("AnnotatedLine", [("type", str), ("object", watched)], gc=False)
+def _texts_of(lease: Lease) -> Iterator[str]:
+    yield lease.metadata.name
+    yield lease.metadata.namespace
+    yield lease.metadata.labels.identity if lease.metadata.labels is not None else ""
+    yield (lease.spec.renewTime if lease.spec is not None else None) or ""
+
+
+def _line_type(annotation: str | None, *, is_limited: bool) -> type[Any]:
+    """A line of a watch, less everything that does not date its event: other fields are skipped, not built.
+
+    Of the annotations it has the value of one, if any. While decoding, a limit costs nothing; it refuses the whole
+    line, which is then decoded without.
+    """
+    text: Any = Annotated[str, msgspec.Meta(max_length=LONGEST_CHARACTERS)] if is_limited else str
+    # `time` is absent after a write through /scale.
+    managed_field = msgspec.defstruct("ManagedField", [("time", text | None, None)], gc=False)
+    fields: list[tuple[str, Any, Any]] = [
+        ("resourceVersion", str, ""),
+        ("uid", text, ""),
+        ("creationTimestamp", text | None, None),
+        ("deletionTimestamp", text | None, None),
+        ("deletionGracePeriodSeconds", Int64 | None, None),
+        ("managedFields", list[managed_field] | None, None),  # type: ignore[valid-type]  # made here
+    ]
+    if annotation is not None:
+        annotations = msgspec.defstruct(
+            "Annotations", [("value", text | None, None)], rename={"value": annotation}, gc=False
+        )
+        fields.append(("annotations", annotations | None, None))
+    metadata = msgspec.defstruct("Metadata", fields, gc=False)
+    watched = msgspec.defstruct("WatchedObject", [("metadata", metadata)], gc=False)
+    return msgspec.defstruct("Line", [("type", str), ("object", watched)], gc=False)
+
+
+class LineBudget:
+    """Bytes that the unfinished lines of all streams may have together; what one stream is sent costs the others none.
+
+    A line that is no longer than `always_bytes` needs none of it.
+    """
+
+    def __init__(self, most_bytes: int, always_bytes: int = 0) -> None:
+        self.left_bytes = most_bytes
+        self.always_bytes = always_bytes
+
+    def move(self, before_bytes: int, after_bytes: int) -> bool:
+        """An unfinished line has grown, or is no more; whether there is room for that. If not, nothing has changed."""
+        more_bytes = max(after_bytes, self.always_bytes) - max(before_bytes, self.always_bytes)
+        if more_bytes > self.left_bytes:
+            return False
+        self.left_bytes -= more_bytes
+        return True
 
 
 class LineSplitter:
     """Cuts a byte stream into lines, however the network cut it before."""
 
-    def __init__(self, longest_line_bytes: int = LONGEST_LINE_BYTES) -> None:
+    def __init__(self, longest_line_bytes: int = LONGEST_LINE_BYTES, budget: LineBudget | None = None) -> None:
         self._longest_line_bytes = longest_line_bytes
-        self._rest: list[bytes] = []
-        self._rest_bytes = 0
+        self._budget = budget or LineBudget(longest_line_bytes)
+        self._rest = bytearray()
         self._skipping = False
 
     def feed(self, chunk: bytes) -> tuple[list[bytes], int]:
@@ -241,18 +303,25 @@ class LineSplitter:
         *complete, tail = chunk.split(b"\n")
         overlong = 0
         if complete:
-            complete[0] = b"".join((*self._rest, complete[0]))
+            if self._rest:
+                complete[0] = bytes(self._rest + complete[0])
             if self._skipping:
                 del complete[0]
             self._forget_rest(skipping=False)
         if tail and not self._skipping:
-            self._rest.append(tail)
-            self._rest_bytes += len(tail)
-            if self._rest_bytes > self._longest_line_bytes:
+            has_room = len(self._rest) + len(tail) <= self._longest_line_bytes
+            if has_room and self._budget.move(len(self._rest), len(self._rest) + len(tail)):
+                self._rest += tail
+            else:
                 self._forget_rest(skipping=True)
                 overlong = 1
         lines = [line for line in complete if 0 < len(line) <= self._longest_line_bytes]
         return lines, overlong + sum(len(line) > self._longest_line_bytes for line in complete)
+
+    def leave(self) -> None:
+        """The stream is over: what it still holds is soon gone, and takes no room from the others."""
+        self._budget.move(len(self._rest), 0)
+        self._budget = LineBudget(self._longest_line_bytes - len(self._rest))
 
     def _is_one_line(self, chunk: bytes) -> bool:
         """Whether it is one line, whole and by itself, as an apiserver sends each event."""
@@ -260,11 +329,12 @@ class LineSplitter:
         return begins and 1 < len(chunk) <= self._longest_line_bytes and chunk.find(b"\n") == len(chunk) - 1
 
     def _forget_rest(self, *, skipping: bool) -> None:
-        self._rest.clear()
-        self._rest_bytes = 0
+        if self._rest:
+            self._budget.move(len(self._rest), 0)
+            self._rest = bytearray()
         self._skipping = skipping
 
     @property
     def unfinished_bytes(self) -> int:
         """Bytes of a line whose end has not come."""
-        return self._rest_bytes
+        return len(self._rest)

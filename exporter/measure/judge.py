@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.canaries import Canaries
     from exporter.measure.events import Event
-    from exporter.measure.judging import EarlyReason, Judgement
+    from exporter.measure.judging import EarlyReason, Judgement, Room
     from exporter.measure.revisions import RevisionClock
     from exporter.measure.serverclock import Offset
     from exporter.measure.store import Store
@@ -89,6 +89,7 @@ class Judge:
         *,
         arrivals: Arrivals,
         canaries: Canaries,
+        room: Room | None = None,
         judged: Callable[[Judgement], None] | None = None,
     ) -> None:
         self._rules = rules
@@ -96,7 +97,7 @@ class Judge:
         self._arrivals = arrivals
         self._canaries = canaries
         self._judged = judged
-        self._pending = PendingEvents()
+        self._pending = PendingEvents(room=room)
         self._stamps = StampMemory()
         self._provisional = Provisional(arrivals, rules.threshold_seconds)
         self._opening = Opening(at=-inf)

@@ -27,6 +27,12 @@ LONGEST_WAIT_SECONDS = 10.0
 MOST_PENDING = 50_000
 """Events that may wait in one stream; beyond it the oldest are judged early with what is known."""
 
+MOST_WAITING = 200_000
+"""Events that may wait in all streams that share their room: what is kept of each is a kilobyte at the most."""
+
+ALWAYS_PENDING = 1_000
+"""Events that may wait in one stream however many wait in others: a flood on one stream costs the others nothing."""
+
 
 @dataclass(slots=True, eq=False)
 class Opening:
@@ -162,13 +168,22 @@ def _is_old(stamps: Stamps, until: str) -> bool:
     return newest <= until and len(newest) == len(until) and not stamps.creation and not stamps.deletion
 
 
+@dataclass(slots=True)
+class Room:
+    """What several streams share: how many events wait in them, and may."""
+
+    most: int = MOST_WAITING
+    events: int = 0
+
+
 class PendingEvents:
     """The events of one stream that wait for their verdict, in the order of their arrival."""
 
-    def __init__(self, most_pending: int = MOST_PENDING) -> None:
+    def __init__(self, most_pending: int = MOST_PENDING, room: Room | None = None) -> None:
         self._pending: deque[PendingChunk] = deque()
         self._events = 0
         self._most_pending = most_pending
+        self._room = room or Room()
 
     def __len__(self) -> int:
         return self._events
@@ -180,6 +195,7 @@ class PendingEvents:
         """Take events in; arrivals come in order."""
         self._pending.append(pending)
         self._events += len(pending.events)
+        self._room.events += len(pending.events)
 
     def ready(self, settled_until: Instant, now: Instant) -> Iterator[tuple[PendingChunk, EarlyReason | None]]:
         """Take out what can be judged, oldest first, each with the reason if it is judged before it is settled."""
@@ -188,7 +204,9 @@ class PendingEvents:
             arrived = oldest.arrival.latest
             early: EarlyReason | None = None
             if arrived >= settled_until or oldest.opening.at is None:
-                if self._events > self._most_pending:
+                if self._events > self._most_pending or (
+                    self._room.events > self._room.most and self._events > ALWAYS_PENDING
+                ):
                     early = "overflow"
                 elif now - arrived >= LONGEST_WAIT_SECONDS:
                     early = "waited_too_long"
@@ -204,4 +222,5 @@ class PendingEvents:
     def _take(self) -> PendingChunk:
         pending = self._pending.popleft()
         self._events -= len(pending.events)
+        self._room.events -= len(pending.events)
         return pending

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.measure.events import LONGEST_CHARACTERS
+
 if TYPE_CHECKING:
     from exporter.labels import StampSource
     from exporter.measure.events import Event, Lease, Stamps
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
 NEWEST_STAMP = "9999-12-31T23:59:59Z"
 LAST_SECOND = 253_402_300_799
-
-LONGEST_TIME_CHARACTERS = 64
 
 DIGITS_OF_SECONDS = 11
 DIGITS_OF_MILLISECONDS = 14
@@ -104,6 +104,8 @@ class StampMemory:
         return newest > before
 
     def _remember(self, uid: str, newest: str) -> None:
+        if not uid:
+            return  # nobody knows whose stamp it is
         if len(self._lately) >= self._most_lately:
             self._lately, self._earlier = {}, self._lately
         self._lately[uid] = self._shared(newest)
@@ -123,7 +125,7 @@ def _add(found: list[Stamp], source: StampSource, text: str, less_seconds: int) 
 
 def parse_rfc3339(text: str) -> WallTime | None:
     """Seconds since the epoch, or None for what is no RFC 3339 time; users may write what they like, and how much."""
-    return _parse_rfc3339(text) if len(text) <= LONGEST_TIME_CHARACTERS else None
+    return _parse_rfc3339(text) if len(text) <= LONGEST_CHARACTERS else None
 
 
 @lru_cache(maxsize=1024)
@@ -142,7 +144,7 @@ def parse_annotation(text: str) -> WallTime | None:
     Returns seconds since the epoch, or None for anything else. Fractions of a second finer than a microsecond are cut
     (towards the past, so that "committed after" stays true).
     """
-    if len(text) > LONGEST_TIME_CHARACTERS:
+    if len(text) > LONGEST_CHARACTERS:
         return None
     text = text.strip()
     whole, _, fraction = text.partition(".")

@@ -1,6 +1,7 @@
 """Bytes of a watch to events: any line, and any cut of the stream."""
 
 import json
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +9,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.measure.events import Event, EventDecoder, LineSplitter, Stamps, Undecodable, WatchError
+from exporter.limits import MOST_MESSAGE_BYTES, Refused
+from exporter.measure.events import (
+    LONGEST_CHARACTERS,
+    Event,
+    EventDecoder,
+    LineBudget,
+    LineSplitter,
+    Stamps,
+    Undecodable,
+    WatchError,
+)
 from exporter.measure.stamps import apiserver_stamps, parse_annotation
 from tests.measure.watch_lines import ANNOTATION, EVENTS, LINES, encoded
 
@@ -84,6 +95,66 @@ def test_any_cut_of_the_stream_gives_the_same_lines(
     assert splitter.unfinished_bytes == (len(rest) if len(rest) <= LONGEST else 0)
 
 
+SHARED, ALWAYS = 40, 8
+PIECES = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from([b"x" * 30, b"x" * 5, b"x", b"\n", b"xx\nyy"])), max_size=40
+)
+
+
+def read(pieces: list[tuple[int, bytes]], budgets: list[LineBudget]) -> list[tuple[list[bytes], int]]:
+    """What three splitters make of theirs: the lines, and how many were thrown away."""
+    splitters = [LineSplitter(LONGEST, budget) for budget in budgets]
+    read: list[tuple[list[bytes], int]] = [([], 0)] * len(splitters)
+    for number, piece in pieces:
+        lines, overlong = splitters[number].feed(piece)
+        before, thrown_away = read[number]
+        read[number] = ([*before, *lines], thrown_away + overlong)
+        unfinished = [splitter.unfinished_bytes for splitter in splitters]
+        if budgets[0] is budgets[1]:
+            assert sum(max(0, size - ALWAYS) for size in unfinished) == SHARED - budgets[0].left_bytes <= SHARED
+    for splitter in splitters:
+        splitter.leave()
+    assert budgets[0] is not budgets[1] or budgets[0].left_bytes == SHARED
+    return read
+
+
+@given(PIECES)
+def test_unfinished_lines_have_no_more_than_their_budget_together_and_what_has_no_room_is_counted(
+    pieces: list[tuple[int, bytes]],
+) -> None:
+    alone = read(pieces, [LineBudget(LONGEST) for _ in range(3)])
+    together = read(pieces, [LineBudget(SHARED, ALWAYS)] * 3)
+    ends = [[b"", *(piece for number, piece in pieces if number == stream)] for stream in range(3)]
+    for (all_lines, overlong), (lines, skipped), received in zip(alone, together, ends, strict=True):
+        rest = iter(all_lines)
+        assert all(line in rest for line in lines), "some are missing, the others are the same and in order"
+        has_unfinished = not b"".join(received).endswith(b"\n")
+        assert 0 <= len(lines) + skipped - len(all_lines) - overlong <= has_unfinished
+        assert [line for line in all_lines if len(line) <= ALWAYS] == [line for line in lines if len(line) <= ALWAYS]
+
+
+def test_a_budget_that_is_wide_enough_changes_nothing_for_lines_that_are_cut_anywhere() -> None:
+    budget = LineBudget(3 * LONGEST)
+    for cut in range(1, 20):
+        splitters = [LineSplitter(LONGEST, budget) for _ in range(3)]
+        for splitter in splitters:
+            assert splitter.feed((b"z" * LONGEST)[:cut]) == ([], 0)
+        for splitter in splitters:
+            assert splitter.feed((b"z" * LONGEST)[cut:] + b"\n") == ([b"z" * LONGEST], 0)
+    assert budget.left_bytes == 3 * LONGEST
+
+
+def test_a_line_of_single_bytes_takes_no_more_memory_than_its_bytes() -> None:
+    splitter = LineSplitter(1_000_000)
+    tracemalloc.start()
+    try:
+        for _ in range(500_000):
+            splitter.feed(b"x")
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("cut_every", [1, 7, 1000])
 def test_a_line_that_never_ends_keeps_no_memory(cut_every: int) -> None:
     splitter = LineSplitter(LONGEST)
@@ -148,3 +219,87 @@ def test_a_huge_object_is_an_event_like_any_other() -> None:
     decoded = ANNOTATED.decode(line)
     assert isinstance(decoded, Event)
     assert (decoded.revision, decoded.annotation) == (7, "1700000000")
+
+
+TIME = "2026-11-22T16:33:55Z"
+LONG = "2" * (LONGEST_CHARACTERS + 1)
+BEYOND: list[tuple[Refused, dict[str, Any]]] = [
+    ("uid", {"uid": LONG}),
+    ("managed_fields", {"managedFields": [{"time": LONG}, {"time": TIME}]}),
+    ("managed_fields", {"creationTimestamp": LONG}),
+    ("managed_fields", {"deletionTimestamp": LONG}),
+    ("annotation", {"annotations": {ANNOTATION: LONG}}),
+]
+
+
+@pytest.mark.parametrize(("what", "beyond"), BEYOND)
+def test_a_text_beyond_its_limit_is_left_out_and_counted_and_the_event_counts_as_ever(
+    what: Refused, beyond: dict[str, Any]
+) -> None:
+    metadata = {
+        "resourceVersion": "7",
+        "uid": "it",
+        "managedFields": [{"time": TIME}],
+        "annotations": {ANNOTATION: "1700000000", "other": LONG},
+    }
+    decoder = EventDecoder(ANNOTATION)
+    usual = decoder.decode(line_of(type="ADDED", object={"metadata": metadata}))
+    assert usual == Event("added", 7, "it", Stamps(TIME), "1700000000")
+    assert not decoder.refused
+    decoded = decoder.decode(line_of(type="ADDED", object={"metadata": metadata | beyond}))
+    left_out = {
+        "uid": Event("added", 7, "", usual.stamps, "1700000000"),
+        "annotation": Event("added", 7, "it", usual.stamps),
+    }
+    assert decoded == left_out.get(what, usual)
+    assert decoder.refused == {what: 1}
+
+
+def test_of_a_lease_with_names_beyond_their_limit_only_the_event_is_kept() -> None:
+    decoder = EventDecoder()
+    for name, time in (("n" * 254, TIME), ("n", "9" * 254)):
+        metadata = {"resourceVersion": "7", "name": name, "namespace": "kube-system"}
+        decoded = decoder.decode_lease(
+            line_of(type="ADDED", object={"metadata": metadata, "spec": {"renewTime": time}})
+        )
+        assert decoded == Event("added", 7)
+    assert decoder.refused == {"managed_fields": 2}
+
+
+def test_whatever_stands_in_objects_what_is_kept_of_them_is_small() -> None:
+    decoder = EventDecoder(ANNOTATION)
+    kept = []
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            text = f"{number:>262144}"
+            metadata = {
+                "resourceVersion": "7",
+                "uid": text,
+                "creationTimestamp": text,
+                "managedFields": [{"time": text}],
+                "annotations": {ANNOTATION: text},
+            }
+            kept.append(decoder.decode(line_of(type="ADDED", object={"metadata": metadata})))
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert kept == [Event("added", 7)] * 300
+    assert decoder.refused == {"uid": 300, "managed_fields": 600, "annotation": 300}
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600"])
+def test_of_what_an_error_says_the_beginning_is_kept(letter: str) -> None:
+    decoder = EventDecoder()
+    status = {"code": 500, "reason": letter * 15_000_000, "message": letter * 15_000_000}
+    decoded = decoder.decode(json.dumps({"type": "ERROR", "object": status}, ensure_ascii=False).encode())
+    assert isinstance(decoded, WatchError)
+    for text in (decoded.reason, decoded.message):
+        assert text == letter * (MOST_MESSAGE_BYTES // len(letter.encode()))
+    assert decoder.refused == {"message": 2}
+
+
+def test_why_a_line_is_no_event_is_said_in_a_few_words() -> None:
+    decoded = PLAIN.decode(line_of(type="X" * 1_000_000, object={"metadata": {}}))
+    assert isinstance(decoded, Undecodable)
+    assert len(decoded.reason) < 100

@@ -12,6 +12,7 @@ from exporter.labels import EventType, Verdict
 from exporter.measure.dating import Dated
 from exporter.measure.events import Event, Lease, LeaseMetadata, Stamps
 from exporter.measure.judging import (
+    ALWAYS_PENDING,
     COMPARED_FIELDS,
     LONGEST_WAIT_SECONDS,
     OTHER_FIELDS,
@@ -21,6 +22,7 @@ from exporter.measure.judging import (
     PendingChunk,
     PendingEvents,
     Phase,
+    Room,
     grouped_by_evidence,
     judge,
 )
@@ -162,6 +164,22 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
             for revision in range(handed_out + 1, entered + 1):
                 assert arrived[revision] >= settled_until
                 assert now - arrived[revision] < LONGEST_WAIT_SECONDS
+
+
+def test_what_waits_in_all_dockets_together_is_bounded_and_a_flood_in_one_costs_the_others_nothing() -> None:
+    room = Room(most=3 * ALWAYS_PENDING)
+    flooded, quiet = [PendingEvents(room=room) for _ in range(4)], PendingEvents(room=room)
+    quiet.enter(pending_at(Interval(0.0, 1.0), *range(1, ALWAYS_PENDING + 1)))
+    for first in range(1, 3 * ALWAYS_PENDING, 100):
+        for docket in flooded:
+            docket.enter(pending_at(Interval(0.0, 1.0), *range(first, first + 100)))
+            assert {early for _, early in docket.ready(settled_until=0.5, now=1.0)} <= {"overflow"}
+        assert list(quiet.ready(settled_until=0.5, now=1.0)) == []
+        assert room.events == sum(map(len, [*flooded, quiet])) <= room.most + len(flooded) * ALWAYS_PENDING
+    assert all(len(docket) >= ALWAYS_PENDING for docket in flooded)
+    for docket in [*flooded, quiet]:
+        assert sum(len(pending.events) for pending in docket.clear())
+    assert room.events == 0
 
 
 def test_a_cleared_docket_hands_out_all_in_order() -> None:

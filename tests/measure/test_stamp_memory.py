@@ -93,3 +93,9 @@ def remembered_bytes(objects: int) -> int:
     size_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return size_bytes
+
+
+def test_stamps_of_objects_without_a_uid_are_not_compared() -> None:
+    memory = StampMemory()
+    assert [memory.moved_by(event("modified", "", second)) for second in (1, 2)] == [False, False]
+    assert memory.moved_by(event("added", "", 1))

@@ -50,7 +50,7 @@ def test_content_is_not_held_back_until_its_chunk_is_over() -> None:
 
 
 NO_SIZES = [b"xyz", b"", b"-5", b"+5", b";a", b"0x5", b"0X5", b"1_0", b" 5", b"5 ", b"\t5", b"5\n", b"\xd9\xa3"]
-NO_SIZES += [b"0" * 17, b"f" * 17]
+NO_SIZES += [b"0" * 17, b"f" * 17, b"5;" + b"a" * LONGEST_SIZE_LINE_BYTES]
 
 
 @pytest.mark.parametrize("size_line", [*(size + b"\r\n" for size in NO_SIZES), b"1" * (LONGEST_SIZE_LINE_BYTES + 1)])
