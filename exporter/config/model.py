@@ -46,6 +46,7 @@ class Config:
 
     listen_addresses: tuple[ListenAddress, ...]
     web_config_file: Path | None
+    auth_filter: bool
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]
 

@@ -312,6 +312,15 @@ SETTINGS: Final = (
         commands=_SERVED,
     ),
     Setting(
+        name="web.auth-filter",
+        field="auth_filter",
+        parse=parsers.switch,
+        default=("false",),
+        help="answer only bearer tokens of the cluster whose users may get /metrics, or / for all else; not probes",
+        section="HTTP",
+        commands=_RUN | {"check"},
+    ),
+    Setting(
         name="log.level",
         field="log_level",
         parse=parsers.one_of("debug", "info", "warn", "error"),

@@ -32,7 +32,7 @@ SOURCES = (
     "lease",
 )
 STAGES = ("write", "storage_to_cache", "cache_to_client")
-PURPOSES = ("discovery", "list", "watch", "revision_poll", "cache_poll", "canary")
+PURPOSES = ("discovery", "list", "watch", "revision_poll", "cache_poll", "canary", "access_review")
 WATCH_END_REASONS = (
     "timeout",
     "early_eof",
