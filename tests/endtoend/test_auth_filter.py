@@ -15,6 +15,7 @@ from exporter.expose.web_files import WebFiles
 from tests.dashboards.prometheus import Prometheus
 from tests.endtoend.test_protected import Protected
 from tests.expose.test_access import HASH
+from tests.live.observing import started
 from tests.real import service_accounts
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
@@ -120,3 +121,9 @@ async def test_passwords_and_tokens_together_are_refused(tmp_path: Path) -> None
     web_config.write_text(json.dumps(users))
     await files.look()
     assert files.access.config.basic_auth_users == {}
+
+
+async def test_the_demo_has_no_users_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHSLO_WEB_AUTH_FILTER", "true")
+    with started(command="demo") as demo:
+        assert (await demo.scrape()).values("build_info") == [1]
