@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +14,14 @@ from aiohttp import web
 
 from exporter.config import ListenAddress
 from exporter.expose import auth_filter, http
-from exporter.expose.auth_filter import AT_ONCE, MOST_REMEMBERED, MOST_TOKEN_BYTES, MOST_WAITING, AuthFilter
+from exporter.expose.auth_filter import (
+    AT_ONCE,
+    MOST_REMEMBERED,
+    MOST_TOKEN_BYTES,
+    MOST_WAITING,
+    TURN_SECONDS,
+    AuthFilter,
+)
 from exporter.expose.metrics import Metrics
 from exporter.limits import refused_texts
 from tests.real.waiting import wait_until
@@ -187,7 +195,8 @@ async def test_an_apiserver_that_does_not_answer_lets_in_whom_it_has_let_in_and_
         assert await status(f"{url}/metrics", "scraper") == 200, "that it was silent is not remembered"
 
 
-async def test_what_is_kept_is_bounded_and_tells_no_token() -> None:
+async def test_what_is_kept_is_bounded_and_tells_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth_filter, "TURN_SECONDS", 0)
     users = {f"token-{number}-of-somebody": READER for number in range(MOST_REMEMBERED + 5)}
     door = AuthFilter(Cluster(**users).review)
     other = AuthFilter(Cluster(**users).review)
@@ -234,7 +243,12 @@ async def test_other_schemes_are_no_tokens() -> None:
                 assert response.status == expected, authorization
 
 
-async def test_sixty_who_guess_keep_out_neither_who_was_let_in_nor_who_comes_new() -> None:
+async def test_sixty_who_guess_keep_out_neither_who_was_let_in_nor_who_comes_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        auth_filter, "WAITING_SECONDS", 60
+    )  # a slow machine may need more than the 1.5 s of sixty turns
     cluster = Cluster(reader=READER, new=READER)
     async with served(cluster, remembered_seconds=0) as url:
         assert await status(f"{url}/metrics", "reader") == 200
@@ -273,6 +287,15 @@ async def test_guesses_that_nobody_answers_wait_in_a_line_that_ends_and_keep_out
         assert cluster.in_flight == AT_ONCE
         cluster.shut.clear()
         assert Counter(await asyncio.gather(*guessing)) == {503: 5, 401: MOST_WAITING}
+
+
+async def test_strangers_make_nobody_ask_faster_than_turns_come() -> None:
+    cluster = Cluster()
+    async with served(cluster) as url:
+        began = time.monotonic()
+        guesses = [status(f"{url}/metrics", f"guess-{number}") for number in range(20)]
+        assert await asyncio.gather(*guesses) == [401] * 20
+        assert time.monotonic() - began > 0.9 * (20 / AT_ONCE - 1) * TURN_SECONDS
 
 
 async def test_nobody_waits_for_a_turn_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
