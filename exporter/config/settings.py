@@ -303,15 +303,6 @@ SETTINGS: Final = (
         commands=_SERVED,
     ),
     Setting(
-        name="web.config.file",
-        field="web_config_file",
-        parse=parsers.web_config_file,
-        metavar="FILE",
-        help="TLS, passwords, headers and limits of what is served, in the format of Prometheus' exporter-toolkit",
-        section="HTTP",
-        commands=_SERVED,
-    ),
-    Setting(
         name="web.auth-filter",
         field="auth_filter",
         parse=parsers.switch,
@@ -319,6 +310,15 @@ SETTINGS: Final = (
         help="answer only bearer tokens of the cluster whose users may get /metrics, or / for all else; not probes",
         section="HTTP",
         commands=_RUN | {"check"},
+    ),
+    Setting(
+        name="web.config.file",
+        field="web_config_file",
+        parse=parsers.web_config_file,
+        metavar="FILE",
+        help="TLS, passwords, headers and limits of what is served, in the format of Prometheus' exporter-toolkit",
+        section="HTTP",
+        commands=_SERVED,
     ),
     Setting(
         name="log.level",

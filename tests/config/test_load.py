@@ -247,8 +247,8 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         canary_node=None,
         canary_custom_resource=None,
         listen_addresses=(ListenAddress("", 9985),),
-        web_config_file=None,
         auth_filter=False,
+        web_config_file=None,
         log_level="info",
         log_format="logfmt",
     )
