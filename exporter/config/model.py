@@ -45,6 +45,7 @@ class Config:
     canary_custom_resource: str | None  # name or namespace/name
 
     listen_addresses: tuple[ListenAddress, ...]
+    auth_filter: bool
     web_config_file: Path | None
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]

@@ -303,6 +303,15 @@ SETTINGS: Final = (
         commands=_SERVED,
     ),
     Setting(
+        name="web.auth-filter",
+        field="auth_filter",
+        parse=parsers.switch,
+        default=("false",),
+        help="answer only bearer tokens of the cluster whose users may get /metrics, or / for all else; not probes",
+        section="HTTP",
+        commands=_RUN | {"check"},
+    ),
+    Setting(
         name="web.config.file",
         field="web_config_file",
         parse=parsers.web_config_file,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from exporter.measure.times import Instant
 
-Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary"]
+Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary", "access_review"]
 
 
 class Load:

@@ -51,6 +51,7 @@ EXAMPLES = {
     "log.level": "debug",
     "log.format": "json",
     "scenario": "slow-encoding",
+    "web.auth-filter": "true",
     "duration": "30",
     "output": "json",
 }
@@ -246,6 +247,7 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         canary_node=None,
         canary_custom_resource=None,
         listen_addresses=(ListenAddress("", 9985),),
+        auth_filter=False,
         web_config_file=None,
         log_level="info",
         log_format="logfmt",

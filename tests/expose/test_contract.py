@@ -41,7 +41,7 @@ COUNTERS = {
     "watchslo_decode_errors_total": "",
 }
 STARTS = "watchslo_init_events_errors_total"
-PURPOSES = "purpose=discovery,list,watch,revision_poll,cache_poll,canary"
+PURPOSES = "purpose=discovery,list,watch,revision_poll,cache_poll,canary,access_review"
 COUNTERS_OF_AN_ADDRESS = (
     "watchslo_apiserver_requests_total",
     "watchslo_apiserver_request_seconds_total",
@@ -60,7 +60,7 @@ HISTOGRAMS = {
     "watchslo_rewatch_seconds": ("", RECONNECTS),
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
-REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,endpoint"
+REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint"
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
 GAUGES_WHEN_KNOWN = (
     "watchslo_p99_seconds",
