@@ -12,6 +12,7 @@ from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import Target
 
 MOST_FINDINGS = 5
+MEMORY = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def run(target: Target, seed: int, count: int, *, first: int = 0) -> Outcome:
 
 @contextlib.contextmanager
 def in_an_empty_folder() -> Iterator[None]:
-    """But for a file that the inputs may name."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    """But for a file that the inputs may name. In memory where there is such a place: inputs are written as files."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder, contextlib.chdir(folder):
         Path("credentials.yaml").write_text("kind: Config\n", encoding="utf-8")
         yield

@@ -68,7 +68,7 @@ def short_lines() -> list[bytes]:
 
 def lines() -> list[bytes]:
     """A watch as an apiserver sends it."""
-    return [*recorded(METADATA_JSON)[:60], *recorded(PODS_JSON)[:20], *[ERROR, BOOKMARK, LEASE] * 5]
+    return [*recorded(METADATA_JSON)[:60], *recorded(PODS_JSON)[:20], *[ERROR, BOOKMARK, LEASE] * 20]
 
 
 def chunks(content: Sequence[bytes]) -> bytes:
@@ -206,10 +206,13 @@ def give_nothing_away(error: Exception) -> None:
     assert f"${SECRET}" not in str(error)
 
 
+FLAGS = flag_parser("run", "")
+
+
 def settle(words: Sequence[str], environ: Mapping[str, str]) -> None:
     """A valid configuration, or a sentence."""
     try:
-        loaded = load(read_flags("run", flag_parser("run", ""), words), environ)
+        loaded = load(read_flags("run", FLAGS, words), environ)
     except ConfigError as error:
         check_sentence(error)
         return
@@ -329,7 +332,10 @@ def targets() -> list[Target]:
         ),
         Target(
             "chunk reader",
-            [chunks([line[:40] for line in content[at : at + 4]]) for at in range(40)],
+            [
+                *(chunks([line[:40] for line in content[at : at + 4]]) for at in range(40)),
+                *(b"5;%b\r\nhello\r\n" % (b"x" * (LONGEST_SIZE_LINE_BYTES - less)) for less in (-9, 0, 1, 2, 3)),
+            ],
             [b"\r\n", b"0\r\n\r\n", b"5;name=value\r\n", b"ffffffffffffffff\r\n", b"+1\r\n", b";" + b"x" * 1100],
             check_chunks,
             1500,
@@ -350,7 +356,11 @@ def targets() -> list[Target]:
         ),
         Target(
             "Date",
-            [formatdate(at * 86_461.0, usegmt=True).encode() for at in range(0, 30_000, 500)],
+            [
+                *(formatdate(at * 86_461.0, usegmt=True).encode() for at in range(0, 30_000, 500)),
+                b"Sat, 01 Feb 0048 02:55:00 GMT",
+                b"Sat, 31 Dec 2016 23:59:60 GMT",
+            ],
             [b"GMT", b"Feb", b"29", b"60", b"0000", b"+0100", b"-0000", b"9999", b"\xd9\xa3"],
             check_date,
         ),
@@ -364,7 +374,17 @@ def targets() -> list[Target]:
                 b"2026-W01-1T00:00Z",
                 b"20261122T163355Z",
             ],
-            [b"Z", b"+00:00", b"-23:59", b"T24:00", b"\xd9\xa3", b".", b"0001-01-01", b"9999-12-31T23:59:59"],
+            [
+                b"Z",
+                b"+00:00",
+                b"-23:59",
+                b"T24:00",
+                b"\xd9\xa3",
+                b"\xc2\xb2",
+                b".",
+                b"0001-01-01",
+                b"9999-12-31T23:59:59",
+            ],
             check_stamp,
         ),
         Target(
