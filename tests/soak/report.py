@@ -18,6 +18,7 @@ ROWS = 12
 def page(soak: Soak) -> str:
     """All of it."""
     minutes = f"{soak.minutes:g}"
+    answers = [(*what, times) for what, times in sorted(soak.answers.items())]
     return PROSE.substitute(
         command="make soak" if soak.minutes == FULL_MINUTES else f"python -m tests.soak --minutes {minutes}",
         minutes=minutes,
@@ -28,14 +29,7 @@ def page(soak: Soak) -> str:
         rate=f"{WRITES_PER_SECOND:g}",
         attackers=ATTACKERS,
         done="\n".join(table(("what came and went", "times"), sorted(soak.churn.items()))),
-        answers="\n".join(
-            [
-                "",
-                *table(
-                    ("who came", "answer", "times"), [(*what, times) for what, times in sorted(soak.answers.items())]
-                ),
-            ]
-        ),
+        answers="\n".join(table(("who came", "answer", "times"), answers)),
         log=soak.log_bytes // 1024,
         tracebacks=soak.tracebacks,
         exit_code=soak.exit_code,
