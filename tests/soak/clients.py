@@ -36,6 +36,11 @@ WORDS = (
 )
 
 
+def credentials(password: str = PASSWORD) -> str:
+    """The value of Authorization."""
+    return aiohttp.encode_basic_auth(USER, password)
+
+
 @dataclass
 class Clients:
     """They come to one address; `answers` counts who was answered with what."""
@@ -57,7 +62,7 @@ class Clients:
 
     async def scrape(self, name: str, encoding: str) -> None:
         """As Prometheus, on a connection that is kept."""
-        async with self._session(Accept_Encoding=encoding) as http:
+        async with self._session(**{"Accept-Encoding": encoding}) as http:
             while True:
                 await self._get(name, http, "/metrics")
                 await asyncio.sleep(5.0)
@@ -93,9 +98,8 @@ class Clients:
 
     async def never_read(self, _number: int) -> None:
         """Ask for a great deal and take nothing of it."""
-        authorization = aiohttp.BasicAuth(USER, PASSWORD).encode()
         async with self._connected() as (_, writer):
-            request = f"GET /metrics HTTP/1.1\r\nHost: watchslo\r\nAuthorization: {authorization}\r\n\r\n"
+            request = f"GET /metrics HTTP/1.1\r\nHost: watchslo\r\nAuthorization: {credentials()}\r\n\r\n"
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # the transport of a socket has it
             writer.write(request.encode() * 50)
             await asyncio.sleep(HELD_SECONDS)
@@ -120,8 +124,7 @@ class Clients:
 
     def _session(self, password: str = PASSWORD, **headers: str) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            auth=aiohttp.BasicAuth(USER, password),
-            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            headers={"Authorization": credentials(password), **headers},
             timeout=aiohttp.ClientTimeout(total=10.0),
         )
 

@@ -14,7 +14,7 @@ import bcrypt
 from tests.live.observing import Process, started, until
 from tests.real.cluster import Cluster
 from tests.soak.churn import PERIOD_SECONDS, Churn
-from tests.soak.clients import PASSWORD, USER, Clients
+from tests.soak.clients import PASSWORD, USER, Clients, credentials
 from tests.soak.samples import QUANTITIES, Sample, Trend, counters, trend
 
 SAMPLE_SECONDS = 10.0
@@ -94,7 +94,7 @@ async def soak(binaries: Path, folder: Path, minutes: float) -> Soak:
 async def sample(process: Process, result: Soak) -> None:
     """Look at the process every ten seconds, for as long as the run is."""
     began = time.monotonic()
-    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(USER, PASSWORD)) as http:
+    async with aiohttp.ClientSession(headers={"Authorization": credentials()}) as http:
         # The last one is after the end, so that the last period is complete.
         while time.monotonic() < began + 60 * result.minutes:
             await asyncio.sleep(SAMPLE_SECONDS)
