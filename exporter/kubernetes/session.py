@@ -52,7 +52,7 @@ MOST_BYTES: Mapping[Purpose, int] = {"discovery": 64 * 2**20, "canary": 4 * 2**2
 """Five hundred definitions that kubectl has applied, with all their annotations; one object as etcd takes it."""
 
 
-_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{2}:){2}[0-9]{2} GMT")
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [1-9][0-9]{3} ([0-9]{2}:){2}[0-9]{2} GMT")
 
 
 class AnswerError(Exception):
