@@ -18,6 +18,7 @@ Refused: TypeAlias = Literal[
     "message",  # what an apiserver says of an error
     "discovery",  # names, pages or definitions of what there is to watch
     "endpoint",  # an apiserver's address in EndpointSlices that is none
+    "credentials",  # a kubeconfig, a token, a certificate, or what an exec plugin prints
 ]
 """What may be refused, or cut."""
 

@@ -120,7 +120,7 @@ class ApiSession:
 
         `on_asking` is told when it is up to the other side, to be connected to at first; `on_sent` when it goes out.
         """
-        headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers()}
+        headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers(self.server.url)}
         if body is not None:
             headers["Content-Type"] = content_type
         http = await self._current_http()
@@ -192,6 +192,7 @@ class ApiSession:
                 await http.close()
         if self._http is None:
             self._generation = self.credentials.generation
+            proxy = self.credentials.proxy(self.server.url)
             connector = aiohttp.TCPConnector(
                 ssl=self.credentials.ssl or True,
                 limit=self._connections,
@@ -200,7 +201,7 @@ class ApiSession:
             )
             self._http = aiohttp.ClientSession(
                 connector=connector,
-                proxy=self.credentials.proxy(self.server.url),
+                proxy=proxy,
                 headers={"User-Agent": "watchslo"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
