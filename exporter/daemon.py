@@ -61,9 +61,18 @@ def reason_of(error: Exception) -> str:
 
 async def _run_until_signal(config: Config) -> None:
     stopping = asyncio.Event()
+    loading = asyncio.ensure_future(load_credentials(config))
+
+    def stop() -> None:
+        stopping.set()
+        loading.cancel()  # an exec plugin may hang
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    credentials = await load_credentials(config)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await asyncio.wait({loading})
+    if loading.cancelled():
+        return
+    credentials = loading.result()
     gc.collect()
     gc.freeze()  # What is imported by now stays: looking through it again would hold the loop for 25 ms each time.
     async with Exporter(config, credentials).running():
@@ -72,9 +81,19 @@ async def _run_until_signal(config: Config) -> None:
 
 
 async def load_credentials(config: Config) -> Credentials:
-    """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object."""
-    credentials = Credentials(config.kubeconfig, config.context, config.tls_server_name)
+    """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object,
+    or if an address that is known already must not be told who we are.
+    """
+    credentials = Credentials(
+        config.kubeconfig,
+        config.context,
+        config.tls_server_name,
+        allow_insecure_token=config.allow_insecure_token,
+        discover_apiservers=config.discover_apiservers,
+    )
     await credentials.load()
+    for url in (credentials.server_url, *config.apiservers):
+        await credentials.headers(url)
     sentence = why_no_canary(config, credentials)
     if sentence is not None:
         raise CredentialsError(sentence)

@@ -21,6 +21,7 @@ class Config:
     apiservers: tuple[str, ...]  # https://host:port, always with the port
     discover_apiservers: bool
     tls_server_name: str | None
+    allow_insecure_token: bool
 
     resources: tuple[ResourceName, ...]
     custom_resources: tuple[str, ...]  # globs for plural.group

@@ -121,6 +121,15 @@ SETTINGS: Final = (
         commands=_CLUSTER,
     ),
     Setting(
+        name="allow-insecure-token",
+        field="allow_insecure_token",
+        parse=parsers.switch,
+        default=("false",),
+        help="send the credentials' token to addresses without TLS as well, where others can read it",
+        section="Apiserver",
+        commands=_CLUSTER,
+    ),
+    Setting(
         name="resource",
         field="resources",
         parse=ResourceName.parse,
