@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost versions bench docs dashboards rules deploy kind image lock clean
+.PHONY: demo test check compare accuracy cost versions bench fuzz soak docs dashboards rules deploy kind image lock clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -31,6 +31,12 @@ versions: $(VENV)/.installed  ## on kube-apiserver 1.34 to 1.37 and on kine: wri
 
 bench: $(VENV)/.installed  ## what an event costs us, and others: writes docs/performance.md (a quarter of an hour; Go for client-go's rows)
 	$(BIN)/python -m tests.speed
+
+fuzz: $(VENV)/.installed  ## a million mutated inputs for whatever takes bytes from elsewhere (half an hour); CI takes ten thousand
+	$(BIN)/python -m tests.fuzz
+
+soak: $(VENV)/.installed  ## an hour of churn and bad company before the real servers: does it stay flat? writes docs/soak.md (an hour)
+	$(BIN)/python -m tests.soak
 
 docs: $(VENV)/.installed  ## write the reference pages from the tables in the code
 	scripts/docs

@@ -8,22 +8,26 @@ import logging
 import signal
 import sys
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from exporter import logs, loop, status
+from exporter.apiserver import CountedLoad
 from exporter.canary import too_few_alone
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.expose import http
+from exporter.expose.auth_filter import AuthFilter
 from exporter.expose.metrics import Metrics
-from exporter.fleet import Fleet
+from exporter.fleet import Fleet, home_of
 from exporter.kubernetes.canary import why_no_canary
 from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.kubernetes.heartbeat import Heartbeat
+from exporter.kubernetes.reviews import Reviews
+from exporter.kubernetes.session import ApiSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from exporter.apiserver import Apiserver
     from exporter.config import Config
@@ -58,9 +62,18 @@ def reason_of(error: Exception) -> str:
 
 async def _run_until_signal(config: Config) -> None:
     stopping = asyncio.Event()
+    loading = asyncio.ensure_future(load_credentials(config))
+
+    def stop() -> None:
+        stopping.set()
+        loading.cancel()  # an exec plugin may hang
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    credentials = await load_credentials(config)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await asyncio.wait({loading})
+    if loading.cancelled():
+        return
+    credentials = loading.result()
     gc.collect()
     gc.freeze()  # What is imported by now stays: looking through it again would hold the loop for 25 ms each time.
     async with Exporter(config, credentials).running():
@@ -69,24 +82,42 @@ async def _run_until_signal(config: Config) -> None:
 
 
 async def load_credentials(config: Config) -> Credentials:
-    """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object."""
-    credentials = Credentials(config.kubeconfig, config.context, config.tls_server_name)
+    """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object,
+    or if an address that is known already must not be told who we are.
+    """
+    credentials = Credentials(
+        config.kubeconfig,
+        config.context,
+        config.tls_server_name,
+        allow_insecure_token=config.allow_insecure_token,
+        discover_apiservers=config.discover_apiservers,
+    )
     await credentials.load()
+    for url in (credentials.server_url, *config.apiservers):
+        await credentials.headers(url)
     sentence = why_no_canary(config, credentials)
     if sentence is not None:
         raise CredentialsError(sentence)
     return credentials
 
 
-def _web_files(path: Path | None) -> WebFiles | None:
+def _web_files(config: Config) -> WebFiles | None:
+    path = config.web_config_file
     if path is None:
         return None
     from exporter.expose.web_files import WebFiles  # noqa: PLC0415 most have none, and it brings bcrypt along
 
     try:
-        return WebFiles(path)
+        return WebFiles(path, without_users=config.auth_filter)
     except ValueError as error:
         raise ConfigError(f"--web.config.file: {quoted(str(path))} {error}") from None
+
+
+def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
+    """What is to be said of --web.auth-filter if whoever is on the way to these addresses can read tokens."""
+    if scheme == "https" or all(ip_address(host).is_loopback for host in hosts):
+        return None
+    return "--web.auth-filter without TLS: whoever is on the way can read tokens; --web.config.file gives a certificate"
 
 
 class Exporter:
@@ -103,6 +134,7 @@ class Exporter:
         advise: Callable[[str], None] | None = None,
     ) -> None:
         self._config = config
+        self._credentials = credentials
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
@@ -120,13 +152,18 @@ class Exporter:
 
         Raises OSError if an address cannot be listened on, ConfigError if --web.config.file cannot be used any more.
         """
-        files = _web_files(self._config.web_config_file)
-        app = http.application(self.metrics, self.not_ready, self.status, files.access if files else None)
+        files = _web_files(self._config)
+        reviews = self._reviews_session() if self._config.auth_filter else None
+        auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
+        app = http.application(self.metrics, self.not_ready, self.status, files.access if files else None, auth_filter)
         runner = await http.serve(app, self._config.listen_addresses, files.tls if files else None)
         self.listens_on = [address[:2] for address in runner.addresses]
         self.scheme = "https" if files and files.tls else "http"
         for host, port in self.listens_on:
             log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
+        readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
+        if reviews is not None and readable is not None:
+            log.warning(readable)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
@@ -140,6 +177,13 @@ class Exporter:
         finally:
             # The server goes last: a scrape that has begun is finished.
             await runner.cleanup()
+            if reviews is not None:
+                await reviews.close()
+
+    def _reviews_session(self) -> ApiSession:
+        """One of its own: who asks us must not hold up what we measure."""
+        home = home_of(self._credentials)
+        return ApiSession(home, self._credentials, load=CountedLoad(self.metrics, home))
 
     @property
     def apiservers(self) -> list[Apiserver]:

@@ -80,6 +80,7 @@ async def _run(config: Config, scenario: str) -> None:
                 canary_pod=None,
                 canary_node=CANARY,
                 canary_custom_resource=None,
+                auth_filter=False,
             )
             await simulator.apiserver.registry.create(NODES, {"metadata": {"name": CANARY}}, manager="demo")
             exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))

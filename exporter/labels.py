@@ -44,7 +44,7 @@ POLL_RESULTS: tuple[PollResult, ...] = get_args(PollResult)
 BalancerSign: TypeAlias = Literal["cache", "date"]
 BALANCER_SIGNS: tuple[BalancerSign, ...] = get_args(BalancerSign)
 
-Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary"]
+Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary", "access_review"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 
 RelistReason: TypeAlias = Literal["start", "gone", "revision_went_back"]

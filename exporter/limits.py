@@ -17,7 +17,9 @@ Refused: TypeAlias = Literal[
     "answer",  # the body of an answer, or what goes before it
     "message",  # what an apiserver says of an error
     "discovery",  # names, pages or definitions of what there is to watch
+    "token",  # of who asks us, with --web.auth-filter: longer than any that a cluster makes
     "endpoint",  # an apiserver's address in EndpointSlices that is none
+    "credentials",  # a kubeconfig, a token, a certificate, or what an exec plugin prints
 ]
 """What may be refused, or cut."""
 

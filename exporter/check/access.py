@@ -23,6 +23,8 @@ def permission_rows(findings: Findings) -> list[Row]:
         rows.append(_clock_row(findings))
     for review in findings.canaries or ():
         rows.append(_required(f"canary {review.resource}", review, "a canary cannot be written"))
+    for review in findings.readers:
+        rows.append(_required(f"auth filter {review.resource.plural}", review, "nobody can be let in"))
     rows.append(_endpoints_row(findings.endpoints))
     return rows
 

@@ -127,6 +127,8 @@ class Findings:
     """To poll each kind that the revision clock might poll, in its order of preference."""
     canaries: tuple[Review, ...] | None = None
     """To write to each object of our own."""
+    readers: tuple[Review, ...] = ()
+    """To let the apiserver review who asks us; asked only with --web.auth-filter."""
     objects: tuple[CanaryTrial, ...] | None = None
     namespace: bool | Trouble | None = None
     """Whether it is there, the one that is watched."""

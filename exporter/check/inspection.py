@@ -34,7 +34,7 @@ from exporter.kubernetes import custom_resources
 from exporter.kubernetes.canary import CanaryObject, canary_objects, try_to_write
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
-from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch, to_write
+from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
 from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
 from exporter.kubernetes.sentences import sentence
@@ -151,7 +151,9 @@ class _Inspection:
             findings.definitions = await self._review(CUSTOM_RESOURCE_DEFINITIONS, None, *follow)
         canaries = canary_objects(self._config, self._credentials)
         wanted = [permission for what in canaries for permission in to_write(what)]
-        findings.canaries = tuple(await asyncio.gather(*map(self._review_write, wanted)))
+        findings.canaries = tuple(await asyncio.gather(*map(self._review_one, wanted)))
+        if self._config.auth_filter:
+            findings.readers = tuple(await asyncio.gather(*map(self._review_one, to_review())))
         findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
         if namespace is not None:
             findings.namespace = await self._is_namespace_there(namespace)
@@ -166,7 +168,7 @@ class _Inspection:
         permission = to_poll(kind, namespace)
         return await self._review(kind, permission.namespace, permission)
 
-    async def _review_write(self, permission: Permission) -> Review:
+    async def _review_one(self, permission: Permission) -> Review:
         return await self._review(permission.resource, permission.namespace, permission)
 
     async def _try_to_write(self, what: CanaryObject) -> CanaryTrial:

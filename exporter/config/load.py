@@ -53,7 +53,7 @@ def load(flags: Mapping[str, Given], environ: Mapping[str, str], unread: Contain
         scenario=by_field["scenario"],
         duration_seconds=by_field["duration_seconds"],
         output=by_field["output"],
-        warnings=(*warnings, *_idle_canaries(given, values)),
+        warnings=(*warnings, *_idle_canaries(given, values), *_insecure_token(given, values)),
     )
 
 
@@ -68,6 +68,14 @@ def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> lis
         return []
     named = [setting for setting in CANARY_KINDS if values[setting] is not None]
     return [f"{given[setting].where}: nothing is written without --canary.interval" for setting in named]
+
+
+def _insecure_token(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
+    """What may be read by others."""
+    if not values["allow-insecure-token"]:
+        return []
+    where = given["allow-insecure-token"].where
+    return [f"{where}: the credentials' token goes to http:// addresses as well, where others can read it"]
 
 
 def parsed_setting(name: str, given: Mapping[str, Given]) -> Any:

@@ -21,6 +21,7 @@ class Config:
     apiservers: tuple[str, ...]  # https://host:port, always with the port
     discover_apiservers: bool
     tls_server_name: str | None
+    allow_insecure_token: bool
 
     resources: tuple[ResourceName, ...]
     custom_resources: tuple[str, ...]  # globs for plural.group
@@ -45,6 +46,7 @@ class Config:
     canary_custom_resource: str | None  # name or namespace/name
 
     listen_addresses: tuple[ListenAddress, ...]
+    auth_filter: bool
     web_config_file: Path | None
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]

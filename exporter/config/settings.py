@@ -121,6 +121,15 @@ SETTINGS: Final = (
         commands=_CLUSTER,
     ),
     Setting(
+        name="allow-insecure-token",
+        field="allow_insecure_token",
+        parse=parsers.switch,
+        default=("false",),
+        help="send the credentials' token to addresses without TLS as well, where others can read it",
+        section="Apiserver",
+        commands=_CLUSTER,
+    ),
+    Setting(
         name="resource",
         field="resources",
         parse=ResourceName.parse,
@@ -301,6 +310,15 @@ SETTINGS: Final = (
         section="HTTP",
         repeatable=True,
         commands=_SERVED,
+    ),
+    Setting(
+        name="web.auth-filter",
+        field="auth_filter",
+        parse=parsers.switch,
+        default=("false",),
+        help="answer only bearer tokens of the cluster whose users may get /metrics, or / for all else; not probes",
+        section="HTTP",
+        commands=_RUN | {"check"},
     ),
     Setting(
         name="web.config.file",

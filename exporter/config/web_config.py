@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from exporter.config.wording import quoted
+from exporter.config.wording import printable, quoted
 from exporter.config.yaml_file import load_mapping
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 
 # The salt's last letter holds two bits of it and four that are nothing: what sets those never fits anything.
 _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+_HASH = re.compile(r"""(?<! - at )\$[^\s"']+""")
+"""One that stands where it does not belong, or what is left of one. Where it stands is told after " - at "."""
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -240,13 +242,16 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def read_web_config(path: Path) -> WebConfig:
     """What the file says. Raises ValueError. Certificates are not looked at: `TLSServerConfig.context` does."""
-    content: Any = load_mapping(path)
     try:
+        content: Any = load_mapping(path)
         config = msgspec.convert(_without_nulls(content), WebConfig)
+        config.check()
     except msgspec.ValidationError as error:
-        why = str(error).replace("`", "")
-        raise ValueError(f"is not understood: {why if '$2' not in why else 'a hash where none belongs'}") from None
-    config.check()
+        raise ValueError(
+            _HASH.sub("(a hash)", f"is not understood: {printable(str(error).replace('`', ''))}")
+        ) from None
+    except ValueError as error:
+        raise ValueError(_HASH.sub("(a hash)", printable(str(error)))) from None
     return config
 
 

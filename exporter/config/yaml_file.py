@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from exporter.config.reading import content_of
+
 MOST_VALUES = 10_000
 
 
@@ -80,10 +82,8 @@ class _Builder:
 
 def _content(path: Path) -> bytes:
     try:
-        if not path.exists():
-            raise ValueError("does not exist")
-        if not path.is_file():
-            raise ValueError("is not a file")
-        return path.read_bytes()
+        return content_of(path)
+    except FileNotFoundError:
+        raise ValueError("does not exist") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None

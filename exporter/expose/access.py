@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import bcrypt
 from aiohttp import web
 
+from exporter.expose.probes import is_probe
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
     Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-PROBES = frozenset({"/livez", "/healthz", "/readyz"})
-"""What a kubelet asks, which has no password: it learns yes or no."""
 
 # Of a random password that nobody knows. Checked for names that do not exist, so that the time of an answer does not
 # tell which ones do.
@@ -113,7 +112,7 @@ class Access:
 
     @web.middleware
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if _resource(request) in PROBES:
+        if is_probe(request):
             answer = await handler(request)
             # Without an attempt to be somebody nothing is compared: a kubelet asks every few seconds.
             if answer.status == 200 or (self._may_be_user(request) and await self._refusal(request) is None):
@@ -163,12 +162,6 @@ class Access:
         user, password = credentials
         fits = await self._passwords.fit(password, users.get(user, NOBODYS_HASH), lambda: request.transport is not None)
         return fits and user in users
-
-
-def _resource(request: web.Request) -> str:
-    """Which of our paths will answer, however the client has spelled it; "" if none will."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else ""
 
 
 def _basic_auth(authorization: str) -> tuple[str, str] | None:

@@ -280,8 +280,8 @@ FAMILIES: tuple[Family, ...] = (
     # Ourselves.
     _counter(
         "watchslo_apiserver_requests_total",
-        "Requests sent on an open connection, by purpose; discovery is all that asks what there is to watch. A "
-        "request that had to be sent again counts again.",
+        "Requests sent on an open connection, by purpose; discovery is all that asks what there is to watch, "
+        "access_review what --web.auth-filter asks. A request that had to be sent again counts again.",
         Scope.APISERVER,
         purpose=PURPOSES,
     ),

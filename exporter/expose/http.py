@@ -21,6 +21,7 @@ from exporter.expose.metrics import Metrics
 
 if TYPE_CHECKING:
     from exporter.expose.access import Access
+    from exporter.expose.auth_filter import AuthFilter
 
 # How long a scrape in flight may take to finish when we are told to stop. For a client that reads nothing aiohttp
 # waits this long twice, which is still well below a pod's grace period.
@@ -93,16 +94,20 @@ def application(
     not_ready: Callable[[], Sequence[str]],
     status: Callable[[], Mapping[str, Any]],
     access: "Access | None" = None,
+    auth_filter: "AuthFilter | None" = None,
 ) -> web.Application:
     """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
 
     `not_ready` returns one sentence per stream that is not ready. `status` returns the status document; its
-    `streams` is a list of flat mappings, which the page shows as a table. Without `access` everybody may ask.
+    `streams` is a list of flat mappings, which the page shows as a table. Without `access` and
+    `auth_filter` everybody may ask.
     """
     answers = _Answers(metrics, not_ready, status, scrape.runtime_registries())
     app = web.Application()
     if access is not None:
         access.guard(app)
+    if auth_filter is not None:
+        auth_filter.guard(app)
     app.add_routes(
         [
             web.get("/", answers.page),

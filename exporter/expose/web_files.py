@@ -27,9 +27,10 @@ LOOK_SECONDS = 5.0
 class WebFiles:
     """What the files say now."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, without_users: bool = False) -> None:
         """Raises ValueError, which completes a sentence that begins with the path."""
         self._path = path
+        self._without_users = without_users
         tls = read_web_config(path).tls_server_config
         # They cannot change: what is said of TLS does not.
         self._files = [
@@ -71,6 +72,8 @@ class WebFiles:
 
     def _read(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         config = read_web_config(self._path)
+        if self._without_users and config.basic_auth_users:
+            raise ValueError("has basic_auth_users beside --web.auth-filter: a request has room for one of them")
         tls = config.tls_server_config
         return config, tls.context(self._path.parent) if tls.is_enabled else None
 

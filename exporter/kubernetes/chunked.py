@@ -42,11 +42,11 @@ class ChunkedBody:
         at, end = 0, len(data)
         while at < end and not self.is_over:
             if not self._ending:
-                ends = data.find(CRLF, at)
+                ends = data.find(CRLF, at, at + LONGEST_SIZE_LINE_BYTES + len(CRLF))
                 if ends < 0:
-                    self._size_line = data[at:]
-                    if len(self._size_line) > LONGEST_SIZE_LINE_BYTES:
+                    if end - at >= LONGEST_SIZE_LINE_BYTES + len(CRLF):
                         raise self._error("the size of a chunk has no end")
+                    self._size_line = data[at:]
                     break
                 # What is longer is not kept, not even as the key of a cache.
                 size_bytes = _size_bytes(data[at:ends]) if ends - at <= LONGEST_SIZE_LINE_BYTES else None

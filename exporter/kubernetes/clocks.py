@@ -10,10 +10,10 @@ import itertools
 import random
 import time
 from abc import ABC, abstractmethod
-from math import inf
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.kubernetes.pace import Pace
+from exporter.kubernetes.backoff import LONGEST_SECONDS
+from exporter.kubernetes.pace import Pace, Slowing
 from exporter.kubernetes.polls import Pool
 from exporter.kubernetes.watch import StartError
 from exporter.measure.revisions import RevisionClock
@@ -50,9 +50,12 @@ OUTAGES = frozenset({"connect", "server_error", "server_timeout"})
 REFUSED_AFTER_SECONDS = 3.0
 """A kind that answered before is refused once it was for so long: an apiserver that has just started refuses all."""
 
-REFUSED_PERIOD_SECONDS = 5.0
-UNAUTHORIZED_PAUSE_SECONDS = 1.0
-"""Until our credentials are good again each poll is a failed login in somebody's audit log."""
+SLOWING = REFUSALS | {"unauthorized", "server_error", "server_timeout"}
+"""Answers that slow down the polls of a kind as a 429 slows down all: each is work for a server in trouble, or a line
+in somebody's audit log."""
+
+LONGEST_SLOWED_SECONDS = 15.0
+"""Between two polls that are slowed down, whatever their rate is: so soon a clock finds that all is well again."""
 
 _poll_numbers = itertools.count(1)
 
@@ -140,7 +143,7 @@ class Poller(ABC):
         self._lane = lane
         self._pool = pool
         self._hz = hz
-        self._rests_until: Instant = -inf
+        self._slowing = Slowing()
 
     @property
     @abstractmethod
@@ -160,10 +163,8 @@ class Poller(ABC):
     def take(self, number: int, t0: Instant, answer: Answer) -> None:
         """Take in the answer to poll `number`, which went out at `t0`."""
 
-    def failed(self, error: StartError) -> None:
+    def failed(self, error: StartError) -> None:  # noqa: B027 of a cache that says nothing more
         """A poll got no answer, or not the one it asked for."""
-        if error.reason == "unauthorized":
-            self._rests_until = time.monotonic() + UNAUTHORIZED_PAUSE_SECONDS
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -173,8 +174,13 @@ class Poller(ABC):
                 place = self._pool.take()
                 if place is not None:
                     in_flight.create_task(self._poll(place))
-                period_seconds = self._lane.period_seconds(self._hz) * random.uniform(1 - JITTER, 1 + JITTER)
-                await asyncio.sleep(max(period_seconds, self._rests_until - time.monotonic()))
+                now = time.monotonic()
+                seconds = self._period_seconds(now) * random.uniform(1 - JITTER, 1 + JITTER)
+                await asyncio.sleep(max(seconds, self._slowing.not_before - now))
+
+    def _period_seconds(self, now: Instant) -> float:
+        full = self._lane.period_seconds(self._hz)
+        return max(full, min(full / self._slowing.share(now), LONGEST_SLOWED_SECONDS))
 
     async def _poll(self, place: Place) -> None:
         number = next(_poll_numbers)
@@ -192,6 +198,8 @@ class Poller(ABC):
             self.polls.listener.poll_failed(kind, self.name, error)
             if error.reason == "throttled":
                 self._lane.throttled(sent_at[0], error.retry_after_seconds)
+            if error.reason in SLOWING and sent_at:
+                self._slowing.refused(sent_at[0], min(error.retry_after_seconds or 0.0, LONGEST_SECONDS))
             self.failed(error)
         else:
             self.polls.listener.poll_answered(kind, self.name, answer.t1 - asked)
@@ -318,15 +326,12 @@ class RevisionClockwork(Poller):
 
     def failed(self, error: StartError) -> None:
         """What it says of the kind, of the store, and to those who wait for an answer."""
-        super().failed(error)
         if error.reason in OUTAGES:
             self.store.poll_failed()
         if error.reason in REFUSALS:
             if self._refused_since is None:
                 self._refused_since = time.monotonic()
             self.answers_since = None
-            if self.is_refused:
-                self._rests_until = time.monotonic() + REFUSED_PERIOD_SECONDS
         for _, revision in self._awaited:
             if not revision.done():
                 revision.set_exception(error)

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from exporter.config.wording import did_you_mean, printable, quoted
-from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader
+from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader, read
 from exporter.kubernetes.sentences import sentence
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOADING_SECONDS = 30.0
-"""How long an exec plugin may take; the library itself would wait for ever."""
+"""How long an exec plugin may take."""
 
 RENEWAL_PAUSE_SECONDS = 10.0
 
@@ -71,11 +71,15 @@ class Credentials:
         tls_server_name: str | None,
         service_account: Path = SERVICE_ACCOUNT,
         *,
+        allow_insecure_token: bool = False,
+        discover_apiservers: bool = False,
         loading_seconds: float = LOADING_SECONDS,
         renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS,
     ) -> None:
         self._loading_seconds = loading_seconds
         self._renewal_pause_seconds = renewal_pause_seconds
+        self._allow_insecure_token = allow_insecure_token
+        self._discover_apiservers = discover_apiservers
         self._kubeconfig = kubeconfig
         self._context = context
         self._tls_server_name = tls_server_name
@@ -105,6 +109,8 @@ class Credentials:
             with files_in_memory():
                 expires = await self._fill(loaded, config)
                 self._expect_a_server(str(loaded.host))
+                self._expect_verification(loaded)
+                self._expect_a_proxy(loaded.proxy)
                 self._use_tls_material(loaded)
         except TimeoutError:
             raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
@@ -141,6 +147,24 @@ class Credentials:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise CredentialsError(f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port")
 
+    def _expect_verification(self, loaded: Any) -> None:
+        if self._discover_apiservers and not loaded.verify_ssl:
+            raise CredentialsError(
+                f"{self._origin()}: insecure-skip-tls-verify and --apiserver.discover exclude each other: "
+                "what is sent to addresses that are found needs certificates that are verified"
+            )
+
+    def _expect_a_proxy(self, url: str | None) -> None:
+        if url is None:
+            return
+        try:
+            parts = urlsplit(url)
+            is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_one = False
+        if not is_one:
+            raise CredentialsError(f"{self._origin()}: the proxy {quoted(url)} is no URL: write http://host:port")
+
     @property
     def server_url(self) -> str:
         """The server that the kubeconfig, or the Pod's environment, names."""
@@ -170,7 +194,7 @@ class Credentials:
         """The namespace of the Pod that we run in; None outside of a cluster."""
         if not self._is_in_cluster():
             return None
-        return (self._service_account / "namespace").read_text(encoding="utf-8").strip()
+        return read(self._service_account / "namespace").decode().strip()
 
     @property
     def pod_name(self) -> str:
@@ -178,20 +202,25 @@ class Credentials:
         return socket.gethostname()
 
     def proxy(self, url: str) -> str | None:
-        """The HTTP proxy for `url`: the kubeconfig's, else the environment's."""
+        """The HTTP proxy for `url`: the kubeconfig's, else the environment's. Raises CredentialsError."""
         if self._loaded.proxy:
             return str(self._loaded.proxy)
         parts = urlsplit(url)
         if _is_excepted_from_proxy(parts.hostname or ""):
             return None
-        return urllib.request.getproxies().get(parts.scheme)
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        self._expect_a_proxy(proxy)
+        return proxy
 
     def refused(self) -> None:
         """The apiserver did not accept them, or the TLS handshake failed: load anew before the next request."""
         self._must_renew = True
 
-    async def headers(self) -> Mapping[str, str]:
-        """The Authorization header of a request made now; renews what ends or was refused. Raises CredentialsError."""
+    async def headers(self, url: str | None = None) -> Mapping[str, str]:
+        """The Authorization header of a request made now to `url`, or to the server that they name.
+
+        Renews what ends or was refused. Raises CredentialsError, also where others could read the header on its way.
+        """
         if self._must_renew or self._ends_soon():
             await self._renew()
         if self._failure is not None and self._has_expired():
@@ -200,7 +229,21 @@ class Credentials:
         token = (await self._token()).strip()
         if any(character in token for character in "\r\n\0"):
             raise CredentialsError(f"{self._origin()}: the token is more than one line")
-        return {"Authorization": token} if token else {}
+        if not token:
+            return {}
+        self._expect_secrecy(url or self.server_url)
+        return {"Authorization": token}
+
+    def _expect_secrecy(self, url: str) -> None:
+        """TLS; or that nothing leaves this machine, for a proxy as well."""
+        if self._allow_insecure_token or urlsplit(url).scheme == "https":
+            return
+        for address in filter(None, (url, self.proxy(url))):
+            if not _is_loopback(urlsplit(address).hostname or ""):
+                raise CredentialsError(
+                    f"{self._origin()}: the token, or password, would go to {quoted(address)} without TLS, for others "
+                    "to read: use https, or allow it with --allow-insecure-token"
+                )
 
     def _expire(self, expires: float | None) -> None:
         seconds = expires - time.time() if expires is not None else 0.0
@@ -235,7 +278,7 @@ class Credentials:
                     log.warning("credentials are not renewed", extra={"fields": {"error": str(error)}})
 
     def _user(self) -> User:
-        kubeconfig = Kubeconfig(str(self._kubeconfig) if self._kubeconfig else None)
+        kubeconfig = Kubeconfig(str(self._kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"))
         self._expect_context(kubeconfig.contexts)
         self._taken_context = self._context or kubeconfig.contexts.current
         return kubeconfig.user_of(self._context)
@@ -277,13 +320,13 @@ class Credentials:
         """The token with its scheme, or "". A service account's file is read again from time to time."""
         try:
             return await self._loaded.get_api_key_with_prefix("BearerToken") or ""
-        except (loader().config.ConfigException, OSError, UnicodeDecodeError) as error:
+        except (loader().config.ConfigException, OSError, ValueError) as error:
             raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
 
     def _use_tls_material(self, loaded: Any) -> None:
         """A new TLS context, and with it new connections, only for what is new: a new token cuts no open watch."""
         files = [Path(name) for name in (loaded.ssl_ca_cert, loaded.cert_file, loaded.key_file) if name]
-        material = (loaded.host, loaded.verify_ssl, *(file.read_bytes() for file in files))
+        material = (loaded.host, loaded.verify_ssl, *(read(file) for file in files))
         if material != self._tls_material:
             self.ssl = _ssl_context(loaded)
             self._tls_material = material
@@ -326,6 +369,14 @@ def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
         except ssl.SSLError as error:
             raise ValueError("the client certificate and its key are no matching pair in PEM") from error
     return context
+
+
+def _is_loopback(host: str) -> bool:
+    """By what it is called: what another name resolves to is for others to say, and anew each time."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_excepted_from_proxy(host: str) -> bool:

@@ -6,20 +6,26 @@ and 34 MB for a process that has a client of its own. Its loader needs one class
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from exporter.config.reading import content_of
+from exporter.kubernetes import plugin
+from exporter.limits import refused_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _PACKAGE, _CLIENT = "kubernetes_asyncio", "kubernetes_asyncio.client"
 
@@ -39,8 +45,10 @@ def loader() -> Loader:
     """Import it: alone if that can be done, else with all the rest."""
     _have_a_home()
     imported = _imported()
-    with suppress(AttributeError):  # another version of the package, or a system without such files
-        _keep_in_memory(imported.config.kube_config.FileOrData, os.memfd_create)
+    with suppress(AttributeError):  # another version of the package
+        kube_config, incluster_config = imported.config.kube_config, imported.config.incluster_config
+        kube_config.open = incluster_config.open = _open  # it has no other way
+        _keep_in_memory(kube_config.FileOrData)
     return imported
 
 
@@ -53,38 +61,60 @@ def _imported() -> Loader:
     return Loader(import_module(f"{_PACKAGE}.config"), import_module(_CLIENT).Configuration)
 
 
-_in_memory_now: ContextVar[list[int]] = ContextVar("_in_memory_now")
+def read(path: str | Path) -> bytes:
+    """A kubeconfig, a token or a certificate. Raises OSError, or ValueError if it is no such file, or too long."""
+    try:
+        return content_of(path)
+    except ValueError as error:
+        refused_texts.count("credentials")
+        raise ValueError(f"{path} {error}") from None
+
+
+def _open(path: str, mode: str = "r") -> IO[Any]:
+    """What the package opens files with."""
+    return io.StringIO(read(path).decode()) if mode == "r" else Path(path).open(mode)
+
+
+_files_now: ContextVar[ExitStack] = ContextVar("_files_now")
 
 
 @contextmanager
 def files_in_memory() -> Iterator[None]:
     """Meanwhile certificates and keys that stand in a kubeconfig have names as files have, and are on no disk.
 
-    The package writes them into the temporary folder, which may be read-only, and OpenSSL takes keys from files alone.
+    The package would leave them in the temporary folder, which may be read-only; OpenSSL takes keys from files alone.
     """
-    descriptors: list[int] = []
-    before = _in_memory_now.set(descriptors)
-    try:
-        yield
-    finally:
-        _in_memory_now.reset(before)
-        for descriptor in descriptors:
-            os.close(descriptor)
+    with ExitStack() as files:
+        before = _files_now.set(files)
+        try:
+            yield
+        finally:
+            _files_now.reset(before)
 
 
-def _keep_in_memory(file_or_data: Any, create: Callable[[str], int]) -> None:
+def _keep_in_memory(file_or_data: Any) -> None:
     on_disk = file_or_data._create_temp_file_with_content  # noqa: SLF001 the package has no other way
 
     def in_memory(self: object, content: str | bytes) -> str:
-        descriptors = _in_memory_now.get(None)
-        if descriptors is None:
+        files = _files_now.get(None)
+        if files is None:
             return str(on_disk(self, content))  # somebody else uses the package
-        descriptors.append(create("kubeconfig"))
-        with open(descriptors[-1], "wb", closefd=False) as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        return f"/proc/self/fd/{descriptors[-1]}"
+        file, name = _brief_file()
+        files.enter_context(file)
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        return name
 
     file_or_data._create_temp_file_with_content = in_memory  # noqa: SLF001 as above
+
+
+def _brief_file() -> tuple[Any, str]:
+    """A file that is gone once it is closed, and its name."""
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("kubeconfig"), "wb")
+        return file, f"/proc/self/fd/{file.fileno()}"
+    named = tempfile.NamedTemporaryFile()  # noqa: SIM115 whoever asks closes it
+    return named, named.name
 
 
 class Contexts(NamedTuple):
@@ -97,9 +127,12 @@ class Contexts(NamedTuple):
 class Kubeconfig:
     """One or more files, merged. Raises whatever the package raises."""
 
-    def __init__(self, paths: str | None) -> None:
+    def __init__(self, paths: str) -> None:
         self._library = loader().config.kube_config
-        self._merged = self._library.KubeConfigMerger(paths or self._library.KUBE_CONFIG_DEFAULT_LOCATION).config
+        self._merged = self._library.KubeConfigMerger(paths).config
+        for kind in ("clusters", "contexts", "users") if self._merged is not None else ():
+            for node in self._merged.value[kind]:
+                node.name = f"{kind}[name={node['name']}]"  # it would be all of its content, in every complaint
 
     @property
     def contexts(self) -> Contexts:
@@ -124,6 +157,7 @@ class User:
         self._library = library
         self._token_read_at = 0.0
         user.load_from_exec_plugin = self._ask_plugin
+        user._refresh_oidc = self._refuse_to_refresh  # noqa: SLF001 it verifies no certificate of whom it sends secrets to
         self.expires: float | None = None
         """When what the plugin said is good no more, in seconds since the epoch; None if it did not say so."""
 
@@ -149,22 +183,32 @@ class User:
                 configuration.api_key["BearerToken"] = self._user.token
 
     async def _ask_plugin(self) -> bool:
-        status = await self._library.ExecProvider(self._user._user["exec"]).run()  # noqa: SLF001 as above
-        has_certificate = "clientCertificateData" in status and "clientKeyData" in status
-        if "token" not in status and not has_certificate:
-            raise self._library.ConfigException("exec: the plugin gave neither a token nor a certificate with its key")
-        if "token" in status:
-            self._user.token = f"Bearer {status['token']}"
-        if has_certificate:
-            self._user.cert_file = self._file_of(status, "clientCertificateData")
-            self._user.key_file = self._file_of(status, "clientKeyData")
-        if status.get("expirationTimestamp"):
-            expires = datetime.fromisoformat(status["expirationTimestamp"])
-            self.expires = (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp()
+        described = self._library.ExecProvider(self._user._user["exec"])  # noqa: SLF001 as above
+        said = await plugin.ask(described.args, described.env, described.api_version)
+        if said.token is not None:
+            self._user.token = f"Bearer {said.token}"
+        if said.client_certificate_data is not None and said.client_key_data is not None:
+            self._user.cert_file = self._file_of(said.client_certificate_data)
+            self._user.key_file = self._file_of(said.client_key_data)
+        elif said.token is None:
+            raise ValueError("exec: the plugin gave neither a token nor a certificate with its key")
+        if said.expiration_timestamp:
+            self.expires = _timestamp(said.expiration_timestamp)
         return True
 
-    def _file_of(self, status: Any, key: str) -> Any:
-        return self._library.FileOrData(status, None, data_key_name=key, base64_file_content=False).as_file()
+    async def _refuse_to_refresh(self, _: Any) -> None:
+        raise ValueError("its id-token is missing or over")
+
+    def _file_of(self, content: str) -> Any:
+        return self._library.FileOrData({"it": content}, None, data_key_name="it", base64_file_content=False).as_file()
+
+
+def _timestamp(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("exec: the plugin's expirationTimestamp is no time") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @contextmanager

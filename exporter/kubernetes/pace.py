@@ -1,4 +1,4 @@
-"""How fast the clocks may ask one apiserver: a ceiling for all their requests, and slower after a 429.
+"""How fast the clocks may ask one apiserver: a ceiling for all their requests, and slower while they are refused.
 
 Revision clocks go first, for without them nothing is dated; what they take is missing for all others. Nobody's turn is
 kept for later: an apiserver that was asked less than it might have been is not asked more afterwards.
@@ -24,6 +24,28 @@ RECOVERY_SECONDS = 30.0
 """From nothing to the full rate, as steadily as TCP comes back from a lost packet."""
 
 
+class Slowing:
+    """How much of a full rate is left: half as much after each refusal, and more again with every moment."""
+
+    def __init__(self) -> None:
+        self._slowed_to = 1.0
+        self._slowed_at = -inf
+        self.not_before: Instant = -inf
+        """When the server may be asked again, as it has said itself."""
+
+    def refused(self, sent: Instant, retry_after_seconds: float) -> None:
+        """A request that went out at `sent` was; those that were under way when we slowed down say nothing new."""
+        now = time.monotonic()
+        if sent > self._slowed_at:
+            self._slowed_to = max(SLOWEST_SHARE, self.share(now) / 2)
+            self._slowed_at = now
+        self.not_before = max(self.not_before, now + retry_after_seconds)
+
+    def share(self, now: Instant) -> float:
+        """1 is all of it; once the server may be asked again, it grows."""
+        return min(1.0, self._slowed_to + max(0.0, now - self.not_before) / RECOVERY_SECONDS)
+
+
 class Lane:
     """Gives requests their turns, one after the other, no more than `most_hz` a second.
 
@@ -35,41 +57,31 @@ class Lane:
         self._behind = behind
         self._queue = asyncio.Lock()
         self._free_at = -inf
-        self._slowed_to = 1.0
-        self._slowed_at = -inf
-        self._not_before = -inf
+        self._slowing = Slowing()
 
     def period_seconds(self, hz: float) -> float:
         """Seconds between two polls of a clock that would like to poll at `hz`."""
-        return 1 / (hz * self._share(time.monotonic()))
+        return 1 / (hz * self._slowing.share(time.monotonic()))
 
     async def turn(self) -> None:
         """Wait until one request may go out; who comes first goes first."""
         async with self._queue:
-            while (seconds := max(self._free_at, self._not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
+            while (seconds := max(self._free_at, self._slowing.not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
                 await asyncio.sleep(seconds)
             self._take(time.monotonic(), self.period_seconds(self._most_hz))
 
     def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
         """A request that went out at `sent` is answered with 429: the server is overloaded and says so.
 
-        Slow answers alone change nothing. Those that were under way when we slowed down say nothing new.
+        Slow answers alone change nothing.
         """
-        now = time.monotonic()
-        if sent > self._slowed_at:
-            self._slowed_to = max(SLOWEST_SHARE, self._share(now) / 2)
-            self._slowed_at = now
-        self._not_before = max(self._not_before, now + min(retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS))
+        self._slowing.refused(sent, min(retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS))
 
     def _take(self, now: Instant, seconds: float) -> None:
         self._free_at = max(self._free_at, now) + seconds
         if self._behind is not None:
             # By its full rate: while it is slowed down, turns that are not its own must not add up.
             self._behind._take(now, 1 / self._behind._most_hz)  # noqa: SLF001 another one of ours
-
-    def _share(self, now: Instant) -> float:
-        """How much of the full rate is allowed: once the server may be asked again, more with every moment."""
-        return min(1.0, self._slowed_to + max(0.0, now - self._not_before) / RECOVERY_SECONDS)
 
 
 class Pace:

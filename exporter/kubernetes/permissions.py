@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from exporter.kubernetes.resources import NO_SUCH_NAME
+from exporter.kubernetes.resources import NO_SUCH_NAME, Resource
 from exporter.kubernetes.session import AnswerError
 
 if TYPE_CHECKING:
     from exporter.kubernetes.canary import CanaryObject
-    from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
 
-ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SELF_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", is_namespaced=False)
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", is_namespaced=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,18 @@ def to_write(what: CanaryObject) -> tuple[Permission, ...]:
     return (patch, Permission("create", what.resource, what.namespace)) if what.may_be_created else (patch,)
 
 
+def to_review() -> tuple[Permission, ...]:
+    """What --web.auth-filter needs: to ask who has a token, and what that user may get."""
+    return Permission("create", TOKEN_REVIEWS), Permission("create", ACCESS_REVIEWS)
+
+
 class _AccessStatus(msgspec.Struct):
     allowed: bool = False
 
 
-class _AccessReview(msgspec.Struct):
+class AccessReview(msgspec.Struct):
+    """What a SelfSubjectAccessReview and a SubjectAccessReview answer."""
+
     status: _AccessStatus
 
 
@@ -83,11 +92,11 @@ async def is_allowed(session: ApiSession, permission: Permission) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = await session.get_json(ACCESS_REVIEWS, method="POST", body=review)
+    answer = await session.get_json(SELF_ACCESS_REVIEWS, method="POST", body=review)
     try:
-        return msgspec.convert(answer, _AccessReview).status.allowed
+        return msgspec.convert(answer, AccessReview).status.allowed
     except msgspec.ValidationError as error:
-        raise AnswerError(200, f"{ACCESS_REVIEWS}: the answer is no access review ({error})") from error
+        raise AnswerError(200, f"{SELF_ACCESS_REVIEWS}: the answer is no access review ({error})") from error
 
 
 async def own_name(session: ApiSession) -> str | None:

@@ -52,7 +52,7 @@ MOST_BYTES: Mapping[Purpose, int] = {"discovery": 64 * 2**20, "canary": 4 * 2**2
 """Five hundred definitions that kubectl has applied, with all their annotations; one object as etcd takes it."""
 
 
-_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} ([0-9]{2}:){2}[0-9]{2} GMT")
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [1-9][0-9]{3} ([0-9]{2}:){2}[0-9]{2} GMT")
 
 
 class AnswerError(Exception):
@@ -101,7 +101,7 @@ class ApiSession:
         self._load = load or Load()
         self._traces = [LoadTrace(self._load), *([trace] if trace else [])]
         self._http: aiohttp.ClientSession | None = None
-        self._retired: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
         self._generation = -1
 
     async def get(  # noqa: PLR0913 one keyword for each thing that a request may ask for
@@ -124,7 +124,7 @@ class ApiSession:
 
         `on_asking` is told when it is up to the other side, to be connected to at first; `on_sent` when it goes out.
         """
-        headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers()}
+        headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers(self.server.url)}
         if body is not None:
             headers["Content-Type"] = content_type
         http = await self._current_http()
@@ -187,10 +187,10 @@ class ApiSession:
 
     async def close(self) -> None:
         """Close all connections."""
-        for http in (self._http, self._retired):
+        for http in (self._http, *self._retired):
             if http is not None:
                 await http.close()
-        self._http = self._retired = None
+        self._http, self._retired = None, []
 
     def _tls_name(self) -> str | None:
         return self.credentials.tls_server_name or self.server.tls_name
@@ -198,11 +198,14 @@ class ApiSession:
     async def _current_http(self) -> aiohttp.ClientSession:
         if self._http is not None and self._generation != self.credentials.generation:
             # Watches that are open go on with the certificates that they were opened with, to their own end.
-            outdated, self._retired, self._http = self._retired, self._http, None
-            if outdated is not None:
-                await outdated.close()
+            outdated = [http for http in self._retired if not _is_in_use(http)]
+            self._retired = [*(http for http in self._retired if http not in outdated), self._http]
+            self._http = None
+            for http in outdated:
+                await http.close()
         if self._http is None:
             self._generation = self.credentials.generation
+            proxy = self.credentials.proxy(self.server.url)
             connector = aiohttp.TCPConnector(
                 ssl=self.credentials.ssl or True,
                 limit=self._connections,
@@ -211,7 +214,7 @@ class ApiSession:
             )
             self._http = aiohttp.ClientSession(
                 connector=connector,
-                proxy=self.credentials.proxy(self.server.url),
+                proxy=proxy,
                 headers={"User-Agent": "watchslo"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
@@ -219,6 +222,11 @@ class ApiSession:
                 auto_decompress=False,
             )
         return self._http
+
+
+def _is_in_use(http: aiohttp.ClientSession) -> bool:
+    """Whether an answer still comes over one of its connections."""
+    return bool(http.connector is not None and http.connector._acquired)  # noqa: SLF001 the library does not say
 
 
 class _Response(aiohttp.ClientResponse):

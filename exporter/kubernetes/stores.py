@@ -15,7 +15,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from exporter.kubernetes.clocks import REFUSALS, RevisionClockwork
+from exporter.kubernetes.clocks import REFUSALS, SLOWING, RevisionClockwork
 from exporter.kubernetes.resources import QUIET_KINDS
 from exporter.kubernetes.watch import Collection, StartError, current_revision
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
@@ -129,13 +129,19 @@ class Stores:
         return Proof.HOLDS if holds else Proof.FAILS
 
     async def _listed_revision(self, resource: Resource) -> int:
+        if not self.may_be_asked(resource):
+            raise _ListError
         asked = time.monotonic()
         try:
-            return await current_revision(Collection(self._session, resource, self._namespace))
+            revision = await current_revision(Collection(self._session, resource, self._namespace))
         except StartError as error:
             if error.reason == "throttled":
                 self.polls.pace.others.throttled(asked, error.retry_after_seconds)
+            if error.reason in SLOWING:
+                self.proved(resource, Proof.REFUSED)
             raise _ListError from error
+        self._refused.pop(resource, None)
+        return revision
 
     def _stop_unless_used(self, kind: Resource) -> None:
         if not self._users.get(kind) and kind in self._clocks:

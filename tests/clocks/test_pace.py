@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from exporter.kubernetes import pace as under_test
-from exporter.kubernetes.pace import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace
+from exporter.kubernetes.backoff import LONGEST_SECONDS
+from exporter.kubernetes.pace import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace, Slowing
 from tests.real.waiting import wait_until
 
 MOST_HZ = 100.0
@@ -116,3 +117,18 @@ async def test_the_turns_of_the_revision_clock_do_not_starve_the_others_when_the
         await pace.revisions.turn()
     async with asyncio.timeout(8):
         await pace.others.turn()
+
+
+async def test_refusals_of_one_kind_are_nothing_to_another() -> None:
+    one, other = Slowing(), Slowing()
+    one.refused(time.monotonic(), 0.0)
+    assert one.share(time.monotonic()) < 1
+    assert other.share(time.monotonic()) == 1
+
+
+def test_whatever_is_refused_for_however_long_the_rate_is_back_within_a_minute() -> None:
+    slowing = Slowing()
+    for _ in range(1000):
+        slowing.refused(time.monotonic(), LONGEST_SECONDS)
+    assert slowing.share(time.monotonic()) == pytest.approx(SLOWEST_SHARE)
+    assert slowing.share(time.monotonic() + 60) == 1

@@ -1,9 +1,12 @@
 """Clocks of a server in trouble: slow answers and a store that hangs cost them little, a 429 is obeyed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from exporter.daemon import Exporter, load_credentials
 from exporter.expose.metrics import ClockMetrics, LoadMetrics
@@ -13,6 +16,7 @@ from tests.live.observing import config, observed
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
 from tests.simulated.test_stages import certainly_slow, perhaps_slow
+from tests.test_target import clockwork
 
 COUNTING_SECONDS = 8.0
 SLOW_ANSWERS_SECONDS = 4.0
@@ -111,3 +115,56 @@ async def test_a_429_is_obeyed_and_the_full_rate_comes_back(tmp_path: Path) -> N
             return await growth(sent) > in_health * 0.9
 
         await wait_until(full_rate, "the rate is what it was", timeout_seconds=80)
+
+
+FORBIDDEN = 403
+AS_ONCE = 5
+"""So many more answers than when it ended: it polls, whatever the machine's speed is."""
+
+
+@pytest.mark.parametrize("status", [401, FORBIDDEN, 500, 503])
+async def test_what_is_refused_is_asked_less_and_soon_again_when_it_is_over(status: int, tmp_path: Path) -> None:
+    async with Simulator() as simulator, running(simulator, tmp_path) as exporter:
+        requests, clocks = load_of(exporter, simulator).requests, clocks_of(exporter, simulator)
+
+        def sent() -> float:
+            return sum(requests[purpose].value for purpose in ("list", "revision_poll", "cache_poll"))
+
+        in_health = await growth(sent)
+        if status == FORBIDDEN:
+            simulator.faults.deny("list", "*")
+        else:
+            simulator.faults.rejection = Rejection(status, verbs=frozenset({"list"}))
+        await wait_until(lambda: min(clock.polls["error"].value for clock in clocks) >= 3, "polls are refused")
+        refused = await growth(sent)
+        simulator.faults.rejection = None
+        simulator.faults.allow("list", "*")
+        assert 0 < refused < in_health / 3
+        answered = [clock.polls["ok"].value for clock in clocks]
+
+        def are_back() -> bool:
+            return all(clock.polls["ok"].value > ok + AS_ONCE for clock, ok in zip(clocks, answered, strict=True))
+
+        await wait_until(are_back, "the clocks are answered again", timeout_seconds=60)
+
+
+async def test_a_kind_that_is_forbidden_slows_no_other(tmp_path: Path) -> None:
+    async with Simulator() as simulator, running(simulator, tmp_path) as exporter:
+        requests = load_of(exporter, simulator).requests
+        simulator.faults.deny("list", "pods")  # its cache is polled, the store's revision by another kind
+        cache = clocks_of(exporter, simulator)[1]
+        await wait_until(lambda: cache.polls["error"].value >= 3, "polls are refused")
+        revision_before, cache_before = requests["revision_poll"].value, requests["cache_poll"].value
+        await asyncio.sleep(COUNTING_SECONDS)
+        of_revision, of_cache = requests["revision_poll"].value, requests["cache_poll"].value
+    assert (of_cache - cache_before) < (of_revision - revision_before) / 3
+
+
+async def test_however_slow_its_rate_is_a_clock_that_was_refused_asks_again_within_a_minute() -> None:
+    """A sixteenth of one poll in ten seconds would be one in 160."""
+    clock = clockwork()
+    clock._hz = 0.1
+    assert clock._period_seconds(time.monotonic()) == 10
+    for _ in range(20):
+        clock._slowing.refused(time.monotonic(), 0.0)
+    assert 10 < clock._period_seconds(time.monotonic()) <= 30

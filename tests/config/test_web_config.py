@@ -168,7 +168,15 @@ def test_what_cannot_be_done_here_is_refused_in_one_sentence(door: Door, content
         ("a: 1\na: 2\n", "says the same twice, again in line 2"),
         (f"basic_auth_users: {{prometheus:{HASH}}}\n", "has a user with a colon or a dollar in the name"),
         (f"prometheus: {HASH}\n", "is not understood: Object contains unknown field prometheus"),
-        (f"{HASH}: prometheus\n", "is not understood: a hash where none belongs"),
+        (f"{HASH}: prometheus\n", "is not understood: Object contains unknown field (a hash)"),
+        (
+            f"rate_limit: {{interval: 1s, burst: {HASH}}}\n",
+            'has the rate_limit burst "(a hash)": it is a whole number',
+        ),
+        (
+            'rate_limit: {"a\\u202E\\r": 1}\n',
+            "is not understood: Object contains unknown field a\\u202e\\r - at $.rate_limit",
+        ),
         (
             "\n".join(
                 ["a: &a [x, x, x, x, x, x, x, x, x, x]"]

@@ -119,7 +119,7 @@ async def test_a_plugin_that_fails_matters_only_once_the_token_has_expired(
     assert plugin.runs == 2
     await asyncio.sleep(5.0)
     for _ in range(20):
-        with pytest.raises(CredentialsError, match=r"^kubeconfig \S+: exec: process returned 1\. log in first$"):
+        with pytest.raises(CredentialsError, match=r"^kubeconfig \S+: exec: the plugin \S+ ended with exit status 1: "):
             await status(session)
     assert plugin.runs < 10, "not for every request"
     assert audit.statuses == [200], "nobody is asked with a token that is over"
@@ -183,7 +183,7 @@ async def test_what_is_over_from_the_start_is_left_to_the_apiserver(plugin: Plug
     [
         ({}, r"exec: the plugin gave neither a token nor a certificate with its key"),
         ({"clientCertificateData": "one"}, r"exec: the plugin gave neither a token nor a certificate with its key"),
-        ({"token": "one", "expirationTimestamp": "soon"}, r"Invalid isoformat string: 'soon'"),
+        ({"token": "one", "expirationTimestamp": "soon"}, r"exec: the plugin's expirationTimestamp is no time"),
     ],
     ids=["nothing", "no key", "no time"],
 )

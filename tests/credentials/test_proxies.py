@@ -25,6 +25,7 @@ class ConnectProxy:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         method, target, _ = head.split(" ", 2)
         assert method == "CONNECT"
+        assert "\nauthorization" not in head.lower(), "our token is for the server only"
         self.targets.append(target)
         host, port = target.split(":")
         server_reader, server_writer = await asyncio.open_connection(host, int(port))

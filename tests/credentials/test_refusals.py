@@ -94,7 +94,7 @@ async def test_a_context_that_is_not_there(tmp_path: Path) -> None:
         (
             {"name": "oidc", "config": {"client-id": "it"}},
             (
-                'the auth-provider "oidc": oidc: No valid id-token, and cannot refresh without refresh-token; '
+                'the auth-provider "oidc": its id-token is missing or over; '
                 "the exec plugin kubelogin (kubectl oidc-login) renews such tokens by itself"
             ),
         ),

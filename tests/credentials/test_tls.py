@@ -12,10 +12,11 @@ import pytest
 
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.loader import loader
-from exporter.kubernetes.session import ApiSession, Server
+from exporter.kubernetes.session import STREAM, ApiSession, Server
+from exporter.simulator import Simulator
 from tests.conftest import FreshCluster
 from tests.credentials.certificates import ClientAuthority
-from tests.credentials.configuring import NAMESPACES, status, statuses, write_kubeconfig
+from tests.credentials.configuring import NAMESPACES, VERSION, status, statuses, write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
 from tests.watch.scripted import ScriptedApiserver
@@ -60,6 +61,29 @@ async def test_a_renewed_token_leaves_open_connections_alone(cluster: Cluster, t
     await asyncio.sleep(0.05)
     watch.close()
     await session.close()
+
+
+async def test_a_watch_outlives_however_many_certificates(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        credentials = Credentials(write_kubeconfig(tmp_path, simulator.url, user={}), None, None)
+        await credentials.load()
+        session = ApiSession(Server(simulator.url, is_one_apiserver=True), credentials)
+        watch = await session.get("/api/v1/pods", {"watch": "true"}, time_limit=STREAM)
+        assert watch.connection is not None
+        transport = watch.connection.transport
+        assert transport is not None
+        for _ in range(5):
+            credentials.generation += 1  # what new certificates do
+            assert await status(session, VERSION) == 200
+            assert len(session._retired) <= 2, "those over which nothing comes any more are closed"
+            assert not transport.is_closing()
+        watch.close()
+        for _ in range(2):
+            credentials.generation += 1
+            assert await status(session, VERSION) == 200
+        assert transport.is_closing()
+        assert len(session._retired) == 1
+        await session.close()
 
 
 async def test_an_authority_that_is_replaced_is_read_again(cluster: Cluster, tmp_path: Path) -> None:

@@ -129,6 +129,33 @@ def test_a_kubelet_without_a_certificate_lets_the_exporter_ask_itself() -> None:
     assert set(words[1:]) <= set(arguments(first_pod(objects)))
 
 
+TOKENS = ("--set", "web.authFilter.enabled=true,serviceMonitor.enabled=true")
+
+
+def test_who_may_read_the_metrics_is_asked_only_if_that_is_wanted() -> None:
+    objects = rendered(*TOKENS)
+    assert flags(objects).auth_filter
+    asked = {(rule["apiGroups"][0], *rule["resources"]) for rule in rules(objects) if rule["verbs"] == ["create"]}
+    assert {("authentication.k8s.io", "tokenreviews"), ("authorization.k8s.io", "subjectaccessreviews")} <= asked
+    [reader] = [
+        role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "watchslo-metrics-reader"
+    ]
+    assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    [endpoint] = only(objects, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["bearerTokenFile"] == "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    without = rendered("--set", "serviceMonitor.enabled=true")
+    assert not flags(without).auth_filter
+    assert "tokenreviews" not in str(without)
+    assert "bearerTokenFile" not in str(without)
+
+
+def test_a_token_of_its_own_takes_the_place_of_prometheus_token() -> None:
+    objects = rendered(*TOKENS, "--set", "serviceMonitor.endpoint.authorization.credentials.name=scraper")
+    [endpoint] = only(objects, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": {"name": "scraper"}}
+    assert "bearerTokenFile" not in endpoint
+
+
 @pytest.mark.parametrize("values", ["web.tls=true", "web.configSecret=web,web.clientCertificates=true"])
 def test_there_is_no_tls_without_a_secret_and_no_certificate_without_tls(values: str) -> None:
     refused = helm("template", "watchslo", CHART, "--set", values)

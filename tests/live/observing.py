@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from exporter.config import Config, flag_parser, load, read_flags
 from exporter.daemon import Exporter, load_credentials
 from exporter.measure.judging import Judgement
 from exporter.target import Target
+from tests.speed.processes import resident_bytes
 
 WAIT_SECONDS = 30.0
 LabelsOfSeries = dict[str, str]
@@ -136,10 +136,14 @@ class Process(Observed):
         self._process.send_signal(signal.SIGCONT)
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def resident_bytes(self) -> int:
         """Its resident memory."""
-        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.pid)
 
     def stop(self) -> int:
         """SIGTERM, and its exit code."""

@@ -18,6 +18,11 @@ def peak_bytes(pid: int) -> int:
     return _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM")
 
 
+def resident_bytes(pid: int) -> int:
+    """Its resident memory now."""
+    return _kibibytes(Path(f"/proc/{pid}/status"), "VmRSS")
+
+
 def proportional_bytes(pid: int) -> int:
     """Its resident memory now, what it shares with others counted as its share."""
     return _kibibytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss")

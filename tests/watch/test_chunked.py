@@ -53,13 +53,24 @@ NO_SIZES = [b"xyz", b"", b"-5", b"+5", b";a", b"0x5", b"0X5", b"1_0", b" 5", b"5
 NO_SIZES += [b"0" * 17, b"f" * 17, b"5;" + b"a" * LONGEST_SIZE_LINE_BYTES]
 
 
-@pytest.mark.parametrize("size_line", [*(size + b"\r\n" for size in NO_SIZES), b"1" * (LONGEST_SIZE_LINE_BYTES + 1)])
+@pytest.mark.parametrize("size_line", [*(size + b"\r\n" for size in NO_SIZES), b"1" * (LONGEST_SIZE_LINE_BYTES + 2)])
 def test_what_is_no_size_is_an_error(size_line: bytes) -> None:
     body = ChunkedBody()
     body.feed(chunk(b"abc"))
     with pytest.raises(ChunkedBodyError):
         body.feed(size_line)
     assert body.feed(chunk(b"invented")) == []
+
+
+@pytest.mark.parametrize("piece_bytes", [1, LONGEST_SIZE_LINE_BYTES, LONGEST_SIZE_LINE_BYTES + 1, 10_000])
+def test_the_longest_size_line_is_the_same_in_any_cut(piece_bytes: int) -> None:
+    def feed(extension_bytes: int) -> bytes:
+        data, body = chunk(b"abc", b";".ljust(extension_bytes, b"x")), ChunkedBody()
+        return b"".join(b"".join(body.feed(data[at : at + piece_bytes])) for at in range(0, len(data), piece_bytes))
+
+    assert feed(LONGEST_SIZE_LINE_BYTES - 1) == b"abc"
+    with pytest.raises(ChunkedBodyError):
+        feed(LONGEST_SIZE_LINE_BYTES)
 
 
 @pytest.mark.parametrize("size_line", [b"5", b"00005;a=b", b"5 ; a", b"5\t;a"])

@@ -1,0 +1,408 @@
+"""What is fuzzed: for each target real inputs, words that mean something to it, and the laws that hold for any bytes.
+
+A law that does not hold is an AssertionError; whatever else is raised was not promised either. The working directory is
+an empty folder of the run's own.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import format_datetime, formatdate
+from itertools import permutations
+from pathlib import Path
+
+import yaml
+
+from exporter.config import SETTINGS, ConfigError, flag_parser, load, read_flags
+from exporter.config.web_config import read_web_config
+from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
+from exporter.kubernetes.session import http_date
+from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
+from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
+from tests.fuzz.mutation import cuts
+from tests.speed.recording import METADATA_JSON, PODS_JSON, recorded
+
+ANNOTATION = "checksum/config"
+LAST_TIME = 253_402_400_000.0
+"""A day after the last that a year of four digits has, for zones."""
+
+LONGEST_SENTENCE = 4096
+
+ERROR = (
+    b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too many '
+    b'requests","reason":"TooManyRequests","details":{"retryAfterSeconds":7},"code":429}}\n'
+)
+BOOKMARK = (
+    b'{"type":"BOOKMARK","object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":'
+    b'{"resourceVersion":"1000000201","creationTimestamp":null,"annotations":{"k8s.io/initial-events-end":"true"}}}}\n'
+)
+LEASE = (
+    b'{"type":"MODIFIED","object":{"kind":"Lease","apiVersion":"coordination.k8s.io/v1","metadata":{"name":"apiserver-x",'
+    b'"namespace":"kube-system","uid":"c0b2","resourceVersion":"1000000202","creationTimestamp":"2026-11-22T22:09:59Z",'
+    b'"labels":{"apiserver.kubernetes.io/identity":"kube-apiserver"},"managedFields":[{"manager":"kube-apiserver","time":'
+    b'"2026-11-22T22:10:09Z"}]},"spec":{"holderIdentity":"x","renewTime":"2026-11-22T22:10:09.123456Z"}}}\n'
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that takes bytes from elsewhere."""
+
+    name: str
+    inputs: Sequence[bytes]
+    words: Sequence[bytes]
+    check: Callable[[bytes, int], None]
+    """Raises for an input that breaks a law; the number decides what is at random besides."""
+    most_bytes: int = 4096
+
+
+def short_lines() -> list[bytes]:
+    """Beginnings of recorded lines: long enough to be cut anywhere, short enough for a million of them."""
+    return [line[:120] + b"\n" for line in recorded(METADATA_JSON)[:50]]
+
+
+def lines() -> list[bytes]:
+    """A watch as an apiserver sends it."""
+    return [*recorded(METADATA_JSON)[:60], *recorded(PODS_JSON)[:20], *[ERROR, BOOKMARK, LEASE] * 20]
+
+
+def chunks(content: Sequence[bytes]) -> bytes:
+    """In chunked transfer coding, without the last chunk."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in content)
+
+
+def check_splitter(data: bytes, number: int) -> None:
+    """Any cut gives the same lines, none is lost unsaid, and no more is kept than the longest line has."""
+    longest = (16, 200, 1000)[number % 3]
+    splitter = LineSplitter(longest)
+    got: list[bytes] = []
+    overlong = 0
+    for piece in cuts(data, number):
+        complete, thrown_away = splitter.feed(piece)
+        got += complete
+        overlong += thrown_away
+        assert splitter.unfinished_bytes <= longest
+    *whole, rest = data.split(b"\n")
+    assert got == [line for line in whole if 0 < len(line) <= longest]
+    assert overlong == sum(len(line) > longest for line in [*whole, rest])
+
+
+def fed(pieces: Sequence[bytes]) -> tuple[bytes, bool, bool]:
+    """The content of a chunked body, whether it was refused, and whether it is over."""
+    body = ChunkedBody()
+    content = b""
+    for piece in pieces:
+        try:
+            content += b"".join(body.feed(piece))
+        except ChunkedBodyError as error:
+            check_sentence(error)
+            return content, True, body.is_over
+        assert len(body._size_line) <= LONGEST_SIZE_LINE_BYTES + 1  # the first half of the line's end
+    return content, False, body.is_over
+
+
+def check_chunks(data: bytes, number: int) -> None:
+    """Any cut gives the same content and the same end; what is refused may be refused with the piece that it is in."""
+    bytewise, refused, is_over = fed([data[at : at + 1] for at in range(len(data))])
+    for pieces in ([data], cuts(data, number)):
+        content, refused_too, is_over_too = fed(pieces)
+        assert (refused_too, is_over_too) == (refused, is_over)
+        assert bytewise.startswith(content) if refused else content == bytewise
+    assert len(bytewise) <= len(data)
+
+
+def check_stream(data: bytes, number: int) -> None:
+    """Any cut of a body gives the same events, errors and lines that are none."""
+
+    def decoded(pieces: Sequence[bytes]) -> list[object]:
+        body, splitter = ChunkedBody(), LineSplitter()
+        found: list[object] = []
+        for piece in pieces:
+            try:
+                content = body.feed(piece)
+            except ChunkedBodyError:
+                break
+            found += [DECODER.decode(line) for part in content for line in splitter.feed(part)[0]]
+        return found
+
+    # What is refused may be refused with all that came in its piece: what was said before it is a beginning.
+    one, other = sorted((decoded([data]), decoded(cuts(data, number))), key=len)
+    assert other[: len(one)] == one
+    if not fed([data])[1]:
+        assert one == other
+
+
+DECODER, ANNOTATED = EventDecoder(), EventDecoder(ANNOTATION)
+
+
+def check_decoder(line: bytes, _: int) -> None:
+    """Whatever comes is answered by a value, and what it says is usable."""
+    line = line.replace(b"\n", b" ")
+    for decode in (DECODER.decode, ANNOTATED.decode, DECODER.decode_lease):
+        decoded = decode(line)
+        match decoded:
+            case Event():
+                assert decoded.event_type in {"added", "modified", "deleted", "bookmark"}
+                assert decoded.revision is None or 0 <= decoded.revision < 10**20
+                assert all(math.isfinite(stamp.time) for stamp in apiserver_stamps(decoded.stamps))
+                check_time(parse_annotation(decoded.annotation or ""))
+                check_time(renewed_at(decoded.lease) if decoded.lease is not None else None)
+            case WatchError():
+                wait = decoded.retry_after_seconds
+                assert wait is None or (math.isfinite(wait) and wait >= 0)
+            case _:
+                assert isinstance(decoded, Undecodable)
+                assert decoded.reason
+
+
+def check_time(time: float | None) -> None:
+    """A time that a clock may show, or none."""
+    assert time is None or (math.isfinite(time) and abs(time) <= LAST_TIME)
+
+
+def check_date(data: bytes, _: int) -> None:
+    """A Date is the second that it says, or is none. (Which weekday that was is not asked.)"""
+    text = data.decode("utf-8", "surrogateescape")  # as aiohttp decodes headers
+    time = http_date(text)
+    check_time(time)
+    if time is not None:
+        assert format_datetime(datetime.fromtimestamp(time, UTC), usegmt=True)[5:] == text[5:]
+
+
+UNIX = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def check_stamp(data: bytes, _: int) -> None:
+    """A time is one that a clock may show, of a text that is short; a Unix time is never after what is written."""
+    text = data.decode(errors="replace")
+    check_time(parse_rfc3339(text))
+    time = parse_annotation(text)
+    check_time(time)
+    if len(text) > 64:
+        assert time is None
+        assert parse_rfc3339(text) is None
+    elif time is not None and UNIX.fullmatch(text.strip()):
+        written = Decimal(text.strip())
+        late = Decimal("1e-15") * written  # as a float rounds
+        assert any(-late <= written - Decimal(time) * unit <= unit + late for unit in (1, 10**3, 10**6, 10**9))
+    revision = revision_of(text)
+    assert revision is None or 0 <= revision < 10**20
+
+
+def check_sentence(error: Exception) -> None:
+    """For people: one line that a terminal shows as it is, and not without end."""
+    text = str(error)
+    assert text.isprintable()
+    assert 0 < len(text) <= LONGEST_SENTENCE
+
+
+def give_nothing_away(error: Exception) -> None:
+    """No hash of a password, wherever it stands in the file; without a dollar before it nobody knows it for one."""
+    assert f"${SECRET}" not in str(error)
+
+
+FLAGS = flag_parser("run", "")
+
+
+def settle(words: Sequence[str], environ: Mapping[str, str]) -> None:
+    """A valid configuration, or a sentence."""
+    try:
+        loaded = load(read_flags("run", FLAGS, words), environ)
+    except ConfigError as error:
+        check_sentence(error)
+        return
+    assert all(warning.isprintable() for warning in loaded.warnings)
+    config = loaded.config
+    assert 0 < config.slo_objective_ratio < 1
+    for seconds in (config.slo_threshold_seconds, config.slo_window_seconds, config.annotation_clock_error_seconds):
+        assert 0 <= seconds <= 86_400
+    assert all(url.isascii() and url.isprintable() for url in config.apiservers)
+
+
+def check_configuration(data: bytes, number: int) -> None:
+    """The same lines as a file, as variables and as flags: a configuration, or a sentence, and nothing else."""
+    texts = [os.fsdecode(line) for line in data.replace(b"\0", b"").splitlines()]
+    match number % 3:
+        case 0:
+            Path("watchslo.yaml").write_bytes(data)
+            settle(["--config.file", "watchslo.yaml"], {})
+        case 1:
+            pairs = [text.partition(": ") for text in texts]
+            settle([], {f"WATCHSLO_{re.sub('[.-]', '_', name.upper())}": value for name, _, value in pairs})
+        case _:
+            settle([f"--{text.replace(': ', '=', 1)}" if number % 2 else text for text in texts], {})
+
+
+def check_web_file(data: bytes, _: int) -> None:
+    """What it says, or the rest of a sentence that gives no hash away."""
+    file = Path("web.yaml")
+    file.write_bytes(data)
+    try:
+        config = read_web_config(file)
+    except ValueError as error:
+        check_sentence(error)
+        give_nothing_away(error)
+        return
+    limit = config.rate_limit
+    assert math.isfinite(limit.interval_seconds)
+    assert limit.most_tokens >= 0
+    assert all(value.isprintable() for value in config.http_server_config.headers.values())
+
+
+SECRET = "X0h1gDsPszWURQaxFh.zou"
+HASH = f"$2y$10${SECRET}bFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+
+VALUES = {
+    "apiserver": "https://127.0.0.1:6443",
+    "tls-server-name": "kubernetes",
+    "resource": "pods,deployments.v1.apps",
+    "custom-resources": "*.example.com",
+    "namespace": "monitoring",
+    "shard": "1/3",
+    "annotation": "example.com/written-at",
+    "slo.threshold": "500ms",
+    "slo.objective": "99.9%",
+    "slo.window": "1m30s",
+    "canary.interval": "1",
+    "canary.node": "node-1",
+    "web.listen-address": "[::1]:0",
+    "log.format": "json",
+    "kubeconfig": "credentials.yaml",
+}
+"""One for each kind of value."""
+
+NESTED = b"""# as in the chart
+slo:
+  threshold: 1.0
+  window: 60
+resource: [pods, nodes, widgets.example.com]
+canary: {interval: 1s, pod: null}
+apiserver.discover: true
+"""
+WEB_FILES = (
+    {"basic_auth_users": {"prometheus": HASH, "other": None}},
+    {"tls_server_config": {"cert_file": "server.crt", "key_file": "server.key", "min_version": "TLS13"}},
+    {
+        "tls_server_config": {
+            "cert_file": "server.crt",
+            "key_file": "server.key",
+            "client_ca_file": "ca.crt",
+            "client_auth_type": "RequireAndVerifyClientCert",
+            "client_allowed_sans": ["prometheus.monitoring.svc"],
+            "cipher_suites": ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"],
+            "curve_preferences": ["X25519"],
+        }
+    },
+    {"http_server_config": {"http2": False, "headers": {"X-Frame-Options": "deny"}}},
+    {"rate_limit": {"interval": "1m30s", "burst": "20"}, "basic_auth_users": {"me": HASH}},
+)
+YAML_WORDS = (
+    b"&a ",
+    b"*a",
+    b"<<: *a\n",
+    b"!!binary ",
+    b"[",
+    b"{",
+    b"? ",
+    b"|\n",
+    b"- ",
+    b": ",
+    b"null",
+    b"---\n",
+    b"%YAML 9\n",
+)
+
+
+def targets() -> list[Target]:
+    """All of them."""
+    content = short_lines()
+    names = [setting.name.encode() for setting in SETTINGS]
+    times = [b"2026-11-22T16:33:55Z", b"2026-11-22T16:33:56.123456+01:00", b"1700000000", b"1700000000.25"]
+    return [
+        Target(
+            "splitter",
+            [b"".join(content[at : at + 5]) for at in range(45)],
+            [b"\n", b"\n\n", b"x" * 300],
+            check_splitter,
+        ),
+        Target(
+            "chunk reader",
+            [
+                *(chunks([line[:40] for line in content[at : at + 4]]) for at in range(40)),
+                *(b"5;%b\r\nhello\r\n" % (b"x" * (LONGEST_SIZE_LINE_BYTES - less)) for less in (-9, 0, 1, 2, 3)),
+            ],
+            [b"\r\n", b"0\r\n\r\n", b"5;name=value\r\n", b"ffffffffffffffff\r\n", b"+1\r\n", b";" + b"x" * 1100],
+            check_chunks,
+            1500,
+        ),
+        Target(
+            "stream",
+            [chunks(some) for some in permutations((BOOKMARK, LEASE, ERROR), 2)],
+            [b"\r\n", b"\n", b"0\r\n\r\n"],
+            check_stream,
+            2048,
+        ),
+        Target(
+            "decoder",
+            lines(),
+            [b"[" * 3000, b'{"a":' * 3000, b'"metadata":', b"null", b'"ERROR"', *times],
+            check_decoder,
+            16384,
+        ),
+        Target(
+            "Date",
+            [
+                *(formatdate(at * 86_461.0, usegmt=True).encode() for at in range(0, 30_000, 500)),
+                b"Sat, 01 Feb 0048 02:55:00 GMT",
+                b"Sat, 31 Dec 2016 23:59:60 GMT",
+            ],
+            [b"GMT", b"Feb", b"29", b"60", b"0000", b"+0100", b"-0000", b"9999", b"\xd9\xa3"],
+            check_date,
+        ),
+        Target(
+            "stamps",
+            [
+                *times,
+                b"1700000000123",
+                b"1700000000123456",
+                b"1700000000123456789",
+                b"2026-W01-1T00:00Z",
+                b"20261122T163355Z",
+            ],
+            [
+                b"Z",
+                b"+00:00",
+                b"-23:59",
+                b"T24:00",
+                b"\xd9\xa3",
+                b"\xc2\xb2",
+                b".",
+                b"0001-01-01",
+                b"9999-12-31T23:59:59",
+            ],
+            check_stamp,
+        ),
+        Target(
+            "configuration",
+            [
+                NESTED,
+                *[f"{name}: {value}\n".encode() for name, value in VALUES.items()],
+                *[f"{name}: {value}\nslo.window: 60\n".encode() for name, value in VALUES.items()],
+            ],
+            [*names, *YAML_WORDS, *[value.encode() for value in VALUES.values()], b"--no-", b"=", b",", b"@"],
+            check_configuration,
+            600,
+        ),
+        Target(
+            "web file",
+            [yaml.safe_dump(file).encode() for file in WEB_FILES] + [json.dumps(file).encode() for file in WEB_FILES],
+            [*YAML_WORDS, HASH.encode(), b"  ", b"TLS10"],
+            check_web_file,
+            1200,
+        ),
+    ]
