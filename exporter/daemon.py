@@ -126,7 +126,9 @@ class Exporter:
         # Probes are never authenticated: they tell everybody, so not what others have said.
         not_ready = partial(self.not_ready, with_errors=False)
         app = http.application(self.metrics, not_ready, self.status, files.access if files else None)
-        limits = Limits(connections=self._config.web_max_connections, requests=self._config.web_max_requests)
+        # Whatever clients do, half of the descriptors is for watches.
+        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
+        limits = Limits(connections=connections, requests=self._config.web_max_requests)
         server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
         self.listens_on = [address[:2] for address in server.addresses]
         self.scheme = "https" if files and files.tls else "http"

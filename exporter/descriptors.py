@@ -13,6 +13,11 @@ LOOK_SECONDS = 10.0
 NEAR_RATIO = 0.8
 
 
+def limit() -> int:
+    """How many this process may have."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def raise_limit() -> None:
     """Allow this process as many as the hard limit says: the soft one is low for programs that use select().
 
@@ -31,10 +36,10 @@ async def warn_when_few() -> None:
     """Say once, each time that it becomes so, that few are left; for ever."""
     was_near = False
     while True:
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        is_near = _lowest_free() >= NEAR_RATIO * limit
+        most = limit()
+        is_near = _lowest_free() >= NEAR_RATIO * most
         if is_near and not was_near:
-            log.warning("few file descriptors are left: raise the hard limit", extra={"fields": {"limit": limit}})
+            log.warning("few file descriptors are left: raise the hard limit", extra={"fields": {"limit": most}})
         was_near = is_near
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -44,6 +49,6 @@ def _lowest_free() -> int:
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return limit()
     os.close(descriptor)
     return descriptor

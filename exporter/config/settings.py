@@ -324,7 +324,7 @@ SETTINGS: Final = (
         parse=parsers.count,
         metavar="COUNT",
         default=("500",),
-        help="connections at once; for one more, the one that has waited for its client longest is closed",
+        help="connections at once, at most half of the file descriptors; one more closes the longest silent one",
         section="HTTP",
         commands=_RUN | _SIMULATED,
     ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -13,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter import loop
+from exporter import descriptors, loop
 from exporter.config import ListenAddress
 from exporter.expose import http
 from exporter.expose.connections import Limits, WebServer
@@ -105,6 +106,24 @@ async def test_beyond_the_maximum_whoever_asks_is_served_and_the_longest_silent_
         assert await asyncio.gather(*map(is_closed, silent[:40])) == [True] * 40
         assert len(web.server) <= 20
         assert web.refused()["too_many_connections"] >= 41
+
+
+async def test_without_a_descriptor_left_whoever_asks_is_served() -> None:
+    async with served() as web:
+        silent = [web.clients.enter_context(socket.socket()) for _ in range(40)]
+        probe = web.clients.enter_context(socket.socket())
+        probe.setblocking(False)  # noqa: FBT003 the only way
+        await asyncio.sleep(0.1)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors._lowest_free() + 10, hard))
+        try:
+            for client in silent:
+                client.connect(web.address)
+            await asyncio.get_running_loop().sock_connect(probe, web.address)
+            await asyncio.get_running_loop().sock_sendall(probe, b"GET /livez HTTP/1.0\r\n\r\n")
+            assert (await reads(probe)).endswith(b"\r\n\r\nok\n")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_client_that_dribbles_its_headers_is_cut_off() -> None:
@@ -250,6 +269,7 @@ async def test_a_body_is_not_kept() -> None:
     "test",
     [
         test_beyond_the_maximum_whoever_asks_is_served_and_the_longest_silent_is_closed,
+        test_without_a_descriptor_left_whoever_asks_is_served,
         test_a_client_that_dribbles_its_headers_is_cut_off,
         test_a_client_that_reads_nothing_is_cut_off,
         test_whoever_reads_nothing_keeps_nobody_out,
