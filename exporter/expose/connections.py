@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import struct
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -108,7 +109,8 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent, but not without end."""
         if not self._has_begun and not self._is_answered:
-            self._has_begun, self.since = True, self._server.now()
+            self._has_begun = True
+            self._server.turned(self)
         self._unanswered_bytes += len(data)
         if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
             self._server.cut(self, "malformed")
@@ -117,17 +119,18 @@ class Connection(web.RequestHandler):
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
-        self.since = self._server.now()
+        self._server.turned(self)
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """It has read most of it."""
-        self.since = self._server.now()
+        self._server.turned(self)
         super().resume_writing()
 
     def admitted(self) -> None:
         """Its request is being answered from now on."""
-        self._is_answered, self.since = True, self._server.now()
+        self._is_answered = True
+        self._server.turned(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -137,7 +140,8 @@ class Connection(web.RequestHandler):
             return await super().finish_response(request, resp, start_time)
         finally:
             self._is_answered = self._has_begun = False
-            self._unanswered_bytes, self.since = 0, self._server.now()
+            self._unanswered_bytes = 0
+            self._server.turned(self)
 
     def handle_error(
         self,
@@ -193,7 +197,8 @@ class WebServer:
         self._refused = refused
         self._limits = limits
         self._is_free = is_free
-        self._open: dict[Connection, None] = {}
+        self._open: OrderedDict[Connection, None] = OrderedDict()
+        """In the order of `since`: to find who makes place must not take long while many come."""
         self._requests = 0
         self._runner: web.AppRunner | None = None
         self._sockets: list[socket.socket] = []
@@ -281,6 +286,12 @@ class WebServer:
             await self._runner.cleanup()
         self._drop_spare()
 
+    def turned(self, connection: Connection) -> None:
+        """What it waits for, or what is waited for, is something else from now on."""
+        connection.since = self.now()
+        if connection in self._open:
+            self._open.move_to_end(connection)
+
     def forget(self, connection: Connection) -> None:
         """It is closed."""
         self._open.pop(connection, None)
@@ -347,12 +358,14 @@ class WebServer:
         return self._cut_longest_waiting(("reader",), self._limits.stalled_seconds, "slow_reader")
 
     def _cut_longest_waiting(self, waits: Container[Waits | None], at_least: float, reason: str) -> bool:
-        waiting = [connection for connection in self._open if connection.waits in waits]
-        longest = min(waiting, key=lambda connection: connection.since, default=None)
-        if longest is None or self.now() - longest.since < at_least:
-            return False
-        self.cut(longest, reason)
-        return True
+        until = self.now() - at_least
+        for connection in self._open:
+            if connection.since > until:
+                break
+            if connection.waits in waits:
+                self.cut(connection, reason)
+                return True
+        return False
 
     async def _sweep(self) -> None:
         """Cut off whoever takes longer than allowed, for ever."""
