@@ -341,9 +341,8 @@ class WebServer:
             accepted.close()  # from here on it is the loop's
             return
         connection.opening = asyncio.current_task()
-        timeout = {} if tls is None else {"ssl_handshake_timeout": self._limits.headers_seconds}
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted, ssl=tls, **timeout)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted, ssl=tls)
         except OSError:  # the handshake failed
             self.cut(connection, "handshake")
         finally:

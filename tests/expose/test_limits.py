@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import ExitStack, asynccontextmanager
-from itertools import count, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ async def test_headers_without_end_are_not_kept() -> None:
     async with served(headers_seconds=NEVER) as web:
         client = web.client(b"GET / HTTP/1.1\r\n")
         with pytest.raises(ConnectionError):
-            await insists(client, (b"X-%d: %s\r\n" % (number, b"x" * 900) for number in count()))
+            await insists(client, (b"X-%d: %s\r\n" % (number, b"x" * 8000) for number in range(100)))
         assert web.refused() == {"malformed": 1}
 
 
@@ -172,6 +172,17 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
         assert len(web.server) == 0
         with pytest.raises(ConnectionResetError):
             await reads(client)
+
+
+async def test_that_a_client_is_cut_off_or_goes_away_is_no_fault_to_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(write_seconds=0.3) as web:
+        web.client(SCRAPE)
+        with web.client(SCRAPE):
+            await asyncio.sleep(0.1)
+        await wait_until(lambda: web.refused() == {"slow_reader": 1}, "one is cut off, and one is gone")
+        await wait_until(lambda: len(web.server) == 0, "both are closed")
+        await asyncio.sleep(0.1)
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
 async def test_a_client_that_asks_for_more_than_it_reads_is_cut_off() -> None:
