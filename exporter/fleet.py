@@ -56,6 +56,11 @@ def named_servers(config: Config) -> list[Server]:
     return [Server(url, is_one_apiserver=True) for url in config.apiservers]
 
 
+def _why(error: StartError, *, with_errors: bool) -> str:
+    """Its reason, and what others have said of it."""
+    return f"{error.reason}: {error}" if with_errors else error.reason
+
+
 class Fleet:
     """Keeps one Apiserver running for each address that is to be watched."""
 
@@ -97,23 +102,34 @@ class Fleet:
     @property
     def unfollowed(self) -> str | None:
         """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
+        return self._unfollowed(with_errors=True)
+
+    def _unfollowed(self, *, with_errors: bool) -> str | None:
         if not self._config.custom_resources or self._knows_definitions:
             return None
         error = self._definitions.error
-        return f"custom resources cannot be followed: {error.reason}: {error}" if error else "custom resources: no list"
+        if error is None:
+            return "custom resources: no list"
+        return f"custom resources cannot be followed: {_why(error, with_errors=with_errors)}"
 
-    def not_ready(self) -> list[str]:
+    def not_ready(self, *, with_errors: bool) -> list[str]:
         """One sentence for each stream that has had no answer yet, or why none is known."""
         if self._apiservers:
-            reasons = [target.not_ready for apiserver in self.apiservers for target in apiserver.targets]
+            reasons = [
+                target.not_ready(with_errors=with_errors)
+                for apiserver in self.apiservers
+                for target in apiserver.targets
+            ]
             error = self._definitions.error
             if error is None or error.reason not in CURABLE_ONLY_BY_PEOPLE:
-                reasons.append(self.unfollowed)
+                reasons.append(self._unfollowed(with_errors=with_errors))
             return [reason for reason in reasons if reason is not None]
         error = self._endpoints.error
         if error is None:
             return ["no apiserver found yet" if self._config.discover_apiservers else "not started yet"]
-        return [] if error.reason in CURABLE_ONLY_BY_PEOPLE else [f"no apiserver found: {error.reason}: {error}"]
+        if error.reason in CURABLE_ONLY_BY_PEOPLE:
+            return []
+        return [f"no apiserver found: {_why(error, with_errors=with_errors)}"]
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.judge import Judge
 from exporter.kubernetes.resources import EVENTS
@@ -56,6 +56,15 @@ CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
 
 def _nothing() -> None:
     """Nobody to tell yet."""
+
+
+class _Trouble(NamedTuple):
+    reason: str
+    error: str = ""
+    """As others have worded it."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.error}" if self.error else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ class Target:
         self._newest: tuple[int, Instant] | None = None
         """The newest revision that has arrived, and when."""
         self._has_answered = False
-        self._trouble = "not started yet"
+        self._trouble: _Trouble | None = _Trouble("not started yet")
         self._report = self.window.report(time.monotonic())
         around.metrics.stream_up.set(0)  # also where one of before has left it up
 
@@ -135,7 +144,7 @@ class Target:
             self._has_answered = True
             self._expects_canaries = False
             self._canaries.forget()
-        trouble = f"{error.reason}: {error}"
+        trouble = _Trouble(error.reason, str(error))
         if trouble != self._trouble:
             self._trouble = trouble
             log.warning("watch does not start", extra=self._labels(reason=error.reason, error=str(error)))
@@ -155,7 +164,7 @@ class Target:
         self._relisting = self._lost_at = None
         self._has_answered = self._expects_canaries = True
         self._canaries.passed_over(listed_revision or 0)
-        self._trouble = ""
+        self._trouble = None
         self._metrics.stream_up.set(1)
         log.info("watch open", extra=self._labels(revision=listed_revision))
 
@@ -338,10 +347,16 @@ class Target:
         self.use_clock(None)
         self.refresh()
 
-    @property
-    def not_ready(self) -> str | None:
+    def not_ready(self, *, with_errors: bool) -> str | None:
         """Why it is not ready yet; None once the stream has had its answer, up or refused for good."""
-        return None if self._has_answered else f"{self.apiserver} {self.name}: {self._trouble}"
+        if self._has_answered or self._trouble is None:
+            return None
+        return f"{self.apiserver} {self.name}: {self._trouble if with_errors else self._trouble.reason}"
+
+    @property
+    def trouble(self) -> str | None:
+        """Why its watch is not open, in full."""
+        return str(self._trouble) if self._trouble is not None else None
 
     def status(self) -> dict[str, Any]:
         """What the page and the status document show of it, as of the last refresh."""
@@ -367,7 +382,8 @@ class Target:
             "revision_clock": str(self.clock.kind) if self.clock is not None else None,
             "revision_clock_reads": self._what_is_read_by(self.clock),
             "reads_stale": self.clock is not None and self.clock.store.reads_stale,
-            "trouble": self._trouble or None,
+            "trouble": self._trouble.reason if self._trouble is not None else None,
+            "error": (self._trouble.error or None) if self._trouble is not None else None,
         }
 
     def _meaning(self, report: WindowReport) -> str:

@@ -59,6 +59,15 @@ START_ERROR_REASONS = (
     "bad_response",
 )
 
+WEB_REFUSALS = (
+    "malformed",
+    "handshake",
+    "too_many_connections",
+    "too_many_requests",
+    "slow_headers",
+    "slow_reader",
+)
+
 
 class Scope(Enum):
     """Whom a family speaks of: the labels that all its series carry."""
@@ -348,6 +357,12 @@ FAMILIES: tuple[Family, ...] = (
         "be, and were cut or left out.",
         Scope.EXPORTER,
         what=REFUSED,
+    ),
+    _counter(
+        "watchslo_web_refused_total",
+        "Connections that our own server cut off, and requests that it refused, to keep its limits.",
+        Scope.EXPORTER,
+        reason=WEB_REFUSALS,
     ),
     _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
     Family(

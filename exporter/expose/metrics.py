@@ -198,6 +198,7 @@ class Metrics:
         self.discovery_errors = new.counters("watchslo_discovery_errors_total")  # by reason
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
         self._refused_text = new.counters("watchslo_refused_text_total")  # by what
+        self.web_refused = new.counters("watchslo_web_refused_total")  # by reason
         self.before_render.append(self._refresh_refused_text)
         new.labelled_one("watchslo_build_info", {"version": self.version})
 

@@ -211,7 +211,7 @@ class Measurement:
             # A stream that is still down after all the waiting has not told of the last moments.
             state=tally.state(is_covered=is_covered and is_up),
             stream=status["stream"],
-            trouble=status["trouble"],
+            trouble=target.trouble,
             events=tally.events,
             on_time=tally.on_time,
             late=tally.late,

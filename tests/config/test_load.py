@@ -49,6 +49,8 @@ EXAMPLES = {
     "canary.custom-resource": "monitoring/canary",
     "web.listen-address": "[::1]:0",
     "web.config.file": "web.yaml",
+    "web.max-connections": "600",
+    "web.max-requests": "30",
     "log.level": "debug",
     "log.format": "json",
     "scenario": "slow-encoding",
@@ -251,10 +253,26 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         listen_addresses=(ListenAddress("", 9985),),
         auth_filter=False,
         web_config_file=None,
+        web_max_connections=500,
+        web_max_requests=40,
         log_level="info",
         log_format="logfmt",
     )
     assert (loaded.scenario, loaded.duration_seconds, loaded.output, loaded.warnings) == (None, 60, "table", ())
+
+
+def test_only_the_demo_listens_on_loopback_unless_told_otherwise() -> None:
+    def of_demo(**variables: str) -> tuple[ListenAddress, ...]:
+        return load({}, variables, command="demo").config.listen_addresses
+
+    assert of_demo() == (ListenAddress("127.0.0.1", 9985),)
+    assert of_demo(WATCHSLO_WEB_LISTEN_ADDRESS=":9985") == (ListenAddress("", 9985),)
+
+
+def test_requests_leave_a_connection_to_probes() -> None:
+    with pytest.raises(ConfigError) as refused:
+        said("--web.max-requests=40", "--web.max-connections=40")
+    assert str(refused.value).startswith("--web.max-requests: 40 requests at once leave no connection to a probe: ")
 
 
 def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> None:

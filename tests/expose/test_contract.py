@@ -62,6 +62,7 @@ HISTOGRAMS = {
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
 REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,credentials"
+WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
 GAUGES_WHEN_KNOWN = (
     "watchslo_p99_seconds",
@@ -79,7 +80,7 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
-    | {"watchslo_refused_text_total": "counter"}
+    | {"watchslo_refused_text_total": "counter", "watchslo_web_refused_total": "counter"}
 )
 
 
@@ -133,6 +134,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics, monkey
     expected.add(("watchslo_shard_index", frozenset()))
     expected |= {("watchslo_discovery_errors_total", frozenset(reason.items())) for reason in seeded(COUNTERS[STARTS])}
     expected |= {("watchslo_refused_text_total", frozenset(what.items())) for what in seeded(REFUSED_TEXTS)}
+    expected |= {("watchslo_web_refused_total", frozenset(reason.items())) for reason in seeded(WEB_REFUSALS)}
     expected |= {
         (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
         for name in COUNTERS_OF_AN_ADDRESS
