@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import ssl
 import time
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from exporter.config.parsers import apiserver_url
 from exporter.config.wording import did_you_mean, printable, quoted
 from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader
 from exporter.kubernetes.sentences import sentence
@@ -44,6 +46,9 @@ EARLY_SECONDS = 60.0
 
 SHORTEST_SECONDS = 1.0
 """Who says that its credentials are good for less is not believed: the apiserver says when they are not."""
+
+_SERVER = re.compile(r"([a-z]+://[^/]*)(/[!-\"$->@-~]*)?", re.IGNORECASE)
+"""What stands before the path, which may lead through a gateway to one of its clusters, and has no query."""
 
 MOST_CONTEXTS = 10
 """So many are named in a sentence."""
@@ -110,7 +115,7 @@ class Credentials:
             raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
         except (config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
             raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError, AssertionError) as error:
             raise CredentialsError(f"{self._origin()}: is not a complete kubeconfig") from error
         self._loaded = loaded
         self._loaded_at = time.monotonic()
@@ -133,13 +138,17 @@ class Credentials:
         return user.expires
 
     def _expect_a_server(self, url: str) -> None:
-        parts = urlsplit(url)
-        if "@" in parts.netloc:
+        if "@" in url:
             raise CredentialsError(
                 f"{self._origin()}: the server {quoted(url)} has a user in its URL: kubeconfigs have users of their own"
             )
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CredentialsError(f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port")
+        address = _SERVER.fullmatch(url)
+        try:
+            apiserver_url(address[1] if address else "")
+        except ValueError:
+            raise CredentialsError(
+                f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port"
+            ) from None
 
     @property
     def server_url(self) -> str:
