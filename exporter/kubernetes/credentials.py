@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from exporter.config.parsers import apiserver_url
+from exporter.config.parsers import apiserver_url, server_name
 from exporter.config.wording import did_you_mean, printable, quoted
 from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader
 from exporter.kubernetes.sentences import sentence
@@ -109,7 +109,7 @@ class Credentials:
         try:
             with files_in_memory():
                 expires = await self._fill(loaded, config)
-                self._expect_a_server(str(loaded.host))
+                self._expect_a_server(str(loaded.host), loaded.tls_server_name)
                 self._use_tls_material(loaded)
         except TimeoutError:
             raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
@@ -137,7 +137,7 @@ class Credentials:
             await self._log_in(user, loaded)
         return user.expires
 
-    def _expect_a_server(self, url: str) -> None:
+    def _expect_a_server(self, url: str, tls_name: object) -> None:
         if "@" in url:
             raise CredentialsError(
                 f"{self._origin()}: the server {quoted(url)} has a user in its URL: kubeconfigs have users of their own"
@@ -149,6 +149,10 @@ class Credentials:
             raise CredentialsError(
                 f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port"
             ) from None
+        try:
+            server_name(str(tls_name or "none"))
+        except ValueError as error:
+            raise CredentialsError(f"{self._origin()}: tls-server-name: {quoted(str(tls_name))} {error}") from None
 
     @property
     def server_url(self) -> str:
@@ -158,7 +162,8 @@ class Credentials:
     @property
     def tls_server_name(self) -> str | None:
         """The name to verify instead of the address."""
-        return self._tls_server_name or self._loaded.tls_server_name
+        named = self._loaded.tls_server_name
+        return self._tls_server_name or (str(named) if named else None)
 
     @property
     def origin(self) -> str:

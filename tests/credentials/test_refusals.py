@@ -229,6 +229,14 @@ async def test_a_server_that_is_no_text(server: Any, tmp_path: Path) -> None:
     assert await refusal(Credentials(path, None, None)) == f"kubeconfig {path}: is not a complete kubeconfig"
 
 
+@pytest.mark.parametrize("name", ["a..b", "a b", f"{'a' * 70}", 5, ["a"]])
+async def test_a_tls_server_name_that_is_none(name: Any, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user=USER, cluster={"tls-server-name": name})
+    message = await refusal(Credentials(path, None, None))
+    assert message.startswith(f'kubeconfig {path}: tls-server-name: "')
+    assert message.endswith('" is not the name of a server, as it stands in its certificate')
+
+
 @pytest.mark.parametrize(
     "server", ["https://127.0.0.1:1/k8s/clusters/c-x1", "HTTPS://LocalHost:1/", "https://[::1]:1", "http://localhost"]
 )
