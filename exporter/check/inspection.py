@@ -181,7 +181,7 @@ class _Inspection:
 
     async def _is_namespace_there(self, namespace: str) -> bool | Trouble:
         try:
-            await self._session.get_json(f"/api/v1/namespaces/{namespace}")
+            await self._session.get_content(f"/api/v1/namespaces/{namespace}")
         except TROUBLES as error:
             if isinstance(error, AnswerError) and error.status == 404:
                 return False

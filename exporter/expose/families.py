@@ -343,6 +343,18 @@ FAMILIES: tuple[Family, ...] = (
         Scope.EXPORTER,
         reason=START_ERROR_REASONS,
     ),
+    _gauge(
+        "watchslo_apiservers_left_out",
+        "Apiservers that --apiserver.discover found and that are not watched, because there are more than 64, those "
+        "that are leaving included.",
+        Scope.EXPORTER,
+    ),
+    _gauge(
+        "watchslo_custom_resources_left_out",
+        "Custom resources that match --custom-resources and are not watched: there are more than "
+        "--custom-resources.max, those that are leaving included, or so many come that they have to wait.",
+        Scope.EXPORTER,
+    ),
     _histogram(
         "watchslo_loop_lag_seconds",
         "Lateness of our own event loop. Lag makes events ambiguous, never late.",

@@ -196,6 +196,8 @@ class Metrics:
         self.shards = new.gauge("watchslo_shards", 1)
         self.shard_index = new.gauge("watchslo_shard_index", 0)
         self.discovery_errors = new.counters("watchslo_discovery_errors_total")  # by reason
+        self.apiservers_left_out = new.gauge("watchslo_apiservers_left_out", 0)
+        self.custom_resources_left_out = new.gauge("watchslo_custom_resources_left_out", 0)
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
         self._refused_text = new.counters("watchslo_refused_text_total")  # by what
         self.web_refused = new.counters("watchslo_web_refused_total")  # by reason

@@ -130,11 +130,11 @@ async def try_to_write(session: ApiSession, what: CanaryObject) -> None:
     query = {"dryRun": "All", "fieldManager": "watchslo"}
     try:
         path = f"{collection}/{what.name}"
-        await session.get_json(path, query, method="PATCH", body={"metadata": metadata}, content_type=MERGE_PATCH)
+        await session.get_content(path, query, method="PATCH", body={"metadata": metadata}, content_type=MERGE_PATCH)
     except AnswerError as error:
         if error.status != 404 or not what.may_be_created:
             raise
-        await session.get_json(collection, query, method="POST", body=_new(what, metadata))
+        await session.get_content(collection, query, method="POST", body=_new(what, metadata))
 
 
 def _new(what: CanaryObject, metadata: dict[str, dict[str, str]]) -> dict[str, object]:

@@ -25,7 +25,7 @@ from exporter.config.shard import Shard
 EXAMPLES = {
     "kubeconfig": "credentials.yaml",
     "context": "kind-dev",
-    "apiserver": "https://10.0.0.1:6443",
+    "apiserver": "https://127.0.0.1:6443",
     "apiserver.discover": "true",
     "allow-insecure-token": "true",
     "tls-server-name": "kubernetes",
@@ -117,7 +117,7 @@ def test_a_bare_word_in_the_file_stays_what_it_is(name: str, text: str) -> None:
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.repeatable], ids=lambda s: s.name)
 def test_a_list_is_repeated_commas_or_a_sequence(setting: Setting) -> None:
     one, two = {
-        "apiserver": ("https://10.0.0.1", "https://10.0.0.2"),
+        "apiserver": ("https://127.0.0.1", "https://127.0.0.2"),
         "resource": ("pods", "foos.example.com"),
         "custom-resources": ("*.example.com", "foos.*"),
         "web.listen-address": (":1", "[::1]:2"),
@@ -283,7 +283,7 @@ def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> Non
 
 
 def test_a_server_name_goes_with_tls() -> None:
-    for name in ("kubernetes", "10.0.0.1", "::1"):
+    for name in ("kubernetes", "127.0.0.1", "::1"):
         assert said("--apiserver=https://[fd00::1]", f"--tls-server-name={name}").config.tls_server_name == name
 
 
@@ -295,7 +295,7 @@ def test_an_annotation_may_lack_a_domain_and_have_capitals(key: str) -> None:
 @pytest.mark.parametrize(
     ("text", "url"),
     [
-        ("https://10.0.0.1", "https://10.0.0.1:443"),
+        ("https://127.0.0.1", "https://127.0.0.1:443"),
         ("http://localhost/", "http://localhost:80"),
         ("HTTPS://Api.Example.com:6443", "https://api.example.com:6443"),
         ("https://[fd00::1]:6443", "https://[fd00::1]:6443"),
