@@ -150,8 +150,7 @@ class _Inspection:
             follow = [Permission(verb, CUSTOM_RESOURCE_DEFINITIONS) for verb in ("list", "watch")]
             findings.definitions = await self._review(CUSTOM_RESOURCE_DEFINITIONS, None, *follow)
         canaries = canary_objects(self._config, self._credentials)
-        wanted = [permission for what in canaries for permission in to_write(what)]
-        findings.canaries = tuple(await asyncio.gather(*map(self._review_write, wanted)))
+        findings.canaries = tuple(await asyncio.gather(*(self._review_write(to_write(what)) for what in canaries)))
         findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
         if namespace is not None:
             findings.namespace = await self._is_namespace_there(namespace)
