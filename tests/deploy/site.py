@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
+ONLY_RUN_TAKES = ("--web.", "--log.", "--shard", "--annotation", "--cache-clock.")
 OPERATOR_KINDS = ("servicemonitors", "prometheusrules")
 
 
@@ -97,6 +98,11 @@ class Installed:
         command, *words = arguments(self.pod)
         assert command == "run"
         return ["--kubeconfig", str(self.kubeconfig), *words]
+
+    def flags_of_check(self, kubeconfig: Path) -> list[str]:
+        """Those that `watchslo check` takes too, with this kubeconfig."""
+        _, _, *words = self.flags
+        return ["--kubeconfig", str(kubeconfig), *(word for word in words if not word.startswith(ONLY_RUN_TAKES))]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -20,8 +20,6 @@ WRITTEN = "canary.watchslo.dev/written"
 
 pytestmark = pytest.mark.timeout(120)
 
-ONLY_RUN_TAKES = ("--web.", "--log.", "--shard", "--annotation", "--cache-clock.")
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
@@ -107,7 +105,7 @@ async def test_a_pod_with_more_rights_is_not_admitted(site: Site, spoil: Callabl
 
 
 async def test_check_finds_every_permission(installed: Installed) -> None:
-    ended = await check(*[word for word in installed.flags if not word.startswith(ONLY_RUN_TAKES)])
+    ended = await check(*installed.flags_of_check(installed.kubeconfig))
     assert (ended.exit_code, ended.last_line) == (0, "all good"), ended.out
 
 
