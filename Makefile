@@ -47,7 +47,7 @@ deploy:  ## copy rules and dashboards into the chart and render the plain manife
 kind:  ## a cluster in Docker with three control planes, watchslo, Prometheus and Grafana
 	scripts/kind
 
-image:  ## the container image watchslo:VERSION, with docker, podman or buildah
+image: $(VENV)/.installed  ## the container image watchslo:VERSION, with docker, podman or buildah, and into dist/ what is in it and of what it is made
 	scripts/image build
 
 lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
