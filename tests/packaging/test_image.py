@@ -148,7 +148,6 @@ def test_what_it_was_made_of_is_written_down(images: tuple[Image, Image]) -> Non
     [sbom] = details["byproducts"]
     assert sbom["digest"] == {"sha256": hashlib.sha256(paper(image, "cdx").encode()).hexdigest()}
     assert details["builder"]["id"]
-    assert definition == json.loads(paper(other, "provenance"))["predicate"]["buildDefinition"]
     assert paper(image, "cdx") == paper(other, "cdx")
 
 
