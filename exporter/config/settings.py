@@ -302,7 +302,7 @@ SETTINGS: Final = (
         field="canary_custom_resource",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="object of canaries.watchslo.dev to write to, as name or namespace/name: watched, and created if missing",
+        help="object of canaries.watchslo.dev to write to, as name or namespace/name: there already, and watched",
         section="Canary",
         commands=_CLUSTER,
     ),

@@ -44,10 +44,9 @@ def to_watch(resource: Resource, namespace: str | None) -> tuple[Permission, ...
     return to_poll(resource, namespace), Permission("watch", resource, namespace if resource.is_namespaced else None)
 
 
-def to_write(what: CanaryObject) -> tuple[Permission, ...]:
-    """What a canary needs: to patch its object, and to create it where it may be missing."""
-    patch = Permission("patch", what.resource, what.namespace, what.name)
-    return (patch, Permission("create", what.resource, what.namespace)) if what.may_be_created else (patch,)
+def to_write(what: CanaryObject) -> Permission:
+    """What a canary needs."""
+    return Permission("patch", what.resource, what.namespace, what.name)
 
 
 def to_review() -> tuple[Permission, ...]:

@@ -198,7 +198,10 @@ def test_a_missing_permission_names_its_loss_and_its_rule() -> None:
     table, last_line, is_good = reported(all_good(watches=watches))
     assert table["permissions"]["watch pods"] == (
         "missing",
-        'list, watch pods; add to a ClusterRole: - {apiGroups: [""], resources: [pods], verbs: [list, watch]}',
+        (
+            "list, watch pods, and to watch is to be able to read all of each; "
+            'add to a ClusterRole: - {apiGroups: [""], resources: [pods], verbs: [list, watch]}'
+        ),
     )
     assert not is_good
     assert last_line == (
