@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost versions bench fuzz soak docs dashboards rules deploy kind image lock clean
+.PHONY: demo test check compare accuracy cost versions bench fuzz soak docs dashboards rules deploy kind image lock audit clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -53,11 +53,14 @@ deploy:  ## copy rules and dashboards into the chart and render the plain manife
 kind:  ## a cluster in Docker with three control planes, watchslo, Prometheus and Grafana
 	scripts/kind
 
-image:  ## the container image watchslo:VERSION, with docker, podman or buildah
+image: $(VENV)/.installed  ## the container image watchslo:VERSION, with docker, podman or buildah, and into dist/ what is in it and of what it is made
 	scripts/image build
 
 lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
 	scripts/lock
+
+audit:  ## what an advisory database knows against the locked packages: fails also where none can be asked, and says so
+	$(PYTHON) scripts/audit.py
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -m exporter.python_version

@@ -131,7 +131,7 @@ def _run(flags: Mapping[str, Given]) -> int:
 
 
 def _demo(flags: Mapping[str, Given]) -> int:
-    loaded = _load_aloud(flags)
+    loaded = _load_aloud(flags, "demo")
     from exporter import demo  # noqa: PLC0415 - heavy: the daemon and the simulator
 
     return demo.run(loaded.config, loaded.scenario)
@@ -151,9 +151,9 @@ def _measure(flags: Mapping[str, Given]) -> int:
     return once.run(loaded.config, loaded.duration_seconds, loaded.output)
 
 
-def _load_aloud(flags: Mapping[str, Given]) -> Loaded:
+def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
     """Load for a command that a person watches: warnings go to the terminal, not to a log."""
-    loaded = load(flags, os.environ)
+    loaded = load(flags, os.environ, command=command)
     for warning in loaded.warnings:
         print(f"watchslo: warning: {warning}", file=sys.stderr)
     return loaded

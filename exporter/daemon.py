@@ -8,16 +8,18 @@ import logging
 import signal
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from exporter import logs, loop, status
+from exporter import descriptors, logs, loop, status
 from exporter.apiserver import CountedLoad
 from exporter.canary import too_few_alone
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.expose import http
 from exporter.expose.auth_filter import AuthFilter
+from exporter.expose.connections import Limits
 from exporter.expose.metrics import Metrics
 from exporter.fleet import Fleet, home_of
 from exporter.kubernetes.canary import why_no_canary
@@ -44,6 +46,7 @@ CANNOT_START = 2
 def run(config: Config, warnings: Sequence[str] = ()) -> int:
     """`watchslo run`: 0 after SIGTERM or SIGINT, 2 if it cannot start; the reason is one line on stderr."""
     logs.set_up(config)
+    descriptors.raise_limit()
     for warning in (*warnings, too_few_alone(config, config.slo_window_seconds)):
         if warning is not None:
             log.warning(warning)
@@ -155,9 +158,14 @@ class Exporter:
         files = _web_files(self._config)
         reviews = self._reviews_session() if self._config.auth_filter else None
         auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
-        app = http.application(self.metrics, self.not_ready, self.status, files.access if files else None, auth_filter)
-        runner = await http.serve(app, self._config.listen_addresses, files.tls if files else None)
-        self.listens_on = [address[:2] for address in runner.addresses]
+        # Probes are never authenticated: they tell everybody, so not what others have said.
+        not_ready = partial(self.not_ready, with_errors=False)
+        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
+        # Whatever clients do, half of the descriptors is for watches.
+        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
+        limits = Limits(connections=connections, requests=self._config.web_max_requests)
+        server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
+        self.listens_on = [address[:2] for address in server.addresses]
         self.scheme = "https" if files and files.tls else "http"
         for host, port in self.listens_on:
             log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
@@ -167,6 +175,7 @@ class Exporter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
+                running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
                 if files:
                     running.append(tasks.create_task(files.follow(), name="web configuration"))
                 try:
@@ -176,7 +185,7 @@ class Exporter:
                         task.cancel()
         finally:
             # The server goes last: a scrape that has begun is finished.
-            await runner.cleanup()
+            await server.cleanup()
             if reviews is not None:
                 await reviews.close()
 
@@ -195,9 +204,12 @@ class Exporter:
         """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
         return self._fleet.unfollowed
 
-    def not_ready(self) -> list[str]:
-        """One sentence for each stream that has had no answer yet, or why none is known."""
-        return self._fleet.not_ready()
+    def not_ready(self, *, with_errors: bool = True) -> list[str]:
+        """One sentence for each stream that has had no answer yet, or why none is known.
+
+        `with_errors` adds what others, such as apiservers, have said of it.
+        """
+        return self._fleet.not_ready(with_errors=with_errors)
 
     def states(self) -> list[StreamState]:
         """The state of each stream, as of its last refresh."""

@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter import logs, loop
+from exporter import descriptors, logs, loop
 from exporter.config import ConfigError, ResourceName
 from exporter.config.shard import Shard
 from exporter.daemon import Exporter, load_credentials, reason_of
@@ -49,6 +49,7 @@ def run(config: Config, scenario: str | None) -> int:
     if scenario not in SCENARIOS:
         raise ConfigError(f'--scenario: "{scenario}" is no scenario: choose one of {", ".join(SCENARIOS)}')
     logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
+    descriptors.raise_limit()
     try:
         loop.run(_run(config, scenario))
     except (CredentialsError, OSError) as error:

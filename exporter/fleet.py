@@ -8,26 +8,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from exporter.apiserver import Apiserver, CountedLoad
 from exporter.canary import CanaryKeeper
+from exporter.config import ResourceName
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.custom_resources import CustomResources
-from exporter.kubernetes.endpoints import apiserver_servers, count_apiservers
+from exporter.kubernetes.endpoints import MOST_APISERVERS, count_apiservers, find_apiservers
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.stores import keep_proving_peers
 from exporter.kubernetes.trouble import Trouble
 from exporter.kubernetes.watch import StartError
 from exporter.measure.serverclock import hull
+from exporter.places import Allowance, newcomers
 from exporter.target import CURABLE_ONLY_BY_PEOPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from exporter.config import Config, ResourceName
+    from exporter.config import Config
+    from exporter.expose.children import Gauge
     from exporter.expose.metrics import Metrics
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.heartbeat import Heartbeat
@@ -45,6 +50,9 @@ FORGETTING_SECONDS = 60.0
 
 LEAVING_SECONDS = 120.0
 
+START_PERIOD_SECONDS = 2.0
+"""Custom resources that come, or come back, are watched one after the other, once as many as may be watched have."""
+
 
 def home_of(credentials: Credentials) -> Server:
     """The address that the credentials name: asked what there is, and watched if nothing else is named."""
@@ -54,6 +62,11 @@ def home_of(credentials: Credentials) -> Server:
 def named_servers(config: Config) -> list[Server]:
     """The addresses that are named are apiservers, each."""
     return [Server(url, is_one_apiserver=True) for url in config.apiservers]
+
+
+def _why(error: StartError, *, with_errors: bool) -> str:
+    """Its reason, and what others have said of it."""
+    return f"{error.reason}: {error}" if with_errors else error.reason
 
 
 class Fleet:
@@ -77,8 +90,12 @@ class Fleet:
         self._advise = advise or log.warning
         self._apiservers: dict[Server, Apiserver] = {}
         self._running: dict[Server, asyncio.Task[None]] = {}
+        self._matching: dict[ResourceName, None] = {}
         self._custom: set[ResourceName] = set()
+        self._starts = Allowance(config.custom_resources_max, START_PERIOD_SECONDS)
         self._leaving: dict[Server | ResourceName, asyncio.Task[None]] = {}
+        self._ending: Counter[type] = Counter()
+        """How many of those that have left have not ended yet."""
         self._tasks = asyncio.TaskGroup()
         self._is_complete = False
         self._all_clocks: Offset | None = None
@@ -97,23 +114,34 @@ class Fleet:
     @property
     def unfollowed(self) -> str | None:
         """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
+        return self._unfollowed(with_errors=True)
+
+    def _unfollowed(self, *, with_errors: bool) -> str | None:
         if not self._config.custom_resources or self._knows_definitions:
             return None
         error = self._definitions.error
-        return f"custom resources cannot be followed: {error.reason}: {error}" if error else "custom resources: no list"
+        if error is None:
+            return "custom resources: no list"
+        return f"custom resources cannot be followed: {_why(error, with_errors=with_errors)}"
 
-    def not_ready(self) -> list[str]:
+    def not_ready(self, *, with_errors: bool) -> list[str]:
         """One sentence for each stream that has had no answer yet, or why none is known."""
         if self._apiservers:
-            reasons = [target.not_ready for apiserver in self.apiservers for target in apiserver.targets]
+            reasons = [
+                target.not_ready(with_errors=with_errors)
+                for apiserver in self.apiservers
+                for target in apiserver.targets
+            ]
             error = self._definitions.error
             if error is None or error.reason not in CURABLE_ONLY_BY_PEOPLE:
-                reasons.append(self.unfollowed)
+                reasons.append(self._unfollowed(with_errors=with_errors))
             return [reason for reason in reasons if reason is not None]
         error = self._endpoints.error
         if error is None:
             return ["no apiserver found yet" if self._config.discover_apiservers else "not started yet"]
-        return [] if error.reason in CURABLE_ONLY_BY_PEOPLE else [f"no apiserver found: {error.reason}: {error}"]
+        if error.reason in CURABLE_ONLY_BY_PEOPLE:
+            return []
+        return [f"no apiserver found: {_why(error, with_errors=with_errors)}"]
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -131,6 +159,7 @@ class Fleet:
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
                     self._all_clocks = self._bound_all_clocks()
+                    self._fill_places()
                     for _ in self.refresh():
                         await asyncio.sleep(0)
         finally:
@@ -156,7 +185,7 @@ class Fleet:
         backoff = Backoff()
         while True:
             try:
-                servers = await apiserver_servers(self._session)
+                servers, is_whole = await find_apiservers(self._session)
             except StartError as error:
                 self._is_complete = False
                 self._endpoints.met(error)
@@ -164,13 +193,22 @@ class Fleet:
                 continue
             backoff.succeeded()
             self._endpoints.over()
+            with_places = self._with_places(servers)
             if servers:
-                self._use_apiservers(servers)
-            self._is_complete = bool(servers)
+                self._use_apiservers(with_places)
+            self._is_complete = bool(servers) and is_whole and len(with_places) == len(servers)
             await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
 
     def _count_discovery_error(self, reason: StartReason) -> None:
         self._metrics.discovery_errors[reason].inc()
+
+    def _with_places(self, servers: list[Server]) -> list[Server]:
+        """Those that are watched already, and others as far as there are places; whatever still ends holds one."""
+        new = newcomers(servers, self._running, MOST_APISERVERS - self._ending[Server])
+        with_places = [server for server in servers if server in self._running or server in new]
+        left_out = len(servers) - len(with_places)
+        _say_left_out("more apiservers than are watched", self._metrics.apiservers_left_out, left_out)
+        return with_places
 
     def _use_apiservers(self, servers: list[Server]) -> None:
         for server in servers:
@@ -227,8 +265,10 @@ class Fleet:
         """
         self._apiservers.pop(server, None)
         running = self._running.pop(server)
+        self._ending[Server] += 1
         running.cancel()
         await asyncio.wait({running})
+        self._ending[Server] -= 1
 
     def _forget(self, apiserver: Apiserver) -> None:
         """It has ended; another one may be at its address already."""
@@ -249,7 +289,6 @@ class Fleet:
         config = self._config
         follower = CustomResources(
             config.custom_resources,
-            config.custom_resources_max,
             session=self._session,
             heartbeat=self._heartbeat,
             trouble=self._definitions,
@@ -257,18 +296,36 @@ class Fleet:
         )
         await follower.follow(self._use_custom_resources)
 
-    def _use_custom_resources(self, names: set[ResourceName]) -> None:
+    def _use_custom_resources(self, names: Iterable[ResourceName]) -> None:
         self._knows_definitions = True
-        wanted = {name for name in names if not self._config.watches(name.group, name.plural)}
-        for name in self._custom - wanted:
+        self._matching = dict.fromkeys(name for name in names if not self._config.watches(name.group, name.plural))
+        for name in self._custom - self._matching.keys():
             self._leaving[name] = self._tasks.create_task(self._leave_custom_resource(name))
-        for name in sorted(wanted - self._custom, key=str):
+        self._custom &= self._matching.keys()
+        self._fill_places()
+
+    def _fill_places(self) -> None:
+        """Watch what matches as far as there are places, and not too many at once. Whatever still ends holds a place.
+
+        What is back goes first: it has one.
+        """
+        leaving = [one for one in self._leaving if not isinstance(one, Server)]
+        back = [name for name in leaving if name in self._matching]
+        most = self._config.custom_resources_max - self._ending[ResourceName]
+        new = newcomers(self._matching, self._custom.union(leaving), most)
+        now = time.monotonic()
+        coming = [*back, *new][: self._starts.left(now)]
+        self._starts = self._starts.taken(now, len(coming))
+        for name in coming:
             is_leaving = self._stay(name)
             for apiserver in self.apiservers:
                 if is_leaving:
                     apiserver.look_anew(name)  # its stream may be in the middle of a long wait
                 self._share(apiserver, name)
-        self._custom = wanted
+        self._custom.update(coming)
+        left_out = len(self._matching) - len(self._custom)
+        gauge = self._metrics.custom_resources_left_out
+        _say_left_out("more custom resources match than may be watched, or come at once", gauge, left_out)
 
     def _share(self, apiserver: Apiserver, name: ResourceName) -> None:
         """Watch the kind on this apiserver, unless that falls to another shard."""
@@ -278,7 +335,9 @@ class Fleet:
     async def _leave_custom_resource(self, name: ResourceName) -> None:
         await asyncio.sleep(LEAVING_SECONDS)
         del self._leaving[name]
+        self._ending[ResourceName] += 1
         await asyncio.gather(*[apiserver.unwatch(name) for apiserver in self.apiservers])
+        self._ending[ResourceName] -= 1
         if name in self._custom or name in self._leaving:
             return  # it was back, and its series go on
         for apiserver in self.apiservers:
@@ -290,3 +349,10 @@ class Fleet:
         if leaving is not None:
             leaving.cancel()
         return leaving is not None
+
+
+def _say_left_out(what: str, gauge: Gauge, count: int) -> None:
+    """Once, until all have places again."""
+    if count and not gauge.value:
+        log.warning(what, extra={"fields": {"left_out": count}})
+    gauge.set(count)

@@ -72,6 +72,11 @@ EndReason: TypeAlias = Literal[
 ]
 END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
 
+WebRefusal: TypeAlias = Literal[
+    "malformed", "handshake", "too_many_connections", "too_many_requests", "slow_headers", "slow_reader"
+]
+WEB_REFUSALS: tuple[WebRefusal, ...] = get_args(WebRefusal)
+
 # Bounds are in seconds; the bucket +Inf is implied. The SLO's threshold joins the latency bounds if it is missing.
 LATENCY_BOUNDS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0,

@@ -1,9 +1,14 @@
-"""Log records in, one line each on stderr out: logfmt or JSON. A record's fields come in `extra["fields"]`."""
+"""Log records in, one line each on stderr out: logfmt or JSON. A record's fields come in `extra["fields"]`.
+
+A line is printable ASCII whatever others have put into a value: terminals obey some characters of Unicode, and some
+programs end a line at them.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +17,9 @@ if TYPE_CHECKING:
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
+
+_BARE = re.compile(r"[!#-<>-\[\]-~]+")
+"""Printable ASCII without space, quotation mark, equals sign and backslash."""
 
 
 def set_up(config: Config) -> None:
@@ -41,7 +49,7 @@ class _Fields(logging.Formatter):
 
 class _Json(_Fields):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.fields(record), default=str)
+        return _json(self.fields(record))
 
 
 class _Logfmt(_Fields):
@@ -51,5 +59,9 @@ class _Logfmt(_Fields):
 
 def _logfmt(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    needs_quotes = not text or any(character in ' "=\\' or not character.isprintable() for character in text)
-    return json.dumps(text, ensure_ascii=False) if needs_quotes else text
+    return text if _BARE.fullmatch(text) else _json(text)
+
+
+def _json(value: object) -> str:
+    # DEL is ASCII, and no character to print.
+    return json.dumps(value, default=str).replace("\x7f", "\\u007f")

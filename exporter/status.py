@@ -57,5 +57,6 @@ def stream(state: StreamState) -> dict[str, Any]:
         "revision_clock": clock.kind,
         "revision_clock_reads": clock.reads,
         "reads_stale": clock.reads_stale,
-        "trouble": str(state.trouble) if state.trouble is not None else None,
+        "trouble": state.trouble.reason if state.trouble is not None else None,
+        "error": (state.trouble.error or None) if state.trouble is not None else None,
     }

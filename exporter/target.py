@@ -20,7 +20,7 @@ from exporter.measure.canaries import Canaries
 from exporter.measure.coverage import Coverage
 from exporter.measure.judge import Clocks, Judge, Rules
 from exporter.measure.judging import Room
-from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import NOT_STARTED, RevisionClockState, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
 
@@ -119,7 +119,7 @@ class Target:
         self._newest: tuple[int, Instant] | None = None
         """The newest revision that has arrived, and when."""
         self._has_answered = False
-        self._trouble: Trouble | None = None
+        self._trouble: Trouble | None = NOT_STARTED
         self._last_activity: WallTime | None = None
         self.state = around.metrics.state = self._state(time.monotonic())
 
@@ -345,10 +345,11 @@ class Target:
         self.use_clock(None)
         self.refresh()
 
-    @property
-    def not_ready(self) -> str | None:
+    def not_ready(self, *, with_errors: bool) -> str | None:
         """Why it is not ready yet; None once the stream has had its answer, up or refused for good."""
-        return None if self._has_answered else f"{self.apiserver} {self.name}: {self._trouble or 'not started yet'}"
+        if self._has_answered or self._trouble is None:
+            return None
+        return f"{self.apiserver} {self.name}: {self._trouble if with_errors else self._trouble.reason}"
 
     @property
     def _clocks(self) -> Clocks:

@@ -6,18 +6,21 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests import loopback
 from tests.packaging.wheel import build_wheel, empty_environment
 from tests.real.cluster import Cluster
 
 # Started in the background by a shell, this process ignores SIGINT, and so would every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+loopback.hold_tests_to_it()
 
 BUILD_SERVERS = Path(__file__).parents[1] / "scripts" / "build-servers"
 GO_IS_MISSING = 3
@@ -52,6 +55,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
         lines = [f"  {count} tests: {reason}\n" for reason, count in reasons.items()]
         Path(left_out).write_text("".join(lines), encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _this_machine_only() -> Iterator[None]:
+    """Also where whatever is tested has swallowed the refusal."""
+    loopback.elsewhere.clear()
+    yield
+    assert not loopback.elsewhere, "use 127.0.0.0/8 and [::1] only"
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,13 @@ def test_a_reference_page_is_what_scripts_docs_writes(page: str, text: str) -> N
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == text
 
 
-def test_every_page_that_the_readme_links_to_is_there() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = {part.split(")")[0] for part in text.split("](")[1:]}
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "deploy/README.md", "docs/image.md"])
+def test_every_page_that_is_linked_to_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = {part.split(")")[0].partition("#")[0] for part in text.split("](")[1:]}
     assert links
-    assert not [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+    folder = (ROOT / page).parent
+    assert not [link for link in links if not link.startswith("http") and not (folder / link).exists()]
 
 
 async def test_the_status_page_has_every_field_of_the_status_document_and_no_other(tmp_path: Path) -> None:

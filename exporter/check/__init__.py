@@ -16,7 +16,7 @@ from exporter.config import ConfigError
 from exporter.daemon import CANNOT_START, load_credentials
 from exporter.fleet import home_of, named_servers
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.endpoints import apiserver_servers
+from exporter.kubernetes.endpoints import MOST_APISERVERS, find_apiservers
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.watch import StartError
 from exporter.tables import width_of
@@ -48,7 +48,7 @@ async def findings_of(config: Config) -> list[Findings]:
     if config.discover_apiservers:
         session = ApiSession(home, credentials)
         try:
-            found, why = await apiserver_servers(session), "there is none"
+            (found, _), why = await find_apiservers(session), "there is none"
         except StartError as error:
             found, why = [], f"{error.reason}: {error}"
         await session.close()
@@ -57,4 +57,10 @@ async def findings_of(config: Config) -> list[Findings]:
                 "--apiserver.discover: no apiserver is found; list endpointslices.discovery.k8s.io in namespace "
                 f"default must be allowed, and one must be there ({why})"
             )
+        if len(found) > MOST_APISERVERS:
+            left_out = (
+                f"{len(found) - MOST_APISERVERS} of {len(found)} apiservers are left out: {MOST_APISERVERS} at most"
+            )
+            print(f"watchslo: warning: --apiserver.discover: {left_out}", file=sys.stderr)  # noqa: T201 as above
+            found = found[:MOST_APISERVERS]
     return await asyncio.gather(*(inspect(config, credentials, server) for server in found or [home]))

@@ -51,7 +51,8 @@ def _required(check: str, review: Review, loss: str) -> Row:
     if not review.missing:
         return Row(check, "ok", _wanted(review))
     without = f"{loss} without the permission to {_verbs(review)} {review.resource}"
-    return Row(check, "missing", f"{_verbs(review)} {review.resource}; {_add(review)}", _rule(review), without)
+    means = "" if review.grants("watch") else ", and to watch is to be able to read all of each"
+    return Row(check, "missing", f"{_verbs(review)} {review.resource}{means}; {_add(review)}", _rule(review), without)
 
 
 def _clock_row(findings: Findings) -> Row:

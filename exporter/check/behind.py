@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from exporter.kubernetes.resources import LEASES
 from exporter.kubernetes.session import AnswerError
-from exporter.measure.events import Lease
+from exporter.measure.events import Lease  # noqa: TC001 msgspec reads it
 from exporter.measure.stamps import is_apiservers_own, renewed_at
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ALIVE_SECONDS = 60.0
 
 
 class _Leases(msgspec.Struct):
-    items: list[Any] | None = None
+    items: list[Lease] | None = None
 
 
 async def certificates(server: Server, credentials: Credentials) -> int | None:
@@ -52,9 +52,8 @@ async def identities(session: ApiSession) -> int | None:
     Raises UNREACHABLE or CredentialsError.
     """
     try:
-        answer = await session.get_json(LEASES.path("kube-system"), {"labelSelector": IDENTITY})
-        leases = msgspec.convert(msgspec.convert(answer, _Leases).items or [], list[Lease])
-    except (AnswerError, msgspec.ValidationError):
+        leases = (await session.get_json(_Leases, LEASES.path("kube-system"), {"labelSelector": IDENTITY})).items or []
+    except AnswerError:
         return None
     renewed = [instant for lease in leases if is_apiservers_own(lease) and (instant := renewed_at(lease)) is not None]
     return sum(instant > max(renewed) - ALIVE_SECONDS for instant in renewed) or None

@@ -150,8 +150,7 @@ class _Inspection:
             follow = [Permission(verb, CUSTOM_RESOURCE_DEFINITIONS) for verb in ("list", "watch")]
             findings.definitions = await self._review(CUSTOM_RESOURCE_DEFINITIONS, None, *follow)
         canaries = canary_objects(self._config, self._credentials)
-        wanted = [permission for what in canaries for permission in to_write(what)]
-        findings.canaries = tuple(await asyncio.gather(*map(self._review_one, wanted)))
+        findings.canaries = tuple(await asyncio.gather(*map(self._review_one, map(to_write, canaries))))
         if self._config.auth_filter:
             findings.readers = tuple(await asyncio.gather(*map(self._review_one, to_review())))
         findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
@@ -181,7 +180,7 @@ class _Inspection:
 
     async def _is_namespace_there(self, namespace: str) -> bool | Trouble:
         try:
-            await self._session.get_json(f"/api/v1/namespaces/{namespace}")
+            await self._session.get_content(f"/api/v1/namespaces/{namespace}")
         except TROUBLES as error:
             if isinstance(error, AnswerError) and error.status == 404:
                 return False

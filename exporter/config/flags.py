@@ -33,13 +33,13 @@ def flag_parser(command: str, summary: str) -> argparse.ArgumentParser:
         if command in setting.commands:
             if setting.section not in groups:
                 groups[setting.section] = parser.add_argument_group(setting.section)
-            _add_flag(groups[setting.section], setting)
+            _add_flag(groups[setting.section], setting, command)
     parser.add_argument_group("Help").add_argument("-h", "--help", action="store_true", help="print this")
     return parser
 
 
-def _add_flag(group: Any, setting: Setting) -> None:
-    text = _help_text(setting).replace("%", "%%")
+def _add_flag(group: Any, setting: Setting, command: str) -> None:
+    text = _help_text(setting, command).replace("%", "%%")
     if setting.is_switch:
         action = argparse.BooleanOptionalAction
         group.add_argument(setting.flag, dest=setting.name, action=action, help=text)
@@ -47,10 +47,10 @@ def _add_flag(group: Any, setting: Setting) -> None:
         group.add_argument(setting.flag, dest=setting.name, action="append", metavar=setting.metavar, help=text)
 
 
-def _help_text(setting: Setting) -> str:
+def _help_text(setting: Setting, command: str) -> str:
     notes = ["repeatable"] if setting.repeatable else []
     if setting.default and not setting.is_switch:
-        notes.append(f"default {' '.join(setting.default)}")
+        notes.append(f"default {' '.join(setting.default_of(command))}")
     return f"{setting.help} ({', '.join(notes)})" if notes else setting.help
 
 

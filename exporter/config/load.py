@@ -28,7 +28,9 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(flags: Mapping[str, Given], environ: Mapping[str, str], unread: Container[str] = ()) -> Loaded:
+def load(
+    flags: Mapping[str, Given], environ: Mapping[str, str], unread: Container[str] = (), command: str = "run"
+) -> Loaded:
     """Settle every setting for a command; raises ConfigError. Files of the settings `unread` may say anything.
 
     Files named in the settings are looked at, nothing else is: no connection is made and no credentials are used.
@@ -41,7 +43,7 @@ def load(flags: Mapping[str, Given], environ: Mapping[str, str], unread: Contain
     values: dict[str, Any] = {
         setting.name: Path(given[setting.name].texts[-1])
         if setting.name in unread and setting.name in given
-        else parsed_setting(setting.name, given)
+        else parsed_setting(setting.name, given, command)
         for setting in SETTINGS
     }
     _Agreement(given, values).check()
@@ -78,10 +80,11 @@ def _insecure_token(given: Mapping[str, Given], values: Mapping[str, Any]) -> li
     return [f"{where}: the credentials' token goes to http:// addresses as well, where others can read it"]
 
 
-def parsed_setting(name: str, given: Mapping[str, Given]) -> Any:
+def parsed_setting(name: str, given: Mapping[str, Given], command: str = "run") -> Any:
     """Value of a setting, or its default: a tuple if it is repeatable, None if there is none. Raises ConfigError."""
     setting = BY_NAME[name]
-    texts, where = (given[name].texts, given[name].where) if name in given else (setting.default, setting.flag)
+    said = given.get(name) or Given(setting.default_of(command), setting.flag)
+    texts, where = said.texts, said.where
     values = []
     for text in texts:
         try:
@@ -116,6 +119,7 @@ class _Agreement:
         self._refuse_list_beside_discovery()
         self._refuse_server_name_without_tls()
         self._refuse_canaries_that_nobody_awaits()
+        self._refuse_connections_that_requests_take_all()
         self._refuse_more_polls_than_allowed("revision-clock.hz")
         self._refuse_more_polls_than_allowed("cache-clock.hz")
 
@@ -163,6 +167,13 @@ class _Agreement:
                     f"{self._where(setting)}: {quoted(self._values[setting])} is not in the namespace "
                     f"{quoted(self._values['namespace'])} that is watched"
                 )
+
+    def _refuse_connections_that_requests_take_all(self) -> None:
+        connections, requests = self._values["web.max-connections"], self._values["web.max-requests"]
+        if requests >= connections:
+            limit = f"the {connections} of {self._where('web.max-connections')}"
+            where = self._where("web.max-requests")
+            raise ConfigError(f"{where}: {requests} requests at once leave no connection to a probe: {limit} are all")
 
     def _refuse_more_polls_than_allowed(self, clock: str) -> None:
         polls_hz, most_hz = self._values[clock], self._values["clock.max-requests"]

@@ -48,6 +48,8 @@ class Config:
     listen_addresses: tuple[ListenAddress, ...]
     auth_filter: bool
     web_config_file: Path | None
+    web_max_connections: int
+    web_max_requests: int
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]
 

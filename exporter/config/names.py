@@ -13,7 +13,8 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
 _DNS_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _API_VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
-_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?", re.IGNORECASE)
+_HOST_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})*\.?", re.IGNORECASE)
 _HOST_PORT = re.compile(r"(\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 
 
@@ -31,7 +32,7 @@ def is_host_name(text: str) -> bool:
     """Whether it is an IPv4 address or may be a name in DNS; underscores occur in names of container networks."""
     if re.fullmatch(r"[0-9.]+", text):
         return _is_address(IPv4Address, text)
-    return len(text) <= 253 and ".." not in text and _HOST_NAME.fullmatch(text) is not None
+    return len(text) <= 253 and _HOST_NAME.fullmatch(text) is not None
 
 
 def is_ipv6(text: str) -> bool:

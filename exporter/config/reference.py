@@ -51,5 +51,7 @@ def _row(setting: Setting) -> str:
     notes = ["repeatable"] if setting.repeatable else []
     if setting.section == "This command":
         notes.append(f"of {', '.join(f'`watchslo {command}`' for command in sorted(setting.commands))}")
+    if setting.default_of_demo:
+        notes.append(f"`watchslo demo`: `{' '.join(setting.default_of_demo)}`")
     text = f"{setting.help} ({'; '.join(notes)})" if notes else setting.help
     return f"| {flag} | `{setting.variable}` | {default} | {text} |"

@@ -42,11 +42,17 @@ class Setting:
     commands: frozenset[str] = _MEASURING
     """The commands that have the flag: those to which it means something. Environment and file may always say it."""
     in_file: bool = True
+    default_of_demo: tuple[str, ...] = ()
+    """What that command has instead of the default."""
 
     @property
     def flag(self) -> str:
         """As it is written on the command line."""
         return f"--{self.name}"
+
+    def default_of(self, command: str) -> tuple[str, ...]:
+        """What holds if nothing is said."""
+        return (command == "demo" and self.default_of_demo) or self.default
 
     @property
     def variable(self) -> str:
@@ -107,7 +113,7 @@ SETTINGS: Final = (
         field="discover_apiservers",
         parse=parsers.switch,
         default=("false",),
-        help="watch every endpoint of the Service default/kubernetes",
+        help="watch every endpoint of the Service default/kubernetes, 64 at most",
         section="Apiserver",
         commands=_CLUSTER,
     ),
@@ -156,7 +162,7 @@ SETTINGS: Final = (
         parse=parsers.count,
         metavar="COUNT",
         default=("20",),
-        help="how many custom resources the patterns may add",
+        help="how many custom resources the patterns may add, those that are leaving included; the oldest come first",
         section="Watches",
         commands=_CLUSTER,
     ),
@@ -296,7 +302,7 @@ SETTINGS: Final = (
         field="canary_custom_resource",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="object of canaries.watchslo.dev to write to, as name or namespace/name: watched, and created if missing",
+        help="object of canaries.watchslo.dev to write to, as name or namespace/name: there already, and watched",
         section="Canary",
         commands=_CLUSTER,
     ),
@@ -306,6 +312,7 @@ SETTINGS: Final = (
         parse=ListenAddress.parse,
         metavar="ADDRESS",
         default=(":9985",),
+        default_of_demo=("127.0.0.1:9985",),
         help="where to serve metrics and the page, as host:port, :port or [ipv6]:port",
         section="HTTP",
         repeatable=True,
@@ -328,6 +335,26 @@ SETTINGS: Final = (
         help="TLS, passwords, headers and limits of what is served, in the format of Prometheus' exporter-toolkit",
         section="HTTP",
         commands=_SERVED,
+    ),
+    Setting(
+        name="web.max-connections",
+        field="web_max_connections",
+        parse=parsers.count,
+        metavar="COUNT",
+        default=("500",),
+        help="connections at once, at most half of the file descriptors; one more closes the longest silent one",
+        section="HTTP",
+        commands=_RUN | _SIMULATED,
+    ),
+    Setting(
+        name="web.max-requests",
+        field="web_max_requests",
+        parse=parsers.count,
+        metavar="COUNT",
+        default=("40",),
+        help="requests answered at once, probes aside; what is beyond gets 503",
+        section="HTTP",
+        commands=_RUN | _SIMULATED,
     ),
     Setting(
         name="log.level",

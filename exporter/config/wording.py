@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 """What OpenSSL calls an answer that is no TLS."""
 
 _LONGEST_QUOTE = 200
+_MOST_COMPARED = 5000
 _HIDDEN = r"\1...@"
 _USER_OF_URL = re.compile(r"(://)[^/?#\s]*@")
 _USER = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//|(?=[^@]*:)).*@", re.IGNORECASE | re.DOTALL)
@@ -35,7 +37,8 @@ def listed(text: str) -> tuple[str, ...]:
 def did_you_mean(text: str, known: Iterable[str], prefix: str = "") -> str:
     """End of a sentence that names the known word closest to the text; empty if none is close.
 
-    A prefix that all words have in common makes none of them closer.
+    A prefix that all words have in common makes none of them closer. No more than so many are compared.
     """
-    close = get_close_matches(text.removeprefix(prefix), [word.removeprefix(prefix) for word in known], n=1)
+    compared = [word.removeprefix(prefix) for word in islice(known, _MOST_COMPARED)]
+    close = get_close_matches(text.removeprefix(prefix), compared, n=1)
     return f', did you mean "{prefix}{close[0]}"?' if close else ""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
+import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from ipaddress import ip_address
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
 # tell which ones do.
 NOBODYS_HASH = "$2b$10$YJLAztPVPIdS2vXZKX1j8OaQmtyVYRErHc3nMUif10UoQQF7CfaW6"
 
+_COST = re.compile(r"\$[^$]+\$(\d+)\$.*", re.DOTALL)
+
 # As every other implementation does; ours would refuse longer ones.
 _LONGEST_PASSWORD_BYTES = 72
 
 MOST_REMEMBERED = 100
-MOST_WAITING = 20
-"""Two seconds of hashes at the usual cost."""
+MOST_WAITING = 100
+"""At the usual cost they are compared in less than the ten seconds that Prometheus waits for."""
 
 
 class CrowdedError(Exception):
@@ -63,11 +67,17 @@ class Bucket:
 
 
 class Passwords:
-    """Compares passwords with their hashes, those that have been compared before at once."""
+    """Compares passwords with their hashes, those that have been compared before at once.
+
+    A hash takes a tenth of a second: one at a time, or strangers could take every core. Clients take turns, whatever
+    each of them has waiting, so that one that guesses keeps no other one out.
+    """
 
     def __init__(self) -> None:
-        self._one_at_a_time = asyncio.Lock()
-        self._waiting = 0
+        self._key = os.urandom(32)
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        """By client, whose turn it is first."""
+        self._is_comparing = False
         # Apart, so that strangers who guess push out no user.
         self._fitted: OrderedDict[bytes, None] = OrderedDict()
         self._misfits: OrderedDict[bytes, None] = OrderedDict()
@@ -75,26 +85,71 @@ class Passwords:
     def __len__(self) -> int:
         return len(self._fitted) + len(self._misfits)
 
-    async def fit(self, password: str, password_hash: str, is_asked: Callable[[], bool] = lambda: True) -> bool:
-        """Whether they belong together. `is_asked` says whether anybody waits for it still. Raises CrowdedError."""
-        both = _digest(password, password_hash)
-        if both in self._fitted or both in self._misfits:
-            return both in self._fitted
-        if self._waiting >= MOST_WAITING:
-            raise CrowdedError
-        self._waiting += 1
+    async def fit(
+        self, user: str, password: str, password_hash: str, *, client: str, is_asked: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Whether the last two belong together. `is_asked` says whether anybody waits for it still.
+
+        Raises CrowdedError.
+        """
+        # With the user: else a quick answer would tell that two names have the same hash, which is nobody's.
+        attempt = self.digest(user, password, password_hash)
+        if not self._is_known(attempt):
+            await self._turn(client)
+            try:
+                if not self._is_known(attempt) and is_asked():
+                    fits = await asyncio.to_thread(_fits, password, password_hash)
+                    self._remember(attempt, self._fitted if fits else self._misfits)
+            finally:
+                self._is_comparing = False
+                self._next()
+        return attempt in self._fitted
+
+    def digest(self, *words: str) -> bytes:
+        """Of words whose lengths count too; the words themselves are kept nowhere, and no list of digests fits."""
+        together = "".join(f"{len(word)}:{word}" for word in words)
+        return hashlib.blake2b(together.encode(), key=self._key, digest_size=32).digest()
+
+    def _is_known(self, attempt: bytes) -> bool:
+        return attempt in self._fitted or attempt in self._misfits
+
+    def _remember(self, attempt: bytes, known: OrderedDict[bytes, None]) -> None:
+        known[attempt] = None
+        if len(known) > MOST_REMEMBERED:
+            known.popitem(last=False)
+
+    async def _turn(self, client: str) -> None:
+        """Wait until this client may have one compared. Raises CrowdedError."""
+        if sum(map(len, self._waiting.values())) >= MOST_WAITING:
+            greediest = max(self._waiting, key=lambda other: len(self._waiting[other]))
+            if len(self._waiting[greediest]) <= len(self._waiting.get(client, ())) + 1:
+                raise CrowdedError
+            self._waiting[greediest].pop().set_exception(CrowdedError())
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(client, deque()).append(turn)
+        if not self._is_comparing:
+            self._next()
         try:
-            # A hash takes a tenth of a second: in a thread, and one at a time, or strangers could take every core.
-            async with self._one_at_a_time:
-                fits = is_asked() and await asyncio.to_thread(_fits, password, password_hash)
-        finally:
-            self._waiting -= 1
-        if is_asked():
-            known = self._fitted if fits else self._misfits
-            known[both] = None
-            if len(known) > MOST_REMEMBERED:
-                known.popitem(last=False)
-        return fits
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting[client].remove(turn)
+                if not self._waiting[client]:
+                    del self._waiting[client]
+            else:
+                self._is_comparing = False
+                self._next()
+            raise
+
+    def _next(self) -> None:
+        """Let the next client have its turn."""
+        if self._waiting:
+            client = next(iter(self._waiting))
+            turns = self._waiting.pop(client)
+            turns.popleft().set_result(None)
+            if turns:
+                self._waiting[client] = turns
+            self._is_comparing = True
 
 
 class Access:
@@ -104,6 +159,12 @@ class Access:
         self.config = config
         self._bucket = Bucket()
         self._passwords = Passwords()
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether whoever is answered had to say who they are, with a password or a certificate."""
+        tls = self.config.tls_server_config
+        return bool(self.config.basic_auth_users) or tls.client_auth_type == "RequireAndVerifyClientCert"
 
     def guard(self, app: web.Application) -> None:
         """From now on nothing passes but through here."""
@@ -160,8 +221,21 @@ class Access:
         if credentials is None:
             return False
         user, password = credentials
-        fits = await self._passwords.fit(password, users.get(user, NOBODYS_HASH), lambda: request.transport is not None)
+        password_hash = users.get(user) or self._nobodys_hash(user)
+        fits = await self._passwords.fit(
+            user,
+            password,
+            password_hash,
+            client=request.remote or "",
+            is_asked=lambda: request.transport is not None,
+        )
         return fits and user in users
+
+    def _nobodys_hash(self, user: str) -> str:
+        """One that costs as much as that of one of the users, and for this name always the same."""
+        costs = sorted(_COST.sub(r"\1", password_hash) for password_hash in self.config.basic_auth_users.values())
+        cost = costs[self._passwords.digest(user)[0] % len(costs)]
+        return NOBODYS_HASH.replace("$10$", f"${cost}$", 1)
 
 
 def _basic_auth(authorization: str) -> tuple[str, str] | None:
@@ -181,11 +255,6 @@ def _fits(password: str, password_hash: str) -> bool:
         return bcrypt.checkpw(password.encode()[:_LONGEST_PASSWORD_BYTES], password_hash.encode())
     except ValueError:
         return False
-
-
-def _digest(*words: str) -> bytes:
-    """Of words whose lengths count too; the words themselves are kept nowhere."""
-    return hashlib.sha256("".join(f"{len(word)}:{word}" for word in words).encode()).digest()
 
 
 def _name(kind: str, value: str) -> str | None:

@@ -7,6 +7,7 @@ They must not know families, scopes or HTTP.
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from math import inf, isnan
+from typing import Any
 
 from exporter.measure.histogram import Histogram
 
@@ -84,6 +85,23 @@ class Reading:
         """Its one line, or nothing."""
         value = self._read()
         return "" if value is None else f"{self._series} {number(value)}\n"
+
+
+class Readings:
+    """Values that stand elsewhere by a key, and are read for each scrape: one line for each of `series`."""
+
+    __slots__ = ("_keys", "_read", "_template")
+
+    def __init__(self, name: str, pairs: Mapping[Any, str], read: Callable[[], Mapping[Any, float]]) -> None:
+        self._keys = tuple(pairs)
+        self._read = read
+        series = [_series(name, one) for one in pairs.values()]
+        self._template = "".join(f"{one.replace('%', '%%')} %s\n" for one in series)
+
+    def text(self) -> str:
+        """All its lines at once, of one moment."""
+        values = self._read()
+        return self._template % tuple([number(values[key]) for key in self._keys])
 
 
 class HistogramReading:

@@ -27,6 +27,7 @@ from exporter.labels import (
     START_REASONS,
     UNMEASURED_REASONS,
     VERDICTS,
+    WEB_REFUSALS,
 )
 from exporter.limits import REFUSED
 
@@ -305,6 +306,18 @@ FAMILIES: tuple[Family, ...] = (
         Scope.EXPORTER,
         reason=START_REASONS,
     ),
+    _gauge(
+        "watchslo_apiservers_left_out",
+        "Apiservers that --apiserver.discover found and that are not watched, because there are more than 64, those "
+        "that are leaving included.",
+        Scope.EXPORTER,
+    ),
+    _gauge(
+        "watchslo_custom_resources_left_out",
+        "Custom resources that match --custom-resources and are not watched: there are more than "
+        "--custom-resources.max, those that are leaving included, or so many come that they have to wait.",
+        Scope.EXPORTER,
+    ),
     _histogram(
         "watchslo_loop_lag_seconds",
         "Lateness of our own event loop. Lag makes events ambiguous, never late.",
@@ -319,6 +332,12 @@ FAMILIES: tuple[Family, ...] = (
         "be, and were cut or left out.",
         Scope.EXPORTER,
         what=REFUSED,
+    ),
+    _counter(
+        "watchslo_web_refused_total",
+        "Connections that our own server cut off, and requests that it refused, to keep its limits.",
+        Scope.EXPORTER,
+        reason=WEB_REFUSALS,
     ),
     _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
     Family(

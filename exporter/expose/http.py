@@ -17,20 +17,21 @@ from prometheus_client import CollectorRegistry
 
 from exporter.config import ListenAddress
 from exporter.expose import landing, scrape
+from exporter.expose.connections import Limits, WebServer, name_server
 from exporter.expose.metrics import Metrics
+from exporter.expose.probes import is_probe
 
 if TYPE_CHECKING:
     from exporter.expose.access import Access
     from exporter.expose.auth_filter import AuthFilter
 
-# How long a scrape in flight may take to finish when we are told to stop. For a client that reads nothing aiohttp
-# waits this long twice, which is still well below a pod's grace period.
-SHUTDOWN_SECONDS = 5.0
-
 _PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
 }
+_METRICS = web.AppKey("metrics", Metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class _Answers:
     not_ready: Callable[[], Sequence[str]]
     status: Callable[[], Mapping[str, Any]]
     runtime: Sequence[CollectorRegistry]
+    is_protected: Callable[[], bool]
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
         headers = {"Content-Type": scrape.CONTENT_TYPE, "Vary": "Accept-Encoding"}
@@ -70,13 +72,21 @@ class _Answers:
             "window_seconds": self.metrics.window_seconds,
             "threshold_seconds": self.metrics.threshold_seconds.value or 0,
         }
-        text = landing.page(self.metrics.version, slo, self.status().get("streams", ()))
+        text = landing.page(self.metrics.version, slo, self._shown_status().get("streams", ()))
         return web.Response(text=text, content_type="text/html", headers=_PAGE_HEADERS)
 
     async def status_document(self, _: web.Request) -> web.Response:
         # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
-        body = msgspec.json.encode(self.status())
+        body = msgspec.json.encode(self._shown_status())
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    def _shown_status(self) -> Mapping[str, Any]:
+        """What others have written, such as an apiserver in its errors, is for people who had to say who they are."""
+        status = self.status()
+        if self.is_protected():
+            return status
+        streams = [{key: value for key, value in row.items() if key != "error"} for row in status.get("streams", ())]
+        return {**status, "streams": streams}
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -98,12 +108,18 @@ def application(
 ) -> web.Application:
     """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
 
-    `not_ready` returns one sentence per stream that is not ready. `status` returns the status document; its
-    `streams` is a list of flat mappings, which the page shows as a table. Without `access` and
-    `auth_filter` everybody may ask.
+    `not_ready` returns one sentence per stream that is not ready, which everybody may read. `status` returns the
+    status document; its `streams` is a list of flat mappings, which the page shows as a table, each without its
+    `error` where everybody may ask. That is so without `access` and `auth_filter`.
     """
-    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries())
+
+    def is_protected() -> bool:
+        return auth_filter is not None or (access is not None and access.is_protected)
+
+    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
     app = web.Application()
+    app[_METRICS] = metrics
+    app.on_response_prepare.append(_name_server)
     if access is not None:
         access.guard(app)
     if auth_filter is not None:
@@ -121,26 +137,34 @@ def application(
     return app
 
 
+async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    name_server(response)
+
+
 async def serve(
-    app: web.Application, listen_addresses: Iterable[ListenAddress], tls: ssl.SSLContext | None = None
-) -> web.AppRunner:
-    """Listen on every address; `await runner.cleanup()` stops and lets scrapes in flight finish.
+    app: web.Application,
+    listen_addresses: Iterable[ListenAddress],
+    tls: ssl.SSLContext | None = None,
+    limits: Limits = Limits(),  # noqa: B008 it is frozen
+) -> WebServer:
+    """Listen on every address; `await server.cleanup()` stops and lets scrapes in flight finish.
 
     Raises OSError that names the address and the reason if one of them cannot be had; then none is served.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
+    server = WebServer(app[_METRICS].web_refused, limits, is_probe)
+    app.middlewares.append(server.admit)
     for address in listen_addresses:
         try:
-            await web.TCPSite(runner, address.host or None, address.port, ssl_context=tls).start()
+            await server.bind(address.host, address.port)
         except OSError as error:
-            await runner.cleanup()
+            await server.cleanup()
             raise OSError(error.errno, f"cannot listen on {address}: {_reason(error)}") from error
-    return runner
+    await server.start(app, tls)
+    return server
 
 
 def _reason(error: OSError) -> str:
-    # The event loops wrap the kernel's reason in sentences of their own; names that do not resolve have no errno.
+    # Names that do not resolve have no errno of the kernel's.
     if isinstance(error, socket.gaierror) or error.errno is None:
-        return error.strerror or str(error)  # from Python 3.13 on, asyncio says some of it in words alone
+        return error.strerror or str(error)
     return os.strerror(error.errno)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol, TypeVar
 
-from exporter.expose.children import Counter, Gauge, HistogramReading, Reading, label_pairs
+from exporter.expose.children import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
 from exporter.expose.families import FAMILIES, Family
 from exporter.labels import CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, PollResult
 from exporter.limits import refused_texts
@@ -58,12 +58,16 @@ class _Scoped:
 
     def read(self, name: str, read: Callable[[], Any]) -> None:
         """Say for each scrape what `read` returns; by the values that seed the family's labels, where there are any."""
-        child = HistogramReading if _FAMILY[name].type == "histogram" else Reading
-        if not _FAMILY[name].seeds:
-            self._add(name, lambda name, pairs: child(name, pairs, read))
-            return
-        keys = product(*_FAMILY[name].seeds.values())
-        self._add(name, lambda name, pairs: child(name, pairs, partial(_of_key, read, next(keys))))
+        family = _FAMILY[name]
+        pairs = {key[0] if len(key) == 1 else key: text for key, text in self._label_pairs(family)}
+        made: list[Child]
+        if family.type == "histogram":
+            made = [HistogramReading(name, text, partial(_of_key, read, key)) for key, text in pairs.items()]
+        elif family.seeds:
+            made = [Readings(name, pairs, read)]
+        else:
+            made = [Reading(name, text, read) for text in pairs.values()]
+        self._children[name][self._key] = made
 
     def labelled_one(self, name: str, labels: dict[str, str]) -> None:
         """A series that says 1 for good; what it tells stands in its labels."""
@@ -73,17 +77,18 @@ class _Scoped:
 
     def _add(self, name: str, make: Callable[[str, str], _Child]) -> dict[_Key, _Child]:
         """One child for every combination of the values that seed the family's labels, in their order."""
-        family = _FAMILY[name]
-        made = {
-            values: make(name, label_pairs(dict(zip(family.labels, (*self._key, *values), strict=True))))
-            for values in product(*family.seeds.values())
-        }
+        made = {values: make(name, pairs) for values, pairs in self._label_pairs(_FAMILY[name])}
         self._children[name][self._key] = list(made.values())
         return made
 
+    def _label_pairs(self, family: Family) -> Iterator[tuple[_Key, str]]:
+        for values in product(*family.seeds.values()):
+            yield values, label_pairs(dict(zip(family.labels, (*self._key, *values), strict=True)))
 
-def _of_key(read: Callable[[], Mapping[Any, Any]], key: _Key) -> Any:
-    return read()[key[0] if len(key) == 1 else key]
+
+def _of_key(read: Callable[[], Any], key: object) -> Any:
+    """What stands under the key, or as it is where the labels have no seeds."""
+    return read()[key] if key != () else read()
 
 
 STREAM_READINGS: Mapping[str, Callable[[StreamState], Any]] = {
@@ -191,8 +196,11 @@ class Metrics:
         self.shards = new.gauge("watchslo_shards", 1)
         self.shard_index = new.gauge("watchslo_shard_index", 0)
         self.discovery_errors = new.counters("watchslo_discovery_errors_total")  # by reason
+        self.apiservers_left_out = new.gauge("watchslo_apiservers_left_out", 0)
+        self.custom_resources_left_out = new.gauge("watchslo_custom_resources_left_out", 0)
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
         self._refused_text = new.counters("watchslo_refused_text_total")  # by what
+        self.web_refused = new.counters("watchslo_web_refused_total")  # by reason
         self.before_render.append(self._refresh_refused_text)
         new.labelled_one("watchslo_build_info", {"version": self.version})
 

@@ -33,11 +33,10 @@ WRITE_LIMIT = aiohttp.ClientTimeout(total=10.0)
 PODS = Resource("", "v1", "pods", is_namespaced=True)
 NODES = Resource("", "v1", "nodes", is_namespaced=False)
 CANARIES = Resource("watchslo.dev", "v1", "canaries", is_namespaced=True)
-CANARY_KIND = "Canary"
 
 
 class CanaryObject(NamedTuple):
-    """An object that we may write to. One of our own kind is created if it is not there."""
+    """An object that we may write to. We create none: a role that may create cannot say which names."""
 
     resource: Resource
     namespace: str | None
@@ -47,9 +46,9 @@ class CanaryObject(NamedTuple):
         return f"{self.resource} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
 
     @property
-    def may_be_created(self) -> bool:
-        """Whether it exists for us alone."""
-        return self.resource == CANARIES
+    def path(self) -> str:
+        """Where it is patched."""
+        return f"{self.resource.path(self.namespace)}/{self.name}"
 
 
 def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObject]:
@@ -107,45 +106,26 @@ class _Answer(msgspec.Struct):
 async def write(session: ApiSession, what: CanaryObject) -> Canary:
     """Write once. Raises StartError, also where an admission throws out what we wrote: then nothing has changed."""
     value = f"{time.time_ns()} {secrets.token_hex(8)}"
-    collection = what.resource.path(what.namespace)
-    metadata = {"annotations": {WRITTEN: value}}
-    with translated(f"{collection}/{what.name}"):
+    with translated(what.path):
         try:
-            return await _send(session, "PATCH", f"{collection}/{what.name}", {"metadata": metadata}, value)
+            return await _send(session, what.path, value)
         except AnswerError as error:
-            if error.status != 404 or not what.may_be_created:
-                raise
-        try:
-            return await _send(session, "POST", collection, _new(what, metadata), value)
-        except AnswerError as error:
-            if error.status == 404:  # its namespace is missing, or its definition
+            if error.status == 404 and what.resource == CANARIES:  # its definition may be missing
                 await find(session, ResourceName(what.resource.plural, what.resource.group), {})
             raise
 
 
 async def try_to_write(session: ApiSession, what: CanaryObject) -> None:
     """Ask the apiserver for a write of which it keeps nothing. Raises AnswerError, UNREACHABLE or CredentialsError."""
-    collection = what.resource.path(what.namespace)
-    metadata = {"annotations": {WRITTEN: "0"}}
     query = {"dryRun": "All", "fieldManager": "watchslo"}
-    try:
-        path = f"{collection}/{what.name}"
-        await session.get_json(path, query, method="PATCH", body={"metadata": metadata}, content_type=MERGE_PATCH)
-    except AnswerError as error:
-        if error.status != 404 or not what.may_be_created:
-            raise
-        await session.get_json(collection, query, method="POST", body=_new(what, metadata))
+    await session.get_content(what.path, query, method="PATCH", body=_annotated("0"), content_type=MERGE_PATCH)
 
 
-def _new(what: CanaryObject, metadata: dict[str, dict[str, str]]) -> dict[str, object]:
-    return {
-        "apiVersion": f"{what.resource.group}/{what.resource.version}",
-        "kind": CANARY_KIND,
-        "metadata": {"name": what.name, **metadata},
-    }
+def _annotated(value: str) -> dict[str, dict[str, dict[str, str]]]:
+    return {"metadata": {"annotations": {WRITTEN: value}}}
 
 
-async def _send(session: ApiSession, method: str, path: str, body: object, value: str) -> Canary:
+async def _send(session: ApiSession, path: str, value: str) -> Canary:
     sent: list[Instant] = []
     response = await session.get(
         path,
@@ -154,9 +134,9 @@ async def _send(session: ApiSession, method: str, path: str, body: object, value
         time_limit=WRITE_LIMIT,
         purpose="canary",
         on_sent=sent.append,
-        method=method,
-        body=body,
-        content_type=MERGE_PATCH if method == "PATCH" else "application/json",
+        method="PATCH",
+        body=_annotated(value),
+        content_type=MERGE_PATCH,
     )
     async with response:
         content = await response.read()

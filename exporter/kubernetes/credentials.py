@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import ssl
 import time
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from exporter.config.parsers import apiserver_url, server_name
 from exporter.config.wording import did_you_mean, printable, quoted
 from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader, read
 from exporter.kubernetes.sentences import sentence
@@ -44,6 +46,9 @@ EARLY_SECONDS = 60.0
 
 SHORTEST_SECONDS = 1.0
 """Who says that its credentials are good for less is not believed: the apiserver says when they are not."""
+
+_SERVER = re.compile(r"([a-z]+://[^/]*)(/[!-\"$->@-~]*)?", re.IGNORECASE)
+"""What stands before the path, which may lead through a gateway to one of its clusters, and has no query."""
 
 MOST_CONTEXTS = 10
 """So many are named in a sentence."""
@@ -108,7 +113,7 @@ class Credentials:
         try:
             with files_in_memory():
                 expires = await self._fill(loaded, config)
-                self._expect_a_server(str(loaded.host))
+                self._expect_a_server(str(loaded.host), loaded.tls_server_name)
                 self._expect_verification(loaded)
                 self._expect_a_proxy(loaded.proxy)
                 self._use_tls_material(loaded)
@@ -116,7 +121,7 @@ class Credentials:
             raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
         except (config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
             raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
-        except (LookupError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError, AssertionError) as error:
             raise CredentialsError(f"{self._origin()}: is not a complete kubeconfig") from error
         self._loaded = loaded
         self._loaded_at = time.monotonic()
@@ -138,14 +143,22 @@ class Credentials:
             await self._log_in(user, loaded)
         return user.expires
 
-    def _expect_a_server(self, url: str) -> None:
-        parts = urlsplit(url)
-        if "@" in parts.netloc:
+    def _expect_a_server(self, url: str, tls_name: object) -> None:
+        if "@" in url:
             raise CredentialsError(
                 f"{self._origin()}: the server {quoted(url)} has a user in its URL: kubeconfigs have users of their own"
             )
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CredentialsError(f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port")
+        address = _SERVER.fullmatch(url)
+        try:
+            apiserver_url(address[1] if address else "")
+        except ValueError:
+            raise CredentialsError(
+                f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port"
+            ) from None
+        try:
+            server_name(str(tls_name or "none"))
+        except ValueError as error:
+            raise CredentialsError(f"{self._origin()}: tls-server-name: {quoted(str(tls_name))} {error}") from None
 
     def _expect_verification(self, loaded: Any) -> None:
         if self._discover_apiservers and not loaded.verify_ssl:
@@ -173,7 +186,8 @@ class Credentials:
     @property
     def tls_server_name(self) -> str | None:
         """The name to verify instead of the address."""
-        return self._tls_server_name or self._loaded.tls_server_name
+        named = self._loaded.tls_server_name
+        return self._tls_server_name or (str(named) if named else None)
 
     @property
     def origin(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
+from contextlib import closing
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -13,10 +14,11 @@ from exporter.config import ResourceName
 from exporter.config.wording import did_you_mean, quoted
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
-from exporter.kubernetes.session import METADATA_LIST
+from exporter.kubernetes.session import METADATA_LIST, document, too_much
 from exporter.kubernetes.watch import Collection, StartError, Watch, translated
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
+from exporter.places import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,15 +29,24 @@ if TYPE_CHECKING:
     from exporter.kubernetes.watch import Reading
     from exporter.measure.times import Interval
 
-log = logging.getLogger(__name__)
+PAGE = "50"
+MOST_PAGES = 400
+MOST_DEFINITIONS = 10_000
+MOST_BYTES = 2**30
+LISTING_SECONDS = 60.0
+"""Beyond these, for all pages together, it is no list of any cluster: a large one has a thousand definitions."""
 
-PAGE = "500"
 SETTLING_SECONDS = 0.5
 """A definition that comes is written several times in a row: look once they are through."""
 
+LISTS_AT_ONCE = 10
+LIST_PERIOD_SECONDS = 5.0
+"""Definitions that come and go without end are listed no more often."""
 
-class _Metadata(msgspec.Struct):
-    name: str
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: Annotated[str, msgspec.Meta(max_length=253, pattern=r"^[a-z0-9.-]+\Z")]
+    creation_timestamp: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class _Definition(msgspec.Struct):
@@ -44,7 +55,7 @@ class _Definition(msgspec.Struct):
 
 class _ListMetadata(msgspec.Struct, rename="camel"):
     resource_version: str
-    continue_: str = msgspec.field(default="", name="continue")
+    continue_: Annotated[str, msgspec.Meta(max_length=2048)] = msgspec.field(default="", name="continue")
 
 
 class _Definitions(msgspec.Struct):
@@ -53,8 +64,8 @@ class _Definitions(msgspec.Struct):
 
 
 def matching(names: Sequence[str], globs: Sequence[str]) -> list[ResourceName]:
-    """The resources of those definitions whose name matches a glob, in the order of their names."""
-    found = sorted(name for name in names if any(fnmatchcase(name, glob) for glob in globs))
+    """The resources of those definitions whose name matches a glob, in the same order."""
+    found = [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]
     return [ResourceName(*name.split(".", 1)) for name in found]
 
 
@@ -77,29 +88,45 @@ def _unmatched(names: Sequence[str], glob: str) -> str:
 
 
 async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
-    """The revision, and the name of every definition. Raises StartError."""
-    names: list[str] = []
+    """The revision, and the name of every definition, the oldest first. Raises StartError."""
+    definitions: list[_Metadata] = []
+    tokens: set[str] = set()
+    size_bytes = 0
     parameters = {"limit": PAGE}
     path = CUSTOM_RESOURCE_DEFINITIONS.path()
+    began = time.monotonic()
     with translated(path):
         while True:
-            page = msgspec.convert(await session.get_json(path, parameters, accept=METADATA_LIST), _Definitions)
-            names += [definition.metadata.name for definition in page.items or []]
-            if not page.metadata.continue_:
+            content = await session.get_content(path, parameters, accept=METADATA_LIST)
+            page = document(content, _Definitions, path)
+            definitions += [definition.metadata for definition in page.items or []]
+            size_bytes += len(content)
+            token = page.metadata.continue_
+            for beyond, is_beyond in (
+                (f"more than {MOST_DEFINITIONS} definitions", len(definitions) > MOST_DEFINITIONS),
+                (f"more than {MOST_PAGES} pages", len(tokens) >= MOST_PAGES),
+                (f"more than {MOST_BYTES} bytes", size_bytes > MOST_BYTES),
+                (f"longer than {LISTING_SECONDS:.0f} s", time.monotonic() > began + LISTING_SECONDS),
+                ("a page that was there already", token in tokens),
+            ):
+                if is_beyond:
+                    raise too_much(f"{path}: {beyond}")
+            if not token:
                 revision = revision_of(page.metadata.resource_version)
                 if revision is None:
                     raise ValueError(f"resourceVersion {page.metadata.resource_version[:30]!r}")
-                return revision, names
-            parameters["continue"] = page.metadata.continue_
+                definitions.sort(key=lambda metadata: (metadata.creation_timestamp, metadata.name))
+                return revision, [metadata.name for metadata in definitions]
+            tokens.add(token)
+            parameters["continue"] = token
 
 
 class CustomResources:
-    """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob; at most `most` of them."""
+    """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob."""
 
-    def __init__(  # noqa: PLR0913 what to follow, with what, and whom to tell
+    def __init__(
         self,
         globs: Sequence[str],
-        most: int,
         *,
         session: ApiSession,
         heartbeat: Heartbeat,
@@ -107,7 +134,6 @@ class CustomResources:
         advise: Callable[[str], None],
     ) -> None:
         self._globs = globs
-        self._most = most
         self._session = session
         self._heartbeat = heartbeat
         self._trouble = trouble
@@ -115,18 +141,20 @@ class CustomResources:
         self._advised: list[str] = []
         self._changed = asyncio.Event()
 
-    async def follow(self, use: Callable[[set[ResourceName]], None]) -> None:
-        """Tell `use` the whole set whenever it may have changed. For ever, whatever the apiserver answers."""
+    async def follow(self, use: Callable[[list[ResourceName]], None]) -> None:
+        """Tell `use` all of them, the oldest first, whenever they may have changed. For ever, whatever is answered."""
         backoff = Backoff()
+        lists = Allowance(LISTS_AT_ONCE, LIST_PERIOD_SECONDS)
         while True:
             try:
+                lists = lists.taken(time.monotonic())
                 revision, names = await list_definitions(self._session)
                 self._say_what_matches_nothing(names)
-                use(self._matching(names))
+                use(matching(names, self._globs))
                 await self._until_one_changes(revision)
                 backoff.succeeded()
                 self._trouble.over()
-                await asyncio.sleep(SETTLING_SECONDS)
+                await asyncio.sleep(max(SETTLING_SECONDS, lists.seconds_to_next(time.monotonic())))
             except StartError as error:
                 self._trouble.met(error)
                 await asyncio.sleep(backoff.after_failure(error.retry_after_seconds))
@@ -138,27 +166,21 @@ class CustomResources:
             if sentence not in before:
                 self._advise(f"--custom-resources: {sentence}")
 
-    def _matching(self, names: Sequence[str]) -> set[ResourceName]:
-        found = matching(names, self._globs)
-        if found[self._most :]:
-            fields = {"watched": self._most, "left_out": ",".join(map(str, found[self._most :]))}
-            log.warning("more custom resources match than --custom-resources.max", extra={"fields": fields})
-        return set(found[: self._most])
-
     async def _until_one_changes(self, revision: int) -> None:
         """Returns when a definition was written, or when the watch that would tell has ended. Raises StartError."""
         self._changed.clear()
         collection = Collection(self._session, CUSTOM_RESOURCE_DEFINITIONS, None)
         watch = Watch(collection, EventDecoder(), Arrivals(), self._heartbeat, self._read)
-        await watch.open(revision)
-        reading = asyncio.create_task(watch.read())
-        changed = asyncio.create_task(self._changed.wait())
-        try:
-            await asyncio.wait({reading, changed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reading.cancel()
-            changed.cancel()
-            await asyncio.wait({reading, changed})
+        with closing(watch):  # also if this is cancelled while it opens
+            await watch.open(revision)
+            reading = asyncio.create_task(watch.read())
+            changed = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait({reading, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                reading.cancel()
+                changed.cancel()
+                await asyncio.wait({reading, changed})
 
     def _read(self, reading: Reading, _arrival: Interval) -> None:
         if any(event.event_type != "bookmark" for event in reading.events):

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Address, ip_address
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
-from exporter.kubernetes.session import Server
+from exporter.config.names import is_dns_subdomain
+from exporter.kubernetes.resources import Name  # noqa: TC001 msgspec reads it
+from exporter.kubernetes.session import Server, too_much
 from exporter.kubernetes.watch import StartError, translated
+from exporter.limits import refused_texts
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
 
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
+MOST_APISERVERS = 64
+"""So many of those that are found are watched: each takes memory and descriptors, and no cluster has nearly as many."""
+
+MOST_ADDRESSES = 1000
+"""As many as Kubernetes lets one slice have: a list with more is no cluster's."""
+
 
 class _Endpoint(msgspec.Struct):
-    addresses: list[str] = []
+    addresses: tuple[Name, ...] = ()
 
 
 class _Port(msgspec.Struct):
-    name: str = ""
-    port: int = 443
+    port: int | None = 443
 
 
-class _Slice(msgspec.Struct):
+class _Slice(msgspec.Struct, rename="camel"):
+    address_type: Name = ""
     endpoints: list[_Endpoint] | None = None
     ports: list[_Port] | None = None
 
@@ -34,31 +44,61 @@ class _Slices(msgspec.Struct):
     items: list[_Slice] | None = None
 
 
-async def apiserver_servers(session: ApiSession) -> list[Server]:
-    """Every apiserver of the cluster that `session` talks to, in order. Raises StartError.
+class Apiservers(NamedTuple):
+    """The apiservers of a cluster, in order."""
+
+    servers: list[Server]
+    is_whole: bool
+    """Whether they are all that were named: none was left out because it is no address."""
+
+
+async def find_apiservers(session: ApiSession) -> Apiservers:
+    """Every apiserver of the cluster that `session` talks to. Raises StartError.
 
     They are reached as the cluster is, and show its certificate: for its name, not for their address.
     """
     selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     with translated(SLICES):
-        slices = msgspec.convert(await session.get_json(SLICES, selector), _Slices)
+        slices = await session.get_json(_Slices, SLICES, selector)
+        named = [
+            (endpoint_slice.address_type, address, port.port)
+            for endpoint_slice in slices.items or []
+            for port in (endpoint_slice.ports or [_Port()])[:1]
+            for endpoint in endpoint_slice.endpoints or []
+            for address in endpoint.addresses
+        ]
+        if len(named) > MOST_ADDRESSES:
+            raise too_much(f"{SLICES}: more than {MOST_ADDRESSES} addresses")
+    addresses = [_address(*one) for one in named]
+    refused = addresses.count(None)
+    refused_texts.count("endpoint", refused)
     home = urlsplit(session.server.url)
-    addresses = {
-        f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
-        for endpoint_slice in slices.items or []
-        for port in (endpoint_slice.ports or [_Port()])[:1]
-        for endpoint in endpoint_slice.endpoints or []
-        for address in endpoint.addresses
-    }
-    return [
+    servers = [
         Server(f"{home.scheme}://{address}", is_one_apiserver=True, tls_name=home.hostname)
-        for address in sorted(addresses)
+        for address in sorted({address for address in addresses if address is not None})
     ]
+    return Apiservers(servers, is_whole=not refused)
+
+
+def _address(address_type: str, text: str, port: int | None) -> str | None:
+    """host:port; None if that is none."""
+    if port is None or not 1 <= port <= 65535:
+        return None
+    if address_type == "FQDN":
+        return f"{text}:{port}" if is_dns_subdomain(text) else None
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv4Address):
+        return f"{address}:{port}"
+    return f"[{address}]:{port}" if address.scope_id is None else None
 
 
 async def count_apiservers(session: ApiSession) -> int | None:
     """How many apiservers the cluster has; None if it does not say, or not to us."""
     try:
-        return len(await apiserver_servers(session)) or None
+        servers, is_whole = await find_apiservers(session)
     except StartError:
         return None
+    return len(servers) or None if is_whole else None

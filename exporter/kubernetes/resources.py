@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -101,23 +101,30 @@ QUIET_KINDS = (
 """What revision clocks poll, in the order of preference: the first that we may list and that is in the same store."""
 
 
+Name = Annotated[str, msgspec.Meta(max_length=253)]
+"""As long as Kubernetes lets the name of anything be."""
+
+MOST_VERSIONS = 32
+"""Of one group; each may have to be asked."""
+
+
 class _ApiResource(msgspec.Struct):
-    name: str
+    name: Name
     namespaced: bool
-    verbs: list[str] = []
+    verbs: tuple[Name, ...] = ()
 
 
 class _ApiResourceList(msgspec.Struct):
-    resources: list[_ApiResource] = []
+    resources: list[_ApiResource]
 
 
 class _GroupVersion(msgspec.Struct):
-    version: str
+    version: Name
 
 
 class _ApiGroup(msgspec.Struct):
     preferredVersion: _GroupVersion  # noqa: N815 Kubernetes' own name
-    versions: list[_GroupVersion] = []
+    versions: Annotated[list[_GroupVersion], msgspec.Meta(max_length=MOST_VERSIONS)] = []
 
 
 class NotServedError(AnswerError):
@@ -144,7 +151,7 @@ async def discover(session: ApiSession, name: ResourceName) -> Resource:
 async def _found(session: ApiSession, name: ResourceName) -> Resource | None:
     for version in await _versions(session, name):
         path = f"/apis/{name.group}/{version}" if name.group else f"/api/{version}"
-        served = _as(_ApiResourceList, await session.get_json(path), path)
+        served = await session.get_json(_ApiResourceList, path)
         for resource in served.resources:
             if resource.name == name.plural:
                 if not {"list", "watch"} <= set(resource.verbs):
@@ -158,14 +165,6 @@ async def _versions(session: ApiSession, name: ResourceName) -> list[str]:
         return [name.version]
     if not name.group:
         return ["v1"]
-    path = f"/apis/{name.group}"
-    group = _as(_ApiGroup, await session.get_json(path), path)
+    group = await session.get_json(_ApiGroup, f"/apis/{name.group}")
     preferred = group.preferredVersion.version
     return [preferred, *(version.version for version in group.versions if version.version != preferred)]
-
-
-def _as(kind: type[Any], answer: Any, path: str) -> Any:
-    try:
-        return msgspec.convert(answer, kind)
-    except msgspec.ValidationError as error:
-        raise AnswerError(200, f"{path}: the answer is no discovery document ({error})") from error

@@ -79,8 +79,4 @@ class Reviews:
 
     async def _create(self, kind: Resource, name: str, spec: Mapping[str, Any], answer: type[Answer]) -> Answer:
         review = {"apiVersion": f"{kind.group}/{kind.version}", "kind": name, "spec": spec}
-        content = await self._session.get_json(kind.path(), method="POST", body=review, purpose="access_review")
-        try:
-            return msgspec.convert(content, answer)
-        except msgspec.ValidationError as error:
-            raise AnswerError(200, f"{kind.path()}: the answer is no {name} ({error})") from error
+        return await self._session.get_json(answer, kind.path(), purpose="access_review", method="POST", body=review)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
 from exporter.config.load import CANARIES
 from exporter.config.wording import did_you_mean
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.resources import NotServedError, discover
-from exporter.kubernetes.session import UNREACHABLE, AnswerError
+from exporter.kubernetes.resources import Name, NotServedError, discover
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, too_much
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
 
 DEFINITION = f"deploy/helm/watchslo/crds/{CANARIES}.yaml"
+
+MOST_GROUPS = 1000
+MOST_RESOURCES = 10_000
+"""Together: ten times what a large cluster serves."""
+
+ASKED_AT_ONCE = 4
+ASKING_SECONDS = 30.0
 
 
 async def find(session: ApiSession, name: ResourceName, hints: dict[ResourceName, str]) -> Resource:
@@ -55,27 +62,27 @@ async def _hint(session: ApiSession, name: ResourceName) -> str:
 
 
 class _Version(msgspec.Struct, rename="camel"):
-    group_version: str
+    version: Name
 
 
 class _Group(msgspec.Struct, rename="camel"):
-    name: str
+    name: Name
     preferred_version: _Version
 
 
 class _Groups(msgspec.Struct):
-    groups: list[_Group] = []
+    groups: Annotated[list[_Group], msgspec.Meta(max_length=MOST_GROUPS)] = []
 
 
 class _Resource(msgspec.Struct, rename="camel"):
-    name: str
-    verbs: list[str] = []
-    singular_name: str = ""
-    short_names: list[str] | None = None
+    name: Name
+    verbs: tuple[Name, ...] = ()
+    singular_name: Name = ""
+    short_names: tuple[Name, ...] | None = None
 
 
 class _Resources(msgspec.Struct):
-    resources: list[_Resource] | None = None
+    resources: Annotated[list[_Resource], msgspec.Meta(max_length=MOST_RESOURCES)] | None = None
 
 
 class _Watchable(NamedTuple):
@@ -90,19 +97,23 @@ async def _watchable(session: ApiSession) -> list[_Watchable]:
 
     Raises AnswerError, UNREACHABLE or CredentialsError if the list of groups cannot be had.
     """
-    try:
-        groups = msgspec.convert(await session.get_json("/apis"), _Groups).groups
-    except msgspec.ValidationError as error:
-        raise AnswerError(200, f"/apis: the answer is no discovery document ({error})") from error
-    places = {"": "/api/v1", **{group.name: f"/apis/{group.preferred_version.group_version}" for group in groups}}
-    served = await asyncio.gather(*(_watchable_in(session, group, path) for group, path in places.items()))
-    return [one for of_group in served for one in of_group]
+    groups = (await session.get_json(_Groups, "/apis")).groups
+    places = [("", "/api/v1"), *((one.name, f"/apis/{one.name}/{one.preferred_version.version}") for one in groups)]
+    served: list[_Watchable] = []
+    async with asyncio.timeout(ASKING_SECONDS):
+        while places:
+            asked, places = places[:ASKED_AT_ONCE], places[ASKED_AT_ONCE:]
+            answers = await asyncio.gather(*(_watchable_in(session, group, path) for group, path in asked))
+            served += [one for of_group in answers for one in of_group]
+            if len(served) > MOST_RESOURCES:
+                raise too_much(f"/apis: more than {MOST_RESOURCES} resources")
+    return served
 
 
 async def _watchable_in(session: ApiSession, group: str, path: str) -> list[_Watchable]:
     try:
-        served = msgspec.convert(await session.get_json(path), _Resources).resources or []
-    except (AnswerError, msgspec.ValidationError):
+        served = (await session.get_json(_Resources, path)).resources or []
+    except AnswerError:
         return []
     return [
         _Watchable(

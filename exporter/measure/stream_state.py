@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from exporter.labels import (
     END_REASONS,
@@ -127,13 +127,17 @@ _FIELDS = tuple(field.name for field in fields(StreamCounts))
 
 
 class Trouble(NamedTuple):
-    """Why a watch did not start when that was tried last."""
+    """Why no watch is open, if that is known."""
 
-    reason: StartReason
-    message: str
+    reason: StartReason | Literal["not started yet"]
+    error: str = ""
+    """As others have worded it."""
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.message}"
+        return f"{self.reason}: {self.error}" if self.error else self.reason
+
+
+NOT_STARTED = Trouble("not started yet")
 
 
 class RevisionClockState(NamedTuple):
@@ -160,7 +164,7 @@ class StreamState:
     resource: str
     is_up: bool = False
     """Whether a watch is open."""
-    trouble: Trouble | None = None
+    trouble: Trouble | None = NOT_STARTED
     """Why it is not, if that is known."""
     window: WindowReport = EMPTY
     revision_clock: RevisionClockState = NOTHING_DATES

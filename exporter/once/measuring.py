@@ -135,7 +135,7 @@ class Measurement:
         """What an apiserver says if all say that they do not know us: that is no matter of waiting."""
         targets = self._targets()
         is_refused = [one.trouble is not None and one.trouble.reason == "unauthorized" for one in targets]
-        return targets[0].not_ready if targets and all(is_refused) else None
+        return targets[0].not_ready(with_errors=True) if targets and all(is_refused) else None
 
     def _wait(self) -> None:
         self._progress.waiting(self._not_ready())

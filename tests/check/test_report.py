@@ -112,8 +112,8 @@ def test_all_good() -> None:
             "proxies",
             "Via: 1.1 lb, Age: 3",
         ),
-        ({"server": Server("https://10.0.0.1:6443", is_one_apiserver=False)}, "server", "address", "--apiserver URL"),
-        ({"server": Server("https://10.0.0.1:6443", is_one_apiserver=False)}, "server", "apiservers", "1, but only"),
+        ({"server": Server("https://127.0.0.1:6443", is_one_apiserver=False)}, "server", "address", "--apiserver URL"),
+        ({"server": Server("https://127.0.0.1:6443", is_one_apiserver=False)}, "server", "apiservers", "1, but only"),
         ({"apiservers": None}, "server", "apiservers", "is not told"),
         ({"apiservers": 3}, "server", "apiservers", "3, and any may stamp"),
         ({"user": User("system:anonymous")}, "credentials", "identity", "no credentials were given"),
@@ -198,7 +198,10 @@ def test_a_missing_permission_names_its_loss_and_its_rule() -> None:
     table, last_line, is_good = reported(all_good(watches=watches))
     assert table["permissions"]["watch pods"] == (
         "missing",
-        'list, watch pods; add to a ClusterRole: - {apiGroups: [""], resources: [pods], verbs: [list, watch]}',
+        (
+            "list, watch pods, and to watch is to be able to read all of each; "
+            'add to a ClusterRole: - {apiGroups: [""], resources: [pods], verbs: [list, watch]}'
+        ),
     )
     assert not is_good
     assert last_line == (
@@ -352,7 +355,7 @@ def test_where_the_credentials_come_from_is_said() -> None:
 
 
 def test_fewer_addresses_than_are_named_is_a_note_of_its_own() -> None:
-    named = config(apiserver="https://10.0.0.1:6443,https://10.0.0.2:6443")
+    named = config(apiserver="https://127.0.0.1:6443,https://127.0.0.2:6443")
     table, *_ = reported(all_good(config=named))
     result, detail = table["server"]["apiservers"]
     assert result == "note"

@@ -25,7 +25,7 @@ from exporter.config.shard import Shard
 EXAMPLES = {
     "kubeconfig": "credentials.yaml",
     "context": "kind-dev",
-    "apiserver": "https://10.0.0.1:6443",
+    "apiserver": "https://127.0.0.1:6443",
     "apiserver.discover": "true",
     "allow-insecure-token": "true",
     "tls-server-name": "kubernetes",
@@ -49,6 +49,8 @@ EXAMPLES = {
     "canary.custom-resource": "monitoring/canary",
     "web.listen-address": "[::1]:0",
     "web.config.file": "web.yaml",
+    "web.max-connections": "600",
+    "web.max-requests": "30",
     "log.level": "debug",
     "log.format": "json",
     "scenario": "slow-encoding",
@@ -115,7 +117,7 @@ def test_a_bare_word_in_the_file_stays_what_it_is(name: str, text: str) -> None:
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.repeatable], ids=lambda s: s.name)
 def test_a_list_is_repeated_commas_or_a_sequence(setting: Setting) -> None:
     one, two = {
-        "apiserver": ("https://10.0.0.1", "https://10.0.0.2"),
+        "apiserver": ("https://127.0.0.1", "https://127.0.0.2"),
         "resource": ("pods", "foos.example.com"),
         "custom-resources": ("*.example.com", "foos.*"),
         "web.listen-address": (":1", "[::1]:2"),
@@ -251,10 +253,26 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         listen_addresses=(ListenAddress("", 9985),),
         auth_filter=False,
         web_config_file=None,
+        web_max_connections=500,
+        web_max_requests=40,
         log_level="info",
         log_format="logfmt",
     )
     assert (loaded.scenario, loaded.duration_seconds, loaded.output, loaded.warnings) == (None, 60, "table", ())
+
+
+def test_only_the_demo_listens_on_loopback_unless_told_otherwise() -> None:
+    def of_demo(**variables: str) -> tuple[ListenAddress, ...]:
+        return load({}, variables, command="demo").config.listen_addresses
+
+    assert of_demo() == (ListenAddress("127.0.0.1", 9985),)
+    assert of_demo(WATCHSLO_WEB_LISTEN_ADDRESS=":9985") == (ListenAddress("", 9985),)
+
+
+def test_requests_leave_a_connection_to_probes() -> None:
+    with pytest.raises(ConfigError) as refused:
+        said("--web.max-requests=40", "--web.max-connections=40")
+    assert str(refused.value).startswith("--web.max-requests: 40 requests at once leave no connection to a probe: ")
 
 
 def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> None:
@@ -265,7 +283,7 @@ def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> Non
 
 
 def test_a_server_name_goes_with_tls() -> None:
-    for name in ("kubernetes", "10.0.0.1", "::1"):
+    for name in ("kubernetes", "127.0.0.1", "::1"):
         assert said("--apiserver=https://[fd00::1]", f"--tls-server-name={name}").config.tls_server_name == name
 
 
@@ -277,7 +295,7 @@ def test_an_annotation_may_lack_a_domain_and_have_capitals(key: str) -> None:
 @pytest.mark.parametrize(
     ("text", "url"),
     [
-        ("https://10.0.0.1", "https://10.0.0.1:443"),
+        ("https://127.0.0.1", "https://127.0.0.1:443"),
         ("http://localhost/", "http://localhost:80"),
         ("HTTPS://Api.Example.com:6443", "https://api.example.com:6443"),
         ("https://[fd00::1]:6443", "https://[fd00::1]:6443"),

@@ -22,7 +22,7 @@ GLOB = "is not a pattern for custom resources such as *.example.com: lower-case 
 OBJECT = "lower-case letters, digits, dashes and dots, at most 253"
 NOT_YAML = '--config.file: "watchslo.yaml" is not YAML:'
 LONG_NAME = ".".join(["a" * 50] * 5)
-A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
+A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
 
 
 @pytest.mark.parametrize(
@@ -114,23 +114,23 @@ A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
         ("run --annotation example.com/", f'--annotation: "example.com/" {ANNOTATION}'),
         ("run --annotation a/b/c", f'--annotation: "a/b/c" {ANNOTATION}'),
         ("run --context=", '--context: "" is not a name'),
-        ("run --apiserver 10.0.0.1:6443", f'--apiserver: "10.0.0.1:6443" {URL}'),
-        ("run --apiserver ftp://10.0.0.1", f'--apiserver: "ftp://10.0.0.1" {URL}'),
-        ("run --apiserver https://10.0.0.1/api", f'--apiserver: "https://10.0.0.1/api" {URL}'),
-        ("run --apiserver https://10.0.0.1?x=1", f'--apiserver: "https://10.0.0.1?x=1" {URL}'),
-        ("run --apiserver https://me@10.0.0.1", f'--apiserver: "https://...@10.0.0.1" {NO_USER}'),
-        ("run --apiserver https://me:s3cret@10.0.0.1", f'--apiserver: "https://...@10.0.0.1" {NO_USER}'),
-        ("run --apiserver https://me:s3c/r#t?@@10.0.0.1", f'--apiserver: "https://...@10.0.0.1" {NO_USER}'),
-        ("run --apiserver me:s3cret@10.0.0.1:6443", f'--apiserver: "...@10.0.0.1:6443" {NO_USER}'),
-        ("run https://me:s3cret@10.0.0.1", 'unexpected argument "https://...@10.0.0.1": run takes only flags'),
+        ("run --apiserver 127.0.0.1:6443", f'--apiserver: "127.0.0.1:6443" {URL}'),
+        ("run --apiserver ftp://127.0.0.1", f'--apiserver: "ftp://127.0.0.1" {URL}'),
+        ("run --apiserver https://127.0.0.1/api", f'--apiserver: "https://127.0.0.1/api" {URL}'),
+        ("run --apiserver https://127.0.0.1?x=1", f'--apiserver: "https://127.0.0.1?x=1" {URL}'),
+        ("run --apiserver https://me@127.0.0.1", f'--apiserver: "https://...@127.0.0.1" {NO_USER}'),
+        ("run --apiserver https://me:s3cret@127.0.0.1", f'--apiserver: "https://...@127.0.0.1" {NO_USER}'),
+        ("run --apiserver https://me:s3c/r#t?@@127.0.0.1", f'--apiserver: "https://...@127.0.0.1" {NO_USER}'),
+        ("run --apiserver me:s3cret@127.0.0.1:6443", f'--apiserver: "...@127.0.0.1:6443" {NO_USER}'),
+        ("run https://me:s3cret@127.0.0.1", 'unexpected argument "https://...@127.0.0.1": run takes only flags'),
         (
             "run --context https://me:s3cret@a --context b",
             '--context: is given 2 times, with "https://...@a" and "b"',
         ),
-        ("run --apiserver https://10.0.0.256", f'--apiserver: "https://10.0.0.256" {URL}'),
+        ("run --apiserver https://127.0.0.256", f'--apiserver: "https://127.0.0.256" {URL}'),
         ("run --apiserver https://a..b", f'--apiserver: "https://a..b" {URL}'),
         (f"run --apiserver https://{LONG_NAME}", f'--apiserver: "https://{LONG_NAME[:192]}..." {URL}'),
-        ("run --apiserver https://10.0.0.1:0", f'--apiserver: "https://10.0.0.1:0" {URL}'),
+        ("run --apiserver https://127.0.0.1:0", f'--apiserver: "https://127.0.0.1:0" {URL}'),
         ("run --apiserver https://[::zz]:1", f'--apiserver: "https://[::zz]:1" {URL}'),
         (
             "run --tls-server-name not/a/name",
@@ -169,8 +169,8 @@ A, B = "https://10.0.0.1:6443", "https://10.0.0.2:6443"
             "--apiserver and --apiserver.discover exclude each other: list the apiservers or discover them",
         ),
         (
-            "run --apiserver http://10.0.0.1 --tls-server-name kubernetes",
-            '--tls-server-name: there is no certificate to verify at "http://10.0.0.1:80": use https there',
+            "run --apiserver http://127.0.0.1 --tls-server-name kubernetes",
+            '--tls-server-name: there is no certificate to verify at "http://127.0.0.1:80": use https there',
         ),
         ("run --resource pods --resource pods", '--resource: "pods" is there twice'),
         (
@@ -296,7 +296,7 @@ def test_bytes_that_are_no_text_are_refused(door: Door) -> None:
 
 
 def test_sources_that_disagree_are_both_named(door: Door) -> None:
-    FILE.write_text("apiserver: https://10.0.0.1\n")
+    FILE.write_text("apiserver: https://127.0.0.1\n")
     sentence = door.refusal(*READ_FILE, WATCHSLO_APISERVER_DISCOVER="true")
     assert sentence.startswith("watchslo.yaml:1: apiserver and WATCHSLO_APISERVER_DISCOVER exclude each other: ")
 

@@ -177,18 +177,102 @@ async def test_a_token_of_two_lines_is_refused_before_it_is_sent(tmp_path: Path)
         await credentials.headers()
 
 
+HAS_A_USER = "has a user in its URL: kubeconfigs have users of their own"
+IS_NO_URL = "is no URL: write https://host:port"
+SERVERS = {
+    "https://me:s3cret@127.0.0.1:1": f'"https://...@127.0.0.1:1" {HAS_A_USER}',
+    "https://me:s3cret@[": f'"https://...@[" {HAS_A_USER}',
+    "https://me:s3c/r#t?@127.0.0.1:99999": f'"https://...@127.0.0.1:99999" {HAS_A_USER}',
+    "me:s3cret@127.0.0.1": f'"...@127.0.0.1" {HAS_A_USER}',
+    "https://127.0.0.1:1/\u202e": f'"https://127.0.0.1:1/\\u202e" {IS_NO_URL}',
+    "https://127.0.0.1:1\n": f'"https://127.0.0.1:1\\n" {IS_NO_URL}',
+    f"https://{'a' * 70}:1": f'"https://{"a" * 70}:1" {IS_NO_URL}',
+    **{
+        server: f'"{server}" {IS_NO_URL}'
+        for server in (
+            "",
+            "127.0.0.1:6443",
+            "//127.0.0.1:6443",
+            "https:127.0.0.1",
+            "ftp://127.0.0.1",
+            "https://:6443",
+            "https://[",
+            "https://[::1",
+            "https://[foo]:1",
+            "https://foo]bar:1",
+            "https://..:1",
+            "https://%31:1",
+            "https://a b:1",
+            " https://127.0.0.1:1",
+            "https://127.0.0.1 :1",
+            "https://127.0.0.1:0",
+            "https://127.0.0.1:-1",
+            "https://127.0.0.1:99999",
+            "https://127.0.0.1:port",
+            "https://127.0.0.1:1?x=y",
+            "https://127.0.0.1:1/?x=y",
+            "https://127.0.0.1:1#x",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(("server", "said"), SERVERS.items())
+async def test_a_server_that_cannot_be_asked(server: str, said: str, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, server, user=USER)
+    assert await refusal(Credentials(path, None, None)) == f"kubeconfig {path}: the server {said}"
+
+
+@pytest.mark.parametrize("server", [5, ["https://127.0.0.1"], {"s3cret": 1}, True])
+async def test_a_server_that_is_no_text(server: Any, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, server, user=USER)
+    assert await refusal(Credentials(path, None, None)) == f"kubeconfig {path}: is not a complete kubeconfig"
+
+
+@pytest.mark.parametrize("name", ["a..b", "a b", f"{'a' * 70}", 5, ["a"]])
+async def test_a_tls_server_name_that_is_none(name: Any, tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path, SERVER, user=USER, cluster={"tls-server-name": name})
+    message = await refusal(Credentials(path, None, None))
+    assert message.startswith(f'kubeconfig {path}: tls-server-name: "')
+    assert message.endswith('" is not the name of a server, as it stands in its certificate')
+
+
 @pytest.mark.parametrize(
-    ("server", "sentence"),
+    "server", ["https://127.0.0.1:1/k8s/clusters/c-x1", "HTTPS://LocalHost:1/", "https://[::1]:1", "http://localhost"]
+)
+async def test_a_server_that_can_be_asked(server: str, tmp_path: Path) -> None:
+    credentials = Credentials(write_kubeconfig(tmp_path, server, user=USER), None, None)
+    await credentials.load()
+    assert credentials.server_url == server.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
     [
-        (
-            "https://me:s3cret@127.0.0.1:1",
-            'the server "https://...@127.0.0.1:1" has a user in its URL: kubeconfigs have users of their own',
-        ),
-        ("127.0.0.1:6443", 'the server "127.0.0.1:6443" is no URL: write https://host:port'),
-        ("ftp://127.0.0.1", 'the server "ftp://127.0.0.1" is no URL: write https://host:port'),
-        ("https://:6443", 'the server "https://:6443" is no URL: write https://host:port'),
+        ("127.0.0.1", "99999"),
+        ("127.0.0.1", "nonsense"),
+        ("foo]bar", "443"),
+        ("me:s3cret@127.0.0.1", "443"),
+        ("a b", "1"),
     ],
 )
-async def test_a_server_that_cannot_be_asked(server: str, sentence: str, tmp_path: Path) -> None:
-    path = write_kubeconfig(tmp_path, server, user=USER)
-    assert await refusal(Credentials(path, None, None)) == f"kubeconfig {path}: {sentence}"
+async def test_a_pod_whose_environment_names_no_server(
+    host: str, port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("token")
+    (tmp_path / "ca.crt").write_text("authority")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    message = await refusal(Credentials(None, None, None, tmp_path))
+    assert message.startswith("in-cluster credentials: the server ")
+    assert message.endswith((IS_NO_URL, HAS_A_USER))
+    assert "s3cret" not in message
+
+
+@pytest.mark.parametrize("command", ["run", "measure", "check"])
+def test_every_command_says_it_in_one_line(command: str, tmp_path: Path) -> None:
+    kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:99999", user=USER)
+    words = [sys.executable, "-m", "exporter", command, "--kubeconfig", str(kubeconfig)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    sentence = f'kubeconfig {kubeconfig}: the server "https://127.0.0.1:99999" {IS_NO_URL}'
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"watchslo: error: {sentence}\n")

@@ -25,13 +25,13 @@ def helm(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 def rendered(*arguments: str | Path, release: str = "watchslo", namespace: str = "watchslo") -> list[Object]:
-    """The objects of a release, its own kind included."""
+    """The objects of a release."""
     return objects_in(_template(release, namespace, *arguments))
 
 
 @functools.cache
 def _template(release: str, namespace: str, *arguments: str | Path) -> str:
-    words = ("template", release, CHART, "--namespace", namespace, "--include-crds", "--kube-version", "1.29.0")
+    words = ("template", release, CHART, "--namespace", namespace, "--kube-version", "1.29.0")
     answer = helm(*words, *arguments)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
+ONLY_RUN_TAKES = ("--web.", "--log.", "--shard", "--annotation", "--cache-clock.")
 OPERATOR_KINDS = ("servicemonitors", "prometheusrules")
 
 
 @dataclass(frozen=True)
 class Site:
-    """A cluster with the Prometheus operator's kinds, and kubectl for it."""
+    """A cluster with our own kind and the Prometheus operator's, and kubectl for it."""
 
     cluster: Cluster
     kubectl: Kubectl
@@ -38,15 +39,18 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def prepared(binaries: Path, folder: Path, *, apiservers: int = 1) -> AsyncIterator[Site]:
-    """A running site."""
-    async with Cluster(binaries, folder, apiservers=apiservers) as cluster:
+async def prepared(
+    binaries: Path, folder: Path, *, apiservers: int = 1, flags: Sequence[str] = ()
+) -> AsyncIterator[Site]:
+    """A running site; `flags` are those of its apiservers."""
+    async with Cluster(binaries, folder, apiservers=apiservers, flags=flags) as cluster:
         await cluster.list_apiservers(*(apiserver.url for apiserver in cluster.apiservers))
         kubectl = Kubectl(binaries, cluster, folder)
         definitions = tool("prometheus-operator-crds")
         for kind in OPERATOR_KINDS:
             await kubectl.apply("-f", definitions / f"monitoring.coreos.com_{kind}.yaml")
-        names = [f"crd/{kind}.monitoring.coreos.com" for kind in OPERATOR_KINDS]
+        await kubectl.apply("-f", CHART / "crds")
+        names = [f"crd/{CANARIES.name}", *(f"crd/{kind}.monitoring.coreos.com" for kind in OPERATOR_KINDS)]
         await kubectl.run("wait", "--for=condition=Established", *names)
         yield Site(cluster, kubectl)
 
@@ -58,13 +62,13 @@ async def install_plain(site: Site) -> list[Object]:
     return objects_in(await site.kubectl.run("kustomize", folder))
 
 
-async def install_everything(site: Site) -> list[Object]:
-    """The chart with all that can be on, under another name; returns its objects."""
+async def install_everything(site: Site, *arguments: str) -> list[Object]:
+    """The chart with all that can be on, under another name; `arguments` are helm's. Returns its objects."""
     await site.create_namespace("observing")
     await site.cluster.create_resource()
     await site.kubectl.apply_objects({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
     values = CHART / "ci" / "everything-values.yaml"
-    objects = rendered("--values", values, release="mine", namespace="observing")
+    objects = rendered("--values", values, *arguments, release="mine", namespace="observing")
     await site.kubectl.apply_objects(*objects)
     return objects
 
@@ -94,6 +98,11 @@ class Installed:
         command, *words = arguments(self.pod)
         assert command == "run"
         return ["--kubeconfig", str(self.kubeconfig), *words]
+
+    def flags_of_check(self, kubeconfig: Path) -> list[str]:
+        """Those that `watchslo check` takes too, with this kubeconfig."""
+        _, _, *words = self.flags
+        return ["--kubeconfig", str(kubeconfig), *(word for word in words if not word.startswith(ONLY_RUN_TAKES))]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -187,6 +187,36 @@ def test_who_may_patch_may_patch_the_ordinals_only() -> None:
     assert first_pod(objects)["metadata"]["name"] in patched[0]
 
 
+def test_each_pod_finds_its_canary_and_needs_no_right_to_create_it() -> None:
+    objects = rendered("--set", "replicas=2", release="mine")
+    canaries = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in of_kind(objects, "Canary")]
+    assert canaries == ["watchslo/mine-watchslo-0", "watchslo/mine-watchslo-1"]
+    assert flags(objects).canary_custom_resource == canaries[0]
+    assert not [rule for rule in rules(objects) if "create" in rule["verbs"]]
+    assert of_kind(rendered("--set", "canary.customResource=false"), "Canary") == []
+
+
+def test_the_way_out_leads_to_apiservers_only() -> None:
+    def egress(*values: str) -> object:
+        sets = [word for value in values for word in ("--set", f"networkPolicy.{value}")]
+        return only(rendered(*sets), "NetworkPolicy")["spec"]["egress"]
+
+    ports = [{"port": 443}, {"port": 6443}, {"port": 8443}]
+    assert egress() == [{"ports": ports}], "wherever they are"
+    blocks = [{"ipBlock": {"cidr": cidr}} for cidr in ("10.96.0.1/32", "fd00::/64")]
+    names = {"ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]}
+    assert egress("apiserverCIDRs={10.96.0.1/32,fd00::/64}") == [{"ports": ports, "to": blocks}]
+    assert egress("apiserverPorts={443}", "dns=true") == [{"ports": [{"port": 443}]}, names]
+
+
+def test_that_a_role_knows_no_patterns_is_said_where_one_is_written() -> None:
+    globs = "watch.customResources={foo*.example.com,bars.example.org}"
+    shown = helm("install", "mine", CHART, "--dry-run=client", "--set", globs)
+    assert shown.returncode == 0, shown.stderr
+    assert 'for "foo*.example.com" that is every custom resource of example.com.' in shown.stdout
+    assert "bars.example.org" not in shown.stdout.partition("NOTES:")[2]
+
+
 def test_the_role_names_the_groups_of_what_is_watched() -> None:
     objects = rendered("--values", CHART / "ci" / "everything-values.yaml")
     watched = {
@@ -211,7 +241,6 @@ def test_two_releases_share_no_name_in_the_whole_cluster() -> None:
         {
             (found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"])
             for found in rendered(release=release, namespace=namespace)
-            if found["kind"] != "CustomResourceDefinition"
         }
         for release, namespace in (("watchslo", "watchslo"), ("watchslo", "elsewhere"))
     )
@@ -244,7 +273,7 @@ def test_the_dashboards_are_those_of_the_repository() -> None:
 def test_the_image_may_be_named_by_its_digest() -> None:
     digest = f"sha256:{'0' * 64}"
     [container] = first_pod(rendered("--set", f"image.digest={digest}"))["spec"]["containers"]
-    assert container["image"] == f"watchslo@{digest}"
+    assert container["image"] == f"watchslo:0.1.0@{digest}"
 
 
 @pytest.mark.parametrize(
@@ -258,6 +287,7 @@ def test_the_image_may_be_named_by_its_digest() -> None:
         ("watch.customResources={*}", "/watch/customResources/0"),  # no role can name its group
         ("serviceMonitor.interval=fast", "/serviceMonitor/interval"),
         ("image.digest=sha256:abc", "/image/digest"),
+        ("networkPolicy.apiserverCIDRs={10.96.0.1}", "/networkPolicy/apiserverCIDRs/0"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(wrong: str, named: str) -> None:

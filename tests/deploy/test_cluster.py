@@ -1,6 +1,7 @@
 """The manifests on a real kube-apiserver, and the exporter with exactly what they give it."""
 
 import copy
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -8,17 +9,16 @@ import pytest
 import pytest_asyncio
 
 from tests.check.command import check
-from tests.deploy.kubectl import CommandError
+from tests.conftest import FreshCluster
+from tests.deploy.kubectl import CommandError, Kubectl
 from tests.deploy.rendering import CHART, VALUES, Object, first_pod, only, rendered
-from tests.deploy.site import Installed, Site, first_pod_of, install_everything, install_plain, prepared
+from tests.deploy.site import CANARIES, Installed, Site, first_pod_of, install_everything, install_plain, prepared
 from tests.live.observing import started, until
 from tests.real.api import ApiClient, ApiError
 
 WRITTEN = "canary.watchslo.dev/written"
 
 pytestmark = pytest.mark.timeout(120)
-
-ONLY_RUN_TAKES = ("--web.", "--log.", "--shard", "--annotation", "--cache-clock.")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -54,6 +54,31 @@ async def test_helm_installs_changes_and_removes_it(site: Site) -> None:
     assert await site.kubectl.run("get", kinds, "--all-namespaces", *ours) == ""
 
 
+async def test_helm_makes_the_canaries_and_leaves_alone_what_is_written_to_them(
+    fresh_cluster: FreshCluster, server_binaries: Path, tmp_path: Path
+) -> None:
+    """Of a cluster that has never heard of their kind; both ways in which helm writes."""
+    cluster = await fresh_cluster()
+    kubectl = Kubectl(server_binaries, cluster, tmp_path)
+
+    async def write() -> None:
+        async with cluster.client() as client:
+            path = f"{CANARIES.path('default')}/watchslo-0?fieldManager=watchslo"
+            body = {"metadata": {"annotations": {WRITTEN: "now"}}}
+            await client.request("PATCH", path, body=body, content_type="application/merge-patch+json")
+
+    for replicas, server_side in ((2, "true"), (3, "false")):
+        await kubectl.helm("install", "watchslo", CHART, f"--server-side={server_side}")
+        await write()
+        changed = ("--set", f"replicas={replicas},image.tag=next")
+        await kubectl.helm("upgrade", "watchslo", CHART, *changed, f"--server-side={server_side}")
+        canaries = json.loads(await kubectl.run("get", "canaries", "--output=json"))["items"]
+        written = [WRITTEN in canary["metadata"]["annotations"] for canary in canaries]
+        assert written == [True, *[False] * (replicas - 1)]
+        await kubectl.helm("uninstall", "watchslo")
+        assert await kubectl.run("get", "canaries", "--output=name") == "", "while their kind stays"
+
+
 async def test_a_field_that_nobody_knows_is_refused(site: Site) -> None:
     await site.create_namespace("typo")
     monitor = only(rendered("--set", "serviceMonitor.enabled=true", namespace="typo"), "ServiceMonitor")
@@ -80,7 +105,7 @@ async def test_a_pod_with_more_rights_is_not_admitted(site: Site, spoil: Callabl
 
 
 async def test_check_finds_every_permission(installed: Installed) -> None:
-    ended = await check(*[word for word in installed.flags if not word.startswith(ONLY_RUN_TAKES)])
+    ended = await check(*installed.flags_of_check(installed.kubeconfig))
     assert (ended.exit_code, ended.last_line) == (0, "all good"), ended.out
 
 
@@ -130,6 +155,7 @@ async def assert_polls_had_their_own_level(client: ApiClient, installed: Install
         ("PATCH", "/api/v1/namespaces/{namespace}/pods/{name}/status"),
         ("PATCH", "/api/v1/nodes/another"),
         ("PATCH", "/apis/watchslo.dev/v1/namespaces/{namespace}/canaries/another"),
+        ("POST", "/apis/watchslo.dev/v1/namespaces/{namespace}/canaries"),
         ("DELETE", "/apis/watchslo.dev/v1/namespaces/{namespace}/canaries/{name}"),
     ],
 )

@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ USERS = {"basic_auth_users": {"prometheus": HASH}}
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": aiohttp.encode_basic_auth(user, password)}
+
+
+async def fit(passwords: Passwords, password: str, password_hash: str, **how: Any) -> bool:
+    return await passwords.fit("prometheus", password, password_hash, **{"client": "127.0.0.1", **how})
 
 
 US = basic("prometheus", PASSWORD)
@@ -146,15 +151,15 @@ async def test_what_is_remembered_is_bounded_and_fitted(hashing_threads: list[th
     passwords = Passwords()
     others = [bcrypt.hashpw(b"other", bcrypt.gensalt(rounds=4)).decode() for _ in range(MOST_REMEMBERED + 5)]
     for password_hash in others:
-        assert await passwords.fit("other", password_hash)
+        assert await fit(passwords, "other", password_hash)
     assert len(passwords) == MOST_REMEMBERED
     for password_hash in others:
-        assert not await passwords.fit(PASSWORD, password_hash)
+        assert not await fit(passwords, PASSWORD, password_hash)
     assert len(passwords) == 2 * MOST_REMEMBERED
     hashing_threads.clear()
     for _ in range(1000):
-        assert not await passwords.fit(PASSWORD, others[-1])
-    assert await passwords.fit("other", others[-1]), "those who guess push out no user"
+        assert not await fit(passwords, PASSWORD, others[-1])
+    assert await fit(passwords, "other", others[-1]), "those who guess push out no user"
     assert not hashing_threads, "each is compared once"
 
 
@@ -163,15 +168,83 @@ async def test_who_waits_too_long_a_queue_is_sent_away_and_who_has_gone_is_not_c
 ) -> None:
     passwords, slow = Passwords(), bcrypt.hashpw(b"other", bcrypt.gensalt(rounds=11)).decode()
     is_there = True
-    waiting = [asyncio.create_task(passwords.fit(f"{n}", slow, lambda: is_there)) for n in range(MOST_WAITING)]
-    await asyncio.sleep(0)
+    waiting = [
+        asyncio.create_task(fit(passwords, f"{n}", slow, is_asked=lambda: is_there)) for n in range(MOST_WAITING + 1)
+    ]
+    await asyncio.sleep(0)  # one is being compared, and all others wait
     with pytest.raises(CrowdedError):
-        await passwords.fit(PASSWORD, slow)
+        await fit(passwords, PASSWORD, slow)
     is_there = False
     assert not any(await asyncio.gather(*waiting))
     assert len(hashing_threads) <= 1, "at most the one that had begun"
-    assert len(passwords) == 0
-    assert await passwords.fit("other", slow), "and then there is room"
+    assert len(passwords) <= 1
+    assert await fit(passwords, "other", slow), "and then there is room"
+
+
+async def test_who_guesses_keeps_nobody_elses_right_password_out(hashing_threads: list[threading.Thread]) -> None:
+    """Not even for long: each client in its turn."""
+    passwords = Passwords()
+    guessing = [
+        asyncio.create_task(fit(passwords, f"{n}", HASH, client=f"127.0.0.{n % 3}")) for n in range(MOST_WAITING + 1)
+    ]
+    await asyncio.sleep(0)
+    assert await fit(passwords, PASSWORD, HASH, client="127.0.0.9")
+    assert len(hashing_threads) <= 6, "of each that guesses one, and those that had begun"
+    sent_away = [each for each in await asyncio.gather(*guessing, return_exceptions=True) if each is not False]
+    assert [type(each) for each in sent_away] == [CrowdedError]
+    hashing_threads.clear()
+    assert await fit(passwords, PASSWORD, HASH, client="127.0.0.1"), "from now on it is known"
+    assert not hashing_threads
+
+
+async def test_a_client_that_goes_away_in_its_turn_holds_up_nobody() -> None:
+    passwords = Passwords()
+    tasks = [asyncio.create_task(fit(passwords, f"{n}", HASH, client=f"{n % 2}")) for n in range(8)]
+    await asyncio.sleep(0)
+    for task in tasks[1::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    one = asyncio.create_task(fit(passwords, "one", HASH))
+    await asyncio.sleep(0)
+    one.cancel()  # it has its turn
+    async with asyncio.timeout(20):
+        assert await fit(passwords, PASSWORD, HASH)
+
+
+async def test_the_first_right_password_gets_through_while_sixty_guess(tmp_path: Path) -> None:
+    """All from one address."""
+    slow = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds=8)).decode()
+    async with Files(tmp_path, basic_auth_users={"prometheus": slow}).served() as (url, _):
+        is_over = False
+
+        async def guess(number: int) -> None:
+            guesses = count()
+            while not is_over:
+                await status(f"{url}/metrics", headers=basic("prometheus", f"{number} {next(guesses)}"))
+
+        guessing = [asyncio.create_task(guess(number)) for number in range(60)]
+        await asyncio.sleep(0.5)
+        assert [await status(f"{url}/metrics", headers=US) for _ in range(12)] == [200] * 12
+        is_over = True
+        await asyncio.gather(*guessing)
+
+
+async def test_a_name_costs_as_much_whether_or_not_there_is_such_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs: list[bytes] = []
+    check = bcrypt.checkpw
+
+    def checkpw(password: bytes, hashed_password: bytes) -> bool:
+        costs.append(hashed_password[:7])
+        return check(password, hashed_password)
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    async with Files(tmp_path, **USERS).served() as (url, _):
+        names = ["prometheus", *(f"nobody{n}" for n in range(5))]
+        for name in names:
+            assert await status(f"{url}/metrics", headers=basic(name, "guessed")) == 401
+    assert costs == [b"$2b$04$"] * len(names), "each at the cost of the users, and none is known from another's"
 
 
 async def test_headers_go_with_every_answer_and_ours_give_way(tmp_path: Path) -> None:
@@ -354,7 +427,7 @@ async def test_what_could_not_be_read_is_tried_again(tmp_path: Path, monkeypatch
     files = Files(tmp_path, **USERS)
     async with files.served() as (url, served):
         with monkeypatch.context() as broken:
-            broken.setattr("exporter.config.yaml_file.Path.read_bytes", unreadable)
+            broken.setattr("exporter.config.yaml_file.content_of", unreadable)
             files.write(http_server_config={})
             await served.look()
         assert await status(f"{url}/metrics") == 401

@@ -64,6 +64,8 @@ HISTOGRAMS = {
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
 REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,credentials"
+WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
+LEFT_OUT = ("watchslo_apiservers_left_out", "watchslo_custom_resources_left_out")
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
 GAUGES_WHEN_KNOWN = (
     "watchslo_p99_seconds",
@@ -79,9 +81,10 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_date_evidence_enabled", "watchslo_build_info"], "gauge")
     | dict.fromkeys(["watchslo_threshold_seconds", "watchslo_objective_ratio"], "gauge")
     | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
+    | dict.fromkeys(LEFT_OUT, "gauge")
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
-    | {"watchslo_refused_text_total": "counter"}
+    | {"watchslo_refused_text_total": "counter", "watchslo_web_refused_total": "counter"}
 )
 
 
@@ -133,8 +136,10 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics, monkey
         expected |= buckets_of("watchslo_clock_poll_seconds", clock, FINE)
     expected |= buckets_of("watchslo_loop_lag_seconds", {}, FINE)
     expected.add(("watchslo_shard_index", frozenset()))
+    expected |= {(name, frozenset()) for name in LEFT_OUT}
     expected |= {("watchslo_discovery_errors_total", frozenset(reason.items())) for reason in seeded(COUNTERS[STARTS])}
     expected |= {("watchslo_refused_text_total", frozenset(what.items())) for what in seeded(REFUSED_TEXTS)}
+    expected |= {("watchslo_web_refused_total", frozenset(reason.items())) for reason in seeded(WEB_REFUSALS)}
     expected |= {
         (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
         for name in COUNTERS_OF_AN_ADDRESS

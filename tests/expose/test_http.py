@@ -15,6 +15,7 @@ from aiohttp import web
 
 from exporter.config import ListenAddress
 from exporter.expose import http
+from exporter.expose.connections import SHUTDOWN_SECONDS, WebServer
 from exporter.expose.metrics import Metrics
 from tests.expose.reading import refresh, samples_in, series
 
@@ -40,19 +41,19 @@ def daemon() -> Daemon:
 
 
 @pytest.fixture
-async def runner(daemon: Daemon) -> AsyncIterator[web.AppRunner]:
+async def runner(daemon: Daemon) -> AsyncIterator[WebServer]:
     runner = await http.serve(daemon.application(), [LOOPBACK])
     yield runner
     await runner.cleanup()
 
 
-def url_of(runner: web.AppRunner) -> str:
+def url_of(runner: WebServer) -> str:
     host, port = runner.addresses[0][:2]
     return f"http://{host}:{port}"
 
 
 @pytest.fixture
-async def client(runner: web.AppRunner) -> AsyncIterator[aiohttp.ClientSession]:
+async def client(runner: WebServer) -> AsyncIterator[aiohttp.ClientSession]:
     # The client shows what was sent: it asks for gzip and unpacks only where a test says so.
     skipped = {"Accept-Encoding"}
     async with aiohttp.ClientSession(url_of(runner), skip_auto_headers=skipped, auto_decompress=False) as client:
@@ -204,7 +205,7 @@ async def test_two_scrapes_at_once_are_both_whole(daemon: Daemon, client: aiohtt
 
 
 async def test_a_client_that_goes_away_leaves_the_others_served(
-    daemon: Daemon, runner: web.AppRunner, client: aiohttp.ClientSession
+    daemon: Daemon, runner: WebServer, client: aiohttp.ClientSession
 ) -> None:
     watch_many(daemon.metrics, 200)
     reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
@@ -250,7 +251,7 @@ async def test_stopping_closes_idle_connections_and_the_socket(daemon: Daemon) -
     async with aiohttp.ClientSession(url_of(runner)) as client:
         async with client.get("/livez") as response:
             await response.read()
-        async with asyncio.timeout(http.SHUTDOWN_SECONDS / 2):
+        async with asyncio.timeout(SHUTDOWN_SECONDS / 2):
             await runner.cleanup()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*address)

@@ -156,12 +156,12 @@ async def test_a_canary_without_its_definition(fresh_cluster: FreshCluster, tmp_
     assert f" canaries.watchslo.dev missing {NO_DEFINITION} " in " ".join((await check(*words)).out.split())
 
 
-async def test_a_canary_in_a_namespace_that_is_not_there(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
+async def test_a_canary_that_is_not_there(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
     cluster = await fresh_cluster()
     await cluster.create_resource(CustomResource(group="watchslo.dev", plural="canaries"))
     words = ("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--canary.interval=1")
     async with running(*words, "--canary.custom-resource=nowhere/canary") as it:
-        await it.says("canary is not written", 'error="namespaces "nowhere" not found"')
+        await it.says("canary is not written", 'error="canaries.watchslo.dev "canary" not found"')
 
 
 def test_the_file_that_is_named_is_there() -> None:

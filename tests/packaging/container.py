@@ -42,11 +42,13 @@ exec chroot --groups= --userspec="$user" "$root" "$@"
 
 @dataclass(frozen=True)
 class Image:
-    """An image: the digests of its layers, its configuration, and its files in a folder of their own."""
+    """An image: its id, the digests of its layers, its configuration, its files, and what was written about it."""
 
+    id: str
     layers: list[str]
     config: dict[str, Any]
     files: Path
+    papers: Path
 
     def command(self, *words: str, folder: Path, environment: dict[str, str] | None = None) -> list[str]:
         """What runs the image, as its PID 1, with these words instead of its own, and `folder` at MOUNTED."""
@@ -85,8 +87,9 @@ def make_base(environment: dict[str, str], archive: str) -> str:
     return "localhost/base"
 
 
-def build(environment: dict[str, str], base: str, name: str) -> Image:
+def build(environment: dict[str, str], base: str, name: str, papers: Path) -> Image:
     """The image as scripts/image builds it, with this machine's way to the package index."""
+    environment = {**environment, "OUTPUT": str(papers)}
     volume = f"{CERTIFICATES}:{CERTIFICATES}:ro"
     arguments = ["--tag", name, "--build-arg", f"PYTHON_IMAGE={base}", "--volume", volume]
     for variable in ("PIP_CERT", "PIP_INDEX_URL"):
@@ -96,7 +99,13 @@ def build(environment: dict[str, str], base: str, name: str) -> Image:
     assert done.returncode == 0, done.stdout + done.stderr
     described = json.loads(buildah(environment, "inspect", "--type", "image", name))
     files = buildah(environment, "mount", buildah(environment, "from", name))
-    return Image(described["Docker"]["rootfs"]["diff_ids"], described["Docker"]["config"], Path(files))
+    return Image(
+        described["FromImageID"],
+        described["Docker"]["rootfs"]["diff_ids"],
+        described["Docker"]["config"],
+        Path(files),
+        papers,
+    )
 
 
 class Container(Observed):

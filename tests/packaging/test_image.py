@@ -14,6 +14,8 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import until
@@ -43,8 +45,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Image, Im
     with storage(tmp_path_factory.mktemp("storage")) as environment:
         base = make_base(environment, made.stdout.splitlines()[-1])
         with ThreadPoolExecutor() as builders:
-            one = builders.submit(build, environment, base, "localhost/one")
-            other = builders.submit(build, environment, base, "localhost/other")
+            papers = tmp_path_factory.mktemp("papers")
+            one = builders.submit(build, environment, base, "localhost/one", papers / "one")
+            other = builders.submit(build, environment, base, "localhost/other", papers / "other")
             yield one.result(), other.result()
 
 
@@ -115,10 +118,43 @@ def test_its_packages_are_those_that_are_locked_and_listed(image: Image) -> None
     installed = packages(image)
     assert installed.pop("watchslo") == image.config["Labels"]["org.opencontainers.image.version"]
     assert installed == locked
-    listed = json.loads(subprocess.run([SCRIPT, "sbom"], capture_output=True, text=True, check=True).stdout)
-    assert listed["bomFormat"] == "CycloneDX"
+    written = paper(image, "cdx")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
+    listed = json.loads(written)
     assert listed["metadata"]["component"]["name"] == "watchslo"
-    assert {one["name"]: one["version"] for one in listed["components"]} == locked
+    assert {one["name"]: one["version"] for one in listed["components"]} == installed
+    assert {one["purl"] for one in listed["components"]} == {f"pkg:pypi/{name}@{locked[name]}" for name in locked}
+    hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", (ROOT / "requirements" / "run.txt").read_text())
+    of_files = [reference for one in listed["components"] for reference in one["externalReferences"]]
+    assert sorted(of["content"] for reference in of_files for of in reference["hashes"]) == sorted(hashes)
+
+
+def test_what_it_was_made_of_is_written_down(images: tuple[Image, Image]) -> None:
+    image, other = images
+    statement = json.loads(paper(image, "provenance"))
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    [subject] = statement["subject"]
+    assert subject["digest"] == {"sha256": image.id}
+    definition, details = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
+    materials = {one["name"]: one.get("digest") for one in definition["resolvedDependencies"]}
+    labels = image.config["Labels"]
+    assert materials.pop("base") == {"sha256": labels["org.opencontainers.image.base.digest"].removeprefix("sha256:")}
+    source = materials.pop("source", {"gitCommit": "unknown"})
+    assert source == {"gitCommit": labels["org.opencontainers.image.revision"]}
+    of_files = {name: {"sha256": hashlib.sha256((ROOT / name).read_bytes()).hexdigest()} for name in materials}
+    assert materials == of_files
+    assert {"Dockerfile", "requirements/run.txt"} <= materials.keys()
+    [sbom] = details["byproducts"]
+    assert sbom["digest"] == {"sha256": hashlib.sha256(paper(image, "cdx").encode()).hexdigest()}
+    assert details["builder"]["id"]
+    assert paper(image, "cdx") == paper(other, "cdx")
+
+
+def paper(image: Image, kind: str) -> str:
+    """What the build wrote about the image."""
+    [found] = image.papers.glob(f"*.{kind}.json")
+    return found.read_text()
 
 
 def test_all_of_it_is_compiled_and_the_bytecode_is_taken_as_it_is(image: Image) -> None:

@@ -32,7 +32,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 
 {{- define "watchslo.image" -}}
 {{- with .Values.image -}}
-{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
+{{- .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ with .digest }}@{{ . }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
@@ -58,6 +58,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- range $glob := .Values.watch.customResources -}}
   {{- $plural := splitList "." $glob | first -}}
   {{- $group := trimPrefix (printf "%s." $plural) $glob -}}
+  {{- /* A role knows no patterns but "all". */ -}}
   {{- if regexMatch "[*?]" $plural }}{{ $plural = "*" }}{{ end -}}
   {{- $_ := set $groups $group (append (get $groups $group | default list) $plural | uniq) -}}
 {{- end -}}
