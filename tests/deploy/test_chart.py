@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.generator import files
+from deploy.generator.objective import Settings
 from exporter.config import Config, flag_parser, load, read_flags
 from exporter.config.shard import Shard
 from tests.deploy.rendering import (
@@ -205,6 +207,17 @@ def test_a_scrape_comes_often_enough_for_a_rate_over_one_minute() -> None:
 def test_the_rules_are_those_of_the_rules_file() -> None:
     rule = only(rendered("--set", "prometheusRule.enabled=true"), "PrometheusRule")
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "rules" / "watchslo.rules.yaml").read_text())
+
+
+def test_values_of_the_rules_make_what_the_generator_makes_of_the_same_settings() -> None:
+    settings = Settings(
+        cluster_label="k8s_cluster", coverage=0.995, memory_mebibytes=900, runbooks="https://wiki.example/watch"
+    )
+    values = {"clusterLabel": "k8s_cluster", "coverage": 0.995, "memoryMebibytes": 900, "runbooks": settings.runbooks}
+    given = json.dumps({"enabled": True, "sloth": True, **values})
+    rule = only(rendered("--set-json", f"prometheusRule={given}"), "PrometheusRule")
+    made = [yaml.safe_load(files(settings)[f"rules/{name}.rules.yaml"]) for name in ("watchslo", "watchslo-sloth")]
+    assert rule["spec"]["groups"] == [group for file in made for group in file["groups"]]
 
 
 def test_the_dashboards_are_those_of_the_repository() -> None:
