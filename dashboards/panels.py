@@ -102,9 +102,9 @@ def logarithmic(panel: timeseries.Panel, least: float, most: float) -> timeserie
 
 
 def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
-    """Series of these names have these colours."""
+    """Series whose names begin with these words have these colours."""
     for name, colour in colours.items():
-        panel.override_by_name(name, [_fixed(colour)])
+        panel.override_by_regexp(f"/^{name}\\b/", [_fixed(colour)])
     return panel
 
 
