@@ -24,7 +24,7 @@ STEP_SECONDS = 2 * SCRAPE_SECONDS
 EMPTY = {
     "apiserver_watch_events_dispatch_duration_seconds": "kube-apiserver has it from 1.37 on, the one here is 1.36",
 }
-# It is made of whole hours, here of minutes that began in time, if one did. tests/rules/test_clusters.py has a day.
+# It is made of whole hours, here of minutes that began in time, if one did. test_clusters.py has a day.
 MAYBE = "ratio_rate30d"
 # A query that leaves out what did not happen may have no data for these.
 ZERO = {
