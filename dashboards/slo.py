@@ -64,8 +64,10 @@ def rows() -> dict[str, list[Panel]]:
 
 def _now() -> list[Panel]:
     return [
-        panels.worded(panels.tiles("Is the objective met?", "short", STATE), STATES).description(
-            f"The state of the SLO in the rolling minute, for the {WORST} worst of the watches chosen above. Violated: "
+        panels.worded(
+            panels.for_each_cluster(panels.tiles("Is the objective met?", "short", STATE)), STATES
+        ).description(
+            f"The state of the SLO in the rolling minute, for the {WORST} worst watches of each cluster. Violated: "
             "certainly too many events are late. Unknown: the certain bounds allow both answers. Quiet: too few events "
             "to judge."
         ),

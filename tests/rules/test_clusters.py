@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 import yaml
 
+from deploy.generator.objective import DEFAULTS
 from tests.real.process import Server, answers, free_port
 from tests.real.tools import tool
 from tests.real.waiting import wait_until
@@ -28,6 +29,43 @@ FOREIGN = (
         "cluster": "east",
     },
 )
+# What people read, at a minute of the day: summary and description.
+READ = {
+    ("WatchLatencyClusterBudgetBurn", 150): (
+        "east: Watch events of all resources are late: the error budget of 30 days lasts 5 days or less.",
+        (
+            "47.5% of the watch events of all resources certainly arrived too late. The error budget burns over 14.4 "
+            "times as fast as the objective allows in the last hour, or over 6 times as fast as it allows in the last "
+            "6 hours, and still so in the last 5 minutes or 30 minutes."
+        ),
+    ),
+    ("WatchCanariesLost", 560): (
+        "east: Canary writes not seen on the watch of pods on 192.168.1.10:6443.",
+        "2.5% of the canaries of the last hour were accepted and not seen on the watch in time.",
+    ),
+    ("WatchLatencyUnknown", 620): (
+        "west: Compliance of pods on 192.168.1.10:6443 cannot be determined.",
+        (
+            "The state was unknown for 100% of the last 30 minutes: too many events are neither certainly late nor "
+            "certainly on time, or events may be missing."
+        ),
+    ),
+    ("WatchsloLagging", 700): (
+        "east: Event-loop iterations delayed over 0.1 s: watchslo at 10.1.0.1:9985 is short of CPU.",
+        "5% of the iterations in the last 15 minutes were delayed over 0.1 s. That makes events ambiguous, never late.",
+    ),
+    ("WatchsloShardAbsent", 920): (
+        "west: 1 of 2 watchslo shards are missing.",
+        (
+            "1 of the 2 exporters that share the watches (--shard) are not scraped. What falls to them is not watched, "
+            "and shows in no other number."
+        ),
+    ),
+    ("WatchsloAbsent", 1300): (
+        "west: No watchslo target scraped for 10 minutes.",
+        "The job watchslo was last scraped 1h 41m 0s ago. Nobody knows how late watches are.",
+    ),
+}
 OF_PAYMENTS = '{sloth_service="payments"}'
 FIRING = 'timestamp(ALERTS{alertstate="firing"})'
 
@@ -55,6 +93,7 @@ def test_every_alert_fires_for_the_right_cluster_once(tmp_path: Path) -> None:
                 "input_series": [
                     {"series": name, "values": " ".join(map(str, values))} for name, values in day.series().items()
                 ],
+                "alert_rule_test": [_as_read(alert, minute, *texts) for (alert, minute), texts in READ.items()],
                 "promql_expr_test": [
                     {
                         "expr": expr,
@@ -165,6 +204,14 @@ def test_amtool_finds_no_fault_with_the_inhibition_rules(tmp_path: Path) -> None
     checked = subprocess.run(words, check=False, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "7 inhibit rules" in checked.stdout
+
+
+def _as_read(alert: str, minute: int, summary: str, description: str) -> dict[str, Any]:
+    [told] = [each for each in TOLD if each.alert == alert and each.first <= minute <= each.last]
+    labels = {name: value for name, value in told.labels.items() if name not in {"alertname", "alertstate"}}
+    annotations = {"summary": summary, "description": description, "runbook_url": f"{DEFAULTS.runbooks}/{alert}.md"}
+    wanted = {"exp_labels": labels, "exp_annotations": annotations}
+    return {"alertname": alert, "eval_time": f"{minute}m", "exp_alerts": [wanted]}
 
 
 def _selector(labels: dict[str, str]) -> str:
