@@ -13,9 +13,10 @@ import yaml
 
 from deploy.generator import files
 from deploy.generator.objective import DEFAULTS, Settings
+from deploy.generator.rules import seconds_of
 from exporter.expose.families import FAMILIES
 from tests.rules.scenarios import SCENARIOS
-from tests.rules.shipped import ROOT, ShippedAlert, alerts, groups, recordings
+from tests.rules.shipped import RECORDED, ROOT, ShippedAlert, alerts, groups, recordings
 
 FROM_PROMETHEUS = {"up", "process_resident_memory_bytes", "process_cpu_seconds_total"}
 OF_TARGETS = {"job", "instance", "pod", "cluster"}
@@ -81,10 +82,12 @@ def test_a_generated_file_is_what_scripts_rules_writes(name: str) -> None:
     assert (ROOT / "deploy" / name).read_text(encoding="utf-8") == files()[name]
 
 
-def test_the_generator_writes_all_files_scaled_into_any_folder(tmp_path: Path) -> None:
+def test_the_generator_writes_all_files_as_it_is_told_into_any_folder(tmp_path: Path) -> None:
+    settings = Settings(cluster_label="k8s", objective=0.995, coverage=0.9, memory_mebibytes=300, runbooks="https://a")
     words = [sys.executable, "-m", "deploy.generator", "--scale", "60", "--into", str(tmp_path)]
-    subprocess.run(words, cwd=ROOT, check=True)
-    for name, text in files(scale=60).items():
+    words += ["--cluster-label=k8s", "--objective=0.995", "--coverage=0.9", "--memory-mebibytes=300"]
+    subprocess.run([*words, "--runbooks=https://a"], cwd=ROOT, check=True)
+    for name, text in files(settings, scale=60).items():
         assert (tmp_path / name).read_text(encoding="utf-8") == text
 
 
@@ -105,6 +108,14 @@ def test_rules_read_only_what_the_exporter_exports_or_what_is_recorded() -> None
     for group in groups():
         for rule in group["rules"]:
             assert_all_there(rule["expr"])
+
+
+def test_counters_are_read_over_an_hour_at_most() -> None:
+    """Days of them are millions of samples at a hundred resources on five apiservers: recordings are for that."""
+    for group in groups():
+        for rule in group["rules"]:
+            raw = re.findall(r"\bwatchslo_\w+(?:{[^}]*})?\[(\w+)", RECORDED.sub("", rule["expr"]))
+            assert all(seconds_of(window) <= 3600 for window in raw), rule
 
 
 def test_what_is_recorded_is_recorded_before_it_is_read_in_its_group() -> None:
