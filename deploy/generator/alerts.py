@@ -1,6 +1,7 @@
 """The alerts. Only what users feel wakes somebody up; what makes the answer less certain becomes a ticket."""
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 
 from deploy.generator.objective import BURN_RATES, EVALUATION, FEWEST_EVENTS, RATE_WINDOW, Burn, BurnRates, Settings
 from deploy.generator.recordings import (
@@ -65,9 +66,10 @@ def alert_groups(settings: Settings) -> tuple[Group, ...]:
     )
 
 
-def _either(rates: BurnRates, one: dict[Burn, str]) -> str:
-    """The conditions of the pairs, joined so that one alert stands for all."""
-    return "\nor\n".join(f"(\n{one[burn]}\n)" for burn in rates.burns)
+def _either(rates: BurnRates, conditions: Callable[[Burn], Iterable[str]]) -> str:
+    """All that has to be true of a pair of windows, and the pairs joined, so that one alert stands for both."""
+    pairs = (textwrap.indent("\nand\n".join(conditions(burn)), "  ") for burn in rates.burns)
+    return "\nor\n".join(f"(\n{pair}\n)" for pair in pairs)
 
 
 def _factors(rates: BurnRates) -> str:
@@ -83,18 +85,14 @@ def _burn(level: str, rates: BurnRates) -> Alert:
     of_cluster = level == "cluster"
     whose = "all resources" if of_cluster else OF_RESOURCE
 
-    def condition(burn: Burn) -> str:
-        allowed = f"{TIMES_BUDGET} {burn.factor} * {BUDGET}"
-        return f"""\
-  {late_ratio(level, burn.long)} > {allowed}
-  and
-  {late_ratio(level, burn.short)} > {allowed}
-  and
-  {distinct(level, burn.long)} >= {FEWEST_EVENTS}"""
+    def conditions(burn: Burn) -> Iterator[str]:
+        for window in (burn.long, burn.short):
+            yield f"{late_ratio(level, window)} > {TIMES_BUDGET} {burn.factor} * {BUDGET}"
+        yield f"{distinct(level, burn.long)} >= {FEWEST_EVENTS}"
 
     return Alert(
         alert="WatchLatencyClusterBudgetBurn" if of_cluster else "WatchLatencyBudgetBurn",
-        expr=_either(rates, {burn: condition(burn) for burn in rates.burns}),
+        expr=_either(rates, conditions),
         hold=rates.hold,
         severity=rates.severity,
         summary=f"Watch events of {whose} are late: the error budget of 30 days lasts {rates.lasts} or less.",
@@ -191,13 +189,13 @@ def _cluster_down() -> Alert:
 
 
 def _coverage(rates: BurnRates, settings: Settings) -> Alert:
-    def condition(burn: Burn) -> str:
-        allowed = f"{burn.factor} * (1 - {settings.coverage:g})"
-        return f"  {uncovered_ratio(burn.long)} > {allowed}\n  and\n  {uncovered_ratio(burn.short)} > {allowed}"
+    def conditions(burn: Burn) -> Iterator[str]:
+        for window in (burn.long, burn.short):
+            yield f"{uncovered_ratio(window)} > {burn.factor} * (1 - {settings.coverage:g})"
 
     return Alert(
         alert="WatchCoverageBudgetBurn",
-        expr=_either(rates, {burn: condition(burn) for burn in rates.burns}),
+        expr=_either(rates, conditions),
         hold=rates.hold,
         severity=rates.severity,
         summary=f"Resources cannot be watched: the coverage budget of 30 days lasts {rates.lasts} or less.",
