@@ -66,8 +66,9 @@ def recording_groups() -> tuple[Group, ...]:
                 The SLI: the share of events that were certainly late. Events are summed, and only then divided. What
                 is in no `by` is summed away: replicas of the exporter, and whatever else a target is labelled with.
                 Ambiguous events are in the denominator, so the share is the certain, lower one. Without events it is
-                0/0, which is NaN, which alerts nobody. Longer windows are sums of these series, so the counters are
-                read once: that the groups are evaluated every {seconds_of(EVALUATION)} s makes events of rates.""",
+                0/0, which is NaN, which alerts nobody. Longer windows are sums of these series, so counters are read
+                over five minutes only: that the groups are evaluated every {seconds_of(EVALUATION)} s makes events of
+                rates.""",
             interval=EVALUATION,
             rules=(*_sli(), *_cover(), *_cluster(), *(rule for window in fast for rule in _long(window))),
         ),
