@@ -1,5 +1,9 @@
-"""Writes the dashboards as Grafana reads them: `python -m dashboards.build [FOLDER]`, beside this file by default."""
+"""Writes the dashboards as Grafana reads them: `python -m dashboards.build [FOLDER [CLUSTER-LABEL]]`.
 
+They are written beside this file by default, for a Prometheus whose label `cluster` tells clusters apart, or none does.
+"""
+
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -14,7 +18,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import slo, stages, streams, trust
 from dashboards.panels import DATASOURCE, VIOLATED, Panel
-from dashboards.query import EXPORTER
+from dashboards.query import EXPORTER, OF_CLUSTER
 
 TAG: Final = "watchslo"
 ALL: Final = model.VariableOption(text="All", value="$__all", selected=True)
@@ -37,10 +41,14 @@ PLANS: Final = (
 )
 
 
-def files() -> dict[str, str]:
-    """The text of each file, by its name."""
+def files(cluster_label: str = "cluster") -> dict[str, str]:
+    """The text of each file, by its name. The chart names the label by the same replacements."""
     return {
-        f"{plan.uid}.json": json.dumps(_built(plan), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+        f"{plan.uid}.json": functools.reduce(
+            lambda text, words: text.replace(words.format("cluster"), words.format(cluster_label)),
+            ("{}=~", "({},", "(le, {}", "{{{{{}}}}}", ", {})"),
+            json.dumps(_built(plan), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n",
+        )
         for plan in PLANS
     }
 
@@ -61,8 +69,10 @@ def _variables() -> list[Builder[model.VariableModel]]:
     watches = f"watchslo_stream_up{{{EXPORTER}}}"
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
-        _choice("job", "Job", "label_values(watchslo_build_info, job)"),
-        _choice("instance", "Instance", 'label_values(watchslo_build_info{job=~"$job"}, instance)'),
+        # Where there is no such label, ".+" would match nothing.
+        _choice("cluster", "Cluster", "label_values(watchslo_build_info, cluster)").all_value(".*"),
+        _choice("job", "Job", 'label_values(watchslo_build_info{cluster=~"$cluster"}, job)'),
+        _choice("instance", "Instance", f"label_values(watchslo_build_info{{{OF_CLUSTER}}}, instance)"),
         _choice("apiserver", "Apiserver", f"label_values({watches}, apiserver)"),
         # The core group is "", and ".+" would leave it out.
         _choice("group", "API group", f"label_values({watches}, group)").all_value(".*"),
@@ -79,7 +89,11 @@ def _choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
 def _alerts() -> dashboard.AnnotationQuery:
     annotation = dashboard.AnnotationQuery().name("Alerts").datasource(DATASOURCE).enable(enable=True)
     annotation.icon_color(VIOLATED).expr(slo.ALERTS).step("60s")
-    return annotation.title_format("{{alertname}}").text_format("{{resource}} {{apiserver}}").tag_keys("severity")
+    return (
+        annotation.title_format("{{alertname}}")
+        .text_format("{{resource}} {{apiserver}} {{cluster}}")
+        .tag_keys("severity")
+    )
 
 
 def _links() -> dashboard.DashboardLink:
@@ -89,5 +103,5 @@ def _links() -> dashboard.DashboardLink:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    for name, text in files().items():
+    for name, text in files(*sys.argv[2:3]).items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -52,6 +52,11 @@ def tiles(title: str, unit: str, query: Query) -> stat.Panel:
     return panel.color_mode(looks.BigValueColorMode.BACKGROUND).text_mode(looks.BigValueTextMode.VALUE_AND_NAME)
 
 
+def for_each_cluster(panel: stat.Panel) -> stat.Panel:
+    """The panel once for each cluster that is chosen, two beside each other; once where clusters have no label."""
+    return panel.repeat("cluster").repeat_direction("h").max_per_row(2)
+
+
 def lines(title: str, unit: str, *queries: Query) -> timeseries.Panel:
     """Values over time."""
     panel = timeseries.Panel().title(title).datasource(DATASOURCE).span(HALF).height(8).unit(unit)
@@ -102,9 +107,9 @@ def logarithmic(panel: timeseries.Panel, least: float, most: float) -> timeserie
 
 
 def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
-    """Series of these names have these colours."""
+    """Series whose names begin with these words have these colours."""
     for name, colour in colours.items():
-        panel.override_by_name(name, [_fixed(colour)])
+        panel.override_by_regexp(f"/^{name}\\b/", [_fixed(colour)])
     return panel
 
 

@@ -2,15 +2,20 @@
 
 from typing import Final
 
-EXPORTER: Final = 'job=~"$job", instance=~"$instance"'
+OF_CLUSTER: Final = 'cluster=~"$cluster", job=~"$job"'
+EXPORTER: Final = f'{OF_CLUSTER}, instance=~"$instance"'
 APISERVER: Final = f'{EXPORTER}, apiserver=~"$apiserver"'
 WATCH: Final = f'{APISERVER}, group=~"$group", resource=~"$resource"'
+# What the rules recorded: without exporters and, of resources, without apiservers.
+RECORDED: Final = f'{OF_CLUSTER}, group=~"$group", resource=~"$resource"'
+RECORDED_OF_WATCH: Final = f'{RECORDED}, apiserver=~"$apiserver"'
 
-# What tells one watch from another, and how a legend names it. In HTML the two blanks around an empty group are one.
-BY_WATCH: Final = "apiserver, group, resource"
-NAME_OF_WATCH: Final = "{{resource}} {{group}} @ {{apiserver}}"
-# As the alerts do, budgets take the events of all apiservers together.
-BY_RESOURCE: Final = "group, resource"
+# What tells one watch from another, and how a legend names it. In HTML the two blanks around an empty group are one,
+# and one at the end is none.
+BY_WATCH: Final = "cluster, apiserver, group, resource"
+NAME_OF_WATCH: Final = "{{resource}} {{group}} @ {{apiserver}} {{cluster}}"
+# What a panel can show at once: of a hundred resources on five apiservers the worst.
+WORST: Final = 20
 
 
 def series(name: str, *matchers: str, scope: str = WATCH) -> str:
@@ -34,25 +39,35 @@ def total(counter: str, *matchers: str) -> str:
 
 
 def grown(counter: str, by: str) -> str:
-    """By how much a counter grew from one point to the next, for the labels with which it grew at all."""
+    """By how much a counter grew from one point to the next, for the labels with which it grew most, if at all."""
     return _if_it_grew(counter, by, increase(counter), WATCH)
 
 
 def flowing(counter: str, by: str, scope: str = WATCH) -> str:
-    """How fast a counter grows, for the labels with which it grew at all."""
+    """How fast a counter grows, for the labels with which it grew most, if at all."""
     return _if_it_grew(counter, by, rate(counter, scope=scope), scope)
 
 
 def _if_it_grew(counter: str, by: str, growth: str, scope: str) -> str:
     # The zeros in between stay: without them bars would have no width of their own.
     in_all = f"increase({series(counter, scope=scope)}[$__range] @ end())"
-    return f"sum by ({by}) ({growth}) and sum by ({by}) ({in_all}) > 0"
+    return f"sum by ({by}) ({growth}) and topk({WORST}, sum by ({by}) ({in_all}) > 0)"
+
+
+def of_the_worst(gauge: str) -> str:
+    """A gauge of each watch, for those where it was highest in the dashboard's time range."""
+    highest = f"max by ({BY_WATCH}) (max_over_time({gauge}[$__range] @ end()))"
+    return f"max by ({BY_WATCH}) ({gauge}) and topk({WORST}, {highest})"
 
 
 def p99(histogram: str, *matchers: str, by: str = "", scope: str = WATCH) -> str:
-    """The 99th percentile of a histogram. Beyond the last bucket it is that bucket's bound: 60 s for latencies."""
-    labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile(0.99, sum by ({labels}) ({rate(f'{histogram}_bucket', *matchers, scope=scope)}))"
+    """The 99th percentile of a histogram, of the worst cluster if it is `by` nothing.
+
+    Beyond the last bucket it is that bucket's bound: 60 s for latencies.
+    """
+    labels = by or "cluster"
+    p99 = f"histogram_quantile(0.99, sum by (le, {labels}) ({rate(f'{histogram}_bucket', *matchers, scope=scope)}))"
+    return p99 if by else f"max({p99})"
 
 
 def buckets(histogram: str, *matchers: str, scope: str = WATCH) -> str:
@@ -60,17 +75,17 @@ def buckets(histogram: str, *matchers: str, scope: str = WATCH) -> str:
     return f"sum by (le) ({increase(f'{histogram}_bucket', *matchers, over='$__rate_interval', scope=scope)})"
 
 
-def share_judged(verdicts: str, over: str = "$__rate_interval") -> str:
-    """The share of each resource's events that got one of these verdicts, which are a regular expression."""
-    chosen = increase("events_judged_total", f'verdict=~"{verdicts}"', over=over)
-    judged = increase("events_judged_total", over=over)
-    return f"sum by ({BY_RESOURCE}) ({chosen}) / sum by ({BY_RESOURCE}) ({judged})"
+def recorded(name: str, scope: str = RECORDED) -> str:
+    """A series that the rules of deploy/rules recorded, which are cheap over any time."""
+    return f"{name}{{{scope}}}"
 
 
+LATE_RATIO: Final = "group_resource:watchslo_events_late:ratio_rate"
+AMBIGUOUS_RATIO: Final = "group_resource:watchslo_events_ambiguous:ratio_rate5m"
+BUDGET_RATIO: Final = recorded("cluster:watchslo_error_budget:ratio", OF_CLUSTER)
 THRESHOLD_SECONDS: Final = f"max({series('threshold_seconds', scope=EXPORTER)})"
-BUDGET_RATIO: Final = f"1 - max({series('objective_ratio', scope=EXPORTER)})"
 
 
-def burn_rate(over: str) -> str:
+def burn_rate(window: str) -> str:
     """How many times faster than allowed each resource spends its error budget, with what is certainly late."""
-    return f"({share_judged('late', over)}) / scalar({BUDGET_RATIO})"
+    return f"{recorded(LATE_RATIO + window)} / on (cluster, job) group_left () {BUDGET_RATIO}"

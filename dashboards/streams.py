@@ -4,7 +4,19 @@ from typing import Final
 
 from dashboards import panels
 from dashboards.panels import THIRD, Panel, Query
-from dashboards.query import BY_WATCH, NAME_OF_WATCH, buckets, flowing, grown, p99, rate, series, total
+from dashboards.query import (
+    BY_WATCH,
+    NAME_OF_WATCH,
+    RECORDED_OF_WATCH,
+    buckets,
+    flowing,
+    grown,
+    of_the_worst,
+    p99,
+    recorded,
+    series,
+    total,
+)
 
 ANY: Final = {1.0: panels.UNKNOWN}
 AFTER_A_LOSS: Final = 'reason!="start"'
@@ -58,7 +70,9 @@ def _now() -> list[Panel]:
 
 def _ends_and_starts() -> list[Panel]:
     return [
-        panels.bars("Ends of watches, by reason", Query(grown("watch_ends_total", "reason"), "{{reason}}"))
+        panels.bars(
+            "Ends of watches, by reason", Query(grown("watch_ends_total", "cluster, reason"), "{{reason}} {{cluster}}")
+        )
         .span(THIRD)
         .description(
             "Only timeout is an end in good order. early_eof and transport_error are forced closes, gone means that "
@@ -75,8 +89,8 @@ def _ends_and_starts() -> list[Panel]:
         ),
         panels.bars(
             "Relists and failed starts, by reason",
-            Query(grown("relists_total", "reason"), "relist, {{reason}}"),
-            Query(grown("init_events_errors_total", "reason"), "failed start, {{reason}}"),
+            Query(grown("relists_total", "cluster, reason"), "relist, {{reason}} {{cluster}}"),
+            Query(grown("init_events_errors_total", "cluster, reason"), "failed start, {{reason}} {{cluster}}"),
         )
         .span(THIRD)
         .description("Relists give up continuity, failed starts keep a watch closed. The relist at a start is normal."),
@@ -99,21 +113,24 @@ def _cover_and_traffic() -> list[Panel]:
         panels.lines(
             "Share of time without a watch",
             "percentunit",
-            Query(f"max by ({BY_WATCH}) ({rate('uncovered_seconds_total')})", NAME_OF_WATCH),
+            Query(
+                of_the_worst(recorded("apiserver_group_resource:watchslo_uncovered:ratio_rate5m", RECORDED_OF_WATCH)),
+                NAME_OF_WATCH,
+            ),
         )
         .span(THIRD)
-        .description("At 100 % a watch is down all the time."),
+        .description("Of five minutes each, by what the rules record. At 100 % a watch is down all the time."),
         panels.heat_map("Lifetimes of watches", buckets("watch_lifetime_seconds")).description(
             "How long watches had been open when they ended. Minutes are normal; many short ones are trouble."
         ),
         panels.lines(
             "Traffic of each watch",
             "Bps",
-            Query(f"sum by ({BY_WATCH}) ({rate('received_bytes_total')})", NAME_OF_WATCH),
+            Query(flowing("received_bytes_total", BY_WATCH), NAME_OF_WATCH),
         ).description("Bytes per second received. The watch that carries most is the first to be closed as too slow."),
         panels.amounts(
             "Events, by type",
             "cps",
-            Query(flowing("events_total", "event_type, phase"), "{{event_type}}, {{phase}}"),
+            Query(flowing("events_total", "cluster, event_type, phase"), "{{event_type}}, {{phase}} {{cluster}}"),
         ).description("Events per second. Replayed ones tell the state at a watch's start; they are never judged."),
     ]

@@ -63,7 +63,9 @@ def _certainty() -> list[Panel]:
             "How far the two bounds of an event's time span are apart. About one poll period is normal; if it is as "
             "wide as the threshold, little can be judged."
         ),
-        panels.lines("Evidence, by source", "cps", Query(flowing("evidence_total", "source"), "{{source}}"))
+        panels.lines(
+            "Evidence, by source", "cps", Query(flowing("evidence_total", "cluster, source"), "{{source}} {{cluster}}")
+        )
         .span(THIRD)
         .description(
             "Live events per second about whose commit a source said something. The revision clock should speak about "
@@ -71,8 +73,8 @@ def _certainty() -> list[Panel]:
         ),
         panels.bars(
             "What was left out",
-            Query(grown("contradictions_total", "source"), "contradiction, {{source}}"),
-            Query(grown("events_unmeasured_total", "reason"), "not measured, {{reason}}"),
+            Query(grown("contradictions_total", "cluster, source"), "contradiction, {{source}} {{cluster}}"),
+            Query(grown("events_unmeasured_total", "cluster, reason"), "not measured, {{reason}} {{cluster}}"),
         )
         .span(THIRD)
         .description(
@@ -82,15 +84,18 @@ def _certainty() -> list[Panel]:
         panels.lines(
             "Clock offset of each apiserver",
             "s",
-            Query(f"max by (apiserver) ({offset_at_most})", "{{apiserver}}, at most"),
-            Query(f"min by (apiserver) ({offset_at_least})", "{{apiserver}}, at least"),
+            Query(f"max by (cluster, apiserver) ({offset_at_most})", "{{apiserver}} {{cluster}}, at most"),
+            Query(f"min by (cluster, apiserver) ({offset_at_least})", "{{apiserver}} {{cluster}}, at least"),
         ).description(
             "The apiserver's wall clock is ahead of ours by something between the two. A jump: a clock was set."
         ),
         panels.lines(
             "Time of a poll, P99",
             "s",
-            Query(p99("clock_poll_seconds", by="clock, apiserver", scope=APISERVER), "{{clock}} @ {{apiserver}}"),
+            Query(
+                p99("clock_poll_seconds", by="cluster, clock, apiserver", scope=APISERVER),
+                "{{clock}} @ {{apiserver}} {{cluster}}",
+            ),
         ).description(
             "How long a clock's poll waits for its answer. Slow answers are no lag, but they widen intervals."
         ),
@@ -98,23 +103,23 @@ def _certainty() -> list[Panel]:
 
 
 def _cost() -> list[Panel]:
-    requests = flowing("apiserver_requests_total", "purpose", APISERVER)
-    in_flight = flowing("apiserver_request_seconds_total", "purpose", APISERVER)
+    requests = flowing("apiserver_requests_total", "cluster, purpose", APISERVER)
+    in_flight = flowing("apiserver_request_seconds_total", "cluster, purpose", APISERVER)
     cpu = _of_exporters(f"rate(process_cpu_seconds_total{{{EXPORTER}}}[$__rate_interval])")
     memory = _of_exporters(f"process_resident_memory_bytes{{{EXPORTER}}}")
     return [
-        panels.amounts("Requests to apiservers", "reqps", Query(requests, "{{purpose}}"))
+        panels.amounts("Requests to apiservers", "reqps", Query(requests, "{{purpose}} {{cluster}}"))
         .span(QUARTER)
         .description("Requests per second that the exporter sends, to all apiservers together."),
-        panels.amounts("Requests in flight", "short", Query(in_flight, "{{purpose}}"))
+        panels.amounts("Requests in flight", "short", Query(in_flight, "{{purpose}} {{cluster}}"))
         .span(QUARTER)
         .description(
             "How many requests wait for an answer on average. Each takes a seat of API Priority and Fairness."
         ),
-        panels.lines("CPU", "short", Query(cpu, "{{instance}}"))
+        panels.lines("CPU", "short", Query(cpu, "{{instance}} {{cluster}}"))
         .span(QUARTER)
         .description("Processor cores that the exporter uses. It cannot use more than one."),
-        panels.lines("Memory", "bytes", Query(memory, "{{instance}}"))
+        panels.lines("Memory", "bytes", Query(memory, "{{instance}} {{cluster}}"))
         .span(QUARTER)
         .description("Resident memory. It is bounded, whatever the event rate."),
     ]
@@ -122,4 +127,6 @@ def _cost() -> list[Panel]:
 
 def _of_exporters(expression: str) -> str:
     """Without what has the same metrics: All jobs are really all of them."""
-    return f"{expression} and on (job, instance) last_over_time({series('build_info', scope=EXPORTER)}[$__range])"
+    return (
+        f"{expression} and on (cluster, job, instance) last_over_time({series('build_info', scope=EXPORTER)}[$__range])"
+    )

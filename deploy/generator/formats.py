@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from deploy.generator.objective import OBJECTIVE, PERIOD, RUNBOOKS
+from deploy.generator.objective import PERIOD, Settings
 
 MADE_BY = "Made by scripts/rules from deploy/generator; edit that."
-PERCENT = f"{OBJECTIVE * 100:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,23 +30,23 @@ SLICES = (
 )
 
 
-def sloth() -> str:
+def sloth(settings: Settings) -> str:
     """A spec for `sloth generate`."""
     head = f"""\
 # The objective for Sloth: sloth generate -i sloth.yaml
 # {MADE_BY}
 #
-# The series are those of the group watchslo-sloth in rules/watchslo.rules.yaml: load one of the two, not both.
+# The series are those of rules/watchslo-sloth.rules.yaml: load one of the two, not both.
 version: prometheus/v1
 service: watchslo
 slos:"""
-    return "\n".join([head, *(_sloth_slo(each) for each in SLICES)]) + "\n"
+    return "\n".join([head, *(_sloth_slo(each, settings) for each in SLICES)]) + "\n"
 
 
-def _sloth_slo(each: Slice) -> str:
+def _sloth_slo(each: Slice, settings: Settings) -> str:
     return f"""
   - name: {each.slo}
-    objective: {PERCENT}
+    objective: {settings.objective * 100:g}
     description: Watch events of {each.of} arrive within the threshold.
     sli:
       events:
@@ -56,14 +55,14 @@ def _sloth_slo(each: Slice) -> str:
     alerting:
       name: WatchLatencyBudgetBurn
       annotations:
-        runbook_url: {RUNBOOKS}/WatchLatencyBudgetBurn.md
+        runbook_url: {settings.runbooks}/WatchLatencyBudgetBurn.md
       page_alert:
         labels: {{severity: critical}}
       ticket_alert:
         labels: {{severity: warning}}"""
 
 
-def pyrra() -> str:
+def pyrra(settings: Settings) -> str:
     """Pyrra's custom resources."""
     head = f"""\
 # The objective for Pyrra: kubectl apply -f pyrra.yaml
@@ -74,16 +73,18 @@ def pyrra() -> str:
         "watch-latency",
         "Of everything that is watched; with --generic-rules Pyrra's own Grafana dashboards show it.",
         "",
+        settings.objective,
     )
     by_resource = _pyrra_slo(
         "watch-latency-by-resource",
-        "Of each resource by itself.",
-        "\n      grouping:\n        - group\n        - resource",
+        "Of each resource of each cluster by itself.",
+        f"\n      grouping:\n        - {settings.cluster_label}\n        - group\n        - resource",
+        settings.objective,
     )
     return f"{head}\n{whole}\n{by_resource}\n"
 
 
-def _pyrra_slo(name: str, comment: str, grouping: str) -> str:
+def _pyrra_slo(name: str, comment: str, grouping: str, objective: float) -> str:
     return f"""\
 ---
 # {comment}
@@ -96,7 +97,7 @@ metadata:
     prometheus: k8s
     role: alert-rules
 spec:
-  target: "{PERCENT}"
+  target: "{objective * 100:g}"
   window: {PERIOD}
   description: Watch events arrive within the threshold.
   alerting:
@@ -109,7 +110,7 @@ spec:
         metric: {SLICES[0].series()}{grouping}"""
 
 
-def openslo() -> str:
+def openslo(settings: Settings) -> str:
     """OpenSLO's resources: a data source, a service, and one SLO for each slice."""
     head = f"""\
 # The objective for OpenSLO.
@@ -133,10 +134,10 @@ metadata:
   displayName: Kubernetes watches
 spec:
   description: The events that kube-apiservers send to those who watch."""
-    return "\n".join([head, *(_openslo_slo(each) for each in SLICES)]) + "\n"
+    return "\n".join([head, *(_openslo_slo(each, settings.objective) for each in SLICES)]) + "\n"
 
 
-def _openslo_slo(each: Slice) -> str:
+def _openslo_slo(each: Slice, objective: float) -> str:
     return f"""\
 ---
 apiVersion: openslo/v1
@@ -171,6 +172,6 @@ spec:
   budgetingMethod: Timeslices
   objectives:
     - displayName: Good minutes
-      target: {OBJECTIVE}
-      timeSliceTarget: {OBJECTIVE}
+      target: {objective}
+      timeSliceTarget: {objective}
       timeSliceWindow: 1m"""

@@ -2,112 +2,172 @@
 
 from collections.abc import Iterator
 
-from deploy.generator.objective import BUDGET, OBJECTIVE, OBJECTIVE_WINDOWS, PERIOD, RATE_WINDOWS
-from deploy.generator.rules import Group, Recording
+from deploy.generator.objective import BURN_RATES, EVALUATION, LONG_WINDOWS, PERIOD, RATE_WINDOW
+from deploy.generator.rules import Group, Recording, seconds_of
+
+CLUSTER = "cluster, job"
+RESOURCE = "cluster, job, group, resource"
+WATCH = "cluster, job, apiserver, group, resource"
+LEVELS = {"apiserver_group_resource": WATCH, "group_resource": RESOURCE, "cluster": CLUSTER}
+BUDGETED = ("group_resource", "cluster")
+"""The levels that have long windows."""
 
 SLOW_WINDOWS = ("6h", "1d", "3d")
-SLOTH_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", PERIOD)
+SLOTH_WINDOWS = (RATE_WINDOW, *LONG_WINDOWS, PERIOD)
+OF_US = '{sloth_service="watchslo"}'
+
+BUDGET = "cluster:watchslo_error_budget:ratio"
+LAST_SEEN = "cluster:watchslo_last_seen:timestamp_seconds"
+UNCOVERED = f"apiserver_group_resource:watchslo_uncovered:ratio_rate{RATE_WINDOW}"
 
 
-def late_rate(level: str, window: str) -> str:
+def late_rate(level: str) -> str:
     """The series with the certainly late events per second."""
-    return f"{level}:watchslo_events_late:rate{window}"
+    return f"{level}:watchslo_events_late:rate{RATE_WINDOW}"
 
 
-def judged_rate(level: str, window: str) -> str:
-    """The series with all judged events per second."""
-    return f"{level}:watchslo_events_judged:rate{window}"
+def judged_rate(level: str) -> str:
+    """The series with all judged events per second: each as often as it was judged."""
+    return f"{level}:watchslo_events_judged:rate{RATE_WINDOW}"
 
 
-def late_ratio(level: str, window: str) -> str:
+def distinct_rate(level: str) -> str:
+    """The series with the events per second that are different from each other."""
+    return f"{level}:watchslo_events_distinct:rate{RATE_WINDOW}"
+
+
+def late_ratio(level: str, window: str = RATE_WINDOW) -> str:
     """The series with the share of events that were certainly late."""
     return f"{level}:watchslo_events_late:ratio_rate{window}"
 
 
+def uncovered_ratio(window: str = RATE_WINDOW) -> str:
+    """The series with the share of time in which a cluster's resources were watched on no apiserver."""
+    return f"cluster:watchslo_uncovered:ratio_rate{window}"
+
+
+def distinct(level: str, window: str) -> str:
+    """The series with the number of different events."""
+    return f"{level}:watchslo_events_distinct:increase{window}"
+
+
+def in_all(rate: str, window: str) -> str:
+    """What a recorded rate comes to in a window."""
+    return f"sum_over_time({rate}[{window}]) * {seconds_of(EVALUATION)}"
+
+
 def recording_groups() -> tuple[Group, ...]:
     """The SLI's groups."""
+    fast = [window for window in LONG_WINDOWS if window not in SLOW_WINDOWS]
     return (
         Group(
             name="watchslo-sli",
-            comment="""\
-                The SLI: the share of events that were certainly late. Events are summed level by level, and only then
-                divided. Replicas of the exporter (instance, pod) are summed away; every other label of a target, and a
-                cluster label, stays. Ambiguous events are in the denominator, so the share is the certain, lower one.
-                Without events it is 0/0, which is NaN, which alerts nobody.""",
-            rules=tuple(rule for window in RATE_WINDOWS if window not in SLOW_WINDOWS for rule in _sli(window)),
+            comment=f"""\
+                The SLI: the share of events that were certainly late. Events are summed, and only then divided. What
+                is in no `by` is summed away: replicas of the exporter, and whatever else a target is labelled with.
+                Ambiguous events are in the denominator, so the share is the certain, lower one. Without events it is
+                0/0, which is NaN, which alerts nobody. Longer windows are sums of these series, so counters are read
+                over five minutes only: that the groups are evaluated every {seconds_of(EVALUATION)} s makes events of
+                rates.""",
+            interval=EVALUATION,
+            rules=(*_sli(), *_cover(), *_cluster(), *(rule for window in fast for rule in _long(window))),
         ),
         Group(
             name="watchslo-sli-long",
             comment="The same over long windows, which are dear to compute and change slowly.",
             interval="2m",
-            rules=(*(rule for window in SLOW_WINDOWS for rule in _sli(window)), *_period()),
+            rules=(*(rule for window in SLOW_WINDOWS for rule in _long(window)), *_period()),
         ),
     )
 
 
-def sloth_group() -> Group:
+def sloth_group(objective: float) -> Group:
     """The shares as Sloth names them."""
     return Group(
         name="watchslo-sloth",
-        comment="""\
-            The same shares under Sloth's names, so that its stock dashboards show them. No alert reads these: delete
-            the group if you do not use them, or if Sloth itself makes them from deploy/slo/sloth.yaml.""",
-        interval="1m",
-        rules=(*(_sloth_sli(window) for window in SLOTH_WINDOWS), *_sloth_meta()),
+        comment="No alert reads these. Every selector names the service: the series of other SLOs have the same names.",
+        interval=EVALUATION,
+        rules=(*(_sloth_sli(window) for window in SLOTH_WINDOWS), *_sloth_meta(objective)),
     )
 
 
-def _sli(window: str) -> Iterator[Recording]:
-    late, judged = 'watchslo_events_judged_total{verdict="late"}', "watchslo_events_judged_total"
+def _sli() -> Iterator[Recording]:
+    events, window = "watchslo_events_judged_total", RATE_WINDOW
+    for level, by in LEVELS.items():
+        late, judged = f'{events}{{verdict="late"}}', events
+        yield Recording(record=late_rate(level), expr=f"sum by ({by}) (rate({late}[{window}]))")
+        yield Recording(record=judged_rate(level), expr=f"sum by ({by}) (rate({judged}[{window}]))")
+        yield Recording(record=late_ratio(level), expr=f"{late_rate(level)} / {judged_rate(level)}")
     yield Recording(
-        record=late_rate("apiserver_group_resource", window),
-        expr=f"sum without (instance, pod, verdict) (rate({late}[{window}]))",
-        comment=window,
+        record=distinct_rate("group_resource"),
+        expr=f"max by ({RESOURCE}) (sum without (verdict) (rate({events}[{window}])))",
+        comment="Each event is judged on each apiserver and by each replica: the one that saw most tells how many.",
+    )
+    yield Recording(record=distinct_rate("cluster"), expr=f"sum by ({CLUSTER}) ({distinct_rate('group_resource')})")
+    yield Recording(
+        record=f"group_resource:watchslo_events_ambiguous:ratio_rate{window}",
+        expr=f"""\
+            sum by ({RESOURCE}) (rate({events}{{verdict="ambiguous"}}[{window}]))
+            /
+            {judged_rate("group_resource")}""",
+        comment="The certain, upper end of the share is this much above the lower one.",
+    )
+
+
+def _cover() -> Iterator[Recording]:
+    rate = f"rate(watchslo_uncovered_seconds_total[{RATE_WINDOW}])"
+    yield Recording(
+        record=UNCOVERED,
+        expr=f"min by ({WATCH}) ({rate})",
+        comment="What one replica covers is covered. Over a short window: one that died is forgotten soon.",
     )
     yield Recording(
-        record=judged_rate("apiserver_group_resource", window),
-        expr=f"sum without (instance, pod, verdict) (rate({judged}[{window}]))",
+        record=uncovered_ratio(),
+        expr=f"avg by ({CLUSTER}) (min by ({RESOURCE}) ({rate}))",
+        comment="Clients can go to another apiserver: a resource is uncovered that is watched on none.",
     )
-    yield _ratio("apiserver_group_resource", window)
-    yield from _summed("group_resource", "apiserver", "apiserver_group_resource", window)
-    yield from _summed("cluster", "group, resource", "group_resource", window)
-    if window in OBJECTIVE_WINDOWS:
+
+
+def _cluster() -> Iterator[Recording]:
+    yield Recording(
+        record=BUDGET,
+        expr=f"1 - max by ({CLUSTER}) (last_over_time(watchslo_objective_ratio[1h]))",
+        comment="As --slo.objective says, cluster by cluster.",
+    )
+    yield Recording(
+        record=LAST_SEEN,
+        expr=f"""\
+            max by ({CLUSTER}) (timestamp(watchslo_build_info))
+            or
+            max by ({CLUSTER}) (last_over_time({LAST_SEEN}[1d])) > time() - 30 * 86400""",
+        comment="It remembers every cluster and job for 30 days, by reading itself.",
+    )
+
+
+def _long(window: str) -> Iterator[Recording]:
+    for level in BUDGETED:
         yield Recording(
-            record=f"group_resource:watchslo_events_ambiguous:ratio_rate{window}",
-            expr=f"""\
-                sum without (instance, pod, apiserver, verdict) (
-                  rate(watchslo_events_judged_total{{verdict="ambiguous"}}[{window}])
-                )
-                /
-                {judged_rate("group_resource", window)}""",
-            comment="The certain, upper end of the share is this much above the lower one.",
+            record=late_ratio(level, window),
+            expr=f"sum_over_time({late_rate(level)}[{window}]) / sum_over_time({judged_rate(level)}[{window}])",
+            comment=window if level == BUDGETED[0] else "",
         )
-
-
-def _summed(level: str, summed_away: str, below: str, window: str) -> Iterator[Recording]:
-    """The rates of a level from those of the level below, and the share."""
-    for rate in (late_rate, judged_rate):
-        yield Recording(record=rate(level, window), expr=f"sum without ({summed_away}) ({rate(below, window)})")
-    yield _ratio(level, window)
-
-
-def _ratio(level: str, window: str) -> Recording:
-    return Recording(
-        record=late_ratio(level, window), expr=f"{late_rate(level, window)} / {judged_rate(level, window)}"
-    )
+        if window in {burn.long for rates in BURN_RATES for burn in rates.burns}:
+            yield Recording(record=distinct(level, window), expr=in_all(distinct_rate(level), window))
+    yield Recording(record=uncovered_ratio(window), expr=f"{in_all(uncovered_ratio(), window)} / {seconds_of(window)}")
 
 
 def _period() -> Iterator[Recording]:
-    for level in ("group_resource", "cluster"):
+    for level in BUDGETED:
+        late, judged = (f"{level}:watchslo_events_{which}:increase1h" for which in ("late", "judged"))
+        yield Recording(
+            record=late,
+            expr=in_all(late_rate(level), "1h"),
+            comment=f"{PERIOD}, hour by hour." if level == BUDGETED[0] else "",
+        )
+        yield Recording(record=judged, expr=in_all(judged_rate(level), "1h"))
         yield Recording(
             record=late_ratio(level, PERIOD),
-            expr=f"""\
-                sum_over_time({late_rate(level, "1h")}[{PERIOD}])
-                /
-                sum_over_time({judged_rate(level, "1h")}[{PERIOD}])""",
-            comment=f"{PERIOD}, from the hourly rates: a range of raw counters this long would be too dear."
-            if level == "group_resource"
-            else "",
+            expr=f"sum_over_time({late}[{PERIOD}:1h]) / sum_over_time({judged}[{PERIOD}:1h])",
         )
 
 
@@ -131,23 +191,23 @@ def _sloth_sli(window: str) -> Recording:
     )
 
 
-def _sloth_meta() -> Iterator[Recording]:
-    each = "group without (sloth_window) (slo:sli_error:ratio_rate5m)"
-    yield Recording(record="slo:objective:ratio", expr=f"{each} * {OBJECTIVE}")
-    yield Recording(record="slo:error_budget:ratio", expr=f"{each} * {BUDGET}")
+def _sloth_meta(objective: float) -> Iterator[Recording]:
+    each = f"group without (sloth_window) (slo:sli_error:ratio_rate{RATE_WINDOW}{OF_US})"
+    yield Recording(record="slo:error_budget:ratio", expr=f"{each} * on ({CLUSTER}) group_left () {BUDGET}")
+    yield Recording(record="slo:objective:ratio", expr=f"1 - slo:error_budget:ratio{OF_US}")
     yield Recording(record="slo:time_period:days", expr=f"{each} * {PERIOD.removesuffix('d')}")
-    for name, window in (("current", "5m"), ("period", PERIOD)):
+    for name, window in (("current", RATE_WINDOW), ("period", PERIOD)):
         yield Recording(
             record=f"slo:{name}_burn_rate:ratio",
-            expr=f"slo:sli_error:ratio_rate{window} / ignoring (sloth_window) slo:error_budget:ratio",
+            expr=f"slo:sli_error:ratio_rate{window}{OF_US} / ignoring (sloth_window) slo:error_budget:ratio{OF_US}",
         )
-    yield Recording(record="slo:period_error_budget_remaining:ratio", expr="1 - slo:period_burn_rate:ratio")
+    yield Recording(record="slo:period_error_budget_remaining:ratio", expr=f"1 - slo:period_burn_rate:ratio{OF_US}")
     yield Recording(
         record="sloth_slo_info",
         expr=each,
         labels={
             "sloth_mode": "cli-gen-prom",
-            "sloth_objective": f"{OBJECTIVE * 100:g}",
+            "sloth_objective": f"{objective * 100:g}",
             "sloth_spec": "prometheus/v1",
             "sloth_version": "none",
         },

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from deploy.generator.objective import RUNBOOKS, Severity
+from deploy.generator.objective import DEFAULTS, Settings, Severity
 
 LINE_LENGTH = 120
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 UNIT_WORDS = {"m": "minute", "h": "hour", "d": "day"}
-RANGE = re.compile(r"(?<=\[)\d+[smhd](?=])")
+RANGE = re.compile(r"(?<=[\[:])\d+[smhd](?=[\]:])")
+OF_WHICH_CLUSTER = "{{ with $labels.cluster }}{{ . }}: {{ end }}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +65,8 @@ def in_words(duration: str) -> str:
 class Writer:
     """Writes groups as YAML. With a `scale` other than 1 every duration, but no name and no label, is divided by it."""
 
-    def __init__(self, scale: int = 1) -> None:
+    def __init__(self, settings: Settings, scale: int = 1) -> None:
+        self._settings = settings
         self._scale = scale
 
     def file(self, header: str, groups: tuple[Group, ...]) -> str:
@@ -72,7 +74,7 @@ class Writer:
         lines = [*_comment(header, ""), "groups:"]
         for group in groups:
             lines += ["", *self._group(group)]
-        return "\n".join(lines) + "\n"
+        return with_cluster_label("\n".join(lines) + "\n", self._settings.cluster_label)
 
     def _group(self, group: Group) -> Iterator[str]:
         yield from _comment(group.comment, "  ")
@@ -97,9 +99,9 @@ class Writer:
         yield f"        for: {self._scaled(rule.hold)}"
         yield from _mapping("labels", {"severity": rule.severity, **rule.labels})
         yield "        annotations:"
-        yield from _folded("summary", rule.summary)
+        yield from _folded("summary", OF_WHICH_CLUSTER + rule.summary)
         yield from _folded("description", rule.description)
-        yield f"          runbook_url: {RUNBOOKS}/{rule.alert}.md"
+        yield f"          runbook_url: {self._settings.runbooks}/{rule.alert}.md"
 
     def _expr(self, expr: str) -> Iterator[str]:
         first, *others = RANGE.sub(lambda match: self._scaled(match[0]), textwrap.dedent(expr).strip()).split("\n")
@@ -112,6 +114,12 @@ class Writer:
 
     def _scaled(self, duration: str) -> str:
         return duration if self._scale == 1 else f"{seconds_of(duration) * 1000 // self._scale}ms"
+
+
+def with_cluster_label(text: str, label: str) -> str:
+    """The rules with another name for the label that tells clusters apart. The chart replaces the same words."""
+    default = DEFAULTS.cluster_label
+    return text.replace(f"({default}, job", f"({label}, job").replace(f"$labels.{default} ", f"$labels.{label} ")
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -93,13 +93,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _histogram(
         "watchslo_apiserver_time_span_lower_seconds",
-        "Time from commit to arrival that an event certainly took. Each live measured event counts once here and "
-        "once in watchslo_apiserver_time_span_upper_seconds.",
+        "Guaranteed minimum latency: the time from commit to arrival that an event certainly took. Each live measured "
+        "event counts once here and once in watchslo_apiserver_time_span_upper_seconds.",
     ),
     _histogram(
         "watchslo_apiserver_time_span_upper_seconds",
-        "Time from commit to arrival that an event certainly did not exceed. An event without such a limit counts "
-        "in the bucket +Inf and is left out of the sum.",
+        "Guaranteed maximum latency: the time from commit to arrival that an event certainly did not exceed. An event "
+        "without such a limit counts in the bucket +Inf and is left out of the sum.",
     ),
     _counter(
         "watchslo_events_judged_total",
@@ -126,9 +126,9 @@ FAMILIES: tuple[Family, ...] = (
     _gauge(
         "watchslo_slo_state",
         "State of the SLO in the rolling window: the state that holds is 1, the others are 0. It is unknown while "
-        "the certain bounds allow both answers or events may be missing (a relist, or longer than the threshold "
-        "without an open watch), and quiet while there are too few events. While no watch is open it speaks only of "
-        "what had arrived before, and ends as quiet: watchslo_stream_up tells the two apart.",
+        "compliance cannot be determined: the certain bounds allow both answers, or events may be missing (a relist, "
+        "or longer than the threshold without an open watch), and quiet while there are too few events. While no watch "
+        "is open it speaks only of what had arrived before, and ends as quiet: watchslo_stream_up tells the two apart.",
         state=SLO_STATES,
     ),
     _gauge(
@@ -231,7 +231,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter("watchslo_canary_write_failures_total", "Canary writes that got no 2xx answer."),
     _counter(
         "watchslo_canary_lost_total",
-        "Canaries whose write got a 2xx answer and which did not arrive in time. Each is one late event.",
+        "Canary writes that got a 2xx answer and were not seen on the watch in time. Each is one late event.",
     ),
     _histogram("watchslo_canary_delivery_seconds", "Time from sending a canary's write to its arrival on the watch."),
     _histogram("watchslo_canary_write_seconds", "Time from sending a canary's write to its answer."),
@@ -320,7 +320,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _histogram(
         "watchslo_loop_lag_seconds",
-        "Lateness of our own event loop. Lag makes events ambiguous, never late.",
+        "Delay of the iterations of our own event loop. It makes events ambiguous, never late.",
         FINE_BOUNDS,
         Scope.EXPORTER,
     ),

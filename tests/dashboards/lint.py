@@ -20,7 +20,6 @@ OWN_SECONDS = {"__rate_interval": 4321, "__interval": 1234, "__range": 9876}
 
 # Selectors that need not name the exporter's job and instance.
 OF_ANOTHER_JOB = {
-    "ALERTS": "an alert is about a resource, and its rules sum the exporters' instances away",
     "apiserver_watch_events_dispatch_duration_seconds_bucket": "the apiservers are scraped by a job of their own",
 }
 
@@ -99,8 +98,27 @@ def selectors_name_job_and_instance(board: Board) -> Complaints:
     for panel, node, _ in _nodes(board):
         if isinstance(node, promql_parser.VectorSelector) and node.name not in OF_ANOTHER_JOB:
             regular = {(m.name, m.value) for m in node.matchers.matchers if m.op == promql_parser.MatchOp.Re}
-            if not chosen <= regular:
+            # Alerts and what the rules recorded have no instance: it is summed away.
+            wanted = chosen - {("instance", ".+")} if node.name == "ALERTS" or ":" in (node.name or "") else chosen
+            if not wanted <= regular:
                 yield f"{panel}: {node.name} of any job or instance"
+
+
+def selectors_name_the_cluster(board: Board) -> Complaints:
+    for panel, node, _ in _nodes(board):
+        if isinstance(node, promql_parser.VectorSelector):
+            regular = {(m.name, m.value) for m in node.matchers.matchers if m.op == promql_parser.MatchOp.Re}
+            if ("cluster", ".*") not in regular:
+                yield f"{panel}: {node.name} of any cluster"
+
+
+def clusters_are_kept_apart(board: Board) -> Complaints:
+    """A sum that is drawn as it is, and of more than numbers, is by cluster; the worst of all may be by nothing."""
+    for panel in panels(board):
+        for target in panel["targets"]:
+            for labels in re.findall(r"\b(?:by|on) \(([^)]*)\)", target["expr"]):
+                if "cluster" not in labels.split(", ") and panel["type"] != "heatmap":
+                    yield f"{panel['title']}: the clusters of {target['expr']} are one"
 
 
 def counters_are_rated(board: Board) -> Complaints:
@@ -128,6 +146,8 @@ RULES: list[Callable[[Board], Complaints]] = [
     queries_parse,
     rates_use_the_rate_interval,
     selectors_name_job_and_instance,
+    selectors_name_the_cluster,
+    clusters_are_kept_apart,
     counters_are_rated,
     nobody_edits,
 ]

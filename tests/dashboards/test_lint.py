@@ -45,6 +45,8 @@ BREACHES: dict[Callable[[Board], lint.Complaints], list[Callable[[Board], object
         first_query_becomes("max(watchslo_stream_up)"),
         first_query_becomes('watchslo_stream_up{job="$job", instance=~"$instance"}'),
     ],
+    lint.selectors_name_the_cluster: [first_query_becomes(f"max(watchslo_stream_up{{{CHOSEN}}})")],
+    lint.clusters_are_kept_apart: [first_query_becomes(f"max by (apiserver) (watchslo_stream_up{{{CHOSEN}}})")],
     lint.counters_are_rated: [first_query_becomes(f"sum(watchslo_relists_total{{{CHOSEN}}})")],
     lint.nobody_edits: [lambda broken: broken.update(editable=True)],
 }

@@ -1,12 +1,16 @@
 """What the chart renders, from several files of values; no cluster is asked."""
 
 import json
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.generator import files
+from deploy.generator.objective import Settings
 from exporter.config import Config, flag_parser, load, read_flags
 from exporter.config.shard import Shard
 from tests.deploy.rendering import (
@@ -263,11 +267,32 @@ def test_the_rules_are_those_of_the_rules_file() -> None:
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "rules" / "watchslo.rules.yaml").read_text())
 
 
+def test_values_of_the_rules_make_what_the_generator_makes_of_the_same_settings() -> None:
+    settings = Settings(
+        cluster_label="k8s_cluster", coverage=0.995, memory_mebibytes=900, runbooks="https://wiki.example/watch"
+    )
+    values = {"coverage": 0.995, "memoryMebibytes": 900, "runbooks": settings.runbooks}
+    given = json.dumps({"enabled": True, "sloth": True, **values})
+    words = ("--set", "clusterLabel=k8s_cluster", "--set-json", f"prometheusRule={given}")
+    rule = only(rendered(*words), "PrometheusRule")
+    made = [yaml.safe_load(files(settings)[f"rules/{name}.rules.yaml"]) for name in ("watchslo", "watchslo-sloth")]
+    assert rule["spec"]["groups"] == [group for file in made for group in file["groups"]]
+
+
 def test_the_dashboards_are_those_of_the_repository() -> None:
     config_maps = of_kind(rendered("--set", "dashboards.enabled=true"), "ConfigMap")
     shipped = {name: json.loads(text) for found in config_maps for name, text in found["data"].items()}
     assert shipped
     assert shipped == {path.name: json.loads(path.read_text()) for path in (ROOT / "dashboards").glob("*.json")}
+
+
+def test_the_dashboards_name_the_label_that_is_asked_for(tmp_path: Path) -> None:
+    config_maps = of_kind(rendered("--set", "dashboards.enabled=true,clusterLabel=k8s_cluster"), "ConfigMap")
+    shipped = {name: json.loads(text) for each in config_maps for name, text in each["data"].items()}
+    subprocess.run([sys.executable, "-m", "dashboards.build", tmp_path, "k8s_cluster"], check=True, cwd=ROOT)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert shipped == {name: json.loads(text) for name, text in written.items()}
+    assert not [name for name, text in written.items() if re.search(r"\bcluster=~", text)]
 
 
 def test_the_image_may_be_named_by_its_digest() -> None:

@@ -1,4 +1,4 @@
-"""Where `scripts/build-tools` puts what it builds: prometheus, promtool, helm, kind-config, prometheus-operator-crds.
+"""Where `scripts/build-tools` puts what it builds: Prometheus, Alertmanager, their tools, Helm and so on.
 
 `scripts/test` runs it before the first test, where no test's timeout counts the minutes that it takes.
 """

@@ -23,12 +23,13 @@ Labels = Mapping[str, str]
 class Scenario:
     """What is scraped, every `step_seconds`, and the labels of what is pending or firing at some of the steps.
 
-    `alert` is the key of a ShippedAlert.
+    `alert` is the key of a ShippedAlert. The rules are evaluated at each step, or only at each `tick`th one.
     """
 
     name: str
     alert: str
     step_seconds: int
+    tick: int = 1
     series: Mapping[str, Values]
     expected: Mapping[int, Sequence[Labels]]
 
@@ -75,11 +76,19 @@ def run(promtool: Path, folder: Path, cases: Iterable[Case]) -> dict[str, dict[s
 
 def _write(folder: Path, case: Case) -> str:
     rules = f"{case.name}.rules.yaml"
-    _dump(folder / rules, {"groups": [{"name": "under-test", "rules": list(case.rules)}]})
-    [step_seconds] = {scenario.step_seconds for scenario in case.scenarios}
+    [every_seconds] = {scenario.step_seconds * scenario.tick for scenario in case.scenarios}
+    _dump(
+        folder / rules,
+        {"groups": [{"name": "under-test", "rules": [_evaluated(each, every_seconds) for each in case.rules]}]},
+    )
     tests = [scenario.as_test() for scenario in case.scenarios]
-    test = {"rule_files": [rules], "evaluation_interval": f"{step_seconds}s", "tests": tests}
+    test = {"rule_files": [rules], "evaluation_interval": f"{every_seconds}s", "tests": tests}
     return _dump(folder / f"{case.name}{TEST}", test)
+
+
+def _evaluated(rule: Rule, every_seconds: int) -> Rule:
+    """Sums of rates become events by how often these are recorded: days are tried with fewer evaluations."""
+    return {**rule, "expr": rule["expr"].replace("]) * 60", f"]) * {every_seconds}")}
 
 
 def _dump(path: Path, content: object) -> str:

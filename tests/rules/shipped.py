@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "rules" / "watchslo.rules.yaml"
+SLOTH_RULES = RULES.with_name("watchslo-sloth.rules.yaml")
 RECORDED = re.compile(r"[a-z_]+:\w+:\w+")
 
 Rule = dict[str, Any]
@@ -17,15 +18,16 @@ Rule = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ShippedAlert:
-    """An alert; those of one name are told apart by `long` or `window`."""
+    """An alert; those of one name are told apart by their severity."""
 
     rule: Rule
 
     @property
     def key(self) -> str:
-        """WatchLatencyBudgetBurn-1h, WatchStreamDown."""
-        labels = self.rule["labels"]
-        return "-".join([self.rule["alert"], *(labels[name] for name in ("long", "window") if name in labels)])
+        """WatchLatencyBudgetBurn-critical, WatchStreamDown."""
+        name: str = self.rule["alert"]
+        same = [rule for group in groups() for rule in group["rules"] if rule.get("alert") == name]
+        return f"{name}-{self.rule['labels']['severity']}" if len(same) > 1 else name
 
     @property
     def needed(self) -> list[Rule]:

@@ -9,7 +9,7 @@ from tests.rules import promtool
 from tests.rules.mutants import MUTANTS, Mutant, scenario_of
 from tests.rules.promtool import Case, Scenario
 from tests.rules.scenarios import SCENARIOS
-from tests.rules.shipped import RULES, alerts
+from tests.rules.shipped import RULES, SLOTH_RULES, alerts
 
 # One run of promtool is behind each fixture; the machine may be busy.
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -57,7 +57,7 @@ def test_every_alert_has_scenarios_and_a_mutant() -> None:
     assert {mutant.alert.split("-")[0] for mutant in MUTANTS} == names
 
 
-def test_promtool_finds_no_fault_with_the_shipped_file() -> None:
-    words = [str(tool("promtool")), "check", "rules", "--lint=all", "--lint-fatal", str(RULES)]
+def test_promtool_finds_no_fault_with_the_shipped_files() -> None:
+    words = [str(tool("promtool")), "check", "rules", "--lint=all", "--lint-fatal", str(RULES), str(SLOTH_RULES)]
     checked = subprocess.run(words, check=False, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -13,8 +13,9 @@ import yaml
 
 from deploy.generator import files
 from tests.real.tools import tool
+from tests.rules.promtool import Values
 from tests.rules.scenarios import steadily
-from tests.rules.shipped import RULES
+from tests.rules.shipped import RULES, SLOTH_RULES
 from tests.rules.test_definition import assert_all_there
 
 Json = dict[str, Any]
@@ -162,7 +163,7 @@ def test_pyrras_resources_keep_their_schema() -> None:
     for document in (whole, by_resource):
         jsonschema.validate(document, PYRRA)
         assert document["spec"]["target"] == "99"
-    assert by_resource["spec"]["indicator"]["ratio"]["grouping"] == ["group", "resource"]
+    assert by_resource["spec"]["indicator"]["ratio"]["grouping"] == ["cluster", "group", "resource"]
 
 
 def test_openslos_resources_keep_their_schema_and_slice_time_into_minutes() -> None:
@@ -200,6 +201,14 @@ OF_WIDGETS = '{sloth_id="watchslo-watch-latency-widgets.example.com"}'
 SLO_OF_ALL = '{sloth_slo="watch-latency"}'
 INFO = 'sloth_mode="cli-gen-prom", sloth_objective="99", sloth_spec="prometheus/v1", sloth_version="none"'
 
+# The SLO of another team, whose own rules Sloth made.
+PAYMENTS = 'sloth_id="payments-requests", sloth_service="payments", sloth_slo="requests"'
+OF_ANOTHER_TEAM: dict[str, Values] = {
+    f'slo:sli_error:ratio_rate5m{{{PAYMENTS}, sloth_window="5m"}}': [0.00002] * 71,
+    f"slo:objective:ratio{{{PAYMENTS}}}": [0.9999] * 71,
+    f"slo:error_budget:ratio{{{PAYMENTS}}}": [0.0001] * 71,
+}
+
 # What Sloth's stock dashboards ask, and the answer in thousandths. They match by sloth_id: it must be no one else's.
 ASKED = (
     (f"slo:sli_error:ratio_rate5m{OF_PODS}", f'{{{PODS}, sloth_window="5m"}}', 20),
@@ -212,20 +221,22 @@ ASKED = (
     (f"sloth_slo_info{OF_PODS}", f"{{{PODS}, {INFO}}}", 1000),
     ('max by (sloth_slo) (slo:sli_error:ratio_rate1h{sloth_id="watchslo-watch-latency"})', SLO_OF_ALL, 30),
     ("sum by (sloth_id) (slo:sli_error:ratio_rate1h / on (sloth_id) slo:error_budget:ratio) > 3.5", OF_WIDGETS, 4000),
+    ('count({sloth_service="payments"})', "{}", 3000),
+    ('10 * slo:objective:ratio{sloth_service="payments"}', f"{{{PAYMENTS}}}", 9999),
 )
 
 
 @pytest.mark.real
 @pytest.mark.timeout(300)
 def test_sloths_dashboards_find_their_series(tmp_path: Path) -> None:
-    events = {**steadily(2, 10), **steadily(4, 10, stream=WIDGETS)}
+    events = {**steadily(2, 70), **steadily(4, 70, stream=WIDGETS), **OF_ANOTHER_TEAM}
     series = [{"series": name, "values": " ".join(map(str, values))} for name, values in events.items()]
     asked = [
-        {"expr": f"round(1000 * ({expr}))", "eval_time": "10m", "exp_samples": [{"labels": labels, "value": value}]}
+        {"expr": f"round(1000 * ({expr}))", "eval_time": "70m", "exp_samples": [{"labels": labels, "value": value}]}
         for expr, labels, value in ASKED
     ]
     test = {
-        "rule_files": [str(RULES)],
+        "rule_files": [str(RULES), str(SLOTH_RULES)],
         "evaluation_interval": "1m",
         "group_eval_order": ["watchslo-sli", "watchslo-sli-long", "watchslo-sloth"],
         "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": asked}],
