@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import Metrics
     from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.heartbeat import Heartbeat
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.kubernetes.watch import StartError
     from exporter.labels import ClockName, Purpose
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.canary import write
-from exporter.kubernetes.watch import StartError
+from exporter.kubernetes.errors import StartError
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:

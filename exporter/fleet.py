@@ -20,10 +20,10 @@ from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.canary import canary_objects
 from exporter.kubernetes.custom_resources import CustomResources
 from exporter.kubernetes.endpoints import MOST_APISERVERS, count_apiservers, find_apiservers
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.stores import keep_proving_peers
 from exporter.kubernetes.trouble import Trouble
-from exporter.kubernetes.watch import StartError
 from exporter.measure.serverclock import hull
 from exporter.places import Allowance, newcomers
 from exporter.target import CURABLE_ONLY_BY_PEOPLE

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
     from exporter.expose.metrics import StreamMetrics
     from exporter.kubernetes.clocks import CacheClockwork, RevisionClockwork
+    from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
-    from exporter.kubernetes.watch import End, Reading, StartError
+    from exporter.kubernetes.watch import End, Reading
     from exporter.labels import RelistReason
     from exporter.measure.canaries import Canary
     from exporter.measure.events import Event

@@ -10,9 +10,10 @@ from exporter.config import ResourceName
 from exporter.expose.metrics import Metrics
 from exporter.kubernetes.clocks import RevisionClockwork, ServerPolls
 from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
-from exporter.kubernetes.watch import Reading, StartError
+from exporter.kubernetes.watch import Reading
 from exporter.labels import Phase, Verdict
 from exporter.measure.canaries import Canary
 from exporter.measure.events import EventDecoder

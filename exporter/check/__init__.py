@@ -17,8 +17,8 @@ from exporter.daemon import CANNOT_START, load_credentials
 from exporter.fleet import home_of, named_servers
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import MOST_APISERVERS, find_apiservers
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.session import ApiSession
-from exporter.kubernetes.watch import StartError
 from exporter.tables import width_of
 
 if TYPE_CHECKING:

@@ -34,6 +34,8 @@ from exporter.kubernetes import custom_resources
 from exporter.kubernetes.canary import CanaryObject, canary_objects, try_to_write
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.endpoints import count_apiservers
+from exporter.kubernetes.errors import StartError
+from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
 from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
@@ -41,7 +43,6 @@ from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.served import find
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, refusal
 from exporter.kubernetes.stores import read_the_same_store
-from exporter.kubernetes.watch import Collection, StartError
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import msgspec
 
 from exporter.config import ResourceName
 from exporter.config.wording import quoted
+from exporter.kubernetes.errors import translated
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.served import find
 from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
-from exporter.kubernetes.watch import translated
 from exporter.measure.canaries import Canary
 from exporter.measure.events import revision_of
 

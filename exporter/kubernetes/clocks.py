@@ -13,9 +13,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.kubernetes.backoff import LONGEST_SECONDS
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.pace import Pace, Slowing
 from exporter.kubernetes.polls import Pool
-from exporter.kubernetes.watch import StartError
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 from exporter.measure.store import Store

@@ -13,9 +13,11 @@ import msgspec
 from exporter.config import ResourceName
 from exporter.config.wording import did_you_mean, quoted
 from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.errors import StartError, translated
+from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
 from exporter.kubernetes.session import METADATA_LIST, document, too_much
-from exporter.kubernetes.watch import Collection, StartError, Watch, translated
+from exporter.kubernetes.watch import Watch
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 from exporter.places import Allowance

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter.config.names import is_dns_subdomain
+from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.resources import Name  # noqa: TC001 msgspec reads it
 from exporter.kubernetes.session import Server, too_much
-from exporter.kubernetes.watch import StartError, translated
 from exporter.limits import refused_texts
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
+from exporter.kubernetes.errors import StartError, translated
+from exporter.kubernetes.lists import list_revision
 from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, http_date
-from exporter.kubernetes.watch import StartError, list_revision, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,8 +16,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.kubernetes.clocks import REFUSALS, SLOWING, RevisionClockwork
+from exporter.kubernetes.errors import StartError
+from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.resources import QUIET_KINDS
-from exporter.kubernetes.watch import Collection, StartError, current_revision
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 
 if TYPE_CHECKING:

@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.errors import StartError, start_error
+from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.served import find
 from exporter.kubernetes.session import UNREACHABLE, AnswerError
-from exporter.kubernetes.watch import (
-    ORDINARY,
-    Collection,
-    Pace,
-    Reading,
-    StartError,
-    Watch,
-    current_revision,
-    start_error,
-)
+from exporter.kubernetes.watch import ORDINARY, Reading, Watch, WatchTimes
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName
@@ -86,11 +79,11 @@ class Stream:
         arrivals: Arrivals,
         heartbeat: Heartbeat,
         listener: StreamListener,
-        pace: Pace = ORDINARY,
+        times: WatchTimes = ORDINARY,
     ) -> None:
         self._name = name
         self._namespace = namespace
-        self._pace = pace
+        self._times = times
         self._session = session
         self._watches = watches
         self._decoder = decoder
@@ -163,8 +156,8 @@ class Stream:
             revision = await current_revision(Collection(self._session, resource, self._namespace))
             if restorations == self._restorations:
                 self._listed_revision = self._revision = revision
-        collection = Collection(self._watches, resource, self._namespace, self._pace)
-        watch = Watch(collection, self._decoder, self._arrivals, self._heartbeat, self._read)
+        collection = Collection(self._watches, resource, self._namespace)
+        watch = Watch(collection, self._decoder, self._arrivals, self._heartbeat, self._read, self._times)
         # Known from here on, so that a store that goes back meanwhile abandons this one as well.
         self._watch = watch
         await watch.open(self._revision)

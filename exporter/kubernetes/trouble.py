@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.kubernetes.watch import StartError
+    from exporter.kubernetes.errors import StartError
     from exporter.labels import StartReason
 
 log = logging.getLogger(__name__)

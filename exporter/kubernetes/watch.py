@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
-
-import aiohttp
-import msgspec
 
 from exporter.config.wording import printable
 from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.errors import StartError, end_reason, start_error, start_reason
 from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import (
-    METADATA_LIST,
     METADATA_WATCH,
     STREAM,
     UNREACHABLE,
-    UNREADABLE,
     AnswerError,
     refusal,
 )
 from exporter.kubernetes.stamping import StampedBody
 from exporter.limits import refused_texts
-from exporter.measure.events import Event, EventDecoder, LineBudget, LineSplitter, WatchError, revision_of
+from exporter.measure.events import Event, EventDecoder, LineBudget, LineSplitter, WatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    import aiohttp
 
     from exporter.kubernetes.heartbeat import Heartbeat
-    from exporter.kubernetes.resources import Resource
-    from exporter.kubernetes.session import ApiSession
-    from exporter.labels import EndReason, Refusal, StartReason
+    from exporter.kubernetes.lists import Collection
+    from exporter.labels import EndReason
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.times import Instant, Interval
 
 WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
-WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
-ONLY_A_PROBE = "; all namespaces are watched, and this one is only asked for the revision"
 UNFINISHED_LINES = LineBudget(64 * 2**20, always_bytes=64 * 2**10)
 """Of all watches of this process: four lines of the longest kind at once, and any number of events as they are."""
 
@@ -50,7 +44,7 @@ DEADLINE_SLACK_SECONDS = 1.0
 """The server's timer and ours need not agree to the second."""
 
 
-class Pace(NamedTuple):
+class WatchTimes(NamedTuple):
     """How long a watch is asked to last, and how long it may say nothing."""
 
     shortest_seconds: int = 300
@@ -61,33 +55,7 @@ class Pace(NamedTuple):
     """Bookmarks come about once a minute: a stream that says nothing for longer is dead, whatever TCP says."""
 
 
-ORDINARY = Pace()
-
-
-REFUSING: frozenset[StartReason] = frozenset({"throttled", "server_error", "server_timeout"})
-"""Answers of an apiserver that would not have answered anybody otherwise."""
-
-UNREACHABLE_ERRNOS = frozenset(
-    {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH}
-)
-
-
-class StartError(Exception):
-    """A LIST or a WATCH that did not start."""
-
-    def __init__(
-        self,
-        reason: StartReason,
-        message: str,
-        retry_after_seconds: float | None = None,
-        *,
-        is_apiservers: bool | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.reason: StartReason = reason
-        self.retry_after_seconds = retry_after_seconds
-        self.is_apiservers = reason in REFUSING if is_apiservers is None else is_apiservers
-        """Whether it is certain that the apiserver, or the way to it, would have given nothing to anybody."""
+ORDINARY = WatchTimes()
 
 
 class End(NamedTuple):
@@ -111,119 +79,20 @@ class Reading(NamedTuple):
     """Events that are not above the newest revision before them: what a server says again."""
 
 
-_REFUSALS: dict[int, Refusal] = {
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    410: "gone",
-    429: "throttled",
-    504: "server_timeout",
-}
-
-
-def start_reason(status: int) -> StartReason:
-    """The reason under which a start is counted that was refused with this HTTP status or Status code."""
-    return _REFUSALS.get(status, "server_error" if status >= 500 else "bad_response")
-
-
-def end_reason(status: int) -> EndReason:
-    """The reason under which an end is counted that an ERROR event with this code announced."""
-    return _REFUSALS.get(status, "server_error")
-
-
-def start_error(error: Exception) -> StartError:
-    """Any failure of a request, under the reason that it is counted for."""
-    if isinstance(error, AnswerError):
-        said = f"{sentence(error)}{WHAT_TO_GRANT if error.status == 403 else ''}"
-        return StartError(start_reason(error.status), said, error.retry_after_seconds)
-    return StartError("connect", sentence(error), is_apiservers=_is_unreachable(error))
-
-
-def _is_unreachable(error: Exception) -> bool:
-    """Whether nobody is there, or nobody answers; not whether our credentials, names or files are at fault."""
-    if isinstance(error, CredentialsError):
-        return False
-    if isinstance(error, TimeoutError | ConnectionError | aiohttp.ServerDisconnectedError):
-        return True
-    return isinstance(error, OSError) and error.errno in UNREACHABLE_ERRNOS
-
-
-class _ListMetadata(msgspec.Struct):
-    resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
-
-
-class EmptyList(msgspec.Struct):
-    """An answer to a LIST that matches nothing; other fields are skipped."""
-
-    kind: str
-    metadata: _ListMetadata
-
-    @property
-    def revision(self) -> int:
-        """The store's revision. Raises ValueError if it is no decimal number."""
-        version = self.metadata.resourceVersion
-        revision = revision_of(version)
-        if not self.kind.endswith("List") or revision is None:
-            raise ValueError(f"a {self.kind[:30]!r} with resourceVersion {version[:30]!r}")
-        return revision
-
-
-async def list_revision(response: aiohttp.ClientResponse) -> int:
-    """The revision in the answer to a LIST that matches nothing. Raises what `translated` translates."""
-    content = await response.read()
-    if response.status != 200:
-        raise refusal(response, content)
-    return msgspec.json.decode(content, type=EmptyList).revision
-
-
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Whatever can go wrong with a LIST of `path`, or with our credentials for it, becomes a StartError."""
-    try:
-        yield
-    except (*UNREADABLE, ValueError) as error:
-        raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
-    except (AnswerError, CredentialsError, *UNREACHABLE) as error:
-        raise start_error(error) from error
-
-
-class Collection(NamedTuple):
-    """The objects that a watch covers: one resource on one apiserver, in one namespace or in all (None)."""
-
-    session: ApiSession
-    resource: Resource
-    namespace: str | None
-    pace: Pace = ORDINARY
-
-
-async def current_revision(collection: Collection) -> int:
-    """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
-    path, parameters = collection.resource.empty_list(collection.namespace)
-    with translated(path):
-        response = await collection.session.get(path, parameters, accept=METADATA_LIST, purpose="list")
-        async with response:
-            try:
-                return await list_revision(response)
-            except AnswerError as error:
-                if error.status == 403 and collection.resource.is_namespaced and collection.namespace is None:
-                    # It names the namespace of the path: whoever grants only what it names is refused the watch.
-                    raise AnswerError(403, f"{error}{ONLY_A_PROBE}") from error
-                raise
-
-
 class Watch:
     """One watch: opened once, from one revision on, and read to its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 what to watch, with what, and whom to tell
         self,
         collection: Collection,
         decoder: EventDecoder,
         arrivals: Arrivals,
         heartbeat: Heartbeat,
         take: Callable[[Reading, Interval], None],
+        times: WatchTimes = ORDINARY,
     ) -> None:
         self._collection = collection
-        self._pace = collection.pace
+        self._times = times
         self._decoder = decoder
         self._decode = decoder.decode_lease if collection.resource.is_lease else decoder.decode
         self._arrivals = arrivals
@@ -241,7 +110,7 @@ class Watch:
 
     async def open(self, revision: int) -> None:
         """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
-        lasts_seconds = random.randint(self._pace.shortest_seconds, self._pace.longest_seconds)
+        lasts_seconds = random.randint(self._times.shortest_seconds, self._times.longest_seconds)
         asked, response = await self._answer(revision, lasts_seconds)
         self.opened = time.monotonic()
         self._deadline = asked + lasts_seconds
@@ -285,7 +154,7 @@ class Watch:
 
     async def _answer(self, revision: int, lasts_seconds: int) -> tuple[Instant, aiohttp.ClientResponse]:
         """When the apiserver was asked, and its answer. Raises StartError."""
-        session, resource, namespace, _ = self._collection
+        session, resource, namespace = self._collection
         parameters = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -324,9 +193,9 @@ class Watch:
 
     async def _until_end_or_silence(self, body: StampedBody) -> End:
         while not body.ended.done():
-            patience_seconds = body.last_byte + self._pace.silent_seconds - time.monotonic()
+            patience_seconds = body.last_byte + self._times.silent_seconds - time.monotonic()
             if patience_seconds <= 0:
-                message = f"nothing, not even a bookmark, for {self._pace.silent_seconds:.0f} s"
+                message = f"nothing, not even a bookmark, for {self._times.silent_seconds:.0f} s"
                 return End("silent", body.last_byte, message)
             await asyncio.wait({body.ended}, timeout=patience_seconds)
         now = time.monotonic()

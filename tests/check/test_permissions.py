@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.errors import StartError
+from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
 from exporter.kubernetes.resources import EVENTS, NO_SUCH_NAME, Resource
 from exporter.kubernetes.session import AnswerError, ApiSession, Server
-from exporter.kubernetes.watch import Collection, StartError, current_revision
 from tests.real.cluster import Cluster
 from tests.real.waiting import wait_until
 

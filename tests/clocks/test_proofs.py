@@ -11,8 +11,8 @@ import pytest
 
 from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.clocks import RevisionClockwork
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.polls import Answer
-from exporter.kubernetes.watch import StartError
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config
 from tests.real.waiting import wait_until

@@ -7,10 +7,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server
-from exporter.kubernetes.watch import StartError
 from tests.simulated.test_exact_truth import kubeconfig
 
 

@@ -22,10 +22,11 @@ from exporter.kubernetes.chunked import ChunkedBody
 from exporter.kubernetes.clocks import CacheClockwork
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.heartbeat import Heartbeat
+from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.stream import Stream
-from exporter.kubernetes.watch import Collection, Watch
+from exporter.kubernetes.watch import Watch
 from exporter.measure.events import EventDecoder
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from exporter.config import ResourceName
 from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.stream import Stream
-from exporter.kubernetes.watch import End, Pace, Reading, StartError
+from exporter.kubernetes.watch import End, Reading, WatchTimes
 from exporter.labels import EventType, RelistReason
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder
@@ -117,7 +118,11 @@ class Watching:
         self._running = [tasks.create_task(self._heartbeat.run())]
 
     def start(
-        self, recorder: Recorder, name: str = "configmaps", namespace: str | None = None, pace: Pace | None = None
+        self,
+        recorder: Recorder,
+        name: str = "configmaps",
+        namespace: str | None = None,
+        times: WatchTimes | None = None,
     ) -> Stream:
         """One more stream, which runs until the end."""
         stream = Stream(
@@ -129,7 +134,7 @@ class Watching:
             arrivals=Arrivals(),
             heartbeat=self._heartbeat,
             listener=recorder,
-            pace=pace or Pace(),
+            times=times or WatchTimes(),
         )
         self._running.append(self._tasks.create_task(stream.run()))
         return stream

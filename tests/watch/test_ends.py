@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.watch import WHAT_TO_GRANT, Pace
+from exporter.kubernetes.errors import WHAT_TO_GRANT
+from exporter.kubernetes.watch import WatchTimes
 from exporter.simulator import Simulator
 from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import Answer, ScriptedApiserver, error, event, refusal, saying
@@ -25,11 +26,11 @@ ERRORS = {
 }
 
 
-async def ended(folder: Path, *watches: Answer, pace: Pace | None = None) -> Recorder:
+async def ended(folder: Path, *watches: Answer, times: WatchTimes | None = None) -> Recorder:
     """What a listener is told until the first end has its reason and the stream is open again, or refused."""
     recorder = Recorder()
     async with ScriptedApiserver(*watches) as apiserver, watching(apiserver.url, folder) as streams:
-        streams.start(recorder, pace=pace)
+        streams.start(recorder, times=times)
         await recorder.until_ended()
     return recorder
 
@@ -57,7 +58,7 @@ async def test_an_error_says_more_than_the_connection_that_breaks_after_it(tmp_p
 
 async def test_nothing_follows_an_error_even_if_the_connection_stays_open(tmp_path: Path) -> None:
     began = time.monotonic()
-    recorder = await ended(tmp_path, saying(NEXT, error(410), then="silence"), pace=Pace(silent_seconds=30))
+    recorder = await ended(tmp_path, saying(NEXT, error(410), then="silence"), times=WatchTimes(silent_seconds=30))
     assert recorder.end_reasons == ["gone"]
     assert time.monotonic() - began < 20
 
@@ -65,7 +66,7 @@ async def test_nothing_follows_an_error_even_if_the_connection_stays_open(tmp_pa
 async def test_an_end_in_time_is_a_timeout_and_before_it_is_early(tmp_path: Path) -> None:
     in_time, early = Recorder(), Recorder()
     async with Simulator() as simulator, watching(simulator.url, tmp_path) as streams:
-        streams.start(in_time, "configmaps", pace=Pace(2, 2))
+        streams.start(in_time, "configmaps", times=WatchTimes(2, 2))
         streams.start(early, "leases.coordination.k8s.io")
         await early.until_opened()
         simulator.apiserver.end_watches("leases.coordination.k8s.io")
@@ -114,7 +115,7 @@ async def test_only_the_first_answer_explains(tmp_path: Path) -> None:
 
 
 async def test_a_silent_watch_is_closed_and_was_lost_at_its_last_byte(tmp_path: Path) -> None:
-    recorder = await ended(tmp_path, saying(NEXT, then="silence"), pace=Pace(silent_seconds=0.6))
+    recorder = await ended(tmp_path, saying(NEXT, then="silence"), times=WatchTimes(silent_seconds=0.6))
     end, _ = recorder.ends[0]
     assert end.reason == "silent"
     assert end.message == "nothing, not even a bookmark, for 1 s"
@@ -127,7 +128,7 @@ async def test_bytes_of_any_kind_are_no_silence(tmp_path: Path) -> None:
     bookmarks = [event(101, kind="BOOKMARK")] * 10
     apiserver = ScriptedApiserver(saying(*bookmarks, then="silence", pause_seconds=0.2))
     async with apiserver, watching(apiserver.url, tmp_path) as streams:
-        streams.start(recorder, pace=Pace(silent_seconds=1.2))
+        streams.start(recorder, times=WatchTimes(silent_seconds=1.2))
         await recorder.until_ended()
     assert recorder.end_reasons == ["silent"]
     assert recorder.ends[0][1] > 1.5

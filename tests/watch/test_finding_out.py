@@ -16,11 +16,11 @@ from exporter.kubernetes import custom_resources, served
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.custom_resources import list_definitions
 from exporter.kubernetes.endpoints import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
+from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.permissions import own_name
 from exporter.kubernetes.resources import MOST_VERSIONS, NotServedError, discover
 from exporter.kubernetes.served import find
 from exporter.kubernetes.session import MOST_VALUES, AnswerError, ApiSession, Server
-from exporter.kubernetes.watch import StartError
 from exporter.limits import Refused, refused_texts
 from tests.credentials.configuring import write_kubeconfig
 

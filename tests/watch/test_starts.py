@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.kubernetes.backoff import Backoff
-from exporter.kubernetes.watch import ONLY_A_PROBE, WHAT_TO_GRANT
+from exporter.kubernetes.errors import WHAT_TO_GRANT
+from exporter.kubernetes.lists import ONLY_A_PROBE
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from tests.watch.recorder import Recorder, watching

@@ -1,0 +1,70 @@
+"""The store's revision, by a LIST that matches nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from exporter.kubernetes.errors import translated
+from exporter.kubernetes.session import METADATA_LIST, AnswerError, refusal
+from exporter.measure.events import revision_of
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import ApiSession
+
+ONLY_A_PROBE = "; all namespaces are watched, and this one is only asked for the revision"
+
+
+class _ListMetadata(msgspec.Struct):
+    resourceVersion: str = ""  # noqa: N815 Kubernetes' own name
+
+
+class EmptyList(msgspec.Struct):
+    """An answer to a LIST that matches nothing; other fields are skipped."""
+
+    kind: str
+    metadata: _ListMetadata
+
+    @property
+    def revision(self) -> int:
+        """The store's revision. Raises ValueError if it is no decimal number."""
+        version = self.metadata.resourceVersion
+        revision = revision_of(version)
+        if not self.kind.endswith("List") or revision is None:
+            raise ValueError(f"a {self.kind[:30]!r} with resourceVersion {version[:30]!r}")
+        return revision
+
+
+async def list_revision(response: aiohttp.ClientResponse) -> int:
+    """The revision in the answer to a LIST that matches nothing. Raises what `translated` translates."""
+    content = await response.read()
+    if response.status != 200:
+        raise refusal(response, content)
+    return msgspec.json.decode(content, type=EmptyList).revision
+
+
+class Collection(NamedTuple):
+    """The objects that a LIST or a WATCH covers: one resource on one apiserver, in one namespace or in all (None)."""
+
+    session: ApiSession
+    resource: Resource
+    namespace: str | None
+
+
+async def current_revision(collection: Collection) -> int:
+    """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
+    path, parameters = collection.resource.empty_list(collection.namespace)
+    with translated(path):
+        response = await collection.session.get(path, parameters, accept=METADATA_LIST, purpose="list")
+        async with response:
+            try:
+                return await list_revision(response)
+            except AnswerError as error:
+                if error.status == 403 and collection.resource.is_namespaced and collection.namespace is None:
+                    # It names the namespace of the path: whoever grants only what it names is refused the watch.
+                    raise AnswerError(403, f"{error}{ONLY_A_PROBE}") from error
+                raise
