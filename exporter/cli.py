@@ -15,9 +15,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
-from exporter.config.wording import did_you_mean, quoted
-from exporter.outputs import (
+from exporter.commands.outputs import (
     CannotWriteError,
     Output,
     ReaderGoneError,
@@ -25,6 +23,8 @@ from exporter.outputs import (
     keep_standard_descriptors,
     say_error,
 )
+from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
+from exporter.config.wording import did_you_mean, quoted
 
 _CANNOT_BE_DONE = 2
 _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
@@ -125,30 +125,30 @@ def _overview() -> str:
 
 def _run(flags: Mapping[str, Given]) -> int:
     loaded = load(flags, os.environ)
-    from exporter import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+    from exporter.service import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return daemon.run(loaded.config, loaded.warnings)
 
 
 def _demo(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud(flags, "demo")
-    from exporter import demo  # noqa: PLC0415 - heavy: the daemon and the simulator
+    from exporter.commands import demo  # noqa: PLC0415 - heavy: the daemon and the simulator
 
     return demo.run(loaded.config, loaded.scenario)
 
 
 def _check(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud(flags)
-    from exporter import check  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+    from exporter.commands import check  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return check.run(loaded.config)
 
 
 def _measure(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud(flags)
-    from exporter import once  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+    from exporter.commands import measure  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
-    return once.run(loaded.config, loaded.duration_seconds, loaded.output)
+    return measure.run(loaded.config, loaded.duration_seconds, loaded.output)
 
 
 def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
@@ -162,7 +162,7 @@ def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
 def _healthcheck(flags: Mapping[str, Given]) -> int:
     # What a running exporter survives must not make it look dead.
     loaded = load(flags, os.environ, unread={"web.config.file"})
-    from exporter import healthcheck  # noqa: PLC0415 - heavy: HTTP and TLS
+    from exporter.commands import healthcheck  # noqa: PLC0415 - heavy: HTTP and TLS
 
     return healthcheck.run(loaded.config)
 

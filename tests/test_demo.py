@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from exporter.demo import COLUMNS, SINCE_START_FROM, measured_p99
+from exporter.commands.demo import COLUMNS, SINCE_START_FROM, measured_p99
 from exporter.labels import SloState
 from exporter.measure.window import EMPTY
 

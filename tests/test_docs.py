@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from exporter import config
-from exporter.daemon import Exporter, load_credentials
-from exporter.expose import families
+from exporter.metrics import families
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
 from tests.check.command import plain_kubeconfig
 from tests.live.observing import config as settings

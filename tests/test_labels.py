@@ -3,7 +3,7 @@
 from typing import get_args
 
 from exporter import labels
-from exporter.expose.families import FAMILIES
+from exporter.metrics.families import FAMILIES
 
 
 def test_what_an_apiserver_may_refuse_with_ends_watches_and_starts() -> None:

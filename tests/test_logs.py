@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import logs
+from exporter.service import logs
 
 FORMATTERS = [logs._Json(), logs._Logfmt()]
 VALUES = st.one_of(st.text(), st.characters(), st.floats(), st.integers(), st.none(), st.binary().map(repr))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.places import Allowance, newcomers
+from exporter.watch.places import Allowance, newcomers
 
 names = st.lists(st.integers(0, 20), unique=True)
 

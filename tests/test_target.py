@@ -5,21 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from exporter import status
+from exporter.clocks.pollers import RevisionClockwork, ServerPolls
 from exporter.config import ResourceName
-from exporter.expose.metrics import Metrics
-from exporter.kubernetes.clocks import RevisionClockwork, ServerPolls
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
-from exporter.kubernetes.watch import Reading
 from exporter.labels import Phase, Verdict
 from exporter.measure.canaries import Canary
 from exporter.measure.events import EventDecoder
 from exporter.measure.judging import LONGEST_WAIT_SECONDS, Judgement
 from exporter.measure.times import Interval
-from exporter.target import Surroundings, Target
+from exporter.metrics.registry import Metrics
+from exporter.service import status
+from exporter.service.stream import Surroundings, Target
+from exporter.watch.watch import Reading
 from tests.live.observing import config
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.commands.text_table import aligned, folded, width_of
 from exporter.simulator import Simulator
-from exporter.tables import aligned, folded, width_of
 from tests.check.command import plain_kubeconfig
 
 COLUMNS = 60

@@ -25,13 +25,13 @@ import yaml
 
 from exporter.config.parsers import apiserver_url, server_name
 from exporter.config.wording import did_you_mean, printable, quoted
-from exporter.kubernetes.loader import Kubeconfig, files_in_memory, loader, read
+from exporter.kubernetes.kubeconfig import Kubeconfig, files_in_memory, loader, read
 from exporter.kubernetes.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.kubernetes.loader import Contexts, User
+    from exporter.kubernetes.kubeconfig import Contexts, User
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from exporter.kubernetes.resources import NO_SUCH_NAME, Resource
 from exporter.kubernetes.session import AnswerError
 
 if TYPE_CHECKING:
-    from exporter.kubernetes.canary import CanaryObject
     from exporter.kubernetes.session import ApiSession
+    from exporter.kubernetes.writes import CanaryObject
 
 SELF_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"

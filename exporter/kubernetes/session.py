@@ -16,8 +16,8 @@ import aiohttp
 import msgspec
 
 from exporter.config.wording import printable
+from exporter.kubernetes.cost import Load, LoadTrace, Sending
 from exporter.kubernetes.framed import MOST_BYTES_BEFORE, FramedAnswer
-from exporter.kubernetes.load import Load, LoadTrace, Sending
 from exporter.limits import message, refused_texts
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import uvloop
 
-from exporter import logs
-from exporter.daemon import Exporter, load_credentials
 from exporter.measure.judging import Judgement
 from exporter.measure.stamps import apiserver_stamps
 from exporter.measure.times import ANY_TIME, Instant
-from exporter.target import Target
+from exporter.service import logs
+from exporter.service.daemon import Exporter, load_credentials
+from exporter.service.stream import Target
 from tests.accuracy.observation import Observation
 from tests.live.observing import Observed, Scrape, config, until
 from tests.simulated.suspendable import VARIABLE, Asleep, fall_behind

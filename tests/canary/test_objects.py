@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.canary import canary_objects, why_no_canary
 from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.writes import canary_objects, why_no_canary
 from tests.live.observing import config
 
 CANARY = ("--canary.interval", "1")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter import fleet
 from exporter.config.shard import Shard
+from exporter.service import fleet
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
@@ -24,7 +24,7 @@ AWAITED_SECONDS = 2.0
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.target.CANARY_SECONDS", AWAITED_SECONDS - 1.0)
+    monkeypatch.setattr("exporter.service.stream.CANARY_SECONDS", AWAITED_SECONDS - 1.0)
 
 
 @contextlib.asynccontextmanager
@@ -234,7 +234,7 @@ async def test_an_endpoint_that_leaves_owes_nothing_and_does_again_when_it_stays
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     awaited_seconds = 6.0  # what it owes is not lost before it is known to leave
-    monkeypatch.setattr("exporter.target.CANARY_SECONDS", awaited_seconds - 1.0)
+    monkeypatch.setattr("exporter.service.stream.CANARY_SECONDS", awaited_seconds - 1.0)
     monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 0.2)
     async with simulated(apiservers=2) as simulator:
         staying, leaving = simulator.apiservers

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from exporter.check.behind import certificates
+from exporter.commands.check.behind import certificates
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.session import Server
 from tests.check.command import check

@@ -5,8 +5,8 @@ import json
 import ssl
 from pathlib import Path
 
-from exporter.check import report
-from exporter.check.inspection import inspect
+from exporter.commands.check import report
+from exporter.commands.check.inspection import inspect
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.session import Server
 from tests.check.command import check, config, read_table, rules_in

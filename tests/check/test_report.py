@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.check import report
-from exporter.check.findings import (
+from exporter.commands.check import report
+from exporter.commands.check.findings import (
     CustomResources,
     Findings,
     Found,

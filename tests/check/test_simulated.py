@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.check.findings import Findings, Polls, Trouble
-from exporter.check.inspection import inspect
+from exporter.commands.check.findings import Findings, Polls, Trouble
+from exporter.commands.check.inspection import inspect
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.session import Server
 from exporter.simulator import NODES, WIDGETS, Rejection, Simulator

@@ -1,6 +1,6 @@
 import pytest
 
-from exporter.check.table import Row, Section, table
+from exporter.commands.check.table import Row, Section, table
 from tests.check.command import read_table
 
 RULE = "- {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [list, watch]}" * 2

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.daemon import Exporter, load_credentials
-from exporter.expose.metrics import LoadMetrics
+from exporter.metrics.registry import LoadMetrics
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Resource, Simulator
 from tests.live.observing import config
 from tests.real.waiting import wait_until

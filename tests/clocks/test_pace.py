@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from exporter.kubernetes import pace as under_test
+from exporter.clocks import rate_limit as under_test
+from exporter.clocks.rate_limit import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
-from exporter.kubernetes.pace import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace, Slowing
 from tests.real.waiting import wait_until
 
 MOST_HZ = 100.0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.daemon import Exporter, load_credentials
-from exporter.kubernetes.clocks import RevisionClockwork
+from exporter.clocks.connections import Answer
+from exporter.clocks.pollers import RevisionClockwork
 from exporter.kubernetes.errors import StartError
-from exporter.kubernetes.polls import Answer
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config
 from tests.real.waiting import wait_until

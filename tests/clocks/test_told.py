@@ -3,8 +3,8 @@
 import asyncio
 import socket
 
-from exporter import loop
-from exporter.kubernetes.polls import Answer
+from exporter.clocks.connections import Answer
+from exporter.service import loop
 from tests.test_target import clockwork
 
 SUBSCRIBERS = 5

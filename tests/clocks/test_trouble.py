@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.daemon import Exporter, load_credentials
-from exporter.expose.metrics import ClockMetrics, LoadMetrics
-from exporter.kubernetes.clocks import PLACES
+from exporter.clocks.pollers import PLACES
+from exporter.metrics.registry import ClockMetrics, LoadMetrics
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Rejection, Simulator, Workload
 from tests.live.observing import config, observed
 from tests.real.waiting import wait_until

@@ -10,7 +10,15 @@ import pytest
 
 from exporter import cli
 
-HEAVY = ("aiohttp", "uvloop", "kubernetes_asyncio", "asyncio", "exporter.daemon", "exporter.demo", "exporter.simulator")
+HEAVY = (
+    "aiohttp",
+    "uvloop",
+    "kubernetes_asyncio",
+    "asyncio",
+    "exporter.service.daemon",
+    "exporter.commands.demo",
+    "exporter.simulator",
+)
 
 
 def python(*words: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -197,7 +197,7 @@ async def test_what_makes_no_sense_is_one_sentence(said: dict[str, str], message
 async def test_the_file_of_a_token_is_read_again_before_it_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.kubernetes.loader.TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user={"tokenFile": "token"})
     credentials = Credentials(kubeconfig, None, None)

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.config.reading import MOST_BYTES, content_of
 from exporter.kubernetes.credentials import Credentials, CredentialsError
-from exporter.kubernetes.loader import files_in_memory, loader
+from exporter.kubernetes.kubeconfig import files_in_memory, loader
 from exporter.limits import refused_texts
 from tests.config.door import Door
 from tests.credentials.certificates import ClientAuthority
@@ -99,7 +99,7 @@ async def test_the_file_of_a_token(make: Make, complaint: str, tmp_path: Path) -
 
 
 async def test_the_file_of_a_token_that_grows_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.kubernetes.loader.TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     path = write_kubeconfig(tmp_path, SERVER, user={"tokenFile": "token"})
     credentials = Credentials(path, None, None)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from exporter import loop
+from exporter.service import loop
 
 
 async def fail_to_connect(how: Literal["reset", "silence"]) -> socket.socket:

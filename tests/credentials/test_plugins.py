@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter import loop
 from exporter.kubernetes import plugin
 from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.limits import refused_texts
+from exporter.service import loop
 from tests.credentials.configuring import exec_user, write_kubeconfig
 from tests.real.waiting import wait_until
 

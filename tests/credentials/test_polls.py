@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from exporter.clocks.connections import Place
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.errors import StartError
-from exporter.kubernetes.polls import Place
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server
 from tests.simulated.test_exact_truth import kubeconfig

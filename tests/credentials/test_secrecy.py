@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config import flag_parser, load, read_flags
-from exporter.daemon import load_credentials
 from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.kubernetes.session import ApiSession, Server
+from exporter.service.daemon import load_credentials
 from tests.config.door import Door
 from tests.credentials.configuring import exec_user, write_kubeconfig
 from tests.credentials.test_plugins import GOOD, SECRET

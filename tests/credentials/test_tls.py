@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from exporter.kubernetes.credentials import Credentials
-from exporter.kubernetes.loader import loader
+from exporter.kubernetes.kubeconfig import loader
 from exporter.kubernetes.session import STREAM, ApiSession, Server
 from exporter.simulator import Simulator
 from tests.conftest import FreshCluster

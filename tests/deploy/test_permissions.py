@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from exporter.check import findings_of, report
+from exporter.commands.check import findings_of, report
 from exporter.config import ConfigError, flag_parser, load, read_flags
 from tests.check.command import read_table
 from tests.deploy.rendering import Object, of_kind

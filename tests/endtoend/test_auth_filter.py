@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.daemon import tokens_in_the_clear
-from exporter.expose.web_files import WebFiles
+from exporter.service.daemon import tokens_in_the_clear
+from exporter.web.reload import WebFiles
 from tests.dashboards.prometheus import Prometheus
 from tests.endtoend.test_protected import Protected
 from tests.expose.test_access import HASH

@@ -7,8 +7,8 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.expose import scrape
-from exporter.expose.metrics import Metrics, StreamMetrics
+from exporter.metrics import scrape
+from exporter.metrics.registry import Metrics, StreamMetrics
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 

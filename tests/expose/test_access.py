@@ -17,13 +17,13 @@ import aiohttp
 import bcrypt
 import pytest
 
-from exporter import loop
 from exporter.config import ListenAddress
 from exporter.config.web_config import RateLimit
-from exporter.expose import access, http
-from exporter.expose.access import MOST_REMEMBERED, MOST_WAITING, Bucket, CrowdedError, Passwords
-from exporter.expose.metrics import Metrics
-from exporter.expose.web_files import WebFiles
+from exporter.metrics.registry import Metrics
+from exporter.service import loop
+from exporter.web import authentication, http
+from exporter.web.authentication import MOST_REMEMBERED, MOST_WAITING, Bucket, CrowdedError, Passwords
+from exporter.web.reload import WebFiles
 from tests.real.certificates import CertificateAuthority
 from tests.real.waiting import wait_until
 
@@ -110,7 +110,7 @@ async def test_only_users_are_answered(tmp_path: Path) -> None:
 
 
 async def test_the_hash_that_hides_who_exists_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "NOBODYS_HASH", HASH)
+    monkeypatch.setattr(authentication, "NOBODYS_HASH", HASH)
     async with Files(tmp_path, basic_auth_users={"somebody": HASH}).served() as (url, _):
         assert await status(f"{url}/metrics", headers=basic("nobody", PASSWORD)) == 401
 
@@ -478,7 +478,9 @@ async def test_a_certificate_is_renewed_as_kubernetes_does_it(tmp_path: Path) ->
     files = WebFiles(tmp_path / "web.yaml")
     assert files.tls is not None
     runner = await http.serve(
-        http.application(Metrics(1.0, 0.99, 60.0), list, dict, files.access), [ListenAddress("127.0.0.1", 0)], files.tls
+        http.application(Metrics(1.0, 0.99, 60.0), list, dict, files.access),
+        [ListenAddress("127.0.0.1", 0)],
+        files.tls,
     )
     url = f"https://127.0.0.1:{runner.addresses[0][1]}"
 

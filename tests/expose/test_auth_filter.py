@@ -13,8 +13,10 @@ import pytest
 from aiohttp import web
 
 from exporter.config import ListenAddress
-from exporter.expose import auth_filter, http
-from exporter.expose.auth_filter import (
+from exporter.limits import refused_texts
+from exporter.metrics.registry import Metrics
+from exporter.web import auth_filter, http
+from exporter.web.auth_filter import (
     AT_ONCE,
     MOST_REMEMBERED,
     MOST_TOKEN_BYTES,
@@ -22,14 +24,12 @@ from exporter.expose.auth_filter import (
     TURN_SECONDS,
     AuthFilter,
 )
-from exporter.expose.metrics import Metrics
-from exporter.limits import refused_texts
 from tests.real.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from exporter.expose.access import Handler
+    from exporter.web.authentication import Handler
 
 READER = {"/": 200, "/metrics": 200}
 SCRAPER = {"/metrics": 200}

@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
-from exporter.expose.families import FAMILIES, reference_markdown
-from exporter.expose.metrics import Metrics
 from exporter.limits import REFUSED, refused_texts
 from exporter.measure.window import EMPTY
+from exporter.metrics.families import FAMILIES, reference_markdown
+from exporter.metrics.registry import Metrics
 from tests.expose.reading import families_in, refresh, samples_in, text_of
 
 WATCHED = {"apiserver": "10.0.0.1:6443", "group": "example.com", "resource": "widgets"}

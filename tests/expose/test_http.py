@@ -14,9 +14,9 @@ import pytest
 from aiohttp import web
 
 from exporter.config import ListenAddress
-from exporter.expose import http
-from exporter.expose.connections import SHUTDOWN_SECONDS, WebServer
-from exporter.expose.metrics import Metrics
+from exporter.metrics.registry import Metrics
+from exporter.web import http
+from exporter.web.connections import SHUTDOWN_SECONDS, WebServer
 from tests.expose.reading import refresh, samples_in, series
 
 LOOPBACK = ListenAddress("127.0.0.1", 0)

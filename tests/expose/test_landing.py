@@ -4,7 +4,7 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.expose import landing
+from exporter.web import landing
 
 SLO = {"objective_ratio": 0.999, "window_seconds": 60.0, "threshold_seconds": 1.0}
 

@@ -14,11 +14,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporter import descriptors, loop
 from exporter.config import ListenAddress
-from exporter.expose import http
-from exporter.expose.connections import Limits, WebServer
-from exporter.expose.metrics import Metrics
+from exporter.metrics.registry import Metrics
+from exporter.service import descriptors, loop
+from exporter.web import http
+from exporter.web.connections import Limits, WebServer
 from tests.real.certificates import CertificateAuthority
 from tests.real.waiting import wait_until
 

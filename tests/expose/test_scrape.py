@@ -7,10 +7,10 @@ from itertools import count
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as StockHistogram
 
-from exporter.expose import scrape
-from exporter.expose.metrics import Metrics
 from exporter.labels import LATENCY_BOUNDS
 from exporter.measure.window import EMPTY
+from exporter.metrics import scrape
+from exporter.metrics.registry import Metrics
 from tests.expose.reading import families_in, refresh, samples_in, series, text_of
 from tests.speed.work import Work
 

@@ -20,10 +20,10 @@ import yaml
 
 from exporter.config import SETTINGS, ConfigError, flag_parser, load, read_flags
 from exporter.config.web_config import read_web_config
-from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from exporter.kubernetes.session import http_date
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
 from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
+from exporter.watch.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from tests.fuzz.mutation import cuts
 from tests.speed.recording import METADATA_JSON, PODS_JSON, recorded
 

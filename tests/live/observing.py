@@ -15,9 +15,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config import Config, flag_parser, load, read_flags
-from exporter.daemon import Exporter, load_credentials
 from exporter.measure.judging import Judgement
-from exporter.target import Target
+from exporter.service.daemon import Exporter, load_credentials
+from exporter.service.stream import Target
 from tests.speed.processes import resident_bytes
 
 WAIT_SECONDS = 30.0

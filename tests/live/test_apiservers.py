@@ -11,10 +11,10 @@ from weakref import WeakSet
 import aiohttp
 import pytest
 
-from exporter import fleet
-from exporter.apiserver import Apiserver
-from exporter.daemon import Exporter, load_credentials
-from exporter.kubernetes import stores
+from exporter.clocks import same_store as stores
+from exporter.service import fleet
+from exporter.service.apiserver import Apiserver
+from exporter.service.daemon import Exporter, load_credentials
 from tests.conftest import FreshCluster
 from tests.live.observing import Scrape, config, observed
 from tests.real.cluster import Cluster

@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 
 from exporter.config import ListenAddress
-from exporter.expose import http
-from exporter.expose.auth_filter import AuthFilter
-from exporter.expose.metrics import Metrics
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession, Server
+from exporter.metrics.registry import Metrics
+from exporter.web import http
+from exporter.web.auth_filter import AuthFilter
 from tests.check.command import check, rules_in
 from tests.real import service_accounts
 from tests.real.cluster import Cluster

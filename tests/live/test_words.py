@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.served import DEFINITION
+from exporter.kubernetes.discovery import DEFINITION
 from tests.check.command import check
 from tests.conftest import FreshCluster
 from tests.once.command import measure

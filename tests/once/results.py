@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporter.once.result import ApiserverResult, Quantiles, Result, StreamResult
+from exporter.commands.measure.result import ApiserverResult, Quantiles, Result, StreamResult
 
 NONE = Quantiles(p50_lower_seconds=None, p50_upper_seconds=None, p99_lower_seconds=None, p99_upper_seconds=None)
 SOME = Quantiles(p50_lower_seconds=0.0, p50_upper_seconds=0.1, p99_lower_seconds=0.05, p99_upper_seconds=0.25)

@@ -1,6 +1,6 @@
-from exporter.expose.metrics import Metrics
+from exporter.commands.measure.growth import Growth, Labels, Moment
 from exporter.measure.histogram import Histogram
-from exporter.once.growth import Growth, Labels, Moment
+from exporter.metrics.registry import Metrics
 
 PODS, NODES = Labels("a:1", "", "pods"), Labels("a:1", "", "nodes")
 

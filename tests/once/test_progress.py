@@ -1,7 +1,7 @@
 import io
 import os
 
-from exporter.once.progress import CLEAR_LINE, Progress
+from exporter.commands.measure.progress import CLEAR_LINE, Progress
 
 
 def test_a_log_gets_a_line_for_each_phase_and_then_one_in_ten_seconds() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.once.result import EXIT_CODES, StreamResult, document
-from exporter.once.table import table
+from exporter.commands.measure.result import EXIT_CODES, StreamResult, document
+from exporter.commands.measure.table import table
 from tests.once.results import SOME, quiet, result, stream
 
 RELISTED = {"start": 1, "gone": 2, "revision_went_back": 0}

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter import fleet
-from exporter.daemon import load_credentials
+from exporter.commands.measure.measuring import Measurement
+from exporter.commands.measure.progress import Progress
+from exporter.commands.measure.result import Result
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.dating import Dated
 from exporter.measure.events import Event
 from exporter.measure.judging import judge
 from exporter.measure.times import Interval
-from exporter.once.measuring import Measurement
-from exporter.once.progress import Progress
-from exporter.once.result import Result
+from exporter.service import fleet
+from exporter.service.daemon import load_credentials
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import CRDS, NODES
@@ -238,7 +238,7 @@ async def test_what_arrived_before_the_end_is_waited_for(tmp_path: Path) -> None
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("exporter.target", "exporter.once.measuring"):
+    for place in ("exporter.service.stream", "exporter.commands.measure.measuring"):
         monkeypatch.setattr(f"{place}.CANARY_SECONDS", 1.0)
 
 

@@ -14,7 +14,7 @@ import yaml
 from deploy.generator import files
 from deploy.generator.objective import DEFAULTS, Settings
 from deploy.generator.rules import seconds_of
-from exporter.expose.families import FAMILIES
+from exporter.metrics.families import FAMILIES
 from tests.rules.scenarios import SCENARIOS
 from tests.rules.shipped import RECORDED, ROOT, ShippedAlert, alerts, groups, recordings
 

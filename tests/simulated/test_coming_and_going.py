@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from exporter import fleet
-from exporter.apiserver import Apiserver
 from exporter.config import ResourceName
-from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.backoff import Backoff
-from exporter.kubernetes.custom_resources import SETTLING_SECONDS as DEFINITIONS_SETTLE_SECONDS
+from exporter.service import fleet
+from exporter.service.apiserver import Apiserver
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.resources import CRDS, Resource
 from exporter.simulator.simulator import WIDGETS
+from exporter.watch.custom_resources import SETTLING_SECONDS as DEFINITIONS_SETTLE_SECONDS
 from tests.live.observing import config, observed
 from tests.real.waiting import wait_until
 from tests.simulated.test_discovery import is_up
@@ -138,7 +138,7 @@ class Endless(Backoff):
 async def test_a_definition_that_goes_and_is_back_has_the_stream_of_before_which_looks_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.kubernetes.stream.Backoff", Endless)
+    monkeypatch.setattr("exporter.watch.reflector.Backoff", Endless)
     async with Simulator() as simulator:
         flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--custom-resources", "*", "--slo.window", "10m")
         async with Workload(simulator, rate_per_second=150), observed(*flags) as exporter:

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter import fleet
-from exporter.daemon import Exporter, load_credentials
 from exporter.kubernetes.backoff import Backoff
+from exporter.service import fleet
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import Scrape, config, observed
 from tests.real.waiting import wait_until

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout, web
 
-from exporter.apiserver import CountedLoad
-from exporter.daemon import Exporter, load_credentials
-from exporter.expose.metrics import LoadMetrics, Metrics
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.session import STREAM, ApiSession, Server
+from exporter.metrics.registry import LoadMetrics, Metrics
+from exporter.service.apiserver import CountedLoad
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config, observed
 from tests.real.waiting import wait_until

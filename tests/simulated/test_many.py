@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter import fleet
 from exporter.config import ResourceName
-from exporter.daemon import Exporter, load_credentials
+from exporter.service import fleet
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
 from exporter.simulator.resources import CRDS, ENDPOINT_SLICES, JsonObject, Resource
 from tests.live.observing import config
@@ -75,8 +75,8 @@ async def test_definitions_that_come_and_go_get_no_more_watches_than_there_are_p
 ) -> None:
     monkeypatch.setattr(fleet, "LEAVING_SECONDS", 1.0)
     monkeypatch.setattr(fleet, "START_PERIOD_SECONDS", 0.01)
-    monkeypatch.setattr("exporter.kubernetes.custom_resources.LIST_PERIOD_SECONDS", 0.01)
-    monkeypatch.setattr("exporter.kubernetes.custom_resources.SETTLING_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.watch.custom_resources.LIST_PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.watch.custom_resources.SETTLING_SECONDS", 0.01)
     watched: set[ResourceName] = set()
     async with Simulator() as simulator:
         flags = ("--resource=pods", "--custom-resources=gadgets*", "--custom-resources.max=3")

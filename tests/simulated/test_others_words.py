@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.daemon import Exporter, load_credentials
+from exporter.service.daemon import Exporter, load_credentials
 from tests.live.observing import config
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import kubeconfig

@@ -106,7 +106,7 @@ async def test_what_was_refused_again_and_again_stays_late(tmp_path: Path, statu
 
 
 async def test_a_canary_is_not_lost_while_we_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.target.CANARY_SECONDS", 1.0)
+    monkeypatch.setattr("exporter.service.stream.CANARY_SECONDS", 1.0)
     async with busy(tmp_path, *CANARY) as (simulator, exporter):
         await exporter.wait_for(lambda scrape: scrape.sum("canary_delivery_seconds_count") > 5)
         willing = refuse(simulator, 503)

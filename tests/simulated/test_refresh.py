@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from exporter.daemon import Exporter, load_credentials
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
 from tests.live.observing import config
 from tests.real.waiting import wait_until

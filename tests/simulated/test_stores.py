@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.pace import RECOVERY_SECONDS
+from exporter.clocks.rate_limit import RECOVERY_SECONDS
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
 from tests.live.observing import Observed, Scrape, observed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.daemon import Exporter, load_credentials
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config, observed
 from tests.real.waiting import wait_until

@@ -17,7 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from exporter import loop
+from exporter.service import loop
 from tests.live.cost import total
 from tests.speed import holds, processes
 from tests.speed.consumers import Watchslo, watchslo

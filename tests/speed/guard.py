@@ -15,22 +15,22 @@ import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from exporter.clocks.pollers import CacheClockwork
 from exporter.config import ResourceName
-from exporter.expose import scrape
-from exporter.expose.metrics import Metrics
-from exporter.kubernetes.chunked import ChunkedBody
-from exporter.kubernetes.clocks import CacheClockwork
 from exporter.kubernetes.credentials import Credentials
-from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession
-from exporter.kubernetes.stream import Stream
-from exporter.kubernetes.watch import Watch
 from exporter.measure.events import EventDecoder
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
-from exporter.target import Surroundings, Target
+from exporter.metrics import scrape
+from exporter.metrics.registry import Metrics
+from exporter.service.stream import Surroundings, Target
+from exporter.watch.chunked import ChunkedBody
+from exporter.watch.heartbeat import Heartbeat
+from exporter.watch.reflector import Stream
+from exporter.watch.watch import Watch
 from tests.live.observing import config
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.work import Work, without_garbage

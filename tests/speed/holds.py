@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import generate_latest
 
-from exporter import loop
-from exporter.daemon import Exporter, load_credentials
+from exporter.service import loop
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Resource, Simulator, Workload
 from tests.expose.test_scrape import stock_registry
 from tests.live.observing import config

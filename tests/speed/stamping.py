@@ -10,10 +10,10 @@ import json
 import signal
 import sys
 
-from exporter import logs, loop
-from exporter.daemon import Exporter, load_credentials
 from exporter.measure.judging import Judgement
-from exporter.target import Target
+from exporter.service import logs, loop
+from exporter.service.daemon import Exporter, load_credentials
+from exporter.service.stream import Target
 from tests.live.observing import config
 
 Stamps = list[tuple[int, float]]

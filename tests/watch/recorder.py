@@ -10,15 +10,15 @@ from pathlib import Path
 from exporter.config import ResourceName
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.errors import StartError
-from exporter.kubernetes.heartbeat import Heartbeat
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
-from exporter.kubernetes.stream import Stream
-from exporter.kubernetes.watch import End, Reading, WatchTimes
 from exporter.labels import EventType, RelistReason
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
+from exporter.watch.heartbeat import Heartbeat
+from exporter.watch.reflector import Stream
+from exporter.watch.watch import End, Reading, WatchTimes
 from tests.real.waiting import wait_until
 
 

@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 import uvloop
 
-from exporter.kubernetes.heartbeat import Heartbeat
-from exporter.kubernetes.stamping import StampedBody
 from exporter.measure.arrivals import Arrivals
 from exporter.simulator import Simulator
 from exporter.simulator.resources import CONFIGMAPS
+from exporter.watch.body import StampedBody
+from exporter.watch.heartbeat import Heartbeat
 from tests.real.certificates import CertificateAuthority
 from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import ScriptedApiserver, event, saying

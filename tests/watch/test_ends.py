@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from exporter.kubernetes.errors import WHAT_TO_GRANT
-from exporter.kubernetes.watch import WatchTimes
 from exporter.simulator import Simulator
+from exporter.watch.watch import WatchTimes
 from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import Answer, ScriptedApiserver, error, event, refusal, saying
 

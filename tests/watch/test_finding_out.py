@@ -12,16 +12,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.config import ResourceName
-from exporter.kubernetes import custom_resources, served
+from exporter.kubernetes import discovery
 from exporter.kubernetes.credentials import Credentials
-from exporter.kubernetes.custom_resources import list_definitions
+from exporter.kubernetes.discovery import find
 from exporter.kubernetes.endpoints import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.permissions import own_name
 from exporter.kubernetes.resources import MOST_VERSIONS, NotServedError, discover
-from exporter.kubernetes.served import find
 from exporter.kubernetes.session import MOST_VALUES, AnswerError, ApiSession, Server
 from exporter.limits import Refused, refused_texts
+from exporter.watch import custom_resources
+from exporter.watch.custom_resources import list_definitions
 from tests.credentials.configuring import write_kubeconfig
 
 Told = Callable[[str], str]
@@ -169,7 +170,7 @@ async def test_a_hint_asks_no_endless_groups_and_keeps_no_endless_names(
     assert asked[0] == "/apis"
     assert len(asked) <= most_asked
     assert refused("discovery") == 1
-    assert served.ASKED_AT_ONCE <= 8
+    assert discovery.ASKED_AT_ONCE <= 8
 
 
 async def test_other_answers_are_read_as_what_they_should_be_at_once(

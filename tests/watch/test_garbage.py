@@ -12,15 +12,15 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exporter.daemon import load_credentials
+from exporter.clocks.connections import Answer, Place
 from exporter.kubernetes.backoff import FIRST_SECONDS, LONGEST_ASKED_SECONDS, Backoff
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.framed import MOST_BYTES_AFTER, MOST_BYTES_BEFORE
-from exporter.kubernetes.polls import Answer, Place
 from exporter.kubernetes.session import MOST_LIST_BYTES, Server
-from exporter.kubernetes.watch import UNFINISHED_LINES
 from exporter.limits import MOST_MESSAGE_BYTES, Refused, refused_texts
 from exporter.measure.events import LONGEST_LINE_BYTES, EventDecoder, WatchError
+from exporter.service.daemon import load_credentials
+from exporter.watch.watch import UNFINISHED_LINES
 from tests.live.observing import config, observed
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import kubeconfig

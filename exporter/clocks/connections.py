@@ -1,0 +1,119 @@
+"""A pool of connections to one apiserver address, and one poll of a store's revision over any of them.
+
+A fixed pool, opened at the start and used in rotation: when answers are slow the polls keep their rate, and need no new
+connection just then. What a connection learns of the server's clock is its own, so each has a session of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiohttp
+
+from exporter.kubernetes.errors import StartError, translated
+from exporter.kubernetes.lists import list_revision
+from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, http_date
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import SimpleNamespace
+
+    from exporter.kubernetes.cost import Load
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.session import Server
+    from exporter.labels import Purpose
+    from exporter.measure.times import Instant, WallTime
+
+POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
+"""An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
+
+_connections = itertools.count(1)
+
+
+class Answer(NamedTuple):
+    """A poll's answer: here at t1, over which connection, with the Date of the server's clock if it can be trusted."""
+
+    t1: Instant
+    revision: int
+    connection: int
+    date: WallTime | None
+
+
+class Place:
+    """One connection, with at most one poll in flight on it."""
+
+    def __init__(
+        self, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None = None
+    ) -> None:
+        self._closed = closed
+        self._connection = 0
+        self.is_free = True
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._new_connection)
+        self._session = ApiSession(server, credentials, connections=1, load=load, trace=trace)
+
+    async def poll(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        sent: Callable[[Instant], None],
+        purpose: Purpose = "revision_poll",
+    ) -> Answer:
+        """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
+        with translated(path):
+            response = await self._session.get(
+                path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, purpose=purpose, on_sent=sent
+            )
+            async with response:
+                revision = await list_revision(response)
+                t1 = time.monotonic()
+            if "Age" in response.headers:
+                raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
+        return Answer(t1, revision, self._connection, _trusted_date(response))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._session.close()
+
+    async def _new_connection(
+        self,
+        _session: aiohttp.ClientSession,
+        _context: SimpleNamespace,
+        _params: aiohttp.TraceConnectionCreateEndParams,
+    ) -> None:
+        self._closed(self._connection)
+        self._connection = next(_connections)
+
+
+class Pool:
+    """So many places of one apiserver address, used in rotation."""
+
+    def __init__(
+        self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None
+    ) -> None:
+        self._places = deque(Place(server, credentials, closed, load) for _ in range(places))
+
+    def take(self) -> Place | None:
+        """The free place that was in use longest ago, now in use; None if all are busy."""
+        for place in self._places:
+            if place.is_free:
+                place.is_free = False
+                self._places.remove(place)
+                self._places.append(place)
+                return place
+        return None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for place in self._places:
+            await place.close()
+
+
+def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:
+    """The Date that the apiserver itself wrote: every answer of its own has an Audit-Id, and nothing stood between."""
+    if "Audit-Id" not in response.headers or "Via" in response.headers:
+        return None
+    return http_date(response.headers.get("Date", ""))

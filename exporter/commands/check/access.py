@@ -1,0 +1,107 @@
+"""Reviews of permissions in, rows out: what each permission is for, and the RBAC rule that gives what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exporter.commands.check.findings import Trouble
+from exporter.commands.check.table import Row
+from exporter.kubernetes.resources import EVENTS, NO_SUCH_NAME
+
+if TYPE_CHECKING:
+    from exporter.commands.check.findings import Findings, Review
+
+CLOCK = "revision clock"
+
+
+def permission_rows(findings: Findings) -> list[Row]:
+    """A row for each thing that we want to do."""
+    rows = _watch_rows(findings)
+    if findings.config.custom_resources:
+        rows.append(_definitions_row(findings.definitions))
+    if findings.config.revision_clock_hz:
+        rows.append(_clock_row(findings))
+    for review in findings.canaries or ():
+        rows.append(_required(f"canary {review.resource}", review, "a canary cannot be written"))
+    for review in findings.readers:
+        rows.append(_required(f"auth filter {review.resource.plural}", review, "nobody can be let in"))
+    rows.append(_endpoints_row(findings.endpoints))
+    return rows
+
+
+def _watch_rows(findings: Findings) -> list[Row]:
+    if findings.watches is None:
+        return [Row(f"watch {name}", "not checked") for name in findings.watched_names]
+    rows = []
+    for review in findings.watches:
+        resource = review.resource
+        rows.append(_required(f"watch {resource}", review, f"{resource} cannot be watched"))
+    return rows
+
+
+def _definitions_row(review: Review | None) -> Row:
+    if review is None:
+        return Row("custom resources", "not checked")
+    return _required("custom resources", review, "custom resources cannot be followed")
+
+
+def _required(check: str, review: Review, loss: str) -> Row:
+    if isinstance(review.missing, Trouble):
+        return Row(check, "failed", review.missing.sentence, loss=f"{loss}, as far as can be known")
+    if not review.missing:
+        return Row(check, "ok", _wanted(review))
+    without = f"{loss} without the permission to {_verbs(review)} {review.resource}"
+    means = "" if review.grants("watch") else ", and to watch is to be able to read all of each"
+    return Row(check, "missing", f"{_verbs(review)} {review.resource}{means}; {_add(review)}", _rule(review), without)
+
+
+def _clock_row(findings: Findings) -> Row:
+    """Without the first of its kinds the clock polls another, and says less; without any it says next to nothing."""
+    if findings.clock is None:
+        return Row(CLOCK, "not checked")
+    kind = findings.clock_kind
+    best = findings.clock[0]
+    if isinstance(best.missing, Trouble):
+        return Row(CLOCK, "failed", best.missing.sentence, loss="whether the revision clock may poll is not known")
+    if kind == EVENTS:
+        return Row(CLOCK, "ok", f"{_wanted(best)}; polls read them from etcd and wait for no watch cache")
+    if kind is None:
+        own = "each resource is polled itself, and its polls wait for the very watch cache that they should show"
+        loss = f"a slow watch cache stays hidden without the permission to list {EVENTS}"
+        return Row(CLOCK, "missing", f"list {EVENTS}; {own}; {_add(best)}", _rule(best), loss)
+    instead = f"{kind} are polled instead, which have a watch cache: while it lags, polls wait and say less"
+    return Row(CLOCK, "note", f"list {EVENTS} is not allowed; {instead}; to poll {EVENTS}, {_add(best)}", _rule(best))
+
+
+def _endpoints_row(review: Review | None) -> Row:
+    check = "count apiservers"
+    if review is None:
+        return Row(check, "not checked")
+    if isinstance(review.missing, Trouble):
+        return Row(check, "note", review.missing.sentence)
+    if not review.missing:
+        return Row(check, "ok", _wanted(review))
+    need = "only needed to let stamps in objects narrow intervals"
+    return Row(check, "note", f"list {review.resource} is not allowed; {need}; for that, {_add(review)}", _rule(review))
+
+
+def _wanted(review: Review) -> str:
+    verbs = ", ".join(permission.verb for permission in review.permissions)
+    return f"{verbs} {review.resource}{f' in namespace {review.namespace}' if review.namespace else ''}"
+
+
+def _verbs(review: Review) -> str:
+    assert not isinstance(review.missing, Trouble)
+    return ", ".join(permission.verb for permission in review.missing)
+
+
+def _add(review: Review) -> str:
+    return f"add to a {f'Role in namespace {review.namespace}' if review.namespace else 'ClusterRole'}:"
+
+
+def _rule(review: Review) -> str:
+    """One item of a role's `rules`, as YAML."""
+    group = review.resource.group or '""'
+    names = {permission.name for permission in review.permissions} - {NO_SUCH_NAME, None}
+    only = f", resourceNames: [{', '.join(map(str, names))}]" if names else ""
+    return f"- {{apiGroups: [{group}], resources: [{review.resource.plural}]{only}, verbs: [{_verbs(review)}]}}"

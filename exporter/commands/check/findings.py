@@ -1,0 +1,167 @@
+"""What was found about one apiserver address, as values. None is what was not looked at, or not in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from exporter.config import Config, ResourceName
+    from exporter.kubernetes.permissions import Permission
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import Server
+    from exporter.kubernetes.writes import CanaryObject
+
+
+class Trouble(NamedTuple):
+    """Why something could not be found out."""
+
+    sentence: str
+
+
+class NotServed(NamedTuple):
+    """A resource that discovery does not have, in one sentence."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """The answer to the first request, which asks for the version."""
+
+    seconds: float
+    """From the request to the answer, with the connection and its TLS handshake."""
+    version: str | Trouble
+    is_certificate_verified: bool | None
+    """None without TLS."""
+    on_the_way: tuple[str, ...]
+    """Headers and settings that tell of proxies."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """As whom the apiserver knows us; None where it does not tell."""
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What discovery says of a name."""
+
+    name: ResourceName
+    resource: Resource | NotServed | Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class CustomResources:
+    """The custom resources that match the globs now: those that would be watched, and how many are too many."""
+
+    watched: tuple[ResourceName, ...]
+    left_out: int
+    unmatched: tuple[str, ...] = ()
+    """A sentence for each pattern that none matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Permissions that belong together on one resource, and which of them we do not have."""
+
+    resource: Resource
+    namespace: str | None
+    """Where they are to be granted: a Role there, or (None) a ClusterRole."""
+    permissions: tuple[Permission, ...]
+    missing: tuple[Permission, ...] | Trouble
+
+    def grants(self, verb: str) -> bool:
+        """Whether this verb is not missing, for certain."""
+        return not isinstance(self.missing, Trouble) and all(missing.verb != verb for missing in self.missing)
+
+
+class CanaryTrial(NamedTuple):
+    """A write to an object of our own of which nothing was kept; None is success."""
+
+    what: CanaryObject
+    failure: Trouble | None
+    is_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the polls ask that will date a resource: the best kind in its store that we may list, or itself."""
+
+    resource: Resource
+    polled: Resource | Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Polls:
+    """Some polls, one after the other over one connection."""
+
+    kind: Resource
+    round_trips_seconds: tuple[float, ...]
+    failed: tuple[str, ...]
+    dated: int
+    """How many answers had a Date that the apiserver itself wrote."""
+    contradictions: int
+    offset_seconds: tuple[float, float] | None
+    """Bounds of the apiserver's wall clock minus ours; None while the Dates do not tell enough."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """All of it, filled in as it is found."""
+
+    config: Config
+    server: Server
+    credentials: str
+    """Where they come from."""
+    greeting: Greeting | Trouble | None = None
+    user: User | Trouble | None = None
+    found: tuple[Found, ...] | None = None
+    custom: CustomResources | Trouble | None = None
+    definitions: Review | None = None
+    """To follow CustomResourceDefinitions; asked only where globs are given."""
+    watches: tuple[Review, ...] | None = None
+    clock: tuple[Review, ...] | None = None
+    """To poll each kind that the revision clock might poll, in its order of preference."""
+    canaries: tuple[Review, ...] | None = None
+    """To write to each object of our own."""
+    readers: tuple[Review, ...] = ()
+    """To let the apiserver review who asks us; asked only with --web.auth-filter."""
+    objects: tuple[CanaryTrial, ...] | None = None
+    namespace: bool | Trouble | None = None
+    """Whether it is there, the one that is watched."""
+    endpoints: Review | None = None
+    apiservers: int | None = None
+    """How many the cluster has, if it says so."""
+    identities: int | None = None
+    """How many apiservers keep a Lease that tells of them, if we may list these."""
+    certificates: int | None = None
+    """How many different certificates the address shows."""
+    polls: Polls | None = None
+    proofs: tuple[Proof, ...] | None = None
+    ran_out_of_time: bool = False
+
+    @property
+    def clock_kinds(self) -> tuple[Resource, ...]:
+        """What revision clocks may poll, in the order of preference."""
+        return tuple(review.resource for review in self.clock or () if review.grants("list"))
+
+    @property
+    def clock_kind(self) -> Resource | None:
+        """What the first revision clock will poll; None if we may list none of the quiet kinds."""
+        return next(iter(self.clock_kinds), None)
+
+    @property
+    def watched_names(self) -> tuple[ResourceName, ...]:
+        """Everything that is to be watched as far as it is known: what is configured, then what matches globs."""
+        configured = self.config.resources
+        kinds = {(name.plural, name.group) for name in configured}
+        matching = self.custom.watched if isinstance(self.custom, CustomResources) else ()
+        return *configured, *(name for name in matching if (name.plural, name.group) not in kinds)
+
+    @property
+    def listable(self) -> tuple[Resource, ...]:
+        """The resources that are served and that we may list."""
+        return tuple(review.resource for review in self.watches or () if review.grants("list"))

@@ -1,0 +1,292 @@
+"""One apiserver address in, everything that can be found out about it out: asked in order, within a time limit.
+
+What is asked is what the daemon asks, with the same parts. What an answer means to a person is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from exporter.clocks.connections import Place
+from exporter.clocks.same_store import read_the_same_store
+from exporter.commands.check.behind import certificates, identities
+from exporter.commands.check.findings import (
+    CanaryTrial,
+    CustomResources,
+    Findings,
+    Found,
+    Greeting,
+    NotServed,
+    Polls,
+    Proof,
+    Review,
+    Trouble,
+    User,
+)
+from exporter.config.wording import printable
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.discovery import find
+from exporter.kubernetes.endpoints import count_apiservers
+from exporter.kubernetes.errors import StartError
+from exporter.kubernetes.lists import Collection
+from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
+from exporter.kubernetes.sentences import sentence
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, refusal
+from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
+from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
+from exporter.watch import custom_resources
+
+if TYPE_CHECKING:
+    from exporter.config import Config, ResourceName
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.session import Server
+
+TIME_LIMIT_SECONDS = 15.0
+FIRST_ANSWER = aiohttp.ClientTimeout(total=5.0)
+FOLLOWING_SECONDS = 5.0
+CONNECTIONS = 8
+
+POLLS = 16
+POLL_PERIOD_SECONDS = 3 / POLLS
+"""In three seconds the polls meet every sixteenth of a second once: the Dates' bounds end up that close, and a round
+trip."""
+POLLING_SECONDS = 6.0
+FAILURES_ENOUGH = 3
+
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", is_namespaced=True)
+
+TROUBLES = (AnswerError, CredentialsError, StartError, *UNREACHABLE)
+
+
+async def inspect(
+    config: Config, credentials: Credentials, server: Server, time_limit_seconds: float = TIME_LIMIT_SECONDS
+) -> Findings:
+    """Look at `server` until everything is looked at, or until time is up."""
+    findings = Findings(config, server, credentials.origin)
+    session = ApiSession(server, credentials, connections=CONNECTIONS)
+    try:
+        async with asyncio.timeout(time_limit_seconds):
+            await _Inspection(findings, session, credentials).run()
+    except TimeoutError:
+        findings.ran_out_of_time = True
+    finally:
+        await session.close()
+    return findings
+
+
+class _Inspection:
+    """Each step fills in a part of the findings; later steps build on what earlier ones have found."""
+
+    def __init__(self, findings: Findings, session: ApiSession, credentials: Credentials) -> None:
+        self._findings = findings
+        self._config = findings.config
+        self._server = findings.server
+        self._session = session
+        self._credentials = credentials
+
+    async def run(self) -> None:
+        findings = self._findings
+        findings.greeting = await self._greeting()
+        if isinstance(findings.greeting, Trouble):
+            return
+        findings.user = await self._user()
+        if isinstance(findings.user, Trouble):
+            return
+        await self._ask_for_permissions()
+        if findings.definitions is not None and findings.definitions.grants("list"):
+            findings.custom = await self._custom_resources()
+        findings.found = tuple(await asyncio.gather(*map(self._find, findings.watched_names)))
+        served = [found.resource for found in findings.found if isinstance(found.resource, Resource)]
+        findings.watches = tuple(await asyncio.gather(*map(self._review_watch, served)))
+        findings.polls, findings.proofs = await asyncio.gather(self._polls(), self._proofs())
+
+    async def _greeting(self) -> Greeting | Trouble:
+        asked = time.monotonic()
+        try:
+            response = await self._session.get("/version", time_limit=FIRST_ANSWER)
+            async with response:
+                content = await response.read()
+        except TROUBLES as error:
+            return Trouble(sentence(error))
+        if isinstance(refused := refusal(response, content), OnlyTLSError):
+            return Trouble(sentence(refused))
+        seconds = time.monotonic() - asked
+        return Greeting(seconds, _version(response, content), self._is_verified(), self._on_the_way(response))
+
+    def _is_verified(self) -> bool | None:
+        if not self._server.url.startswith("https"):
+            return None
+        context = self._credentials.ssl
+        return context is None or context.verify_mode != ssl.CERT_NONE
+
+    def _on_the_way(self, response: aiohttp.ClientResponse) -> tuple[str, ...]:
+        seen = [f"{name}: {printable(response.headers[name])}" for name in ("Via", "Age") if name in response.headers]
+        proxy = self._credentials.proxy(self._server.url)
+        if proxy is not None:
+            # Only the address: a proxy's URL may hold a password.
+            parts = urlsplit(proxy)
+            seen.append(f"HTTP proxy {parts.hostname}:{parts.port}" if parts.port else f"HTTP proxy {parts.hostname}")
+        return tuple(seen)
+
+    async def _user(self) -> User | Trouble:
+        try:
+            return User(await own_name(self._session))
+        except TROUBLES as error:
+            return Trouble(sentence(error))
+
+    async def _ask_for_permissions(self) -> None:
+        """Everything that does not depend on what is served."""
+        findings, namespace = self._findings, self._config.namespace
+        findings.clock = tuple(await asyncio.gather(*(self._review_poll(kind, namespace) for kind in QUIET_KINDS)))
+        if self._config.custom_resources:
+            follow = [Permission(verb, CUSTOM_RESOURCE_DEFINITIONS) for verb in ("list", "watch")]
+            findings.definitions = await self._review(CUSTOM_RESOURCE_DEFINITIONS, None, *follow)
+        canaries = canary_objects(self._config, self._credentials)
+        findings.canaries = tuple(await asyncio.gather(*map(self._review_one, map(to_write, canaries))))
+        if self._config.auth_filter:
+            findings.readers = tuple(await asyncio.gather(*map(self._review_one, to_review())))
+        findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
+        if namespace is not None:
+            findings.namespace = await self._is_namespace_there(namespace)
+        count = Permission("list", ENDPOINT_SLICES, "default")
+        findings.endpoints = await self._review(ENDPOINT_SLICES, "default", count)
+        findings.apiservers = await count_apiservers(self._session)
+        with suppress(*TROUBLES):
+            findings.identities = await identities(self._session)
+        findings.certificates = await certificates(self._server, self._credentials)
+
+    async def _review_poll(self, kind: Resource, namespace: str | None) -> Review:
+        permission = to_poll(kind, namespace)
+        return await self._review(kind, permission.namespace, permission)
+
+    async def _review_one(self, permission: Permission) -> Review:
+        return await self._review(permission.resource, permission.namespace, permission)
+
+    async def _try_to_write(self, what: CanaryObject) -> CanaryTrial:
+        try:
+            await try_to_write(self._session, what)
+        except TROUBLES as error:
+            is_missing = isinstance(error, AnswerError) and error.status == 404
+            return CanaryTrial(what, Trouble(sentence(error)), is_there=not is_missing)
+        return CanaryTrial(what, None, is_there=True)
+
+    async def _is_namespace_there(self, namespace: str) -> bool | Trouble:
+        try:
+            await self._session.get_content(f"/api/v1/namespaces/{namespace}")
+        except TROUBLES as error:
+            if isinstance(error, AnswerError) and error.status == 404:
+                return False
+            return Trouble(sentence(error))
+        return True
+
+    async def _review_watch(self, resource: Resource) -> Review:
+        namespace = self._config.namespace
+        where = namespace if resource.is_namespaced else None
+        return await self._review(resource, where, *to_watch(resource, namespace))
+
+    async def _review(self, resource: Resource, namespace: str | None, *permissions: Permission) -> Review:
+        try:
+            allowed = await asyncio.gather(*(is_allowed(self._session, permission) for permission in permissions))
+        except TROUBLES as error:
+            return Review(resource, namespace, permissions, Trouble(sentence(error)))
+        missing = tuple(permission for permission, is_given in zip(permissions, allowed, strict=True) if not is_given)
+        return Review(resource, namespace, permissions, missing)
+
+    async def _custom_resources(self) -> CustomResources | Trouble:
+        try:
+            async with asyncio.timeout(FOLLOWING_SECONDS):
+                _, definitions = await custom_resources.list_definitions(self._session)
+        except TimeoutError:
+            return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
+        except TROUBLES as error:
+            return Trouble(sentence(error))
+        names = custom_resources.matching(definitions, self._config.custom_resources)
+        most = self._config.custom_resources_max
+        unmatched = custom_resources.unmatched(definitions, self._config.custom_resources)
+        return CustomResources(tuple(names[:most]), len(names[most:]), tuple(unmatched))
+
+    async def _find(self, name: ResourceName) -> Found:
+        try:
+            return Found(name, await find(self._session, name, {}))
+        except AnswerError as error:
+            said = sentence(error)
+            return Found(name, NotServed(said) if error.status == 404 else Trouble(said))
+        except TROUBLES as error:
+            return Found(name, Trouble(sentence(error)))
+
+    async def _polls(self) -> Polls | None:
+        """Polls of the clock's kind, or of what is watched where there is no better."""
+        kind = next(iter((*filter(None, [self._findings.clock_kind]), *self._findings.listable)), None)
+        if kind is None:
+            return None
+        clocks = ServerClocks(one_apiserver=self._server.is_one_apiserver, drift=self._config.clock_drift_ppm * 1e-6)
+        place = Place(self._server, self._credentials, clocks.connection_closed)
+        try:
+            return await _poll_at_all_phases(place, kind, self._config.namespace, clocks)
+        finally:
+            await place.close()
+
+    async def _proofs(self) -> tuple[Proof, ...] | None:
+        if not self._findings.clock_kinds or not self._config.revision_clock_hz:
+            return None
+        return tuple(await asyncio.gather(*map(self._prove, self._findings.listable)))
+
+    async def _prove(self, resource: Resource) -> Proof:
+        of_resource = Collection(self._session, resource, self._config.namespace)
+        for kind in self._findings.clock_kinds:
+            try:
+                if await read_the_same_store(of_resource, Collection(self._session, kind, self._config.namespace)):
+                    return Proof(resource, kind)
+            except TROUBLES as error:
+                return Proof(resource, Trouble(sentence(error)))
+        return Proof(resource, resource)
+
+
+async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | None, clocks: ServerClocks) -> Polls:
+    round_trips: list[float] = []
+    failed: list[str] = []
+    dated = contradictions = 0
+    begun = time.monotonic()
+    for number in range(POLLS):
+        await asyncio.sleep(begun + number * POLL_PERIOD_SECONDS - time.monotonic())
+        if time.monotonic() > begun + POLLING_SECONDS or len(failed) == FAILURES_ENOUGH:
+            break
+        sent: list[float] = []
+        try:
+            answer = await place.poll(*kind.empty_list(namespace), sent.append)
+        except TROUBLES as error:
+            failed.append(sentence(error))
+            continue
+        round_trips.append(answer.t1 - sent[0])
+        if answer.date is not None:
+            dated += 1
+            try:
+                clocks.written_before(answer.connection, DatedAnswer(sent[0], answer.t1, answer.date))
+            except ClockContradictionError:
+                contradictions += 1
+    now = time.monotonic()
+    offset, ours = clocks.hull(now), time.time() - now
+    bounds = (offset.lower - ours, offset.upper - ours) if offset is not None else None
+    return Polls(kind, tuple(round_trips), tuple(failed), dated, contradictions, bounds)
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    git_version: str
+
+
+def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Trouble:
+    if response.status != 200:
+        return Trouble(sentence(refusal(response, content)))
+    try:
+        return printable(msgspec.json.decode(content, type=_Version).git_version)
+    except msgspec.DecodeError:
+        return Trouble(f"/version is answered with {response.content_type}, not with a version of Kubernetes")

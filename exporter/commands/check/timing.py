@@ -1,0 +1,62 @@
+"""What some polls say about the way to the apiserver and about its clock, as rows."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from exporter.commands.check.table import Row
+from exporter.measure.serverclock import SAMPLES_TO_EARN, WIDTH_TO_EARN_SECONDS
+
+if TYPE_CHECKING:
+    from exporter.commands.check.findings import Findings, Polls
+
+FAR_SECONDS = 1.0
+
+
+def round_trip_row(findings: Findings) -> Row:
+    """How long polls take, and how many got no answer."""
+    polls = findings.polls
+    if polls is None:
+        return Row("round trip", "not checked")
+    asked = len(polls.round_trips_seconds) + len(polls.failed)
+    failed = f"{len(polls.failed)} of {asked} polls of {polls.kind} failed: {polls.failed[-1]}" if polls.failed else ""
+    if not polls.round_trips_seconds:
+        return Row("round trip", "failed", failed, loss="polls get no answer, and without them nothing is dated")
+    least, middle = min(polls.round_trips_seconds) * 1000, median(polls.round_trips_seconds) * 1000
+    took = f"{least:.1f} ms at least, {middle:.1f} ms median of {len(polls.round_trips_seconds)} polls of {polls.kind}"
+    return Row("round trip", "note" if failed else "ok", f"{took}; {failed}" if failed else took)
+
+
+def clock_rows(findings: Findings) -> list[Row]:
+    """Where the apiserver's wall clock stands against ours, as far as the Dates of the polls tell."""
+    polls = findings.polls
+    if polls is None:
+        return [Row("offset", "not checked")]
+    if not polls.round_trips_seconds:
+        return [Row("offset", "not checked", "no poll was answered")]
+    return [_offset_row(polls)]
+
+
+def _offset_row(polls: Polls) -> Row:
+    if polls.offset_seconds is not None:
+        return _known_offset_row(*polls.offset_seconds)
+    if polls.dated < len(polls.round_trips_seconds):
+        why = "answers have no Date that the apiserver wrote itself (no Audit-Id, or a Via of a proxy)"
+    elif polls.contradictions:
+        why = "the Dates of one connection contradict each other: several clocks answer, or one was set"
+    elif polls.dated < SAMPLES_TO_EARN:
+        why = f"only {polls.dated} polls were answered, {SAMPLES_TO_EARN} must agree"
+    else:
+        least = min(polls.round_trips_seconds)
+        why = f"round trips of {least:.3f} s and more leave it open by more than {WIDTH_TO_EARN_SECONDS:g} s"
+    lost = "a Date proves nothing then, and events that are late together with the polls are ambiguous"
+    return Row("offset", "note", f"not learned: {why}; {lost}")
+
+
+def _known_offset_row(lower: float, upper: float) -> Row:
+    bounds = f"apiserver minus ours: between {lower:+.3f} s and {upper:+.3f} s"
+    if lower > FAR_SECONDS or upper < -FAR_SECONDS:
+        where = "ahead of" if lower > 0 else "behind"
+        return Row("offset", "note", f"{bounds}; it is {where} our clock: harmless here, but one of the two is wrong")
+    return Row("offset", "ok", bounds)

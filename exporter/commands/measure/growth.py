@@ -1,0 +1,77 @@
+"""What everything that is counted has grown by between two moments."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.labels import POLL_RESULTS
+from exporter.measure.stream_state import StreamCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.labels import PollResult
+    from exporter.measure.histogram import Histogram
+    from exporter.metrics.registry import Metrics
+
+
+class Labels(NamedTuple):
+    """By these the metrics tell streams apart."""
+
+    apiserver: str
+    group: str
+    resource: str
+
+
+class _Counted(NamedTuple):
+    """The counts of one stream at one moment, and those that go on: where they are others, they began at 0 since."""
+
+    counts: StreamCounts
+    going_on: StreamCounts
+
+
+class Moment(NamedTuple):
+    """All that was counted up to it."""
+
+    streams: dict[Labels, _Counted]
+    polls: dict[str, dict[PollResult, int]]
+    loop_lag: Histogram
+
+    @classmethod
+    def of(cls, metrics: Metrics, apiservers: Iterable[str]) -> Moment:
+        """This moment; polls are those of these apiservers, host:port."""
+        streams = {Labels(*key): _Counted(counts.copy(), counts) for key, counts in metrics.stream_counts()}
+        return cls(streams, {name: metrics.polls(name) for name in apiservers}, metrics.loop_lag.copy())
+
+
+class Growth:
+    """What came between two moments."""
+
+    def __init__(self, before: Moment, after: Moment, threshold_seconds: float) -> None:
+        self._before = before
+        self._after = after
+        self._threshold_seconds = threshold_seconds
+
+    def of_stream(self, labels: Labels) -> StreamCounts:
+        """Of one stream; nothing, if its series were dropped."""
+        after, before = self._after.streams.get(labels), self._before.streams.get(labels)
+        if after is None:
+            return StreamCounts.none(self._threshold_seconds)
+        is_going_on = before is not None and before.going_on is after.going_on
+        return after.counts.since(before.counts) if before is not None and is_going_on else after.counts
+
+    def of_polls(self, apiserver: str) -> dict[PollResult, int]:
+        """Of one apiserver, host:port."""
+        after, before = self._after.polls.get(apiserver, {}), self._before.polls.get(apiserver, {})
+        return {result: max(0, after.get(result, 0) - before.get(result, 0)) for result in POLL_RESULTS}
+
+    @property
+    def loop_lag(self) -> Histogram:
+        """Of our own event loop."""
+        return self._after.loop_lag.since(self._before.loop_lag)
+
+
+def no_limit_as_none(seconds: float | None) -> float | None:
+    """Seconds, or None where nothing bounds them."""
+    return None if seconds == inf else seconds

@@ -1,0 +1,155 @@
+"""One write to an object of our own: the revision that it made, and between which two moments it was made."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import aiohttp
+import msgspec
+
+from exporter.config import ResourceName
+from exporter.config.wording import quoted
+from exporter.kubernetes.discovery import find
+from exporter.kubernetes.errors import translated
+from exporter.kubernetes.resources import Resource
+from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
+from exporter.measure.canaries import Canary
+from exporter.measure.events import revision_of
+
+if TYPE_CHECKING:
+    from exporter.config import Config
+    from exporter.kubernetes.credentials import Credentials
+    from exporter.kubernetes.session import ApiSession
+    from exporter.measure.times import Instant
+
+WRITTEN = "canary.watchslo.dev/written"
+"""The annotation: nanoseconds since the epoch by our wall clock, and a word that nobody else writes."""
+
+MERGE_PATCH = "application/merge-patch+json"
+WRITE_LIMIT = aiohttp.ClientTimeout(total=10.0)
+
+PODS = Resource("", "v1", "pods", is_namespaced=True)
+NODES = Resource("", "v1", "nodes", is_namespaced=False)
+CANARIES = Resource("watchslo.dev", "v1", "canaries", is_namespaced=True)
+
+
+class CanaryObject(NamedTuple):
+    """An object that we may write to. We create none: a role that may create cannot say which names."""
+
+    resource: Resource
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.resource} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Where it is patched."""
+        return f"{self.resource.path(self.namespace)}/{self.name}"
+
+
+def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObject]:
+    """What the configuration names; in a cluster also our own Pod, if no other is named and it is among the watched."""
+    if not config.canary_interval_seconds:
+        return []
+    home = config.namespace or credentials.pod_namespace or "default"
+    objects = []
+    if config.canary_pod is not None:
+        objects.append(_namespaced(PODS, config.canary_pod, home))
+    elif credentials.pod_namespace is not None and _watches_pods_of(config, credentials.pod_namespace):
+        objects.append(CanaryObject(PODS, credentials.pod_namespace, credentials.pod_name))
+    if config.canary_node is not None:
+        objects.append(CanaryObject(NODES, None, config.canary_node))
+    if config.canary_custom_resource is not None:
+        objects.append(_namespaced(CANARIES, config.canary_custom_resource, home))
+    return objects
+
+
+def why_no_canary(config: Config, credentials: Credentials) -> str | None:
+    """The sentence for the user if something is to be written, and there is nothing to write to."""
+    if not config.canary_interval_seconds or canary_objects(config, credentials):
+        return None
+    sentence = "--canary.interval: there is nothing to write to"
+    if config.watches(PODS.group, PODS.plural) and credentials.pod_namespace is not None:
+        outside, watched = quoted(credentials.pod_namespace), quoted(str(config.namespace))
+        sentence += f", since our own Pod is in the namespace {outside} and only {watched} is watched"
+    return f"{sentence}: name an object with --canary.pod, --canary.node or --canary.custom-resource"
+
+
+def _watches_pods_of(config: Config, namespace: str) -> bool:
+    return config.watches(PODS.group, PODS.plural) and config.namespace in {None, namespace}
+
+
+def _namespaced(resource: Resource, text: str, home: str) -> CanaryObject:
+    namespace, _, name = text.rpartition("/")
+    return CanaryObject(resource, namespace or home, name)
+
+
+class _Annotations(msgspec.Struct, frozen=True, rename={"written": WRITTEN}):
+    """Ours; what others have written is skipped, not built."""
+
+    written: str = ""
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    annotations: _Annotations = _Annotations()
+
+
+class _Answer(msgspec.Struct):
+    metadata: _Metadata
+
+
+async def write(session: ApiSession, what: CanaryObject) -> Canary:
+    """Write once. Raises StartError, also where an admission throws out what we wrote: then nothing has changed."""
+    value = f"{time.time_ns()} {secrets.token_hex(8)}"
+    with translated(what.path):
+        try:
+            return await _send(session, what.path, value)
+        except AnswerError as error:
+            if error.status == 404 and what.resource == CANARIES:  # its definition may be missing
+                await find(session, ResourceName(what.resource.plural, what.resource.group), {})
+            raise
+
+
+async def try_to_write(session: ApiSession, what: CanaryObject) -> None:
+    """Ask the apiserver for a write of which it keeps nothing. Raises AnswerError, UNREACHABLE or CredentialsError."""
+    query = {"dryRun": "All", "fieldManager": "watchslo"}
+    await session.get_content(what.path, query, method="PATCH", body=_annotated("0"), content_type=MERGE_PATCH)
+
+
+def _annotated(value: str) -> dict[str, dict[str, dict[str, str]]]:
+    return {"metadata": {"annotations": {WRITTEN: value}}}
+
+
+async def _send(session: ApiSession, path: str, value: str) -> Canary:
+    sent: list[Instant] = []
+    response = await session.get(
+        path,
+        {"fieldManager": "watchslo"},
+        accept=METADATA_WATCH,
+        time_limit=WRITE_LIMIT,
+        purpose="canary",
+        on_sent=sent.append,
+        method="PATCH",
+        body=_annotated(value),
+        content_type=MERGE_PATCH,
+    )
+    async with response:
+        content = await response.read()
+        answered = time.monotonic()
+        if response.status >= 300:
+            raise refusal(response, content)
+    try:
+        metadata = msgspec.json.decode(content, type=_Answer).metadata
+    except UNREADABLE as error:
+        raise AnswerError(response.status, f"{path}: the answer is no object ({error})") from error
+    revision = revision_of(metadata.resource_version)
+    if revision is None:
+        raise AnswerError(response.status, f"{path}: resourceVersion {metadata.resource_version[:30]!r} in the answer")
+    if metadata.annotations.written != value:
+        raise AnswerError(response.status, f"{path}: the annotation {WRITTEN} is not in the answer to its write")
+    return Canary(revision, sent[0], answered)

@@ -1,0 +1,273 @@
+"""Everything that is counted, by whom it speaks of: a resource on an apiserver, a clock, an apiserver, the exporter.
+
+The daemon takes children from here and moves them; a scrape asks for the families with their children.
+This room must not know where a number comes from, nor read a clock.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import version
+from itertools import product
+from typing import Any, Protocol, TypeVar
+
+from exporter.labels import CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, PollResult
+from exporter.limits import refused_texts
+from exporter.measure.histogram import Histogram
+from exporter.measure.stream_state import StreamCounts, StreamState
+from exporter.metrics.families import FAMILIES, Family
+from exporter.metrics.series import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
+
+_FAMILY = {family.name: family for family in FAMILIES}
+
+
+class Child(Protocol):
+    """What a family consists of."""
+
+    def text(self) -> str:
+        """The child's lines of exposition text, all of one moment; empty while it is absent."""
+
+
+_Child = TypeVar("_Child", bound=Child)
+_Key = tuple[str, ...]
+_ChildrenByFamily = dict[str, dict[_Key, list[Child]]]
+
+
+class _Scoped:
+    """Makes the children of one apiserver, resource or clock, and enters them where the scrape finds them."""
+
+    def __init__(self, children: _ChildrenByFamily, key: _Key) -> None:
+        self._children = children
+        self._key = key
+
+    def counter(self, name: str) -> Counter:
+        (counter,) = self._add(name, Counter).values()
+        return counter
+
+    def counters(self, name: str) -> dict[str, Counter]:
+        return {value: counter for (value,), counter in self._add(name, Counter).items()}
+
+    def gauge(self, name: str, value: float | None = None) -> Gauge:
+        (gauge,) = self._add(name, Gauge).values()
+        gauge.set(value)
+        return gauge
+
+    def histogram(self, name: str) -> Histogram:
+        histogram = Histogram(_FAMILY[name].bounds)
+        self._add(name, lambda name, pairs: HistogramReading(name, pairs, lambda: histogram))
+        return histogram
+
+    def read(self, name: str, read: Callable[[], Any]) -> None:
+        """Say for each scrape what `read` returns; by the values that seed the family's labels, where there are any."""
+        family = _FAMILY[name]
+        pairs = {key[0] if len(key) == 1 else key: text for key, text in self._label_pairs(family)}
+        made: list[Child]
+        if family.type == "histogram":
+            made = [HistogramReading(name, text, partial(_of_key, read, key)) for key, text in pairs.items()]
+        elif family.seeds:
+            made = [Readings(name, pairs, read)]
+        else:
+            made = [Reading(name, text, read) for text in pairs.values()]
+        self._children[name][self._key] = made
+
+    def labelled_one(self, name: str, labels: dict[str, str]) -> None:
+        """A series that says 1 for good; what it tells stands in its labels."""
+        one = Gauge(name, label_pairs(labels))
+        one.set(1)
+        self._children[name][self._key] = [one]
+
+    def _add(self, name: str, make: Callable[[str, str], _Child]) -> dict[_Key, _Child]:
+        """One child for every combination of the values that seed the family's labels, in their order."""
+        made = {values: make(name, pairs) for values, pairs in self._label_pairs(_FAMILY[name])}
+        self._children[name][self._key] = list(made.values())
+        return made
+
+    def _label_pairs(self, family: Family) -> Iterator[tuple[_Key, str]]:
+        for values in product(*family.seeds.values()):
+            yield values, label_pairs(dict(zip(family.labels, (*self._key, *values), strict=True)))
+
+
+def _of_key(read: Callable[[], Any], key: object) -> Any:
+    """What stands under the key, or as it is where the labels have no seeds."""
+    return read()[key] if key != () else read()
+
+
+STREAM_READINGS: Mapping[str, Callable[[StreamState], Any]] = {
+    "watchslo_apiserver_time_span_seconds": lambda state: state.counts.time_span,
+    "watchslo_apiserver_time_span_lower_seconds": lambda state: state.counts.time_span_lower,
+    "watchslo_apiserver_time_span_upper_seconds": lambda state: state.counts.time_span_upper,
+    "watchslo_events_judged_total": lambda state: state.counts.judged,
+    "watchslo_p99_seconds": lambda state: state.window.p99_seconds,
+    "watchslo_p99_lower_seconds": lambda state: state.window.p99_lower_seconds,
+    "watchslo_p99_upper_seconds": lambda state: state.window.p99_upper_seconds,
+    "watchslo_window_events": lambda state: state.window.events,
+    "watchslo_slo_state": lambda state: {one: int(one == state.window.state) for one in SLO_STATES},
+    "watchslo_revision_clock": lambda state: {one: int(one == state.revision_clock.reads) for one in CLOCK_READS},
+    "watchslo_stage_lower_seconds": lambda state: state.counts.stage_lower,
+    "watchslo_stage_upper_seconds": lambda state: state.counts.stage_upper,
+    "watchslo_events_total": lambda state: state.counts.events,
+    "watchslo_evidence_total": lambda state: state.counts.evidence,
+    "watchslo_events_unmeasured_total": lambda state: state.counts.unmeasured,
+    "watchslo_contradictions_total": lambda state: state.counts.contradictions,
+    "watchslo_interval_width_seconds": lambda state: state.counts.interval_width,
+    "watchslo_stream_up": lambda state: int(state.is_up),
+    "watchslo_watch_ends_total": lambda state: state.counts.ends,
+    "watchslo_forced_closes_total": lambda state: state.counts.forced_closes,
+    "watchslo_relists_total": lambda state: state.counts.relists,
+    "watchslo_relist_seconds": lambda state: state.counts.relist,
+    "watchslo_rewatch_seconds": lambda state: state.counts.rewatch,
+    "watchslo_init_events_errors_total": lambda state: state.counts.start_errors,
+    "watchslo_uncovered_seconds_total": lambda state: state.counts.uncovered_seconds,
+    "watchslo_watch_lifetime_seconds": lambda state: state.counts.lifetime,
+    "watchslo_last_activity_timestamp_seconds": lambda state: state.last_activity,
+    "watchslo_received_bytes_total": lambda state: state.counts.received_bytes,
+    "watchslo_canary_writes_total": lambda state: state.counts.canary_writes,
+    "watchslo_canary_write_failures_total": lambda state: state.counts.canary_write_failures,
+    "watchslo_canary_lost_total": lambda state: state.counts.canaries_lost,
+    "watchslo_canary_delivery_seconds": lambda state: state.counts.canary_delivery,
+    "watchslo_canary_write_seconds": lambda state: state.counts.canary_write,
+    "watchslo_decode_errors_total": lambda state: state.counts.undecodable,
+}
+"""Where each family that speaks of a resource stands in the state of its stream."""
+
+
+class StreamMetrics:
+    """One resource as watched on one apiserver: a scrape says what its state was when that was last brought up to date.
+
+    The counts go on where the stream of these labels before stopped, for as long as its series are there.
+    """
+
+    def __init__(self, new: _Scoped, state: StreamState) -> None:
+        self.counts = state.counts.copy()
+        self.state = state
+        for name, read in STREAM_READINGS.items():
+            new.read(name, partial(self._read, read))
+
+    def _read(self, read: Callable[[StreamState], Any]) -> Any:
+        return read(self.state)
+
+
+class ClockMetrics:
+    """One clock: polls of one kind at one apiserver."""
+
+    def __init__(self, new: _Scoped) -> None:
+        self.polls = new.counters("watchslo_clock_polls_total")  # by result
+        self.poll_seconds = new.histogram("watchslo_clock_poll_seconds")
+
+
+class ApiserverMetrics:
+    """What is known of one apiserver, its wall clock and its store."""
+
+    def __init__(self, new: _Scoped) -> None:
+        self.clock_offset_lower = new.gauge("watchslo_clock_offset_lower_seconds")
+        self.clock_offset_upper = new.gauge("watchslo_clock_offset_upper_seconds")
+        self.date_evidence_enabled = new.gauge("watchslo_date_evidence_enabled", 1)
+        self.stale_reads = new.counter("watchslo_stale_reads_total")
+        self.balancers_noticed = new.counters("watchslo_balancers_noticed_total")  # by sign
+
+
+class LoadMetrics:
+    """What our requests cost one apiserver, or the address that is only asked what there is."""
+
+    def __init__(self, new: _Scoped) -> None:
+        self.requests = new.counters("watchslo_apiserver_requests_total")  # by purpose
+        self.request_seconds = new.counters("watchslo_apiserver_request_seconds_total")
+        self.response_bytes = new.counters("watchslo_apiserver_response_bytes_total")
+
+
+class Metrics:
+    """All children, made on demand, once each.
+
+    `before_render` holds what refreshes gauges just before a scrape, in steps between which the event loop may run.
+    """
+
+    def __init__(self, threshold_seconds: float, objective_ratio: float, window_seconds: float) -> None:
+        self.window_seconds = window_seconds
+        self.version = version("watchslo")
+        self.before_render: list[Callable[[], Iterable[None]]] = []
+        self._threshold_seconds = threshold_seconds
+        self._children: _ChildrenByFamily = {name: {} for name in _FAMILY}
+        self._resources: dict[_Key, StreamMetrics] = {}
+        self._clocks: dict[_Key, ClockMetrics] = {}
+        self._apiservers: dict[_Key, ApiserverMetrics] = {}
+        self._loads: dict[_Key, LoadMetrics] = {}
+        new = self._scoped()
+        self.threshold_seconds = new.gauge("watchslo_threshold_seconds", threshold_seconds)
+        self.objective_ratio = new.gauge("watchslo_objective_ratio", objective_ratio)
+        self.shards = new.gauge("watchslo_shards", 1)
+        self.shard_index = new.gauge("watchslo_shard_index", 0)
+        self.discovery_errors = new.counters("watchslo_discovery_errors_total")  # by reason
+        self.apiservers_left_out = new.gauge("watchslo_apiservers_left_out", 0)
+        self.custom_resources_left_out = new.gauge("watchslo_custom_resources_left_out", 0)
+        self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
+        self._refused_text = new.counters("watchslo_refused_text_total")  # by what
+        self.web_refused = new.counters("watchslo_web_refused_total")  # by reason
+        self.before_render.append(self._refresh_refused_text)
+        new.labelled_one("watchslo_build_info", {"version": self.version})
+
+    def resource(self, apiserver: str, group: str, resource: str) -> StreamMetrics:
+        """The children of a watched resource; `apiserver` is host:port, `group` is "" for core."""
+        key = (apiserver, group, resource)
+        if key not in self._resources:
+            counts = StreamCounts.none(self._threshold_seconds)
+            state = StreamState(apiserver=apiserver, group=group, resource=resource, counts=counts)
+            self._resources[key] = StreamMetrics(self._scoped(*key), state)
+        return self._resources[key]
+
+    def clock(self, apiserver: str, group: str, resource: str, clock: str) -> ClockMetrics:
+        """The children of a clock; group and resource are the polled kind's, `clock` is revision or cache."""
+        assert clock in CLOCKS, clock
+        key = (apiserver, group, resource, clock)
+        if key not in self._clocks:
+            self._clocks[key] = ClockMetrics(self._scoped(*key))
+        return self._clocks[key]
+
+    def apiserver(self, apiserver: str) -> ApiserverMetrics:
+        """The children of an apiserver, host:port."""
+        key = (apiserver,)
+        if key not in self._apiservers:
+            self._apiservers[key] = ApiserverMetrics(self._scoped(*key))
+        return self._apiservers[key]
+
+    def load(self, apiserver: str) -> LoadMetrics:
+        """The children of all that we send to an address, host:port."""
+        key = (apiserver,)
+        if key not in self._loads:
+            self._loads[key] = LoadMetrics(self._scoped(*key))
+        return self._loads[key]
+
+    def stream_counts(self) -> Iterator[tuple[_Key, StreamCounts]]:
+        """The counts of each stream that there are series of, by apiserver, group and resource; they go on counting."""
+        for key, stream in self._resources.items():
+            yield key, stream.counts
+
+    def polls(self, apiserver: str) -> dict[PollResult, int]:
+        """How many polls of this apiserver, host:port, were answered (ok) and how many were not (error)."""
+        clocks = [clock for key, clock in self._clocks.items() if key[0] == apiserver]
+        return {result: sum([int(clock.polls[result].value) for clock in clocks]) for result in POLL_RESULTS}
+
+    def remove_resource(self, apiserver: str, group: str, resource: str) -> None:
+        """Drop every series with these labels, those of clocks that poll this resource included."""
+        self._remove(apiserver, group, resource)
+
+    def remove_apiserver(self, apiserver: str) -> None:
+        """Drop every series with this label."""
+        self._remove(apiserver)
+
+    def families(self) -> Iterator[tuple[Family, list[Child]]]:
+        """Every family in the contract's order with its children, as they are when its turn comes."""
+        for family in FAMILIES:
+            yield family, [child for scoped in self._children[family.name].values() for child in scoped]
+
+    def _refresh_refused_text(self) -> Iterable[None]:
+        for what, times in refused_texts.times.items():
+            self._refused_text[what].value = times
+        return ()
+
+    def _scoped(self, *key: str) -> _Scoped:
+        return _Scoped(self._children, key)
+
+    def _remove(self, *labels: str) -> None:
+        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._loads]
+        for held in (*self._children.values(), *made):
+            for key in [key for key in held if key[: len(labels)] == labels]:
+                del held[key]

@@ -1,0 +1,89 @@
+"""One scrape: the metrics come in, blocks of exposition text go out, and the event loop runs in between.
+
+Events are stamped on the same loop, so a scrape that held it for long would itself look like watch latency.
+It must not know who asks, nor what the numbers mean.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+
+from exporter.metrics.registry import Metrics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# After this much time the loop gets its turn: with the last block, and the writing, that stays below two milliseconds.
+# One block is what is made between two looks at the clock.
+HOLD_SECONDS = 0.0005
+BLOCK_CHARACTERS = 16_384
+
+_GZIP_FRAMING = 16 + zlib.MAX_WBITS
+
+
+def runtime_registries() -> list[CollectorRegistry]:
+    """The usual process_* and python_* families, apart from prometheus_client's global registry.
+
+    A registry for each collector, so that each is a block of its own: to count a thousand open files takes 1.5 ms.
+    """
+    registries = []
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        registries.append(registry := CollectorRegistry())
+        collector(registry=registry)
+    return registries
+
+
+def blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[bytes]:
+    """The scrape in blocks of whole children, some of them empty: those only offer a pause."""
+    for refresh in tuple(metrics.before_render):
+        for _ in refresh():
+            yield b""
+    pending: list[str] = []
+    characters = 0
+    for piece in _pieces(metrics):
+        pending.append(piece)
+        characters += len(piece)
+        if characters >= BLOCK_CHARACTERS:
+            yield "".join(pending).encode()
+            pending.clear()
+            characters = 0
+    yield "".join(pending).encode()
+    yield from map(generate_latest, runtime)
+
+
+def _pieces(metrics: Metrics) -> Iterator[str]:
+    for family, children in metrics.families():
+        yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
+        for child in children:
+            yield child.text()
+
+
+def gzipped(plain: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks compressed, level 1: a scrape's text is so repetitive that more effort buys little."""
+    gzip = zlib.compressobj(level=1, wbits=_GZIP_FRAMING)
+    for block in plain:
+        yield gzip.compress(block)
+    yield gzip.flush()
+
+
+async def write_in_turns(
+    made: Iterator[bytes], write: Callable[[bytes], Awaitable[None]], clock: Callable[[], float] = perf_counter
+) -> None:
+    """Make blocks for about HOLD_SECONDS, write them, let the loop run, and so on to the end.
+
+    `clock` returns seconds. Raises what `write` raises.
+    """
+    ready = bytearray()
+    turn_ends = clock() + HOLD_SECONDS
+    for block in made:
+        ready += block
+        if clock() >= turn_ends:
+            if ready:
+                await write(bytes(ready))
+                ready.clear()
+            await asyncio.sleep(0)
+            turn_ends = clock() + HOLD_SECONDS
+    if ready:
+        await write(bytes(ready))

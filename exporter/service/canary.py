@@ -1,0 +1,116 @@
+"""One object of our own, written at a steady rate and awaited on every watch of its kind.
+
+The writes go through the watched apiservers in turn, one at a time: a server that is slow gets no second write while it
+is busy with the first, and one that refuses is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from math import floor
+from typing import TYPE_CHECKING
+
+from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.errors import StartError
+from exporter.kubernetes.writes import write
+from exporter.measure.window import QUIET_BELOW_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.config import Config
+    from exporter.kubernetes.session import Server
+    from exporter.kubernetes.writes import CanaryObject
+    from exporter.measure.canaries import Canary
+    from exporter.measure.times import Instant
+    from exporter.service.apiserver import Apiserver
+
+log = logging.getLogger(__name__)
+
+
+def too_few_alone(config: Config, seconds: float) -> str | None:
+    """A sentence if canaries alone are too few for a verdict about so many seconds.
+
+    They are no exception to the least number of events: of less than 50, one that is late is more than 1 %.
+    """
+    interval_seconds = config.canary_interval_seconds
+    if not interval_seconds or (canaries := floor(seconds / interval_seconds + 1e-9)) >= QUIET_BELOW_EVENTS:
+        return None
+    return (
+        f"--canary.interval: {canaries} canaries in {seconds:g} s are fewer than the {QUIET_BELOW_EVENTS} events that "
+        f"a verdict needs: where nothing else happens the state stays quiet; write at least every "
+        f"{floor(seconds / QUIET_BELOW_EVENTS * 1000) / 1000:g} s"
+    )
+
+
+class CanaryKeeper:
+    """Writes one object for ever, through whichever of `apiservers` is next and willing."""
+
+    def __init__(
+        self,
+        what: CanaryObject,
+        interval_seconds: float,
+        apiservers: Callable[[], Sequence[Apiserver]],
+    ) -> None:
+        self._what = what
+        self._interval_seconds = interval_seconds
+        self._apiservers = apiservers
+        self._turn = 0
+        self._backoffs: dict[Server, Backoff] = {}
+        self._rests_until: dict[Server, Instant] = {}
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Write until cancelled. Two exporters that start together do not write together."""
+        due = time.monotonic() + random.uniform(0, self._interval_seconds)
+        while True:
+            await asyncio.sleep(due - time.monotonic())
+            due = max(due + self._interval_seconds, time.monotonic())
+            apiserver = self._next_apiserver()
+            if apiserver is not None:
+                await self._write(apiserver)
+
+    def _next_apiserver(self) -> Apiserver | None:
+        now = time.monotonic()
+        willing = [one for one in self._apiservers() if self._rests_until.get(one.server, now) <= now]
+        self._turn += 1
+        return willing[self._turn % len(willing)] if willing else None
+
+    async def _write(self, apiserver: Apiserver) -> None:
+        group, plural = self._what.resource.group, self._what.resource.plural
+        targets = [target for one in self._apiservers() if (target := one.target(group, plural)) is not None]
+        if not targets:
+            return  # these watches fall to other shards, which have canaries of their own
+        # Who does not watch the kind there counts nothing: its series would stand still beside the owner's.
+        owner = apiserver.target(group, plural)
+        if owner is not None:
+            owner.counts.canary_writes += 1
+        for target in targets:
+            target.canary_sending()
+        canary: Canary | None = None
+        try:
+            canary = await write(apiserver.session, self._what)
+        except StartError as error:
+            if owner is not None:
+                owner.counts.canary_write_failures += 1
+            self._failed(apiserver.server, error)
+        else:
+            if owner is not None:
+                owner.counts.canary_write.observe(canary.answered - canary.sent)
+            self._backoffs.pop(apiserver.server, None)
+            self._trouble = ""
+        finally:
+            for target in targets:
+                target.canary_answered(canary)
+
+    def _failed(self, server: Server, error: StartError) -> None:
+        """Leave the server alone for a while; said once per cause, counted every time."""
+        seconds = self._backoffs.setdefault(server, Backoff()).after_failure(error.retry_after_seconds)
+        self._rests_until[server] = time.monotonic() + seconds
+        if error.reason != self._trouble:
+            self._trouble = error.reason
+            fields = {"apiserver": server.name, "object": str(self._what), "reason": error.reason, "error": str(error)}
+            log.warning("canary is not written", extra={"fields": fields})

@@ -1,0 +1,142 @@
+"""Bytes as they come off a socket in, bytes with the interval of their arrival out.
+
+The stamp is taken in `data_received`, before aiohttp or anybody else looks at the bytes. What follows (splitting,
+decoding, dating) waits for the loop's next turn, so that a burst on one stream does not delay another's stamps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from exporter.watch.chunked import ChunkedBody, ChunkedBodyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import aiohttp
+
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.times import Instant, Interval
+    from exporter.watch.heartbeat import Heartbeat
+
+
+BETWEEN_CHUNKS = b"}\n\r\n"
+"""The end of an event and of its chunk. Within a chunk no line ends so: JSON holds no carriage return."""
+
+
+class StampedBody(asyncio.Protocol):
+    """The body of one streaming response, each reading handed on with the interval of its arrival.
+
+    It stands between the transport and aiohttp's own protocol, which goes on parsing until a reading ends with a chunk;
+    from there on the chunks are taken apart here. Only public interfaces of both are used. `ended` is a future of None
+    at a clean end, else of the exception that cut the body short.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        arrivals: Arrivals,
+        heartbeat: Heartbeat,
+        take: Callable[[Sequence[bytes], Interval], None],
+    ) -> None:
+        connection = response.connection
+        self._response = response
+        self._content = response.content
+        self._arrivals = arrivals
+        self._heartbeat = heartbeat
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._fd = -1
+        self._is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
+        self._chunks: ChunkedBody | None = None
+        self.ended: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self.last_byte: Instant = time.monotonic()
+        # A short answer may have ended, and given its connection back, before anybody could ask for it.
+        self._aiohttp = connection.protocol if connection is not None else None
+        transport = connection.transport if connection is not None else None
+        if transport is not None:
+            self._fd = transport.get_extra_info("socket").fileno()
+            transport.set_protocol(self)
+            heartbeat.attend(self._fd, arrivals)
+        self._pass_on(time.monotonic())
+
+    def data_received(self, data: bytes) -> None:
+        """Stamp first; then take the framing off."""
+        instant = time.monotonic()
+        if self._chunks is not None:
+            self._take_apart(self._chunks, data, instant)
+            return
+        assert self._aiohttp is not None
+        self._aiohttp.data_received(data)
+        self._pass_on(instant)
+        if self._is_chunked and data.endswith(BETWEEN_CHUNKS) and not self._content.is_eof():
+            self._chunks = ChunkedBody()
+
+    def eof_received(self) -> None:
+        """The other side has sent its last byte."""
+        assert self._aiohttp is not None
+        self._aiohttp.eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is gone; aiohttp turns that into the body's exception where the body was not complete."""
+        self._leave_heartbeat()
+        assert self._aiohttp is not None
+        self._aiohttp.connection_lost(exc)
+        if self._chunks is None:
+            self._pass_on(time.monotonic())
+        self._end(self._content.exception())
+
+    def pause_writing(self) -> None:
+        """Nothing is written while a body is read."""
+
+    def resume_writing(self) -> None:
+        """Nothing is written while a body is read."""
+
+    def abort(self) -> None:
+        """End it now, as if the body were complete."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def close(self) -> None:
+        """Stop reading, now."""
+        self._leave_heartbeat()
+        self._response.close()
+
+    def _leave_heartbeat(self) -> None:
+        """Once only: later the number may be another socket's."""
+        self._heartbeat.forget(self._fd)
+        self._fd = -1
+
+    def _pass_on(self, instant: Instant) -> None:
+        content: list[bytes] = []
+        # Again and again: whenever aiohttp has held bytes back, emptying it makes it parse some more.
+        while self._content.exception() is None and (piece := self._content.read_nowait()):
+            content.append(piece)
+        self._received(content, instant)
+        if self._content.exception() is not None or self._content.is_eof():
+            self._end(self._content.exception())
+
+    def _take_apart(self, chunks: ChunkedBody, data: bytes, instant: Instant) -> None:
+        try:
+            self._received(chunks.feed(data), instant)
+        except ChunkedBodyError as error:
+            self._end(error)
+        else:
+            if chunks.is_over:
+                self._end(None)
+
+    def _received(self, content: Sequence[bytes], instant: Instant) -> None:
+        if content:
+            self.last_byte = instant
+            self._loop.call_soon(self._take, content, self._arrivals.received(instant, sum(map(len, content))))
+
+    def _end(self, error: BaseException | None) -> None:
+        self._leave_heartbeat()
+        # The loop serves in order: what was handed to `take` before is decoded before the end can be seen.
+        self._loop.call_soon(self._tell_end, error)
+
+    def _tell_end(self, error: BaseException | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(error)

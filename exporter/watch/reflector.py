@@ -1,0 +1,248 @@
+"""One resource on one apiserver, watched for ever: find, list, watch, resume, relist, back off.
+
+Each event is handed on once, in order. Every end and every failed start is told under one reason, and none is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.kubernetes.backoff import Backoff
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.discovery import find
+from exporter.kubernetes.errors import StartError, start_error
+from exporter.kubernetes.lists import Collection, current_revision
+from exporter.kubernetes.session import UNREACHABLE, AnswerError
+from exporter.watch.watch import ORDINARY, Reading, Watch, WatchTimes
+
+if TYPE_CHECKING:
+    from exporter.config import ResourceName
+    from exporter.kubernetes.resources import Resource
+    from exporter.kubernetes.session import ApiSession
+    from exporter.labels import RelistReason
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.events import Event, EventDecoder
+    from exporter.measure.times import Instant, Interval
+    from exporter.watch.heartbeat import Heartbeat
+    from exporter.watch.watch import End
+
+HEALTHY_AFTER_SECONDS = 10.0
+HEALTHY_WITH_EVENTS_AFTER_SECONDS = 1.0
+"""A watch that lived this long (and said something) owes the next one no wait; shorter ones may be a loop."""
+
+EXPLAINING_REFUSALS = frozenset({"unauthorized", "forbidden", "not_found"})
+"""Answers to a reconnect that say why the watch before it ended early: nobody closed it by force."""
+
+
+class StreamListener(Protocol):
+    """Who is told what happens on a stream."""
+
+    def found(self, resource: Resource) -> None:
+        """Discovery says what the resource is."""
+
+    def relisting(self, reason: RelistReason) -> None:
+        """Continuity is given up (or not there yet): events up to the next start are not seen."""
+
+    def start_failed(self, error: StartError) -> None:
+        """A LIST or WATCH did not start."""
+
+    def opened(self, at: Instant, listed_revision: int | None) -> None:
+        """A watch is open since `at`; after a relist, it starts at the revision that was listed."""
+
+    def read(self, reading: Reading, arrival: Interval) -> None:
+        """A chunk of the open watch."""
+
+    def lost(self, at: Instant) -> None:
+        """The watch that was open is open no more since `at`."""
+
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended for up to so many seconds, which our clock did not count."""
+
+    def ended(self, end: End, lived_seconds: float) -> None:
+        """The watch that was lost ended for this reason, which may need the answer to the reconnect to know."""
+
+
+class Stream:
+    """Keeps one watch open for as long as `run` runs."""
+
+    def __init__(  # noqa: PLR0913 what to watch, with what, and whom to tell
+        self,
+        name: ResourceName,
+        namespace: str | None,
+        *,
+        session: ApiSession,
+        watches: ApiSession,
+        decoder: EventDecoder,
+        arrivals: Arrivals,
+        heartbeat: Heartbeat,
+        listener: StreamListener,
+        times: WatchTimes = ORDINARY,
+    ) -> None:
+        self._name = name
+        self._namespace = namespace
+        self._times = times
+        self._session = session
+        self._watches = watches
+        self._decoder = decoder
+        self._arrivals = arrivals
+        self._heartbeat = heartbeat
+        self._listener = listener
+        self._backoff = Backoff()
+        self._resource: Resource | None = None
+        self._hints: dict[ResourceName, str] = {}
+        self._revision: int | None = None
+        self._listed_revision: int | None = None
+        self._watch: Watch | None = None
+        self._restorations = 0
+        self._unexplained: tuple[End, float] | None = None
+        self._looks_anew = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        self._listener.relisting("start")
+        self._heartbeat.sleepers.add(self)
+        try:
+            while True:
+                try:
+                    watch = await self._start()
+                except StartError as error:
+                    await self._pause(self._failed(error))
+                else:
+                    await self._pause(await self._follow(watch))
+        finally:
+            self._heartbeat.sleepers.discard(self)
+            self._explain_end(None)
+            if self._watch is not None:
+                self._watch.close()
+
+    def look_anew(self) -> None:
+        """What was refused may be there again: a wait for the next try is over, and those that follow are short."""
+        self._backoff.succeeded()
+        self._looks_anew.set()
+
+    async def _pause(self, seconds: float) -> None:
+        self._looks_anew.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._looks_anew.wait()
+
+    def store_went_back(self) -> None:
+        """The revisions that this stream followed exist no more: list again."""
+        self._restorations += 1
+        self._give_up_continuity("revision_went_back")
+        if self._watch is not None:
+            self._watch.abandon()
+            self._watch = None
+
+    def stood_still(self, began: Instant, ended: Instant) -> None:
+        """Nothing of ours ran between the two instants."""
+        self._arrivals.stood_still(began, ended)
+
+    def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
+        """The machine was suspended between the two instants, for up to `seconds` that our clock did not count."""
+        self._arrivals.slept(began, woke, seconds)
+        self._listener.slept(seconds)
+        if self._watch is not None:
+            self._watch.slept(began, seconds)
+
+    async def _start(self) -> Watch:
+        """Open a watch where the last one stopped, or after an empty LIST. Raises StartError."""
+        resource = await self._found()
+        while self._revision is None:
+            restorations = self._restorations
+            revision = await current_revision(Collection(self._session, resource, self._namespace))
+            if restorations == self._restorations:
+                self._listed_revision = self._revision = revision
+        collection = Collection(self._watches, resource, self._namespace)
+        watch = Watch(collection, self._decoder, self._arrivals, self._heartbeat, self._read, self._times)
+        # Known from here on, so that a store that goes back meanwhile abandons this one as well.
+        self._watch = watch
+        await watch.open(self._revision)
+        return watch
+
+    async def _found(self) -> Resource:
+        if self._resource is None:
+            try:
+                self._resource = await find(self._session, self._name, self._hints)
+            except (AnswerError, CredentialsError, *UNREACHABLE) as error:
+                raise start_error(error) from error
+            self._listener.found(self._resource)
+        return self._resource
+
+    def _failed(self, error: StartError) -> float:
+        """Tell it, decide what to do next, and say after how many seconds."""
+        self._arrivals.refused(time.monotonic(), is_ours=not error.is_apiservers)
+        self._explain_end(error)
+        self._listener.start_failed(error)
+        if error.reason == "not_found":
+            self._resource = None  # another version may be served, or none until its definition comes back
+        if error.reason == "gone" and self._listed_revision is None:
+            # A restarted apiserver has a fresh cache: nearly every resume is too old, and waiting makes it no younger.
+            if self._revision is not None:
+                self._give_up_continuity("gone")
+            return self._backoff.at_once()
+        if error.reason == "gone":
+            self._revision = None
+        return self._backoff.after_failure(error.retry_after_seconds)
+
+    async def _follow(self, watch: Watch) -> float:
+        """Read an open watch to its end; returns how many seconds to wait before the next start."""
+        self._explain_end(None)
+        self._listener.opened(watch.opened, self._listed_revision)
+        is_resumed, self._listed_revision = self._listed_revision is None, None
+        end = await watch.read()
+        self._watch = None
+        self._listener.lost(end.at)
+        lived_seconds = end.at - watch.opened
+        self._unexplained = (end, lived_seconds)
+        if end.reason not in {"early_eof", "transport_error"}:
+            self._explain_end(None)
+        if end.reason == "gone":
+            if self._revision is not None:
+                self._give_up_continuity("gone")
+            if is_resumed:
+                return self._backoff.at_once()
+        needed = HEALTHY_WITH_EVENTS_AFTER_SECONDS if watch.has_delivered else HEALTHY_AFTER_SECONDS
+        if lived_seconds < needed or end.retry_after_seconds is not None:
+            return self._backoff.after_failure(end.retry_after_seconds)
+        self._backoff.succeeded()
+        return self._backoff.at_once()
+
+    def _explain_end(self, answer: StartError | None) -> None:
+        """The last end is explained by the first answer to the reconnect, or needs no explanation any more."""
+        if self._unexplained is None:
+            return
+        end, lived_seconds = self._unexplained
+        self._unexplained = None
+        if answer is not None and answer.reason in EXPLAINING_REFUSALS:
+            end = end._replace(reason=answer.reason, message=str(answer))  # type: ignore[arg-type]  # the set says which
+        self._listener.ended(end, lived_seconds)
+
+    def _give_up_continuity(self, reason: RelistReason) -> None:
+        self._revision = None
+        self._listed_revision = None
+        self._listener.relisting(reason)
+
+    def _read(self, reading: Reading, arrival: Interval) -> None:
+        """Keep the revision to resume from, and hand on what was not there before."""
+        if self._watch is None:
+            return  # the last words of a history that exists no more
+        newest = self._revision or 0
+        repeated: list[Event] = []
+        for event in reading.events:
+            revision = event.revision
+            if revision is None:
+                continue
+            if revision > newest:
+                newest = revision
+            elif event.event_type != "bookmark":
+                repeated.append(event)
+        self._revision = newest or None
+        if repeated:
+            again = {id(event) for event in repeated}
+            fresh = [event for event in reading.events if id(event) not in again]
+            reading = reading._replace(events=fresh, repeated=repeated)
+        self._listener.read(reading, arrival)

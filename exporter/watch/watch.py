@@ -1,0 +1,239 @@
+"""One watch, opened and read to its end: each line goes out with its arrival, and how the watch ended comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.config.wording import printable
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.kubernetes.errors import StartError, end_reason, start_error, start_reason
+from exporter.kubernetes.sentences import sentence
+from exporter.kubernetes.session import (
+    METADATA_WATCH,
+    STREAM,
+    UNREACHABLE,
+    AnswerError,
+    refusal,
+)
+from exporter.limits import refused_texts
+from exporter.measure.events import Event, EventDecoder, LineBudget, LineSplitter, WatchError
+from exporter.watch.body import StampedBody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import aiohttp
+
+    from exporter.kubernetes.lists import Collection
+    from exporter.labels import EndReason
+    from exporter.measure.arrivals import Arrivals
+    from exporter.measure.times import Instant, Interval
+    from exporter.watch.heartbeat import Heartbeat
+
+WHOLE_OBJECTS = "application/json"
+HEADERS_SECONDS = 30.0
+FIRST_WORDS_SECONDS = 0.25
+UNFINISHED_LINES = LineBudget(64 * 2**20, always_bytes=64 * 2**10)
+"""Of all watches of this process: four lines of the longest kind at once, and any number of events as they are."""
+
+DEADLINE_SLACK_SECONDS = 1.0
+"""The server's timer and ours need not agree to the second."""
+
+
+class WatchTimes(NamedTuple):
+    """How long a watch is asked to last, and how long it may say nothing."""
+
+    shortest_seconds: int = 300
+    longest_seconds: int = 600
+    """As client-go's reflector asks: spread, so that a fleet does not return at once."""
+
+    silent_seconds: float = 90.0
+    """Bookmarks come about once a minute: a stream that says nothing for longer is dead, whatever TCP says."""
+
+
+ORDINARY = WatchTimes()
+
+
+class End(NamedTuple):
+    """How a watch that was open ended."""
+
+    reason: EndReason
+    at: Instant
+    """When the last was heard of it: its end, or its last byte if it fell silent."""
+
+    message: str = ""
+    retry_after_seconds: float | None = None
+
+
+class Reading(NamedTuple):
+    """What was found in bytes of a watch that came together."""
+
+    events: Sequence[Event]
+    undecodable: int
+    size_bytes: int
+    repeated: Sequence[Event] = ()
+    """Events that are not above the newest revision before them: what a server says again."""
+
+
+class Watch:
+    """One watch: opened once, from one revision on, and read to its end."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 what to watch, with what, and whom to tell
+        self,
+        collection: Collection,
+        decoder: EventDecoder,
+        arrivals: Arrivals,
+        heartbeat: Heartbeat,
+        take: Callable[[Reading, Interval], None],
+        times: WatchTimes = ORDINARY,
+    ) -> None:
+        self._collection = collection
+        self._times = times
+        self._decoder = decoder
+        self._decode = decoder.decode_lease if collection.resource.is_lease else decoder.decode
+        self._arrivals = arrivals
+        self._heartbeat = heartbeat
+        self._take = take
+        self._splitter = LineSplitter(budget=UNFINISHED_LINES)
+        self._body: StampedBody | None = None
+        self._deadline: Instant = 0.0
+        self._error: WatchError | None = None
+        self._slept: End | None = None
+        self._said_something = asyncio.Event()
+        self.has_delivered = False
+        self.opened: Instant = 0.0
+        """When the answer's headers were here."""
+
+    async def open(self, revision: int) -> None:
+        """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
+        lasts_seconds = random.randint(self._times.shortest_seconds, self._times.longest_seconds)
+        asked, response = await self._answer(revision, lasts_seconds)
+        self.opened = time.monotonic()
+        self._deadline = asked + lasts_seconds
+        self._arrivals.connected(asked, self.opened)
+        self._body = StampedBody(response, self._arrivals, self._heartbeat, self._read)
+        if self._error is not None:
+            self._body.abort()  # abandoned before there was a body to end
+        await self._first_words()
+
+    async def read(self) -> End:
+        """Read to the end. Whatever happens on the wire is an End, never an exception."""
+        body = self._body
+        assert body is not None
+        try:
+            return await self._until_end_or_silence(body)
+        finally:
+            self.close()
+
+    def abandon(self) -> None:
+        """End it from our side: the store that it follows has gone back, and this history with it."""
+        self._end_with(WatchError(code=410, message="the store went back to an older state"))
+
+    def _end_with(self, error: WatchError) -> None:
+        """Nothing follows an ERROR, even if the connection stays open."""
+        self._error = error
+        if self._body is not None:
+            self._body.abort()
+
+    def slept(self, began: Instant, seconds: float) -> None:
+        """The machine was suspended: end it, for nobody knows whether the other side still knows this connection."""
+        if self._body is not None:
+            self._slept = End("suspended", began, f"the machine was suspended for {seconds:.3f} s")
+            self._body.abort()
+
+    def close(self) -> None:
+        """Stop reading, now."""
+        if self._body is not None:
+            self._arrivals.ended(time.monotonic())
+            self._body.close()
+        self._splitter.leave()
+
+    async def _answer(self, revision: int, lasts_seconds: int) -> tuple[Instant, aiohttp.ClientResponse]:
+        """When the apiserver was asked, and its answer. Raises StartError."""
+        session, resource, namespace = self._collection
+        parameters = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(revision),
+            "timeoutSeconds": str(lasts_seconds),
+        }
+        accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
+        asked: list[Instant] = []
+        try:
+            async with asyncio.timeout(HEADERS_SECONDS):
+                path = resource.path(namespace)
+                response = await session.get(
+                    path, parameters, accept=accept, time_limit=STREAM, purpose="watch", on_asking=asked.append
+                )
+                if response.status != 200:
+                    async with response:
+                        raise refusal(response, await response.read())
+        except (AnswerError, CredentialsError, *UNREACHABLE) as error:
+            failed = start_error(error)
+            failed.is_apiservers &= bool(asked)
+            raise failed from error
+        if response.content_type != "application/json":
+            response.close()
+            raise StartError("bad_response", f"the watch is answered with {printable(response.content_type)}")
+        return asked[0], response
+
+    async def _first_words(self) -> None:
+        """Refusals come as 200 and an ERROR event (get.go newErrWatcher): wait a moment for one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORDS_SECONDS):
+                await self._said_something.wait()
+        if self._error is not None and not self.has_delivered:
+            self.close()
+            reason = start_reason(self._error.code)
+            raise StartError(reason, self._error.message, self._error.retry_after_seconds)
+
+    async def _until_end_or_silence(self, body: StampedBody) -> End:
+        while not body.ended.done():
+            patience_seconds = body.last_byte + self._times.silent_seconds - time.monotonic()
+            if patience_seconds <= 0:
+                message = f"nothing, not even a bookmark, for {self._times.silent_seconds:.0f} s"
+                return End("silent", body.last_byte, message)
+            await asyncio.wait({body.ended}, timeout=patience_seconds)
+        now = time.monotonic()
+        if self._error is not None:
+            # It says more about the end than the connection does.
+            return End(end_reason(self._error.code), now, self._error.message, self._error.retry_after_seconds)
+        if self._slept is not None:
+            return self._slept
+        error = body.ended.result()
+        if error is not None:
+            return End("transport_error", now, sentence(error))
+        return End("timeout" if now >= self._deadline - DEADLINE_SLACK_SECONDS else "early_eof", now)
+
+    def _read(self, content: Sequence[bytes], arrival: Interval) -> None:
+        """Split and decode what came together, and hand the events on."""
+        events: list[Event] = []
+        overlong = undecodable = 0
+        for piece in content:
+            lines, skipped = self._splitter.feed(piece)
+            overlong += skipped
+            for line in lines:
+                decoded = self._decode(line)
+                if isinstance(decoded, Event):
+                    events.append(decoded)
+                elif isinstance(decoded, WatchError):
+                    self._end_with(decoded)
+                else:
+                    undecodable += 1
+                self._said_something.set()
+        if events:
+            self.has_delivered = True
+        if overlong or self._decoder.refused:
+            self._count_refused(overlong)
+        self._take(Reading(events, undecodable + overlong, sum(map(len, content))), arrival)
+
+    def _count_refused(self, overlong: int) -> None:
+        """What was beyond its limit, in the lines or as a line."""
+        self._decoder.refused["line"] += overlong
+        for what, times in self._decoder.refused.items():
+            refused_texts.count(what, times)
+        self._decoder.refused.clear()

@@ -1,0 +1,148 @@
+"""Requests in; those whose bearer token the cluster lets pass go on, the others are answered here.
+
+It must not know the apiserver: a callable reviews a token for a path and says the HTTP status that this deserves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from math import inf
+from typing import TYPE_CHECKING, TypeAlias
+
+from aiohttp import web
+
+from exporter.limits import refused_texts
+from exporter.web.probes import is_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from exporter.measure.times import Instant
+    from exporter.web.authentication import Handler
+
+    Review: TypeAlias = Callable[[str, str], Awaitable[int]]
+
+REMEMBERED_SECONDS = 60.0
+MOST_REMEMBERED = 100
+MOST_WAITING = 100
+WAITING_SECONDS = 5.0
+AT_ONCE = 2
+TURN_SECONDS = 0.05
+"""So many reviews are in flight of those who were let in before, and as many of everybody else, and each has its turn
+for that long at least: strangers make us ask no more than 40 times a second, and a full line is asked in 2.5 s."""
+
+MOST_TOKEN_BYTES = 7 * 2**10
+"""A service account's has one KiB, one with 200 groups in it seven; no header longer than eight comes this far."""
+
+METRICS, PAGE = "/metrics", "/"
+"""What is reviewed. All but the metrics is reviewed as the page, for it says the same: every user of a cluster may get
+/api/* and the probes of its apiserver (system:discovery, system:public-info-viewer)."""
+
+_UNANSWERED = 503
+_SENTENCES = {
+    401: "a token is needed that this cluster accepts: Authorization: Bearer TOKEN\n",
+    403: "this token's user may not get this: bind a ClusterRole with verb get on the nonResourceURLs /metrics, or /\n",
+    503: "the apiserver does not say now whether this token may pass\n",
+}
+
+
+class AuthFilter:
+    """Lets requests pass that the reviews let pass. What a review says holds for a minute, from when it was asked."""
+
+    def __init__(self, review: Review, remembered_seconds: float = REMEMBERED_SECONDS) -> None:
+        self._review = review
+        self._remembered_seconds = remembered_seconds
+        # With a key of our own: nobody can look up what was seen, nor choose tokens that meet.
+        self._key = secrets.token_bytes(32)
+        # Apart, so that strangers who guess push out nobody who was let in, and make none of them wait.
+        self._admitted: OrderedDict[bytes, tuple[int, Instant]] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[int, Instant]] = OrderedDict()
+        self._turns = {True: asyncio.Semaphore(AT_ONCE), False: asyncio.Semaphore(AT_ONCE)}
+        self._reviews: dict[bytes, asyncio.Task[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._admitted) + len(self._refused)
+
+    def guard(self, app: web.Application) -> None:
+        """From now on nothing passes but through here."""
+        app.middlewares.append(self._admit)
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_probe(request):
+            answer = await handler(request)
+            # The reasons are for those who may read them on the page.
+            if answer.status == 200 or await self._status(request, PAGE) == 200:
+                return answer
+            return web.Response(status=answer.status, text="not ready\n")
+        status = await self._status(request, _reviewed_path(request))
+        if status == 200:
+            return await handler(request)
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        return web.Response(status=status, text=_SENTENCES[status], headers=headers)
+
+    async def _status(self, request: web.Request, path: str) -> int:
+        """200 if the request may pass, else the status of the refusal."""
+        token = _token(request.headers.get("Authorization", ""))
+        if token is None:
+            return 401
+        digest = hashlib.blake2b(f"{path} {token}".encode(), key=self._key, digest_size=32).digest()
+        was_let_in = digest in self._admitted
+        status, until = self._admitted.get(digest) or self._refused.get(digest) or (_UNANSWERED, -inf)
+        if time.monotonic() < until:
+            return status
+        review = self._reviews.get(digest)
+        if review is None:
+            if len(self._reviews) >= MOST_WAITING and not was_let_in:
+                return _UNANSWERED
+            review = asyncio.create_task(self._ask(digest, token, path))
+            self._reviews[digest] = review
+        return await asyncio.shield(review)  # who goes away takes the answer from nobody else
+
+    async def _ask(self, digest: bytes, token: str, path: str) -> int:
+        turns = self._turns[digest in self._admitted]
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                await turns.acquire()
+            asked = time.monotonic()
+            try:
+                status = await self._review(token, path)
+            finally:
+                # Whoever waits for this answer does not wait for that.
+                asyncio.get_running_loop().call_later(asked + TURN_SECONDS - time.monotonic(), turns.release)
+        except TimeoutError:
+            return _UNANSWERED
+        finally:
+            del self._reviews[digest]
+        if status != _UNANSWERED:
+            self._remember(digest, status, asked + self._remembered_seconds)
+        return status
+
+    def _remember(self, digest: bytes, status: int, until: Instant) -> None:
+        for known in (self._admitted, self._refused):
+            known.pop(digest, None)
+        known = self._admitted if status == 200 else self._refused
+        known[digest] = status, until
+        if len(known) > MOST_REMEMBERED:
+            known.popitem(last=False)
+
+
+def _reviewed_path(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return METRICS if resource is not None and resource.canonical == METRICS else PAGE
+
+
+def _token(authorization: str) -> str | None:
+    """The token of RFC 6750; None if there is none, or nothing that could be one."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
+        return None
+    if len(token) > MOST_TOKEN_BYTES:
+        refused_texts.count("token")
+        return None
+    return token if token.isascii() and token.isprintable() and " " not in token else None

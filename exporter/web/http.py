@@ -1,0 +1,171 @@
+"""The HTTP side: /metrics, the probes, the page and the status, and the sockets they are served on.
+
+The metrics and two callables come in: why we are not ready, and the status document. Answers go out.
+It must not know the apiserver: every answer is made from what is here already, so none of them waits for it.
+"""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from exporter.config import ListenAddress
+from exporter.metrics import scrape
+from exporter.metrics.registry import Metrics
+from exporter.web import landing
+from exporter.web.connections import Limits, WebServer, name_server
+from exporter.web.probes import is_probe
+
+if TYPE_CHECKING:
+    from exporter.web.auth_filter import AuthFilter
+    from exporter.web.authentication import Access
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_METRICS = web.AppKey("metrics", Metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    metrics: Metrics
+    not_ready: Callable[[], Sequence[str]]
+    status: Callable[[], Mapping[str, Any]]
+    runtime: Sequence[CollectorRegistry]
+    is_protected: Callable[[], bool]
+
+    async def scrape(self, request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": scrape.CONTENT_TYPE, "Vary": "Accept-Encoding"}
+        blocks = scrape.blocks(self.metrics, self.runtime)
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            blocks = scrape.gzipped(blocks)
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await scrape.write_in_turns(blocks, response.write)
+        await response.write_eof()
+        return response
+
+    async def live(self, _: web.Request) -> web.Response:
+        # That the loop came round to this line is the whole answer. Asking the apiserver would restart the exporter
+        # exactly when the apiserver is slow.
+        return web.Response(text="ok\n")
+
+    async def ready(self, _: web.Request) -> web.Response:
+        reasons = [" ".join(reason.split()) for reason in self.not_ready()]
+        if reasons:
+            return web.Response(status=503, text="\n".join(reasons) + "\n")
+        return web.Response(text="ok\n")
+
+    async def page(self, _: web.Request) -> web.Response:
+        slo = {
+            "objective_ratio": self.metrics.objective_ratio.value or 0,
+            "window_seconds": self.metrics.window_seconds,
+            "threshold_seconds": self.metrics.threshold_seconds.value or 0,
+        }
+        text = landing.page(self.metrics.version, slo, self._shown_status().get("streams", ()))
+        return web.Response(text=text, content_type="text/html", headers=_PAGE_HEADERS)
+
+    async def status_document(self, _: web.Request) -> web.Response:
+        # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
+        body = msgspec.json.encode(self._shown_status())
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    def _shown_status(self) -> Mapping[str, Any]:
+        """What others have written, such as an apiserver in its errors, is for people who had to say who they are."""
+        status = self.status()
+        if self.is_protected():
+            return status
+        streams = [{key: value for key, value in row.items() if key != "error"} for row in status.get("streams", ())]
+        return {**status, "streams": streams}
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client that sends this Accept-Encoding header takes gzip."""
+    for coding in accept_encoding.lower().split(","):
+        name, *parameters = (part.strip() for part in coding.split(";"))
+        if name == "gzip":
+            weights = [parameter.removeprefix("q=") for parameter in parameters if parameter.startswith("q=")]
+            return all(weight.strip("0.") for weight in weights)
+    return False
+
+
+def application(
+    metrics: Metrics,
+    not_ready: Callable[[], Sequence[str]],
+    status: Callable[[], Mapping[str, Any]],
+    access: "Access | None" = None,
+    auth_filter: "AuthFilter | None" = None,
+) -> web.Application:
+    """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
+
+    `not_ready` returns one sentence per stream that is not ready, which everybody may read. `status` returns the
+    status document; its `streams` is a list of flat mappings, which the page shows as a table, each without its
+    `error` where everybody may ask. That is so without `access` and `auth_filter`.
+    """
+
+    def is_protected() -> bool:
+        return auth_filter is not None or (access is not None and access.is_protected)
+
+    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
+    app = web.Application()
+    app[_METRICS] = metrics
+    app.on_response_prepare.append(_name_server)
+    if access is not None:
+        access.guard(app)
+    if auth_filter is not None:
+        auth_filter.guard(app)
+    app.add_routes(
+        [
+            web.get("/", answers.page),
+            web.get("/metrics", answers.scrape),
+            web.get("/livez", answers.live),
+            web.get("/healthz", answers.live),
+            web.get("/readyz", answers.ready),
+            web.get("/api/v1/status", answers.status_document),
+        ]
+    )
+    return app
+
+
+async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    name_server(response)
+
+
+async def serve(
+    app: web.Application,
+    listen_addresses: Iterable[ListenAddress],
+    tls: ssl.SSLContext | None = None,
+    limits: Limits = Limits(),  # noqa: B008 it is frozen
+) -> WebServer:
+    """Listen on every address; `await server.cleanup()` stops and lets scrapes in flight finish.
+
+    Raises OSError that names the address and the reason if one of them cannot be had; then none is served.
+    """
+    server = WebServer(app[_METRICS].web_refused, limits, is_probe)
+    app.middlewares.append(server.admit)
+    for address in listen_addresses:
+        try:
+            await server.bind(address.host, address.port)
+        except OSError as error:
+            await server.cleanup()
+            raise OSError(error.errno, f"cannot listen on {address}: {_reason(error)}") from error
+    await server.start(app, tls)
+    return server
+
+
+def _reason(error: OSError) -> str:
+    # Names that do not resolve have no errno of the kernel's.
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
