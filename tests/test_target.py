@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.clocks.pollers import RevisionClockwork, ServerPolls
+from exporter.clocks.pollers import RevisionPoller, ServerPolls
 from exporter.config import ResourceName
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.errors import StartError
@@ -18,7 +18,7 @@ from exporter.measure.judging import LONGEST_WAIT_SECONDS, Judgement
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
 from exporter.service import status
-from exporter.service.stream import Surroundings, Target
+from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.watch import Reading
 from tests.live.observing import config
 
@@ -37,11 +37,11 @@ class Deaf:
     def read_stale(self, kind: Resource) -> None: ...
 
 
-def clockwork() -> RevisionClockwork:
+def revision_poller() -> RevisionPoller:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
     polls = ServerPolls(server, Credentials(None, None, None), most_hz=50, drift=0, listener=Deaf())
-    return RevisionClockwork(polls, EVENTS, None, hz=5)
+    return RevisionPoller(polls, EVENTS, None, hz=5)
 
 
 def reading(*revisions: int) -> Reading:
@@ -60,15 +60,15 @@ class Fed:
         self.counts = metrics.counts
         self.judgements: list[Judgement] = []
         settings = config("--resource", "pods")
-        around = Surroundings(
+        around = StreamDependencies(
             settings,
             metrics,
             lambda: None,
             found=lambda _resource: None,
             judged=lambda _target, judgement: self.judgements.append(judgement),
         )
-        self.target = Target(ResourceName("pods"), "a:1", around)
-        self.clock = clockwork()
+        self.target = Stream(ResourceName("pods"), "a:1", around)
+        self.clock = revision_poller()
         self.target.use_clock(self.clock)
         self._polls = 0
 
@@ -370,13 +370,13 @@ async def test_a_new_clock_knows_what_has_arrived(fed: Fed) -> None:
     fed.relists("start", ago=59)
     fed.polls(1000, ago=30)
     fed.reads(1001, ago=20)
-    another = clockwork()
+    another = revision_poller()
     fed.target.use_clock(another)
     assert another.store.polls.known_by(fed.now - 19) == 1001
     another.clock.poll_sent(1, fed.now - 1)
     assert another.store.poll_answered(1, fed.now - 0.9, 500) == "restored"
     fed.target.store_went_back()
-    third = clockwork()
+    third = revision_poller()
     fed.target.use_clock(third)
     assert third.store.polls.known_by(fed.now) == 0, "that was of a history that is gone"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
-    from exporter.kubernetes.cost import Load
+    from exporter.kubernetes.cost import Cost
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.session import Server
     from exporter.labels import Purpose
@@ -46,14 +46,14 @@ class Place:
     """One connection, with at most one poll in flight on it."""
 
     def __init__(
-        self, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None = None
+        self, server: Server, credentials: Credentials, closed: Callable[[int], None], cost: Cost | None = None
     ) -> None:
         self._closed = closed
         self._connection = 0
         self.is_free = True
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._new_connection)
-        self._session = ApiSession(server, credentials, connections=1, load=load, trace=trace)
+        self._session = ApiSession(server, credentials, connections=1, cost=cost, trace=trace)
 
     async def poll(
         self,
@@ -64,7 +64,7 @@ class Place:
     ) -> Answer:
         """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
         with translated(path):
-            response = await self._session.get(
+            response = await self._session.request(
                 path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, purpose=purpose, on_sent=sent
             )
             async with response:
@@ -92,9 +92,9 @@ class Pool:
     """So many places of one apiserver address, used in rotation."""
 
     def __init__(
-        self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], load: Load | None
+        self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], cost: Cost | None
     ) -> None:
-        self._places = deque(Place(server, credentials, closed, load) for _ in range(places))
+        self._places = deque(Place(server, credentials, closed, cost) for _ in range(places))
 
     def take(self) -> Place | None:
         """The free place that was in use longest ago, now in use; None if all are busy."""

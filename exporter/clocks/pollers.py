@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from exporter.clocks.connections import Answer, Place
     from exporter.clocks.rate_limit import Lane
-    from exporter.kubernetes.cost import Load
+    from exporter.kubernetes.cost import Cost
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
@@ -90,15 +90,15 @@ class ServerPolls:
         most_hz: float,
         drift: float,
         listener: ClockListener,
-        load: Load | None = None,
+        cost: Cost | None = None,
     ) -> None:
         self.server = server
         self.clocks = ServerClocks(one_apiserver=server.is_one_apiserver, drift=drift)
         self.pace = Pace(most_hz)
-        self.pool = Pool(PLACES, server, credentials, self.clocks.connection_closed, load)
-        self.cache_pool = Pool(CACHE_PLACES, server, credentials, self.clocks.connection_closed, load)
+        self.pool = Pool(PLACES, server, credentials, self.clocks.connection_closed, cost)
+        self.cache_pool = Pool(CACHE_PLACES, server, credentials, self.clocks.connection_closed, cost)
         self.listener = listener
-        self.revision_clocks: list[RevisionClockwork] = []
+        self.revision_clocks: list[RevisionPoller] = []
         self.reads_stale = False
         """Whether a store of this apiserver ever did: a new clock of it is not trusted more than the one before."""
 
@@ -209,7 +209,7 @@ class Poller(ABC):
             place.is_free = True
 
 
-class RevisionClockwork(Poller):
+class RevisionPoller(Poller):
     """Asks for the revision of a store, always by the same kind: which store that is never changes."""
 
     name = "revision"
@@ -220,7 +220,7 @@ class RevisionClockwork(Poller):
         self.store = Store(reads_stale=polls.reads_stale)
         self._kind = kind
         self._namespace = namespace
-        self.peers: tuple[RevisionClockwork, ...] = ()
+        self.peers: tuple[RevisionPoller, ...] = ()
         """The clocks of other apiservers that are proven to read the same store."""
         self.answered: int | None = None
         """What the last answer said; None while there is none."""
@@ -337,7 +337,7 @@ class RevisionClockwork(Poller):
                 revision.set_exception(error)
 
 
-class CacheClockwork(Poller):
+class CachePoller(Poller):
     """Asks which revision this apiserver's watch cache of one resource has reached."""
 
     name = "cache"

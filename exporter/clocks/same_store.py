@@ -15,7 +15,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from exporter.clocks.pollers import REFUSALS, SLOWING, RevisionClockwork
+from exporter.clocks.pollers import REFUSALS, SLOWING, RevisionPoller
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.resources import QUIET_KINDS
@@ -66,16 +66,16 @@ class Stores:
         self._namespace = namespace
         self._hz = hz
         self._tasks = tasks
-        self._clocks: dict[Resource, tuple[RevisionClockwork, asyncio.Task[None]]] = {}
+        self._clocks: dict[Resource, tuple[RevisionPoller, asyncio.Task[None]]] = {}
         self._users: dict[Resource, set[Resource]] = {}
         self._refused: dict[Resource, tuple[float, Instant]] = {}
 
     @property
-    def clocks(self) -> Sequence[RevisionClockwork]:
+    def clocks(self) -> Sequence[RevisionPoller]:
         """Those that poll now."""
         return [clock for clock, _ in self._clocks.values()]
 
-    async def keep_proving(self, resource: Resource, use: Callable[[RevisionClockwork | None], None]) -> None:
+    async def keep_proving(self, resource: Resource, use: Callable[[RevisionPoller | None], None]) -> None:
         """Tell `use` which clock is good for `resource`, again whenever that changes; None while none is. For ever."""
         if self._hz > 0:
             try:
@@ -83,11 +83,11 @@ class Stores:
             finally:
                 self.keep_only(resource, ())
 
-    def clock_for(self, kind: Resource, user: Resource) -> RevisionClockwork:
+    def clock_for(self, kind: Resource, user: Resource) -> RevisionPoller:
         """The clock that polls `kind`, which polls for as long as somebody uses it."""
         self._users.setdefault(kind, set()).add(user)
         if kind not in self._clocks:
-            clock = RevisionClockwork(self.polls, kind, self._namespace, self._hz)
+            clock = RevisionPoller(self.polls, kind, self._namespace, self._hz)
             self._clocks[kind] = clock, self._tasks.create_task(clock.run())
         return self._clocks[kind][0]
 
@@ -111,7 +111,7 @@ class Stores:
         elif proof is not Proof.NO_ANSWER:
             self._refused.pop(kind, None)
 
-    async def prove(self, clock: RevisionClockwork, resource: Resource) -> Proof:
+    async def prove(self, clock: RevisionPoller, resource: Resource) -> Proof:
         """Whether `clock` and `resource` tell of the same store."""
         try:
             async with asyncio.timeout(PROOF_SECONDS):
@@ -157,11 +157,11 @@ class _ListError(Exception):
 class _Prover:
     """Looks for the best clock for one resource, and goes on looking."""
 
-    def __init__(self, stores: Stores, resource: Resource, use: Callable[[RevisionClockwork | None], None]) -> None:
+    def __init__(self, stores: Stores, resource: Resource, use: Callable[[RevisionPoller | None], None]) -> None:
         self._stores = stores
         self._resource = resource
         self._use = use
-        self._used: RevisionClockwork | None = None
+        self._used: RevisionPoller | None = None
         self._disproved_until: dict[Resource, Instant] = {}
 
     async def run(self) -> None:
@@ -173,7 +173,7 @@ class _Prover:
                 self._tell(best)
             await self._rest(PROOF_PERIOD_SECONDS if best is not None else FIRST_PROOF_PERIOD_SECONDS)
 
-    async def _best(self) -> RevisionClockwork | None:
+    async def _best(self) -> RevisionPoller | None:
         """The first clock that is proven; the one in use where nothing can be said, None where it is disproved."""
         for kind in (*QUIET_KINDS, self._resource):
             is_used = self._used is not None and self._used.kind == kind
@@ -198,13 +198,13 @@ class _Prover:
                 self._disproved_until[kind] = time.monotonic() + DISPROVED_SECONDS
         return self._used
 
-    def _may_replace(self, better: RevisionClockwork) -> bool:
+    def _may_replace(self, better: RevisionPoller) -> bool:
         """A better clock first polls for as long as an event may wait: all that is pending then is dated by it."""
         if self._used is None or self._used.is_refused:
             return True
         return better.answers_since is not None and time.monotonic() - better.answers_since > LONGEST_WAIT_SECONDS
 
-    def _tell(self, clock: RevisionClockwork | None) -> None:
+    def _tell(self, clock: RevisionPoller | None) -> None:
         self._used = clock
         self._use(clock)
 
@@ -222,14 +222,14 @@ async def keep_proving_peers(all_stores: Callable[[], Sequence[Stores]]) -> None
 
     It costs no request: both are polled anyway.
     """
-    proven: dict[RevisionClockwork, RevisionClockwork] = {}
+    proven: dict[RevisionPoller, RevisionPoller] = {}
     while True:
         # In a function of its own: between two rounds nothing here holds what may go, but for those that are proven.
         wait_seconds = await _prove_peers(all_stores(), proven)
         await asyncio.sleep(wait_seconds)
 
 
-async def _prove_peers(present: Sequence[Stores], proven: dict[RevisionClockwork, RevisionClockwork]) -> float:
+async def _prove_peers(present: Sequence[Stores], proven: dict[RevisionPoller, RevisionPoller]) -> float:
     """One round: `proven` names the first apiserver's clock of the same store. Returns the seconds until the next."""
     first = present[0].clocks if present else []
     others = [clock for stores in present[1:] for clock in stores.clocks]
@@ -252,8 +252,8 @@ async def _prove_peers(present: Sequence[Stores], proven: dict[RevisionClockwork
 
 
 async def _peer_of(
-    other: RevisionClockwork, clocks: Sequence[RevisionClockwork], known: RevisionClockwork | None
-) -> RevisionClockwork | None:
+    other: RevisionPoller, clocks: Sequence[RevisionPoller], known: RevisionPoller | None
+) -> RevisionPoller | None:
     """Which of `clocks` is proven to read the same store as `other`; `known` was before. Raises StartError."""
     for one in sorted(clocks, key=lambda one: (one is not known, one.kind != other.kind)):
         if await _fits(one, other.next_revision):
@@ -261,7 +261,7 @@ async def _peer_of(
     return None
 
 
-async def _fits(clock: RevisionClockwork, ask: Callable[[], Awaitable[int]]) -> bool:
+async def _fits(clock: RevisionPoller, ask: Callable[[], Awaitable[int]]) -> bool:
     """Whether what `ask` answers lies between two answers of `clock`, one known before and one asked for after it.
 
     Raises StartError, and what `ask` raises.

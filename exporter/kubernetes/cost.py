@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 
-class Load:
+class Cost:
     """Who is told. This one lets it pass: what is no daemon has nowhere to count it."""
 
     def request_sent(self, purpose: Purpose) -> None:
@@ -38,12 +38,12 @@ class Sending:
     sent_at: Instant | None = None
 
 
-class LoadTrace(aiohttp.TraceConfig):
+class CostTrace(aiohttp.TraceConfig):
     """Tells `load` what becomes of each request whose trace context is a Sending."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, cost: Cost) -> None:
         super().__init__()
-        self._load = load
+        self._cost = cost
         self.on_request_headers_sent.append(self._sent)
         self.on_request_end.append(self._over)
         self.on_request_exception.append(self._over)
@@ -56,7 +56,7 @@ class LoadTrace(aiohttp.TraceConfig):
         sending.sent_at = time.monotonic()
         if sending.on_sent is not None:
             sending.on_sent(sending.sent_at)
-        self._load.request_sent(sending.purpose)
+        self._cost.request_sent(sending.purpose)
 
     async def _over(
         self,
@@ -66,4 +66,4 @@ class LoadTrace(aiohttp.TraceConfig):
     ) -> None:
         sending: Sending = context.trace_request_ctx
         if sending.sent_at is not None:
-            self._load.request_over(sending.purpose, time.monotonic() - sending.sent_at)
+            self._cost.request_over(sending.purpose, time.monotonic() - sending.sent_at)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Trouble:
+class RepeatedFailure:
     """`what` cannot be done, as the log says it; `count` is told the reason of each failure."""
 
     def __init__(self, what: str, count: Callable[[StartReason], None]) -> None:

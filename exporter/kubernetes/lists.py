@@ -59,7 +59,7 @@ async def current_revision(collection: Collection) -> int:
     """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
     path, parameters = collection.resource.empty_list(collection.namespace)
     with translated(path):
-        response = await collection.session.get(path, parameters, accept=METADATA_LIST, purpose="list")
+        response = await collection.session.request(path, parameters, accept=METADATA_LIST, purpose="list")
         async with response:
             try:
                 return await list_revision(response)

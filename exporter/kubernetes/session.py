@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from exporter.config.wording import printable
-from exporter.kubernetes.cost import Load, LoadTrace, Sending
+from exporter.kubernetes.cost import Cost, CostTrace, Sending
 from exporter.kubernetes.framed import MOST_BYTES_BEFORE, FramedAnswer
 from exporter.limits import message, refused_texts
 
@@ -95,20 +95,20 @@ class ApiSession:
         *,
         connections: int = 0,
         force_close: bool = False,
-        load: Load | None = None,
+        cost: Cost | None = None,
         trace: aiohttp.TraceConfig | None = None,
     ) -> None:
         self.server = server
         self.credentials = credentials
         self._connections = connections
         self._force_close = force_close
-        self._load = load or Load()
-        self._traces = [LoadTrace(self._load), *([trace] if trace else [])]
+        self._cost = cost or Cost()
+        self._traces = [CostTrace(self._cost), *([trace] if trace else [])]
         self._http: aiohttp.ClientSession | None = None
         self._retired: list[aiohttp.ClientSession] = []
         self._generation = -1
 
-    async def get(  # noqa: PLR0913 one keyword for each thing that a request may ask for
+    async def request(  # noqa: PLR0913 one keyword for each thing that a request may ask for
         self,
         path: str,
         params: Mapping[str, str] | None = None,
@@ -151,7 +151,7 @@ class ApiSession:
             self.credentials.refused()
             raise
         assert isinstance(response, _Response)
-        response.load, response.purpose = self._load, purpose
+        response.cost, response.purpose = self._cost, purpose
         if response.status == 401:
             self.credentials.refused()
         encodings = ", ".join(response.headers.getall("Content-Encoding", ()))
@@ -194,7 +194,7 @@ class ApiSession:
         content_type: str = "application/json",
     ) -> bytes:
         """The body of a 2xx answer. Raises AnswerError, UNREACHABLE or CredentialsError."""
-        response = await self.get(
+        response = await self.request(
             path, params, accept=accept, purpose=purpose, method=method, body=body, content_type=content_type
         )
         async with response:
@@ -250,7 +250,7 @@ def _is_in_use(http: aiohttp.ClientSession) -> bool:
 class _Response(aiohttp.ClientResponse):
     """An answer whose body may be read once, and only up to a limit: no answer may fill our memory."""
 
-    load: Load
+    cost: Cost
     purpose: Purpose
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
@@ -278,7 +278,7 @@ class _Response(aiohttp.ClientResponse):
                 self.close()
                 refused_texts.count("answer")
                 raise AnswerError(self.status, f"the answer is longer than {most_bytes} bytes")
-        self.load.answer_read(self.purpose, size_bytes)
+        self.cost.answer_read(self.purpose, size_bytes)
         return b"".join(pieces)
 
 

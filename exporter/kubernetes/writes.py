@@ -127,7 +127,7 @@ def _annotated(value: str) -> dict[str, dict[str, dict[str, str]]]:
 
 async def _send(session: ApiSession, path: str, value: str) -> Canary:
     sent: list[Instant] = []
-    response = await session.get(
+    response = await session.request(
         path,
         {"fieldManager": "watchslo"},
         accept=METADATA_WATCH,

@@ -165,7 +165,7 @@ class ApiserverMetrics:
         self.balancers_noticed = new.counters("watchslo_balancers_noticed_total")  # by sign
 
 
-class LoadMetrics:
+class CostMetrics:
     """What our requests cost one apiserver, or the address that is only asked what there is."""
 
     def __init__(self, new: _Scoped) -> None:
@@ -189,7 +189,7 @@ class Metrics:
         self._resources: dict[_Key, StreamMetrics] = {}
         self._clocks: dict[_Key, ClockMetrics] = {}
         self._apiservers: dict[_Key, ApiserverMetrics] = {}
-        self._loads: dict[_Key, LoadMetrics] = {}
+        self._costs: dict[_Key, CostMetrics] = {}
         new = self._scoped()
         self.threshold_seconds = new.gauge("watchslo_threshold_seconds", threshold_seconds)
         self.objective_ratio = new.gauge("watchslo_objective_ratio", objective_ratio)
@@ -228,12 +228,12 @@ class Metrics:
             self._apiservers[key] = ApiserverMetrics(self._scoped(*key))
         return self._apiservers[key]
 
-    def load(self, apiserver: str) -> LoadMetrics:
+    def cost(self, apiserver: str) -> CostMetrics:
         """The children of all that we send to an address, host:port."""
         key = (apiserver,)
-        if key not in self._loads:
-            self._loads[key] = LoadMetrics(self._scoped(*key))
-        return self._loads[key]
+        if key not in self._costs:
+            self._costs[key] = CostMetrics(self._scoped(*key))
+        return self._costs[key]
 
     def stream_counts(self) -> Iterator[tuple[_Key, StreamCounts]]:
         """The counts of each stream that there are series of, by apiserver, group and resource; they go on counting."""
@@ -267,7 +267,7 @@ class Metrics:
         return _Scoped(self._children, key)
 
     def _remove(self, *labels: str) -> None:
-        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._loads]
+        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._costs]
         for held in (*self._children.values(), *made):
             for key in [key for key in held if key[: len(labels)] == labels]:
                 del held[key]

@@ -1,4 +1,4 @@
-"""One apiserver address: its sessions, its clocks, and a target for each resource that is watched there."""
+"""One apiserver address: its sessions, its clocks, and a stream for each resource that is watched there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from exporter.clocks.pollers import CacheClockwork, ServerPolls
+from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
-from exporter.kubernetes.cost import Load
+from exporter.kubernetes.cost import Cost
 from exporter.kubernetes.resources import QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
 from exporter.measure.events import EventDecoder
-from exporter.service.stream import Surroundings, Target
-from exporter.watch.reflector import Stream
+from exporter.service.stream import Stream, StreamDependencies
+from exporter.watch.reflector import Reflector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class CountedLoad(Load):
+class CountedCost(Cost):
     """Counts what is sent to one address, also after its series were dropped: then from 0 again."""
 
     def __init__(self, metrics: Metrics, server: Server) -> None:
         self._metrics = metrics
         self._address = server.name
-        metrics.load(self._address)
+        metrics.cost(self._address)
 
     def request_sent(self, purpose: Purpose) -> None:
         """A request goes out."""
-        self._metrics.load(self._address).requests[purpose].inc()
+        self._metrics.cost(self._address).requests[purpose].inc()
 
     def request_over(self, purpose: Purpose, seconds: float) -> None:
         """It was in flight for so long."""
-        self._metrics.load(self._address).request_seconds[purpose].inc(seconds)
+        self._metrics.cost(self._address).request_seconds[purpose].inc(seconds)
 
     def answer_read(self, purpose: Purpose, size_bytes: int) -> None:
         """So much was read."""
-        self._metrics.load(self._address).response_bytes[purpose].inc(size_bytes)
+        self._metrics.cost(self._address).response_bytes[purpose].inc(size_bytes)
 
 
 class Apiserver:
@@ -69,7 +69,7 @@ class Apiserver:
         tasks: asyncio.TaskGroup,
         clocks_of_all: Callable[[], Offset | None],
         clocks_are_doubtful: Callable[[], None],
-        judged: Callable[[Target, Judgement], None] | None = None,
+        judged: Callable[[Stream, Judgement], None] | None = None,
     ) -> None:
         self.server = server
         self._config = config
@@ -80,17 +80,17 @@ class Apiserver:
         self._clocks_of_all = clocks_of_all
         self._clocks_are_doubtful = clocks_are_doubtful
         self._judged = judged
-        load = CountedLoad(metrics, server)
-        self._session = ApiSession(server, credentials, load=load)
+        cost = CountedCost(metrics, server)
+        self._session = ApiSession(server, credentials, cost=cost)
         # A watch keeps its connection to itself for minutes and then ends it: there is nothing to keep alive.
-        self._watches = ApiSession(server, credentials, force_close=True, load=load)
+        self._watches = ApiSession(server, credentials, force_close=True, cost=cost)
         self._polls = ServerPolls(
             server,
             credentials,
             most_hz=config.clock_max_requests_hz,
             drift=config.clock_drift_ppm * 1e-6,
             listener=self,
-            load=load,
+            cost=cost,
         )
         if config.revision_clock_hz:
             # There with 0 before the first answer.
@@ -98,8 +98,8 @@ class Apiserver:
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
         heartbeat.sleepers.add(self)
-        self._targets: dict[ResourceName, Target] = {}
         self._streams: dict[ResourceName, Stream] = {}
+        self._reflectors: dict[ResourceName, Reflector] = {}
         self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
         self._cache_polling: dict[ResourceName, asyncio.Task[None]] = {}
         self._is_noticed_balancer = False
@@ -123,19 +123,19 @@ class Apiserver:
         return None if self._is_noticed_balancer else self._polls.clocks.hull_of_stamps(time.monotonic())
 
     @property
-    def targets(self) -> Iterable[Target]:
+    def streams(self) -> Iterable[Stream]:
         """Everything that is watched here."""
-        return self._targets.values()
+        return self._streams.values()
 
-    def target(self, group: str, plural: str) -> Target | None:
+    def stream(self, group: str, plural: str) -> Stream | None:
         """What watches this kind here, in whatever version; None if nothing does."""
-        return next((one for name, one in self._targets.items() if (name.group, name.plural) == (group, plural)), None)
+        return next((one for name, one in self._streams.items() if (name.group, name.plural) == (group, plural)), None)
 
     def watch(self, name: ResourceName) -> None:
         """Watch one more resource, whatever becomes of the others."""
-        if name in self._targets:
+        if name in self._streams:
             return
-        around = Surroundings(
+        dependencies = StreamDependencies(
             config=self._config,
             metrics=self._metrics.resource(self.server.name, name.group, name.plural),
             apiserver_clocks=self._clocks_of_all,
@@ -143,48 +143,48 @@ class Apiserver:
             is_a_balancer=lambda: self._noticed_balancer("cache"),
             judged=self._judged,
         )
-        target = self._targets[name] = Target(name, self.server.name, around)
-        stream = self._streams[name] = Stream(
+        stream = self._streams[name] = Stream(name, self.server.name, dependencies)
+        reflector = self._reflectors[name] = Reflector(
             name,
             self._config.namespace,
             session=self._session,
             watches=self._watches,
             decoder=self._decoder,
-            arrivals=target.arrivals,
+            arrivals=stream.arrivals,
             heartbeat=self._heartbeat,
-            listener=target,
+            listener=stream,
         )
-        target.on_restored_store = stream.store_went_back
-        self._running[name] = [self._tasks.create_task(stream.run())]
+        stream.on_restored_store = reflector.store_went_back
+        self._running[name] = [self._tasks.create_task(reflector.run())]
 
     def look_anew(self, name: ResourceName) -> None:
         """There may be again what a resource's stream has found gone, or refused."""
-        if name in self._streams:
-            self._streams[name].look_anew()
+        if name in self._reflectors:
+            self._reflectors[name].look_anew()
 
     def unwatch(self, name: ResourceName) -> Coroutine[Any, Any, None]:
         """Watch a resource no more, from now on: it may be watched anew before all has ended, which is to be awaited.
 
         Its series stay until the metrics are told to drop them.
         """
-        target = self._targets.pop(name, None)
-        self._streams.pop(name, None)
+        stream = self._streams.pop(name, None)
+        self._reflectors.pop(name, None)
         running = [*self._running.pop(name, ()), *self._polling_of_cache(name)]
-        for stream in running[:1]:
-            stream.cancel()  # it finds nothing more
-        return _ended(target, running)
+        for reflector in running[:1]:
+            reflector.cancel()  # it finds nothing more
+        return _ended(stream, running)
 
     def leaves(self) -> None:
         """It is no endpoint any more."""
-        for target in self._targets.values():
-            target.owe_no_canary()
+        for stream in self._streams.values():
+            stream.owe_no_canary()
 
     def refresh(self) -> Iterator[None]:
-        """Bring gauges up to the present moment, those of one target in each step."""
-        for name in tuple(self._targets):
-            target = self._targets.get(name)
-            if target is not None:  # it may have gone since the step before
-                target.refresh()
+        """Bring gauges up to the present moment, those of one stream in each step."""
+        for name in tuple(self._streams):
+            stream = self._streams.get(name)
+            if stream is not None:  # it may have gone since the step before
+                stream.refresh()
                 yield
         now = time.monotonic()
         offset = self.offset
@@ -227,8 +227,8 @@ class Apiserver:
         """A Date contradicts what its clock said before: said of the address, not of a resource's events."""
         log.warning("the apiserver's clock contradicts itself", extra={"fields": {"apiserver": self.server.name}})
         self._clocks_are_doubtful()
-        for target in self._targets.values():
-            target.date_contradicted()
+        for stream in self._streams.values():
+            stream.date_contradicted()
 
     def several_clocks(self) -> None:
         """The Dates of this address come from several clocks."""
@@ -254,8 +254,8 @@ class Apiserver:
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})
         self._polls.is_a_balancer()
-        for name, target in self._targets.items():
-            target.use_cache_clock(None)
+        for name, stream in self._streams.items():
+            stream.use_cache_clock(None)
             for polling in self._polling_of_cache(name):
                 polling.cancel()
 
@@ -266,30 +266,30 @@ class Apiserver:
 
     def _found(self, name: ResourceName, resource: Resource) -> None:
         """Prove anew which clock is good for what discovery found, and follow its watch cache."""
-        stream, *others = self._running[name]
+        reflector, *others = self._running[name]
         for other in (*others, *self._polling_of_cache(name)):
             other.cancel()
-        target = self._targets[name]
-        prover = self._tasks.create_task(self.stores.keep_proving(resource, target.use_clock))
-        self._running[name] = [stream, prover]
+        stream = self._streams[name]
+        prover = self._tasks.create_task(self.stores.keep_proving(resource, stream.use_clock))
+        self._running[name] = [reflector, prover]
         config = self._config
         # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.
         if self.server.is_one_apiserver and not self._is_noticed_balancer and config.cache_clock_hz > 0:
             self._metrics.clock(self.server.name, resource.group, resource.plural, "cache")
-            cache_clock = CacheClockwork(
-                self._polls, resource, config.namespace, config.cache_clock_hz, target.cache_went_back
+            cache_clock = CachePoller(
+                self._polls, resource, config.namespace, config.cache_clock_hz, stream.cache_went_back
             )
             self._cache_polling[name] = self._tasks.create_task(cache_clock.run())
-            target.use_cache_clock(cache_clock)
+            stream.use_cache_clock(cache_clock)
 
 
-async def _ended(target: Target | None, running: Sequence[asyncio.Task[None]]) -> None:
+async def _ended(stream: Stream | None, running: Sequence[asyncio.Task[None]]) -> None:
     """What the stream had is judged once it has ended, by what its clocks know, which end after it."""
-    if target is None:
+    if stream is None:
         return
-    stream, *clocks = running
-    await asyncio.wait({stream})
-    target.finish()
+    reflector, *clocks = running
+    await asyncio.wait({reflector})
+    stream.finish()
     for clock in clocks:
         await _cancelled(clock)
 

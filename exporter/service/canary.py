@@ -81,15 +81,15 @@ class CanaryKeeper:
 
     async def _write(self, apiserver: Apiserver) -> None:
         group, plural = self._what.resource.group, self._what.resource.plural
-        targets = [target for one in self._apiservers() if (target := one.target(group, plural)) is not None]
-        if not targets:
+        streams = [stream for one in self._apiservers() if (stream := one.stream(group, plural)) is not None]
+        if not streams:
             return  # these watches fall to other shards, which have canaries of their own
         # Who does not watch the kind there counts nothing: its series would stand still beside the owner's.
-        owner = apiserver.target(group, plural)
+        owner = apiserver.stream(group, plural)
         if owner is not None:
             owner.counts.canary_writes += 1
-        for target in targets:
-            target.canary_sending()
+        for stream in streams:
+            stream.canary_sending()
         canary: Canary | None = None
         try:
             canary = await write(apiserver.session, self._what)
@@ -103,8 +103,8 @@ class CanaryKeeper:
             self._backoffs.pop(apiserver.server, None)
             self._trouble = ""
         finally:
-            for target in targets:
-                target.canary_answered(canary)
+            for stream in streams:
+                stream.canary_answered(canary)
 
     def _failed(self, server: Server, error: StartError) -> None:
         """Leave the server alone for a while; said once per cause, counted every time."""

@@ -20,7 +20,7 @@ from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
 from exporter.metrics.registry import Metrics
 from exporter.service import descriptors, logs, loop, status
-from exporter.service.apiserver import CountedLoad
+from exporter.service.apiserver import CountedCost
 from exporter.service.canary import too_few_alone
 from exporter.service.fleet import Fleet, home_of
 from exporter.watch.heartbeat import Heartbeat
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from exporter.measure.judging import Judgement
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
-    from exporter.service.stream import Target
+    from exporter.service.stream import Stream
     from exporter.web.reload import WebFiles
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class Exporter:
         self,
         config: Config,
         credentials: Credentials,
-        judged: Callable[[Target, Judgement], None] | None = None,
+        judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
     ) -> None:
         self._config = config
@@ -192,7 +192,7 @@ class Exporter:
     def _reviews_session(self) -> ApiSession:
         """One of its own: who asks us must not hold up what we measure."""
         home = home_of(self._credentials)
-        return ApiSession(home, self._credentials, load=CountedLoad(self.metrics, home))
+        return ApiSession(home, self._credentials, cost=CountedCost(self.metrics, home))
 
     @property
     def apiservers(self) -> list[Apiserver]:
@@ -213,7 +213,7 @@ class Exporter:
 
     def states(self) -> list[StreamState]:
         """The state of each stream, as of its last refresh."""
-        return [target.state for apiserver in self.apiservers for target in apiserver.targets]
+        return [stream.state for apiserver in self.apiservers for stream in apiserver.streams]
 
     def status(self) -> dict[str, Any]:
         """The status document."""

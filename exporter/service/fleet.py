@@ -18,11 +18,11 @@ from exporter.config import ResourceName
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.endpoints import MOST_APISERVERS, count_apiservers, find_apiservers
 from exporter.kubernetes.errors import StartError
-from exporter.kubernetes.failures import Trouble
+from exporter.kubernetes.failures import RepeatedFailure
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.kubernetes.writes import canary_objects
 from exporter.measure.serverclock import hull
-from exporter.service.apiserver import Apiserver, CountedLoad
+from exporter.service.apiserver import Apiserver, CountedCost
 from exporter.service.canary import CanaryKeeper
 from exporter.service.stream import CURABLE_ONLY_BY_PEOPLE
 from exporter.watch.custom_resources import CustomResources
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from exporter.measure.serverclock import Offset
     from exporter.metrics.registry import Metrics
     from exporter.metrics.series import Gauge
-    from exporter.service.stream import Target
+    from exporter.service.stream import Stream
     from exporter.watch.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Fleet:
         *,
         metrics: Metrics,
         heartbeat: Heartbeat,
-        judged: Callable[[Target, Judgement], None] | None,
+        judged: Callable[[Stream, Judgement], None] | None,
         advise: Callable[[str], None] | None,
     ) -> None:
         self._config = config
@@ -100,10 +100,10 @@ class Fleet:
         self._is_complete = False
         self._all_clocks: Offset | None = None
         home = home_of(credentials)
-        self._session = ApiSession(home, credentials, load=CountedLoad(metrics, home))
-        self._endpoints = Trouble("apiservers cannot be found", self._count_discovery_error)
+        self._session = ApiSession(home, credentials, cost=CountedCost(metrics, home))
+        self._endpoints = RepeatedFailure("apiservers cannot be found", self._count_discovery_error)
         self._knows_definitions = False
-        self._definitions = Trouble("custom resources cannot be followed", self._count_discovery_error)
+        self._definitions = RepeatedFailure("custom resources cannot be followed", self._count_discovery_error)
         metrics.before_render.append(self.refresh)
 
     @property
@@ -128,9 +128,9 @@ class Fleet:
         """One sentence for each stream that has had no answer yet, or why none is known."""
         if self._apiservers:
             reasons = [
-                target.not_ready(with_errors=with_errors)
+                stream.not_ready(with_errors=with_errors)
                 for apiserver in self.apiservers
-                for target in apiserver.targets
+                for stream in apiserver.streams
             ]
             error = self._definitions.error
             if error is None or error.reason not in CURABLE_ONLY_BY_PEOPLE:
@@ -170,7 +170,7 @@ class Fleet:
         return [apiserver for apiserver in self.apiservers if apiserver.server not in self._leaving]
 
     def refresh(self) -> Iterator[None]:
-        """Bring all gauges up to the present moment, in steps: many targets at once would hold the event loop."""
+        """Bring all gauges up to the present moment, in steps: many streams at once would hold the event loop."""
         for apiserver in self.apiservers:
             yield from apiserver.refresh()
 

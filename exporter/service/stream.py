@@ -1,7 +1,7 @@
-"""One resource on one apiserver: what its stream, its clocks and its canaries tell is counted or handed to its judge.
+"""One resource on one apiserver: what its reflector, its pollers and its canaries tell is counted, or judged.
 
-Here the rooms meet: a stream of exporter.kubernetes tells what happens, exporter.measure says what that means, the
-children of exporter.expose keep the counts.
+Here the rooms meet: exporter.watch and exporter.clocks tell what happens, exporter.measure says what that means. Page,
+status, metrics and `watchslo measure` read the state of the stream.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.measure.window import Window
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.clocks.pollers import CacheClockwork, RevisionClockwork
+    from exporter.clocks.pollers import CachePoller, RevisionPoller
     from exporter.config import Config, ResourceName
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
@@ -68,8 +68,8 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a target needs of the world around it."""
+class StreamDependencies:
+    """What a stream needs of the world around it."""
 
     config: Config
     metrics: StreamMetrics
@@ -79,15 +79,15 @@ class Surroundings:
     """Told what discovery found."""
     is_a_balancer: Callable[[], None] = _nothing
     """Told that the address stands before several apiservers."""
-    judged: Callable[[Target, Judgement], None] | None = None
+    judged: Callable[[Stream, Judgement], None] | None = None
     """Told of each judgement; for tests and for tools."""
 
 
-class Target:
-    """The listener of one stream."""
+class Stream:
+    """One stream: what its reflector, its pollers and its canaries tell is counted, or judged."""
 
-    def __init__(self, name: ResourceName, apiserver: str, around: Surroundings) -> None:
-        config = around.config
+    def __init__(self, name: ResourceName, apiserver: str, dependencies: StreamDependencies) -> None:
+        config = dependencies.config
         self.name = name
         self.apiserver = apiserver
         self.arrivals = Arrivals()
@@ -95,8 +95,8 @@ class Target:
         self.coverage = Coverage(config.slo_threshold_seconds)
         self.on_restored_store: Callable[[], None] = _nothing
         """Makes the stream list again."""
-        self.counts = around.metrics.counts
-        self._around = around
+        self.counts = dependencies.metrics.counts
+        self._dependencies = dependencies
         self._canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
         self._judge = Judge(
             rules_of(config),
@@ -105,11 +105,11 @@ class Target:
             arrivals=self.arrivals,
             canaries=self._canaries,
             room=WAITING,
-            judged=partial(around.judged, self) if around.judged is not None else None,
+            judged=partial(dependencies.judged, self) if dependencies.judged is not None else None,
         )
-        self.clock: RevisionClockwork | None = None
+        self.clock: RevisionPoller | None = None
         """What dates the events; None while no clock is proven to read the same store."""
-        self._cache_clock: CacheClockwork | None = None
+        self._cache_clock: CachePoller | None = None
         self._expects_canaries = False
         self._awaited_until: Instant = time.monotonic()
         self._relisting: RelistReason | None = None
@@ -122,13 +122,13 @@ class Target:
         self._has_answered = False
         self._trouble: Trouble | None = NOT_STARTED
         self._last_activity: WallTime | None = None
-        self.state = around.metrics.state = self._state(time.monotonic())
+        self.state = dependencies.metrics.state = self._state(time.monotonic())
 
-    # What the stream tells (exporter.watch.reflector.StreamListener)
+    # What the stream tells (exporter.watch.reflector.ReflectorListener)
 
     def found(self, resource: Resource) -> None:
         """Discovery says what the resource is."""
-        self._around.found(resource)
+        self._dependencies.found(resource)
 
     def relisting(self, reason: RelistReason) -> None:
         """Continuity is given up: events are not seen, so the objective cannot be met for a while."""
@@ -219,7 +219,7 @@ class Target:
         if self._cache_went_back:
             # That apiserver lives, and has not lost its cache: it was another one that answered the poll.
             self._cache_went_back = False
-            self._around.is_a_balancer()
+            self._dependencies.is_a_balancer()
         if newest.revision is None:
             return
         self._newest = newest.revision, arrived
@@ -268,7 +268,7 @@ class Target:
 
     # What the clocks tell
 
-    def use_clock(self, clock: RevisionClockwork | None) -> None:
+    def use_clock(self, clock: RevisionPoller | None) -> None:
         """From now on `clock` dates the events, or nothing does."""
         if clock is self.clock:
             return
@@ -281,7 +281,7 @@ class Target:
                 clock.store.polls.arrived(*self._newest)
             clock.subscribe(self.judge_settled, self.store_went_back)
 
-    def use_cache_clock(self, clock: CacheClockwork | None) -> None:
+    def use_cache_clock(self, clock: CachePoller | None) -> None:
         """From now on `clock` says when revisions were in the watch cache of this apiserver, or nothing does."""
         self._cache_clock = clock
 
@@ -317,7 +317,7 @@ class Target:
         self._lose_canaries(now)
         if self._lost_at is not None:
             self._count_uncovered(now)
-        self.state = self._around.metrics.state = self._state(now)
+        self.state = self._dependencies.metrics.state = self._state(now)
 
     @property
     def is_up(self) -> bool:
@@ -357,7 +357,7 @@ class Target:
         """Whatever dates events now."""
         store = self.clock.store if self.clock is not None else None
         cache = self._cache_clock.clock if self._cache_clock is not None else None
-        return Clocks(store, cache, self._around.apiserver_clocks())
+        return Clocks(store, cache, self._dependencies.apiserver_clocks())
 
     def _state(self, now: Instant) -> StreamState:
         return StreamState(

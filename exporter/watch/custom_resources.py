@@ -25,7 +25,7 @@ from exporter.watch.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from exporter.kubernetes.failures import Trouble
+    from exporter.kubernetes.failures import RepeatedFailure
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.times import Interval
     from exporter.watch.heartbeat import Heartbeat
@@ -132,7 +132,7 @@ class CustomResources:
         *,
         session: ApiSession,
         heartbeat: Heartbeat,
-        trouble: Trouble,
+        trouble: RepeatedFailure,
         advise: Callable[[str], None],
     ) -> None:
         self._globs = globs

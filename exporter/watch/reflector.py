@@ -37,7 +37,7 @@ EXPLAINING_REFUSALS = frozenset({"unauthorized", "forbidden", "not_found"})
 """Answers to a reconnect that say why the watch before it ended early: nobody closed it by force."""
 
 
-class StreamListener(Protocol):
+class ReflectorListener(Protocol):
     """Who is told what happens on a stream."""
 
     def found(self, resource: Resource) -> None:
@@ -65,7 +65,7 @@ class StreamListener(Protocol):
         """The watch that was lost ended for this reason, which may need the answer to the reconnect to know."""
 
 
-class Stream:
+class Reflector:
     """Keeps one watch open for as long as `run` runs."""
 
     def __init__(  # noqa: PLR0913 what to watch, with what, and whom to tell
@@ -78,7 +78,7 @@ class Stream:
         decoder: EventDecoder,
         arrivals: Arrivals,
         heartbeat: Heartbeat,
-        listener: StreamListener,
+        listener: ReflectorListener,
         times: WatchTimes = ORDINARY,
     ) -> None:
         self._name = name

@@ -166,7 +166,7 @@ class Watch:
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
                 path = resource.path(namespace)
-                response = await session.get(
+                response = await session.request(
                     path, parameters, accept=accept, time_limit=STREAM, purpose="watch", on_asking=asked.append
                 )
                 if response.status != 200:

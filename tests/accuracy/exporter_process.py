@@ -25,7 +25,7 @@ from exporter.measure.stamps import apiserver_stamps
 from exporter.measure.times import ANY_TIME, Instant
 from exporter.service import logs
 from exporter.service.daemon import Exporter, load_credentials
-from exporter.service.stream import Target
+from exporter.service.stream import Stream
 from tests.accuracy.observation import Observation
 from tests.live.observing import Observed, Scrape, config, until
 from tests.simulated.suspendable import VARIABLE, Asleep, fall_behind
@@ -104,7 +104,7 @@ async def exporting(*flags: str | Path, environ: Mapping[str, str]) -> AsyncIter
         shutil.rmtree(file.parent)
 
 
-def observation(target: Target, judgement: Judgement) -> Observation | None:
+def observation(target: Stream, judgement: Judgement) -> Observation | None:
     """What is told of one judgement; None of an event without a revision."""
     event, now = judgement.event, time.monotonic()
     if event.revision is None:
@@ -126,7 +126,7 @@ def observation(target: Target, judgement: Judgement) -> Observation | None:
     )
 
 
-def tell(target: Target, judgement: Judgement) -> None:
+def tell(target: Stream, judgement: Judgement) -> None:
     """Print one judgement."""
     told = observation(target, judgement)
     if told is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.metrics.registry import LoadMetrics
+from exporter.metrics.registry import CostMetrics
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Resource, Simulator
 from tests.live.observing import config
@@ -34,7 +34,7 @@ def is_proven(exporter: Exporter) -> bool:
     return len(streams) == APISERVERS * RESOURCES and all(stream["revision_clock"] for stream in streams)
 
 
-def sent(load: LoadMetrics) -> Counter[str]:
+def sent(load: CostMetrics) -> Counter[str]:
     """Requests so far, by purpose."""
     return Counter({purpose: int(counter.value) for purpose, counter in load.requests.items()})
 
@@ -53,7 +53,7 @@ async def test_thirty_resources_on_five_apiservers_stay_under_the_ceiling_of_eac
         settled = config("--kubeconfig", kubeconfig(tmp_path, wires[0].url), *ceiling, *named, *watched)
         exporter = Exporter(settled, await load_credentials(settled))
         async with exporter.running():
-            loads = [exporter.metrics.load(wire.url.removeprefix("http://")) for wire in wires]
+            loads = [exporter.metrics.cost(wire.url.removeprefix("http://")) for wire in wires]
             await wait_until(lambda: is_proven(exporter), "every clock is proven", timeout_seconds=START_SECONDS)
             begun = time.monotonic()
             on_the_wire, by_purpose = [wire.requests.total() for wire in wires], [sent(load) for load in loads]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exporter.clocks.connections import Answer
-from exporter.clocks.pollers import RevisionClockwork
+from exporter.clocks.pollers import RevisionPoller
 from exporter.kubernetes.errors import StartError
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import kubeconfig
-from tests.test_target import clockwork
+from tests.test_target import revision_poller
 
 if TYPE_CHECKING:
     from exporter.labels import StartReason
@@ -46,7 +46,7 @@ async def running(folder: Path, *urls: str) -> AsyncIterator[Exporter]:
         yield exporter
 
 
-def clocks(exporter: Exporter) -> list[RevisionClockwork]:
+def clocks(exporter: Exporter) -> list[RevisionPoller]:
     """The only clock of each apiserver."""
     found = [apiserver.stores.clocks for apiserver in exporter.apiservers]
     assert [len(clocks) for clocks in found] == [1] * len(found)
@@ -62,8 +62,8 @@ async def test_a_resource_is_proven_by_one_list_and_a_peer_by_none(tmp_path: Pat
         one, other = clocks(exporter)
         assert (one.peers, other.peers) == ((other,), (one,))
         for apiserver in exporter.apiservers:
-            assert [str(one.clock and one.clock.kind) for one in apiserver.targets] == ["events"]
-            lists = exporter.metrics.load(apiserver.server.name).requests["list"]
+            assert [str(one.clock and one.clock.kind) for one in apiserver.streams] == ["events"]
+            lists = exporter.metrics.cost(apiserver.server.name).requests["list"]
             assert lists.value == 2, "one that the watch started from, one that proves"
 
 
@@ -82,7 +82,7 @@ async def test_a_resource_whose_revisions_are_another_stores_is_not_dated_by_thi
         Workload(simulator, rate_per_second=40),
         running(tmp_path, simulator.url) as exporter,
     ):
-        [target] = exporter.apiservers[0].targets
+        [target] = exporter.apiservers[0].streams
         assert target.clock is None or str(target.clock.kind) == "pods"
 
 
@@ -95,7 +95,7 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
         [apiserver] = exporter.apiservers
         polls = exporter.metrics.clock(apiserver.server.name, "", "pods", "revision").polls["ok"]
         await wait_until(lambda: polls.value > 0, "pods have a clock of their own")
-        [target] = apiserver.targets
+        [target] = apiserver.streams
         await apiserver.unwatch(target.name)
         await wait_until(lambda: apiserver.stores.clocks == [], "its clock ends")
         asked = polls.value
@@ -103,14 +103,14 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
         assert polls.value == asked
 
 
-def answer(clock: RevisionClockwork, number: int, sent: float, revision: int) -> None:
+def answer(clock: RevisionPoller, number: int, sent: float, revision: int) -> None:
     """Poll `number`, which went out at `sent`, is answered now."""
     clock.clock.poll_sent(number, sent)
     clock.take(number, sent, Answer(sent + 0.01, revision, 1, None))
 
 
 async def test_a_poll_that_went_out_before_it_was_asked_for_is_no_answer() -> None:
-    clock, before = clockwork(), time.monotonic()
+    clock, before = revision_poller(), time.monotonic()
     asked = asyncio.create_task(clock.next_revision())
     await asyncio.sleep(0)
     answer(clock, 1, before, 100)
@@ -121,7 +121,7 @@ async def test_a_poll_that_went_out_before_it_was_asked_for_is_no_answer() -> No
 
 
 async def test_a_poll_that_fails_ends_the_wait_for_an_answer() -> None:
-    clock = clockwork()
+    clock = revision_poller()
     answer(clock, 1, time.monotonic(), 100)
     asked = asyncio.create_task(clock.next_revision())
     await asyncio.sleep(0)
@@ -132,7 +132,7 @@ async def test_a_poll_that_fails_ends_the_wait_for_an_answer() -> None:
 
 
 async def test_only_a_refusal_of_the_kind_itself_tells_of_the_kind() -> None:
-    clock = clockwork()
+    clock = revision_poller()
     reasons: list[StartReason] = ["connect", "unauthorized", "throttled", "server_error", "server_timeout"]
     for reason in reasons:
         clock.failed(StartError(reason, "no"))
@@ -145,7 +145,7 @@ async def test_only_a_refusal_of_the_kind_itself_tells_of_the_kind() -> None:
 
 
 async def test_a_clock_whose_store_was_restored_hears_nothing_of_its_peers_history() -> None:
-    one, other, now = clockwork(), clockwork(), time.monotonic()
+    one, other, now = revision_poller(), revision_poller(), time.monotonic()
     one.peers, other.peers = (other,), (one,)
     answer(one, 1, now - 30, 1000)
     answer(one, 2, now - 20, 500)

@@ -5,14 +5,14 @@ import socket
 
 from exporter.clocks.connections import Answer
 from exporter.service import loop
-from tests.test_target import clockwork
+from tests.test_target import revision_poller
 
 SUBSCRIBERS = 5
 
 
 async def told_and_read() -> list[str]:
     """What happens when a socket becomes readable while the first of many is told of an answer."""
-    clock, happened = clockwork(), []
+    clock, happened = revision_poller(), []
     ours, theirs = socket.socketpair()
     read = asyncio.Event()
 

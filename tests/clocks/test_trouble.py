@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from exporter.clocks.pollers import PLACES
-from exporter.metrics.registry import ClockMetrics, LoadMetrics
+from exporter.metrics.registry import ClockMetrics, CostMetrics
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Rejection, Simulator, Workload
 from tests.live.observing import config, observed
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
 from tests.simulated.test_stages import certainly_slow, perhaps_slow
-from tests.test_target import clockwork
+from tests.test_target import revision_poller
 
 COUNTING_SECONDS = 8.0
 SLOW_ANSWERS_SECONDS = 4.0
@@ -42,9 +42,9 @@ def clocks_of(exporter: Exporter, simulator: Simulator) -> tuple[ClockMetrics, C
     return clock(address, "", "events", "revision"), clock(address, "", "pods", "cache")
 
 
-def load_of(exporter: Exporter, simulator: Simulator) -> LoadMetrics:
+def load_of(exporter: Exporter, simulator: Simulator) -> CostMetrics:
     """What is sent to the apiserver."""
-    return exporter.metrics.load(simulator.apiserver.address)
+    return exporter.metrics.cost(simulator.apiserver.address)
 
 
 async def growth(count: Callable[[], float]) -> float:
@@ -162,7 +162,7 @@ async def test_a_kind_that_is_forbidden_slows_no_other(tmp_path: Path) -> None:
 
 async def test_however_slow_its_rate_is_a_clock_that_was_refused_asks_again_within_a_minute() -> None:
     """A sixteenth of one poll in ten seconds would be one in 160."""
-    clock = clockwork()
+    clock = revision_poller()
     clock._hz = 0.1
     assert clock._period_seconds(time.monotonic()) == 10
     for _ in range(20):

@@ -54,7 +54,7 @@ def exec_user(folder: Path, script: str) -> dict[str, Any]:
 
 async def status(session: ApiSession, path: str = NAMESPACES) -> int:
     """The HTTP status of one request. Raises what the session raises."""
-    async with await session.get(path) as response:
+    async with await session.request(path) as response:
         await response.read()
         return response.status
 

@@ -93,7 +93,7 @@ def metrics() -> Metrics:
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
     metrics.resource(**WATCHED)
     metrics.apiserver(WATCHED["apiserver"])
-    metrics.load(WATCHED["apiserver"])
+    metrics.cost(WATCHED["apiserver"])
     metrics.clock(**WATCHED, clock="cache")
     metrics.clock(**POLLED, clock="revision")
     return metrics

@@ -160,7 +160,7 @@ def test_exactly_one_slo_state_is_1(metrics: Metrics) -> None:
 def test_children_are_made_once(metrics: Metrics) -> None:
     assert metrics.resource(**WATCHED) is metrics.resource(**WATCHED)
     assert metrics.apiserver("a:1") is metrics.apiserver("a:1")
-    assert metrics.load("a:1") is metrics.load("a:1")
+    assert metrics.cost("a:1") is metrics.cost("a:1")
     assert metrics.clock(**WATCHED, clock="cache") is metrics.clock(**WATCHED, clock="cache")
     assert metrics.clock(**WATCHED, clock="cache") is not metrics.clock(**WATCHED, clock="revision")
 
@@ -194,8 +194,8 @@ def test_a_removed_apiserver_leaves_no_series(metrics: Metrics) -> None:
     before = text_of(metrics)
     metrics.resource("a:1", "", "pods")
     metrics.apiserver("a:1").clock_offset_lower.set(0.1)
-    metrics.load("a:1").requests["watch"].inc()
+    metrics.cost("a:1").requests["watch"].inc()
     metrics.clock("a:1", "", "events", "revision")
     metrics.remove_apiserver("a:1")
     assert text_of(metrics) == before
-    assert metrics.load("a:1").requests["watch"].value == 0
+    assert metrics.cost("a:1").requests["watch"].value == 0

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.config import Config, flag_parser, load, read_flags
 from exporter.measure.judging import Judgement
 from exporter.service.daemon import Exporter, load_credentials
-from exporter.service.stream import Target
+from exporter.service.stream import Stream
 from tests.speed.processes import resident_bytes
 
 WAIT_SECONDS = 30.0
@@ -70,7 +70,7 @@ class Observed:
     """A running exporter, and what it has judged so far."""
 
     url: str
-    judgements: list[tuple[Target, Judgement]] = field(default_factory=list)
+    judgements: list[tuple[Stream, Judgement]] = field(default_factory=list)
 
     def of(self, plural: str) -> list[Judgement]:
         """The judgements about one resource, in order."""
@@ -110,7 +110,7 @@ async def until(what: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECON
 async def observed(*flags: str | Path, ready: bool = True) -> AsyncIterator[Observed]:
     """Run the exporter in this process; on entry it is ready, unless that is not to be waited for."""
     settled = config(*flags)
-    judgements: list[tuple[Target, Judgement]] = []
+    judgements: list[tuple[Stream, Judgement]] = []
     exporter = Exporter(settled, await load_credentials(settled), lambda *judged: judgements.append(judged))
     async with exporter.running():
         (host, port), *_ = exporter.listens_on

@@ -113,7 +113,7 @@ async def test_a_definition_that_is_back_while_its_watches_are_taken_down_is_wat
             watching = exporter._fleet
 
             def watches() -> list[bool]:
-                targets = [apiserver.target("example.com", "gadgets") for apiserver in exporter.apiservers]
+                targets = [apiserver.stream("example.com", "gadgets") for apiserver in exporter.apiservers]
                 return [target is not None and target.is_up for target in targets]
 
             await wait_until(lambda: len(exporter.apiservers) == 2, "both are found")

@@ -18,7 +18,7 @@ from tests.simulated.test_exact_truth import kubeconfig
 
 def streams() -> int:
     """How many streams there are, those that are ending included."""
-    return sum(task.get_coro().__qualname__ == "Stream.run" for task in asyncio.all_tasks())  # type: ignore[union-attr]
+    return sum(task.get_coro().__qualname__ == "Reflector.run" for task in asyncio.all_tasks())  # type: ignore[union-attr]
 
 
 async def exporter_of(folder: Path, simulator: Simulator, *flags: str) -> Exporter:
@@ -88,7 +88,7 @@ async def test_definitions_that_come_and_go_get_no_more_watches_than_there_are_p
 
                 def of_this_wave(wave: int = wave) -> set[ResourceName]:
                     assert streams() <= 4, "three, and that of the pods"
-                    names = {target.name for apiserver in exporter.apiservers for target in apiserver.targets}
+                    names = {target.name for apiserver in exporter.apiservers for target in apiserver.streams}
                     watched.update(names)
                     return {name for name in names if name.plural.startswith(f"gadgets{wave:02d}")}
 
@@ -106,7 +106,7 @@ async def test_what_is_watched_stays_watched_when_one_comes_whose_name_is_before
         exporter = await exporter_of(tmp_path, simulator, *flags)
 
         def customs() -> list[str]:
-            return [str(target.name) for target in exporter.apiservers[0].targets][1:]
+            return [str(target.name) for target in exporter.apiservers[0].streams][1:]
 
         async with exporter.running():
             await wait_until(lambda: bool(exporter.apiservers) and customs() == [gadgets(5).name], "it is watched")

@@ -92,7 +92,7 @@ async def test_a_resource_that_is_watched_no_more_leaves_no_event_uncounted(tmp_
 
         async with exporter.running():
             await wait_until(lambda: judged() > 0, "something is judged")
-            (target,) = exporter.apiservers[0].targets
+            (target,) = exporter.apiservers[0].streams
             await wait_until(lambda: target._judge.waiting > 20, "events wait for the next poll")
             waiting, told = target._judge.waiting, judged()
             await exporter.apiservers[0].unwatch(target.name)

@@ -15,7 +15,7 @@ import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from exporter.clocks.pollers import CacheClockwork
+from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.lists import Collection
@@ -26,15 +26,15 @@ from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
 from exporter.metrics import scrape
 from exporter.metrics.registry import Metrics
-from exporter.service.stream import Surroundings, Target
+from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.chunked import ChunkedBody
 from exporter.watch.heartbeat import Heartbeat
-from exporter.watch.reflector import Stream
+from exporter.watch.reflector import Reflector
 from exporter.watch.watch import Watch
 from tests.live.observing import config
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.work import Work, without_garbage
-from tests.test_target import clockwork
+from tests.test_target import revision_poller
 
 GUARDED = Path(__file__).parent / "guarded.json"
 PYTHON = ".".join(map(str, sys.version_info[:2]))
@@ -54,16 +54,18 @@ class Pipeline:
         self._children = Metrics(1.0, 0.99, 60.0).resource("a:1", "", name.plural)
         ahead = time.time() - time.monotonic()
         clocks = Offset(ahead - 0.1, ahead + 0.1, time.monotonic(), samples=10)
-        around = Surroundings(config("--resource", "pods"), self._children, lambda: clocks, lambda _resource: None)
-        self._target = Target(name, "a:1", around)
-        self._clock = clockwork()
-        self._cache_clock = CacheClockwork(self._clock.polls, EVENTS, None, hz=5)
+        around = StreamDependencies(
+            config("--resource", "pods"), self._children, lambda: clocks, lambda _resource: None
+        )
+        self._target = Stream(name, "a:1", around)
+        self._clock = revision_poller()
+        self._cache_clock = CachePoller(self._clock.polls, EVENTS, None, hz=5)
         self._target.use_clock(self._clock)
         self._target.use_cache_clock(self._cache_clock)
         session = ApiSession(self._clock.polls.server, Credentials(None, None, None))
         decoder, heartbeat = EventDecoder(), Heartbeat(lambda _: None)
         arrivals = self._target.arrivals
-        stream = Stream(
+        stream = Reflector(
             name,
             None,
             session=session,

@@ -13,7 +13,7 @@ import sys
 from exporter.measure.judging import Judgement
 from exporter.service import logs, loop
 from exporter.service.daemon import Exporter, load_credentials
-from exporter.service.stream import Target
+from exporter.service.stream import Stream
 from tests.live.observing import config
 
 Stamps = list[tuple[int, float]]
@@ -25,7 +25,7 @@ async def main(*flags: str) -> None:
     logs.set_up(settled)
     stamps: Stamps = []
 
-    def judged(_: Target, judgement: Judgement) -> None:
+    def judged(_: Stream, judgement: Judgement) -> None:
         if judgement.event.revision is not None:
             stamps.append((judgement.event.revision, judgement.arrival.latest))
 

@@ -17,7 +17,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
 from exporter.watch.heartbeat import Heartbeat
-from exporter.watch.reflector import Stream
+from exporter.watch.reflector import Reflector
 from exporter.watch.watch import End, Reading, WatchTimes
 from tests.real.waiting import wait_until
 
@@ -123,9 +123,9 @@ class Watching:
         name: str = "configmaps",
         namespace: str | None = None,
         times: WatchTimes | None = None,
-    ) -> Stream:
+    ) -> Reflector:
         """One more stream, which runs until the end."""
-        stream = Stream(
+        stream = Reflector(
             ResourceName.parse(name),
             namespace,
             session=self._session,

@@ -112,7 +112,7 @@ class _Inspection:
     async def _greeting(self) -> Greeting | Trouble:
         asked = time.monotonic()
         try:
-            response = await self._session.get("/version", time_limit=FIRST_ANSWER)
+            response = await self._session.request("/version", time_limit=FIRST_ANSWER)
             async with response:
                 content = await response.read()
         except TROUBLES as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from exporter.measure.histogram import Histogram
     from exporter.measure.judging import Judgement
     from exporter.measure.times import Instant
-    from exporter.service.stream import Target
+    from exporter.service.stream import Stream
 
 READY_SECONDS = 30.0
 SETTLING_SECONDS = LONGEST_WAIT_SECONDS + 2.0
@@ -65,12 +65,12 @@ class Measurement:
         serving_nowhere = replace(config, listen_addresses=(), web_config_file=None)
         self._exporter = Exporter(serving_nowhere, credentials, self._count, progress.advise)
         self._tallies: defaultdict[Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
-        self._counted: dict[Target, None] = {}
-        """In this order: what goes and comes is another target with the same labels."""
+        self._counted: dict[Stream, None] = {}
+        """In this order: what goes and comes is another stream with the same labels."""
         self._began: Instant = inf
         self._ended: Instant = inf
-        self._settled: set[Target] = set()
-        self._expected: set[Target] = set()
+        self._settled: set[Stream] = set()
+        self._expected: set[Stream] = set()
         """What was to be watched when the duration began."""
 
     async def run(self) -> Result:
@@ -78,12 +78,12 @@ class Measurement:
         async with self._exporter.running():
             await self._look_until(lambda: self._is_ready() or bool(self._refusal()), self._ready_seconds, self._wait)
             refused = self._refusal()
-            is_up = bool(_up(self._targets()))
+            is_up = bool(_up(self._streams()))
             if is_up and self._config.revision_clock_hz > 0:
                 warm_up_seconds = min(WARM_UP_POLLS / self._config.revision_clock_hz, LONGEST_WARM_UP_SECONDS)
                 await self._look_until(self._stopping.is_set, warm_up_seconds, self._wait)
             self._began = time.monotonic()
-            self._expected.update(self._targets())
+            self._expected.update(self._streams())
             before = self._moment()
             if is_up:
                 await self._look_until(self._stopping.is_set, self._duration_seconds, self._show)
@@ -100,12 +100,12 @@ class Measurement:
         names = [apiserver.server.name for apiserver in self._exporter.apiservers]
         return Moment.of(self._exporter.metrics, names)
 
-    def _count(self, target: Target, judgement: Judgement) -> None:
+    def _count(self, stream: Stream, judgement: Judgement) -> None:
         if judgement.arrived > self._ended:
-            self._settled.add(target)
+            self._settled.add(stream)
         elif judgement.arrived >= self._began:
-            self._counted[target] = None
-            self._tallies[_labels(target)].add(judgement)
+            self._counted[stream] = None
+            self._tallies[_labels(stream)].add(judgement)
 
     async def _look_until(self, is_over: Callable[[], bool], seconds: float, show: Callable[[], None]) -> None:
         until = time.monotonic() + seconds
@@ -114,18 +114,18 @@ class Measurement:
             if not is_over():
                 show()
 
-    def _targets(self) -> list[Target]:
+    def _streams(self) -> list[Stream]:
         """Everything that is watched now."""
-        return [target for apiserver in self._exporter.apiservers for target in apiserver.targets]
+        return [stream for apiserver in self._exporter.apiservers for stream in apiserver.streams]
 
     def _is_ready(self) -> bool:
         """Whether every stream has had its answer, and those that are up can date what arrives."""
-        targets = self._targets()
+        streams = self._streams()
         needs_clock = self._config.revision_clock_hz > 0
         return (
-            bool(targets)
+            bool(streams)
             and not self._not_ready()
-            and not any(needs_clock and target.clock is None for target in _up(targets))
+            and not any(needs_clock and stream.clock is None for stream in _up(streams))
         )
 
     def _not_ready(self) -> list[str]:
@@ -133,9 +133,9 @@ class Measurement:
 
     def _refusal(self) -> str | None:
         """What an apiserver says if all say that they do not know us: that is no matter of waiting."""
-        targets = self._targets()
-        is_refused = [one.trouble is not None and one.trouble.reason == "unauthorized" for one in targets]
-        return targets[0].not_ready(with_errors=True) if targets and all(is_refused) else None
+        streams = self._streams()
+        is_refused = [one.trouble is not None and one.trouble.reason == "unauthorized" for one in streams]
+        return streams[0].not_ready(with_errors=True) if streams and all(is_refused) else None
 
     def _wait(self) -> None:
         self._progress.waiting(self._not_ready())
@@ -146,20 +146,20 @@ class Measurement:
     async def _settle(self) -> None:
         """Wait for the verdicts of all that has arrived, and for streams that are just being resumed."""
         until = time.monotonic() + max(SETTLING_SECONDS, self._losing_seconds)
-        came_up = [target for target in self._targets() if self._has_come_up(target)]
+        came_up = [stream for stream in self._streams() if self._has_come_up(stream)]
         while not all(map(self._is_settled, came_up)) and time.monotonic() < until:
             self._progress.settling()
             await asyncio.sleep(LOOK_PERIOD_SECONDS)
 
-    def _has_come_up(self, target: Target) -> bool:
-        return target.is_up or _labels(target) in self._tallies
+    def _has_come_up(self, stream: Stream) -> bool:
+        return stream.is_up or _labels(stream) in self._tallies
 
-    def _is_settled(self, target: Target) -> bool:
+    def _is_settled(self, stream: Stream) -> bool:
         # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
-        is_judged = target in self._settled or target.is_settled
-        if target.owes_canary(self._ended):
+        is_judged = stream in self._settled or stream.is_settled
+        if stream.owes_canary(self._ended):
             return False
-        return is_judged and target.is_up
+        return is_judged and stream.is_up
 
     @property
     def _losing_seconds(self) -> float:
@@ -171,10 +171,10 @@ class Measurement:
     def _result(self, of_streams: Growth, of_evidence: Growth, refused: str | None) -> Result:
         config = self._config
         measured_seconds = self._ended - self._began
-        targets: dict[Labels, list[Target]] = {}
-        for target in {**self._counted, **dict.fromkeys(self._targets())}:
-            targets.setdefault(_labels(target), []).append(target)
-        rows = sorted(targets.values(), key=lambda row: (row[-1].apiserver, str(row[-1].name)))
+        streams: dict[Labels, list[Stream]] = {}
+        for stream in {**self._counted, **dict.fromkeys(self._streams())}:
+            streams.setdefault(_labels(stream), []).append(stream)
+        rows = sorted(streams.values(), key=lambda row: (row[-1].apiserver, str(row[-1].name)))
         lag = of_streams.loop_lag.quantile(0.99)
         return Result(
             version=self._exporter.metrics.version,
@@ -189,24 +189,24 @@ class Measurement:
             unfollowed=self._exporter.unfollowed,
         )
 
-    def _stream(self, row: list[Target], of_streams: Growth, of_evidence: Growth) -> StreamResult:
-        """One for all targets with the same labels, of which the last one is the newest."""
-        target, tally = row[-1], self._tallies[_labels(row[-1])]
-        labels = _labels(target)
+    def _stream(self, row: list[Stream], of_streams: Growth, of_evidence: Growth) -> StreamResult:
+        """One for all streams with the same labels, of which the last one is the newest."""
+        stream, tally = row[-1], self._tallies[_labels(row[-1])]
+        labels = _labels(stream)
         counts, evidence = of_streams.of_stream(labels), of_evidence.of_stream(labels)
         tally.lost_canaries(evidence.canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
         tally.undecodable(counts.undecodable)
         # Between two of them nothing was watched.
-        is_covered = len(row) == 1 and target.coverage.covers(
-            self._began, self._ended, from_the_start=target in self._expected
+        is_covered = len(row) == 1 and stream.coverage.covers(
+            self._began, self._ended, from_the_start=stream in self._expected
         )
         stages = {stage: _stage(evidence.stage_lower[stage], evidence.stage_upper[stage]) for stage in STAGES}
         return StreamResult(
             **labels._asdict(),
             # A stream that is still down after all the waiting has not told of the last moments.
-            state=tally.state(is_covered=is_covered and target.is_up),
-            stream="up" if target.is_up else "down",
-            trouble=str(target.trouble) if target.trouble is not None else None,
+            state=tally.state(is_covered=is_covered and stream.is_up),
+            stream="up" if stream.is_up else "down",
+            trouble=str(stream.trouble) if stream.trouble is not None else None,
             events=tally.events,
             on_time=tally.on_time,
             late=tally.late,
@@ -221,18 +221,18 @@ class Measurement:
             undecodable=counts.undecodable,
             is_covered=is_covered,
             canaries_lost=evidence.canaries_lost,
-            owes_canary=target.owes_canary(self._ended),
+            owes_canary=stream.owes_canary(self._ended),
             contradictions=_by_word(evidence.contradictions),
-            revision_clock=str(target.clock.kind) if target.clock is not None else None,
+            revision_clock=str(stream.clock.kind) if stream.clock is not None else None,
         )
 
 
-def _labels(target: Target) -> Labels:
-    return Labels(target.apiserver, target.name.group, target.name.plural)
+def _labels(stream: Stream) -> Labels:
+    return Labels(stream.apiserver, stream.name.group, stream.name.plural)
 
 
-def _up(targets: list[Target]) -> list[Target]:
-    return [target for target in targets if target.is_up]
+def _up(streams: list[Stream]) -> list[Stream]:
+    return [stream for stream in streams if stream.is_up]
 
 
 def _apiserver(name: str, growth: Growth) -> ApiserverResult:

@@ -10,8 +10,8 @@ from aiohttp import ClientTimeout, web
 
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.session import STREAM, ApiSession, Server
-from exporter.metrics.registry import LoadMetrics, Metrics
-from exporter.service.apiserver import CountedLoad
+from exporter.metrics.registry import CostMetrics, Metrics
+from exporter.service.apiserver import CountedCost
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
 from tests.live.observing import config, observed
@@ -23,25 +23,25 @@ from tests.watch.scripted import DISCOVERY, ScriptedApiserver, document, saying
 NOTHING_LISTENS = "http://127.0.0.1:1"
 
 
-def requests(load: LoadMetrics) -> dict[str, float]:
+def requests(cost: CostMetrics) -> dict[str, float]:
     """Requests sent, by what they look like on the wire, where a poll of the store is a LIST like any other."""
-    sent = {purpose: counter.value for purpose, counter in load.requests.items()}
+    sent = {purpose: counter.value for purpose, counter in cost.requests.items()}
     sent["list"] += sent.pop("revision_poll")
     return {purpose: count for purpose, count in sent.items() if count}
 
 
-def body_bytes(load: LoadMetrics) -> float:
-    return sum(counter.value for counter in load.response_bytes.values())
+def body_bytes(cost: CostMetrics) -> float:
+    return sum(counter.value for counter in cost.response_bytes.values())
 
 
 @contextlib.asynccontextmanager
-async def session(folder: Path, url: str) -> AsyncIterator[tuple[ApiSession, LoadMetrics]]:
+async def session(folder: Path, url: str) -> AsyncIterator[tuple[ApiSession, CostMetrics]]:
     """A session whose requests are counted."""
     credentials = Credentials(kubeconfig(folder, url), None, None)
     await credentials.load()
     metrics, server = Metrics(1, 0.99, 60), Server(url, is_one_apiserver=True)
-    api = ApiSession(server, credentials, load=CountedLoad(metrics, server))
-    yield api, metrics.load(server.name)
+    api = ApiSession(server, credentials, cost=CountedCost(metrics, server))
+    yield api, metrics.cost(server.name)
     await api.close()
 
 
@@ -56,16 +56,16 @@ async def test_requests_and_bodies_are_counted_as_they_go_over_the_wire(tmp_path
         exporter = Exporter(settled, await load_credentials(settled))
         async with exporter.running():
             address = wire.url.removeprefix("http://")
-            load = exporter.metrics.load(address)
-            await wait_until(lambda: load.requests["cache_poll"].value > 30, "thirty polls of caches")
+            cost = exporter.metrics.cost(address)
+            await wait_until(lambda: cost.requests["cache_poll"].value > 30, "thirty polls of caches")
             simulator.apiserver.end_watches()
-            await wait_until(lambda: load.requests["cache_poll"].value > 60, "thirty more")
+            await wait_until(lambda: cost.requests["cache_poll"].value > 60, "thirty more")
             # Something is under way at many moments, but not at all of them.
-            await wait_until(lambda: requests(load) == dict(wire.requests), "what is counted is what was sent")
-            await wait_until(lambda: body_bytes(load) == wire.body_bytes, "what is counted is what was answered")
+            await wait_until(lambda: requests(cost) == dict(wire.requests), "what is counted is what was sent")
+            await wait_until(lambda: body_bytes(cost) == wire.body_bytes, "what is counted is what was answered")
             polls = exporter.metrics.clock(address, "", "events", "revision").polls
             await wait_until(
-                lambda: load.requests["revision_poll"].value == polls["ok"].value + polls["error"].value > 0,
+                lambda: cost.requests["revision_poll"].value == polls["ok"].value + polls["error"].value > 0,
                 "each poll of the store is one request",
             )
     assert set(wire.requests) == {"discovery", "list", "watch", "cache_poll"}
@@ -87,13 +87,13 @@ async def test_a_request_that_has_to_be_sent_again_counts_again_but_is_read_once
         return web.Response()
 
     script = [document(DISCOVERY), closing]
-    async with ScriptedApiserver(discoveries=script) as server, session(tmp_path, server.url) as (api, load):
+    async with ScriptedApiserver(discoveries=script) as server, session(tmp_path, server.url) as (api, cost):
         await api.get_content("/version")
-        size_bytes = body_bytes(load)
+        size_bytes = body_bytes(cost)
         await api.get_content("/version")
         assert len(server.asked) == 3
-        assert load.requests["discovery"].value == 3
-        assert body_bytes(load) == 2 * size_bytes > 0
+        assert cost.requests["discovery"].value == 3
+        assert body_bytes(cost) == 2 * size_bytes > 0
 
 
 async def test_a_request_is_in_flight_until_its_answer_begins_or_it_is_given_up(tmp_path: Path) -> None:
@@ -105,19 +105,19 @@ async def test_a_request_is_in_flight_until_its_answer_begins_or_it_is_given_up(
 
     async with (
         ScriptedApiserver(saying(then="silence"), lists=[late, late]) as server,
-        session(tmp_path, server.url) as (api, load),
+        session(tmp_path, server.url) as (api, cost),
     ):
-        seconds = load.request_seconds
-        watch = await api.get("/api/v1/configmaps", {"watch": "true"}, time_limit=STREAM, purpose="watch")
+        seconds = cost.request_seconds
+        watch = await api.request("/api/v1/configmaps", {"watch": "true"}, time_limit=STREAM, purpose="watch")
         watch_seconds = seconds["watch"].value
-        begun = asyncio.create_task(api.get("/api/v1/configmaps", purpose="list"))
+        begun = asyncio.create_task(api.request("/api/v1/configmaps", purpose="list"))
         with pytest.raises(TimeoutError):
-            await api.get("/api/v1/configmaps", purpose="revision_poll", time_limit=ClientTimeout(total=0.3))
+            await api.request("/api/v1/configmaps", purpose="revision_poll", time_limit=ClientTimeout(total=0.3))
         assert seconds["revision_poll"].value >= 0.25
         may_answer.set()
         (await begun).close()
         assert seconds["list"].value >= seconds["revision_poll"].value
         assert seconds["watch"].value == watch_seconds > 0
         watch.close()
-    assert [load.requests[purpose].value for purpose in ("watch", "list", "revision_poll")] == [1, 1, 1]
-    assert body_bytes(load) == 0
+    assert [cost.requests[purpose].value for purpose in ("watch", "list", "revision_poll")] == [1, 1, 1]
+    assert body_bytes(cost) == 0
