@@ -17,7 +17,7 @@ from exporter.simulator import Simulator, Workload
 from tests.live.observing import config
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import kubeconfig
-from tests.test_target import revision_poller
+from tests.test_stream import revision_poller
 
 if TYPE_CHECKING:
     from exporter.labels import StartReason

@@ -16,7 +16,7 @@ from tests.live.observing import config, observed
 from tests.real.waiting import wait_until
 from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
 from tests.simulated.test_stages import certainly_slow, perhaps_slow
-from tests.test_target import revision_poller
+from tests.test_stream import revision_poller
 
 COUNTING_SECONDS = 8.0
 SLOW_ANSWERS_SECONDS = 4.0

@@ -27,7 +27,7 @@ from tests.check.command import plain_kubeconfig
 from tests.live.observing import config
 from tests.once.command import Running, measure
 from tests.real.waiting import wait_until
-from tests.test_target import Fed
+from tests.test_stream import Fed
 
 RATE_PER_SECOND = 60.0
 PODS = ("--resource", "pods")

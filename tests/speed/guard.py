@@ -34,7 +34,7 @@ from exporter.watch.watch import Watch
 from tests.live.observing import config
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.work import Work, without_garbage
-from tests.test_target import revision_poller
+from tests.test_stream import revision_poller
 
 GUARDED = Path(__file__).parent / "guarded.json"
 PYTHON = ".".join(map(str, sys.version_info[:2]))
