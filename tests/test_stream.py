@@ -403,7 +403,7 @@ async def test_a_cache_that_goes_back_under_a_watch_that_lives_is_anothers(
 ) -> None:
     """An apiserver that was restarted has a new cache as well, but no watch outlives that."""
     fed, noticed = Fed(), []
-    fed.target._dependencies = replace(fed.target._around, is_a_balancer=lambda: noticed.append(1))
+    fed.target._dependencies = replace(fed.target._dependencies, is_a_balancer=lambda: noticed.append(1))
     fed.relists("start", ago=opened_ago)
     fed.target.cache_went_back(fed.now - known_ago)
     assert not noticed, "before the watch has said anything more"
