@@ -10,8 +10,8 @@ from exporter.metrics import families
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
 from tests.check.command import plain_kubeconfig
-from tests.live.observing import config as settings
-from tests.real.waiting import wait_until
+from tests.support.observing import config as settings
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,12 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.accuracy.exporter_process import ExporterProcess, exporting
 from tests.accuracy.troubles import WATCH_REQUEST
 from tests.accuracy.worlds import CREATION_HELD_BACK_SECONDS, RealWorld
-from tests.live.observing import Scrape
 from tests.real.api import ApiClient
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource
 from tests.real.proxy import Proxy
 from tests.real.webhooks import Webhooks
+from tests.support.observing import Scrape
 
 METRIC = "apiserver_watch_events_dispatch_duration_seconds"
 CONVERSION_SECONDS = 2.0

@@ -27,8 +27,8 @@ from exporter.service import logs
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.service.stream import Stream
 from tests.accuracy.observation import Observation
-from tests.live.observing import Observed, Scrape, config, until
 from tests.simulated.suspendable import VARIABLE, Asleep, fall_behind
+from tests.support.observing import Observed, Scrape, config, until
 
 ROOT = Path(__file__).parents[2]
 LONGEST_LINE_BYTES = 1 << 20

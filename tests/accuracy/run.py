@@ -18,8 +18,8 @@ from tests.accuracy.witness import Witness
 from tests.accuracy.worlds import SimulatedWorld, World
 from tests.real.api import ApiClient
 from tests.real.proxy import Proxy
-from tests.real.waiting import wait_until
 from tests.real.workload import Writer
+from tests.support.waiting import wait_until
 
 WRITES_PER_SECOND = 60.0
 LEARNING_SECONDS = 8.0

@@ -15,7 +15,7 @@ from tests.real.api import ApiClient
 from tests.real.cluster import Cluster
 from tests.real.proxy import Tls
 from tests.real.workload import Write
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
 
 # For so long after a custom resource is served, kube-apiserver holds back the creation of its objects.
 CREATION_HELD_BACK_SECONDS = 2.5

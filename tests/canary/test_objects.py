@@ -6,7 +6,7 @@ import pytest
 
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.writes import canary_objects, why_no_canary
-from tests.live.observing import config
+from tests.support.observing import config
 
 CANARY = ("--canary.interval", "1")
 ELSEWHERE = ("--namespace", "workload")

@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 
 from tests.check.command import check
-from tests.live.observing import Scrape, observed
 from tests.real.api import ApiClient
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource, wait_served
+from tests.support.observing import Scrape, observed
 
 DEFINITION = Path(__file__).parents[2] / "deploy/helm/watchslo/crds/canaries.watchslo.dev.yaml"
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")

@@ -13,9 +13,10 @@ from exporter.service import fleet
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
-from tests.live.observing import Scrape, observed, started
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Scrape, observed, started
+from tests.support.truth import assert_contains_the_truth
+from tests.support.waiting import wait_until
 
 NODE = "canary"
 OFTEN = ("--resource", "nodes", "--canary.node", NODE, "--canary.interval", "0.1")

@@ -11,7 +11,7 @@ from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to
 from exporter.kubernetes.resources import EVENTS, NO_SUCH_NAME, Resource
 from exporter.kubernetes.session import AnswerError, ApiSession, Server
 from tests.real.cluster import Cluster
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PODS = Resource("", "v1", "pods", is_namespaced=True)
 NODES = Resource("", "v1", "nodes", is_namespaced=False)

@@ -14,7 +14,7 @@ from tests.conftest import FreshCluster
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource
 from tests.real.proxy import Proxy
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 GADGETS = CustomResource(group="check.example.com", plural="gadgets")
 GIZMOS = CustomResource(group="check.example.com", plural="gizmos")

@@ -11,10 +11,10 @@ import pytest
 from exporter.metrics.registry import CostMetrics
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Resource, Simulator
-from tests.live.observing import config
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
 from tests.simulated.wire import Wire
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config
+from tests.support.waiting import wait_until
 
 APISERVERS = 5
 RESOURCES = 30

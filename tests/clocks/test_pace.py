@@ -9,7 +9,7 @@ import pytest
 from exporter.clocks import rate_limit as under_test
 from exporter.clocks.rate_limit import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 MOST_HZ = 100.0
 GREEDY_SECONDS = 1.0

@@ -14,10 +14,10 @@ from exporter.clocks.pollers import RevisionPoller
 from exporter.kubernetes.errors import StartError
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import config
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
-from tests.test_stream import revision_poller
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config
+from tests.support.streams import revision_poller
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from exporter.labels import StartReason

@@ -5,7 +5,7 @@ import socket
 
 from exporter.clocks.connections import Answer
 from exporter.service import loop
-from tests.test_stream import revision_poller
+from tests.support.streams import revision_poller
 
 SUBSCRIBERS = 5
 

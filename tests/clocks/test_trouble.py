@@ -12,11 +12,12 @@ from exporter.clocks.pollers import PLACES
 from exporter.metrics.registry import ClockMetrics, CostMetrics
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Rejection, Simulator, Workload
-from tests.live.observing import config, observed
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
-from tests.simulated.test_stages import certainly_slow, perhaps_slow
-from tests.test_stream import revision_poller
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config, observed
+from tests.support.scrapes import certainly_slow, perhaps_slow
+from tests.support.streams import revision_poller
+from tests.support.truth import assert_contains_the_truth
+from tests.support.waiting import wait_until
 
 COUNTING_SECONDS = 8.0
 SLOW_ANSWERS_SECONDS = 4.0

@@ -1,5 +1,6 @@
 """Kubeconfigs for tests: a server, a user and an authority in, a file out; and one question to the apiserver."""
 
+import base64
 import json
 import sys
 from collections.abc import Mapping
@@ -67,3 +68,7 @@ async def statuses(credentials: Credentials, server: str, count: int = 1) -> lis
         return [await status(session) for _ in range(count)]
     finally:
         await session.close()
+
+
+def inline(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -15,7 +15,7 @@ from exporter.kubernetes.credentials import RENEWAL_PAUSE_SECONDS, Credentials, 
 from exporter.kubernetes.session import ApiSession, Server
 from tests.credentials.certificates import ClientAuthority
 from tests.credentials.configuring import exec_user, status, write_kubeconfig
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PLUGIN = """
 import datetime, json, time

@@ -17,8 +17,7 @@ from exporter.kubernetes.kubeconfig import files_in_memory, loader
 from exporter.limits import refused_texts
 from tests.config.door import Door
 from tests.credentials.certificates import ClientAuthority
-from tests.credentials.configuring import exec_user, write_kubeconfig
-from tests.credentials.test_tls import inline
+from tests.credentials.configuring import exec_user, inline, write_kubeconfig
 
 SERVER = "https://127.0.0.1:1"
 GIBIBYTE = 2**30

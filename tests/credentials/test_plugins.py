@@ -1,7 +1,6 @@
 """Exec plugins that hang, fail, print too much or leave something behind: none holds us up, none is echoed."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -16,12 +15,10 @@ from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.limits import refused_texts
 from exporter.service import loop
 from tests.credentials.configuring import exec_user, write_kubeconfig
-from tests.real.waiting import wait_until
+from tests.credentials.plugins import GOOD, SECRET
+from tests.support.waiting import wait_until
 
 SERVER = "https://127.0.0.1:1"
-SECRET = "s3cret"
-SAID = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": SECRET}}
-GOOD = f"print('''{json.dumps(SAID)}''', flush=True)\n"
 
 PIDS = """
 import os, pathlib, signal, subprocess, sys, time

@@ -11,7 +11,7 @@ from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
 
 
 async def polled(credentials: Credentials, url: str) -> str:

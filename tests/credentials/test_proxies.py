@@ -10,7 +10,7 @@ import pytest_asyncio
 from exporter.kubernetes.credentials import Credentials
 from tests.credentials.configuring import statuses, write_kubeconfig
 from tests.real.cluster import Cluster
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class ConnectProxy:

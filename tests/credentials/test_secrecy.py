@@ -11,8 +11,8 @@ from exporter.kubernetes.session import ApiSession, Server
 from exporter.service.daemon import load_credentials
 from tests.config.door import Door
 from tests.credentials.configuring import exec_user, write_kubeconfig
-from tests.credentials.test_plugins import GOOD, SECRET
-from tests.live.observing import config
+from tests.credentials.plugins import GOOD, SECRET
+from tests.support.observing import config
 
 AWAY = "http://127.0.0.1.example.com:8080"
 """A name that nobody has."""

@@ -1,7 +1,6 @@
 """Whom we trust, and what we show: authorities, names to verify, client certificates and their successors."""
 
 import asyncio
-import base64
 import ssl
 import tempfile
 from contextlib import suppress
@@ -16,7 +15,7 @@ from exporter.kubernetes.session import STREAM, ApiSession, Server
 from exporter.simulator import Simulator
 from tests.conftest import FreshCluster
 from tests.credentials.certificates import ClientAuthority
-from tests.credentials.configuring import NAMESPACES, VERSION, status, statuses, write_kubeconfig
+from tests.credentials.configuring import NAMESPACES, VERSION, inline, status, statuses, write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
 from tests.watch.scripted import ScriptedApiserver
@@ -136,10 +135,6 @@ def test_the_label_of_an_address() -> None:
         "https://[fd00::1]": "[fd00::1]:443",
     }
     assert {url: Server(url, is_one_apiserver=True).name for url in names} == names
-
-
-def inline(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 def open_files() -> list[str]:

@@ -13,7 +13,7 @@ from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.kubernetes.session import ApiSession, Server
 from tests.credentials.configuring import exec_user, status, statuses, write_kubeconfig
 from tests.real.cluster import Cluster
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PLUGIN = """
 import json

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.dashboards.prometheus import Prometheus
-from tests.live.observing import Process, started, until
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
 from tests.real.workload import Writer
+from tests.support.observing import Process, started, until
 
 SCRAPE_SECONDS = 1
 RESOURCES = ("--resource", "pods", "--resource", "nodes", "--resource", "widgets.example.com")

@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import BUILD_SERVERS
 from tests.deploy.site import Installed, first_pod_of, install_plain, prepared
-from tests.live.observing import started, until
 from tests.real.workload import Writer
+from tests.support.observing import started, until
 
 APISERVERS = (1, 3)
 WRITES_PER_SECOND = (1, 60)

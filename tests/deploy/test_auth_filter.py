@@ -8,9 +8,9 @@ import pytest
 from tests.check.command import check
 from tests.deploy.rendering import CHART, rendered
 from tests.deploy.site import first_pod_of, prepared
-from tests.live.observing import started
 from tests.real import service_accounts
-from tests.real.waiting import wait_until
+from tests.support.observing import started
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.timeout(180)

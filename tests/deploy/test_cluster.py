@@ -13,8 +13,8 @@ from tests.conftest import FreshCluster
 from tests.deploy.kubectl import CommandError, Kubectl
 from tests.deploy.rendering import CHART, VALUES, Object, first_pod, only, rendered
 from tests.deploy.site import CANARIES, Installed, Site, first_pod_of, install_everything, install_plain, prepared
-from tests.live.observing import started, until
 from tests.real.api import ApiClient, ApiError
+from tests.support.observing import started, until
 
 WRITTEN = "canary.watchslo.dev/written"
 

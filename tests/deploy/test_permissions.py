@@ -18,8 +18,8 @@ from exporter.config import ConfigError, flag_parser, load, read_flags
 from tests.check.command import read_table
 from tests.deploy.rendering import Object, of_kind
 from tests.deploy.site import Installed, first_pod_of, install_everything, prepared
-from tests.live.observing import started, until
 from tests.real.custom_resources import CustomResource
+from tests.support.observing import started, until
 
 pytestmark = pytest.mark.timeout(180)
 

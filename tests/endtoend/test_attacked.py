@@ -12,8 +12,8 @@ import pytest
 
 from exporter.simulator import Simulator
 from tests.endtoend.servers import Exporter
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.waiting import wait_until
 
 SOFT, HARD = 64, 256
 MANY = 400

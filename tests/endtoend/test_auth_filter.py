@@ -13,15 +13,15 @@ import pytest
 from exporter.service.daemon import tokens_in_the_clear
 from exporter.web.reload import WebFiles
 from tests.dashboards.prometheus import Prometheus
-from tests.endtoend.test_protected import Protected
-from tests.expose.test_access import HASH
-from tests.live.observing import started
+from tests.expose.passwords import HASH
 from tests.real import service_accounts
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
 from tests.real.tools import tool
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import started
+from tests.support.protected import Protected
+from tests.support.waiting import wait_until
 
 RIGHTS = (
     ("", "pods", ("list", "watch"), None),

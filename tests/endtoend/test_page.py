@@ -16,8 +16,8 @@ from tests.real.cluster import Cluster
 from tests.real.process import Server
 from tests.real.proxy import Proxy
 from tests.real.tools import tool
-from tests.real.waiting import wait_until
 from tests.real.workload import Writer
+from tests.support.waiting import wait_until
 
 SCALE = 60
 HEALTHY_SECONDS = 30

@@ -24,11 +24,10 @@ from exporter.service import loop
 from exporter.web import authentication, http
 from exporter.web.authentication import MOST_REMEMBERED, MOST_WAITING, Bucket, CrowdedError, Passwords
 from exporter.web.reload import WebFiles
+from tests.expose.passwords import HASH, PASSWORD
 from tests.real.certificates import CertificateAuthority
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
-PASSWORD = "correct horse battery staple"
-HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds=4)).decode()
 USERS = {"basic_auth_users": {"prometheus": HASH}}
 
 

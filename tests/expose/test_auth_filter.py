@@ -24,7 +24,7 @@ from exporter.web.auth_filter import (
     TURN_SECONDS,
     AuthFilter,
 )
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -20,7 +20,7 @@ from exporter.service import descriptors, loop
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from tests.real.certificates import CertificateAuthority
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 UNFINISHED = b"GET /metrics HTTP/1.1\r\nHost: loopback\r\nX-Padding: "
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: loopback\r\n\r\n"

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client import Histogram as StockHistogram
+from prometheus_client import generate_latest
 
-from exporter.labels import LATENCY_BOUNDS
 from exporter.measure.window import EMPTY
 from exporter.metrics import scrape
 from exporter.metrics.registry import Metrics
 from tests.expose.reading import families_in, refresh, samples_in, series, text_of
 from tests.speed.work import Work
+from tests.support.stock import stock_registry
 
 
 def busy_metrics(resources: int) -> Metrics:
@@ -53,15 +52,6 @@ async def most_lines_in_one_turn(made: Iterator[bytes]) -> int:
         await scrape.write_in_turns(made, write, clock=lambda: next(looks) * scrape.HOLD_SECONDS)
     neighbour.cancel()
     return max(longest, work.lines - turned)
-
-
-def stock_registry(lines: int) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    labels = ("apiserver", "group", "resource")
-    stock = StockHistogram("stock_seconds", "The same.", labels, buckets=LATENCY_BOUNDS, registry=registry)
-    for index in range(lines // (len(LATENCY_BOUNDS) + 3)):
-        stock.labels("10.0.0.1:6443", "example.com", f"widgets{index}").observe(index / 7)
-    return registry
 
 
 async def test_a_large_scrape_holds_the_loop_far_shorter_than_the_stock_writer() -> None:

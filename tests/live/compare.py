@@ -10,9 +10,9 @@ from pathlib import Path
 
 from exporter.measure.stamps import apiserver_stamps
 from tests.conftest import BUILD_SERVERS
-from tests.live.observing import observed
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer
+from tests.support.observing import observed
 
 SECONDS = 30.0
 WRITES_PER_SECOND = 60.0

@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import BUILD_SERVERS
 from tests.live.flood import create_objects, flood
-from tests.live.observing import Observed, started, until
 from tests.real.api import ApiClient, Json
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer
+from tests.support.observing import Observed, started, until
 
 ROUNDS = 3
 TURN_SECONDS = 10.0

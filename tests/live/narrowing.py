@@ -12,9 +12,9 @@ from exporter.measure.judging import Judgement
 from tests.conftest import BUILD_SERVERS
 from tests.live.compare import quantile
 from tests.live.holders import Holder
-from tests.live.observing import Observed, observed
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer
+from tests.support.observing import Observed, observed
 
 SECONDS = 40.0
 WRITES_PER_SECOND = 20.0

@@ -15,8 +15,8 @@ from tests.accuracy.exporter_process import ExporterProcess, exporting
 from tests.accuracy.observation import Observation
 from tests.real.api import ApiClient, ApiError, Json, WatchEvent
 from tests.real.cluster import Cluster
-from tests.real.waiting import wait_until
 from tests.real.whole import create_nodes, made_whole
+from tests.support.waiting import wait_until
 
 NODES = 200
 PODS = 2000

@@ -16,9 +16,9 @@ from math import inf
 from pathlib import Path
 
 from tests.conftest import BUILD_SERVERS
-from tests.live.observing import Scrape, started
 from tests.real.api import PATCH_TYPES, ApiClient
 from tests.real.cluster import Cluster
+from tests.support.observing import Scrape, started
 
 RATES = {"configmaps": 1.0, "serviceaccounts": 2.0, "secrets": 5.0, "endpoints": 10.0}
 """Events per second of each kind. Nobody else writes to these in a cluster without controllers."""

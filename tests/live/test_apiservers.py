@@ -16,11 +16,11 @@ from exporter.service import fleet
 from exporter.service.apiserver import Apiserver
 from exporter.service.daemon import Exporter, load_credentials
 from tests.conftest import FreshCluster
-from tests.live.observing import Scrape, config, observed
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy, Tls
-from tests.real.waiting import wait_until
 from tests.real.workload import Writer
+from tests.support.observing import Scrape, config, observed
+from tests.support.waiting import wait_until
 
 
 def name_of(url: str) -> str:

@@ -21,7 +21,7 @@ from tests.real import service_accounts
 from tests.real.cluster import Cluster
 from tests.real.permissions import Grant
 from tests.real.proxy import Proxy
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PATHS = ("/metrics", "/", "/api/v1/status", "/api/v1/nothing")
 """Every user of the cluster may get the apiserver's own /api/*."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FreshCluster
-from tests.live.observing import observed, started, until
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource
 from tests.real.workload import Writer
+from tests.support.observing import observed, started, until
 
 HALF_A_RELIST_SECONDS = 1.0
 

@@ -8,9 +8,9 @@ import pytest
 from exporter.measure.judging import Judgement
 from exporter.measure.stamps import is_apiservers_own
 from tests.live.holders import Holder
-from tests.live.observing import observed
 from tests.real.cluster import Cluster
-from tests.real.waiting import wait_until
+from tests.support.observing import observed
+from tests.support.waiting import wait_until
 
 
 def judged(holder: Holder, judgements: list[Judgement]) -> list[Judgement]:

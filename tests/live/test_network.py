@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.observing import observed
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
 from tests.real.workload import Writer
+from tests.support.observing import observed
 
 HEALTHY_SECONDS = 30
 DELAY_SECONDS = 2.5

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FreshCluster
-from tests.live.observing import Process, Scrape, started, until
 from tests.real.api import ApiClient
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer
+from tests.support.observing import Process, Scrape, started, until
 
 SETTLING_SECONDS = 1.0
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.observing import observed
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
 from tests.real.workload import Writer
+from tests.support.observing import observed
 
 FORBIDDEN_SECONDS = 9.0
 

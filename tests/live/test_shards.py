@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.conftest import FreshCluster
-from tests.live.observing import Process, Scrape, started, until
 from tests.real.workload import Writer
+from tests.support.observing import Process, Scrape, started, until
 
 KINDS = ("pods", "nodes", "configmaps", "leases")
 SHARDS = 3

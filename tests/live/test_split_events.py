@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FreshCluster
-from tests.live.observing import observed
-from tests.live.test_slow_cache import CONVERSION_SECONDS, WRITES, write_slowly
 from tests.real.webhooks import Webhooks
+from tests.support.observing import observed
+from tests.support.slow_conversion import CONVERSION_SECONDS, WRITES, write_slowly
 
 
 @pytest.mark.timeout(180)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.observing import Observed, Scrape, observed
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy, Tls
 from tests.real.webhooks import Webhooks
 from tests.real.workload import Writer
+from tests.support.observing import Observed, Scrape, observed
 
 LONG_SECONDS = 1.0
 """One of the histograms' bounds; everything here is either far quicker or far slower."""

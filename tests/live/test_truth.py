@@ -4,9 +4,9 @@ import asyncio
 from math import ceil
 from pathlib import Path
 
-from tests.live.observing import observed
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer
+from tests.support.observing import observed
 
 RESOURCES = ("--resource", "pods", "--resource", "nodes", "--resource", "widgets.example.com")
 POLL_PERIOD_SECONDS = 0.2

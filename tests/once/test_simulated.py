@@ -24,10 +24,10 @@ from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import CRDS, NODES
 from exporter.simulator.simulator import WIDGETS
 from tests.check.command import plain_kubeconfig
-from tests.live.observing import config
 from tests.once.command import Running, measure
-from tests.real.waiting import wait_until
-from tests.test_stream import Fed
+from tests.support.observing import config
+from tests.support.streams import Fed
+from tests.support.waiting import wait_until
 
 RATE_PER_SECOND = 60.0
 PODS = ("--resource", "pods")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.live.observing import Observed
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Observed
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "image"

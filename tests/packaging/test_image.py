@@ -18,8 +18,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import until
 from tests.packaging.container import ROOT, SCRIPT, Image, build, make_base, running, storage
+from tests.support.observing import until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -19,7 +19,7 @@ from tests.real.custom_resources import CustomResource
 from tests.real.etcd import Etcd
 from tests.real.kine import Kine
 from tests.real.permissions import Grant
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 SLICES_PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"

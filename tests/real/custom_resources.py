@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tests.real.api import ApiClient, ApiError, Json
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 DEFINITIONS_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

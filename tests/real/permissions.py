@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 from tests.real.api import ApiClient, Json
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"

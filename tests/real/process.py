@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 START_SECONDS = 60.0
 LOG_TAIL_LINES = 20

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tests.real.api import ApiClient
 from tests.real.permissions import ACCESS_REVIEWS, RBAC_GROUP
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 RBAC = f"/apis/{RBAC_GROUP}/v1"

@@ -20,9 +20,9 @@ from tests.real.custom_resources import CustomResource
 from tests.real.etcd import Etcd
 from tests.real.process import ServerFailedError
 from tests.real.proxy import Proxy
-from tests.real.waiting import wait_until
 from tests.real.webhooks import Webhooks
 from tests.real.workload import Write, Writer
+from tests.support.waiting import wait_until
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 EVENTS = "/api/v1/namespaces/default/events"

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.real.certificates import CertificateAuthority
 from tests.real.proxy import Proxy, Tls
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 DELAY_SECONDS = 0.4
 

@@ -11,10 +11,10 @@ import yaml
 from deploy.generator.objective import DEFAULTS
 from tests.real.process import Server, answers, free_port
 from tests.real.tools import tool
-from tests.real.waiting import wait_until
 from tests.rules import day
 from tests.rules.day import MINUTES, PAYMENTS, TOLD
 from tests.rules.shipped import ROOT, RULES, SLOTH_RULES, alerts, groups
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 

@@ -17,10 +17,10 @@ from exporter.simulator import Simulator, Workload
 from exporter.simulator.resources import CRDS, Resource
 from exporter.simulator.simulator import WIDGETS
 from exporter.watch.custom_resources import SETTLING_SECONDS as DEFINITIONS_SETTLE_SECONDS
-from tests.live.observing import config, observed
-from tests.real.waiting import wait_until
-from tests.simulated.test_discovery import is_up
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config, observed
+from tests.support.scrapes import is_up
+from tests.support.waiting import wait_until
 
 GADGETS = Resource("example.com", "v1", "gadgets", "Gadget")
 DISCOVERED = ("--resource", "pods", "--apiserver.discover")

@@ -14,10 +14,10 @@ from exporter.metrics.registry import CostMetrics, Metrics
 from exporter.service.apiserver import CountedCost
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import config, observed
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
 from tests.simulated.wire import Wire
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config, observed
+from tests.support.waiting import wait_until
 from tests.watch.scripted import DISCOVERY, ScriptedApiserver, document, saying
 
 NOTHING_LISTENS = "http://127.0.0.1:1"

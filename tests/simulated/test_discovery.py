@@ -13,13 +13,11 @@ from exporter.kubernetes.backoff import Backoff
 from exporter.service import fleet
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import Scrape, config, observed
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import HEALTHY_SECONDS, assert_contains_the_truth, kubeconfig
-
-
-def is_up(apiserver: str, scrape: Scrape) -> bool:
-    return scrape.values("stream_up", apiserver=apiserver) == [1.0]
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config, observed
+from tests.support.scrapes import is_up
+from tests.support.truth import HEALTHY_SECONDS, assert_contains_the_truth
+from tests.support.waiting import wait_until
 
 
 async def test_every_apiserver_is_watched_and_their_clocks_together_narrow_by_stamps(tmp_path: Path) -> None:

@@ -1,54 +1,15 @@
 """The exporter against the simulator, which knows when each event was committed and when it was sent."""
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
 
 from exporter.measure.revisions import STALE_SECONDS
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import Observed, observed
-
-HEALTHY_SECONDS = 3.0
-CLOCK_RESOLUTION_SECONDS = 1e-6
-
-
-def kubeconfig(folder: Path, url: str) -> Path:
-    path = folder / "kubeconfig"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "simulator", "cluster": {"server": url}}],
-        "users": [{"name": "nobody", "user": {}}],
-        "contexts": [{"name": "it", "context": {"cluster": "simulator", "user": "nobody"}}],
-        "current-context": "it",
-    }
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
-
-
-def assert_contains_the_truth(exporter: Observed, simulator: Simulator, name: str = "pods") -> int:
-    """Every judged interval contains the true commit; no verdict contradicts the true latency. Returns how many."""
-    judgements = exporter.of(name.split(".", maxsplit=1)[0])
-    sent = {delivery.revision: delivery.sent_seconds for delivery in simulator.truth.deliveries(name)}
-    assert judgements
-    for judgement in judgements:
-        revision = judgement.event.revision
-        assert revision is not None
-        commit = simulator.truth.committed(name, revision)
-        if commit is None:
-            continue  # of a history that was rolled back
-        truth = commit.committed_seconds
-        earliest, latest = judgement.dated.commit
-        assert earliest - CLOCK_RESOLUTION_SECONDS <= truth <= latest + CLOCK_RESOLUTION_SECONDS, judgement
-        assert sent[revision] <= judgement.arrival.latest, judgement
-        true_latency = sent[revision] - truth
-        if judgement.verdict == "late":
-            assert true_latency > 1.0 - CLOCK_RESOLUTION_SECONDS, judgement
-        if judgement.verdict == "on_time":
-            assert true_latency <= 1.0, judgement
-    return len(judgements)
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import observed
+from tests.support.truth import HEALTHY_SECONDS, assert_contains_the_truth
 
 
 async def test_every_interval_contains_the_truth_in_health_and_in_trouble(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from exporter.simulator import Renewals, Simulator
 from exporter.simulator.clock import WallClock
 from exporter.simulator.renewals import IDENTITY_LABELS
 from exporter.simulator.resources import LEASES as LEASES_KIND
-from tests.live.observing import Observed, observed
-from tests.simulated.test_exact_truth import HEALTHY_SECONDS, assert_contains_the_truth, kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Observed, observed
+from tests.support.truth import HEALTHY_SECONDS, assert_contains_the_truth
 
 LEASES = LEASES_KIND.name
 CLOCK_ERROR_SECONDS = 0.05

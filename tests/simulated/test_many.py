@@ -11,9 +11,9 @@ from exporter.service import fleet
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
 from exporter.simulator.resources import CRDS, ENDPOINT_SLICES, JsonObject, Resource
-from tests.live.observing import config
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config
+from tests.support.waiting import wait_until
 
 
 def streams() -> int:

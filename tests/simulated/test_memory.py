@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.observing import Process, started, until
 from tests.simulated.replay import Replay
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Process, started, until
 
 WARM_EVENTS = 20_000
 ALL_EVENTS = 200_000

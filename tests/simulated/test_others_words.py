@@ -10,9 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.service.daemon import Exporter, load_credentials
-from tests.live.observing import config
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config
+from tests.support.waiting import wait_until
 
 WORDS = "dial tcp 127.0.0.77:2379, says the apiserver"
 PASSWORD = "correct horse"

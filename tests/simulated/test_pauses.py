@@ -11,9 +11,10 @@ import pytest
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import NODES
-from tests.live.observing import Observed, Process, Scrape, observed, started
 from tests.simulated.suspendable import VARIABLE, Asleep
-from tests.simulated.test_exact_truth import assert_contains_the_truth, kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Observed, Process, Scrape, observed, started
+from tests.support.truth import assert_contains_the_truth
 
 WATCH = frozenset({"watch"})
 ASKED_SECONDS = 5

@@ -2,9 +2,9 @@ from pathlib import Path
 
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
-from tests.live.observing import config
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config
+from tests.support.waiting import wait_until
 
 
 async def test_gauges_are_refreshed_one_target_at_a_time(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import Scrape, observed
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Scrape, observed
 
 COST = Path(__file__).parents[2] / "docs" / "cost.md"
 SCOPES = ("clock", "resource", "apiserver")

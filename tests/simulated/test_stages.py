@@ -4,22 +4,10 @@ import asyncio
 from pathlib import Path
 
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import Scrape, observed
-from tests.simulated.test_exact_truth import HEALTHY_SECONDS, assert_contains_the_truth, kubeconfig
-
-SLOW_SECONDS = 1.5
-
-
-def certainly_slow(scrape: Scrape, stage: str) -> float:
-    """How many events certainly spent more than a second in the stage."""
-    name, labels = "stage_lower_seconds_bucket", {"resource": "pods", "stage": stage}
-    return scrape.sum(name, le="+Inf", **labels) - scrape.sum(name, le="1.0", **labels)
-
-
-def perhaps_slow(scrape: Scrape, stage: str) -> float:
-    """How many events may have spent more than a second in the stage."""
-    name, labels = "stage_upper_seconds_bucket", {"resource": "pods", "stage": stage}
-    return scrape.sum(name, le="+Inf", **labels) - scrape.sum(name, le="1.0", **labels)
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Scrape, observed
+from tests.support.scrapes import SLOW_SECONDS, certainly_slow, perhaps_slow
+from tests.support.truth import HEALTHY_SECONDS, assert_contains_the_truth
 
 
 async def measured(tmp_path: Path, slow_stage: str | None) -> tuple[Scrape, int]:

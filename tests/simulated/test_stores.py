@@ -10,8 +10,9 @@ import pytest
 from exporter.clocks.rate_limit import RECOVERY_SECONDS
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
-from tests.live.observing import Observed, Scrape, observed
-from tests.simulated.test_exact_truth import HEALTHY_SECONDS, assert_contains_the_truth, kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import Observed, Scrape, observed
+from tests.support.truth import HEALTHY_SECONDS, assert_contains_the_truth
 
 SLOW_SECONDS = 2.0
 FEW_SECONDS = 4.0

@@ -8,9 +8,10 @@ import pytest
 
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator, Workload
-from tests.live.observing import config, observed
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import HEALTHY_SECONDS, kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config, observed
+from tests.support.truth import HEALTHY_SECONDS
+from tests.support.waiting import wait_until
 
 SLOW_SECONDS = 2.2
 

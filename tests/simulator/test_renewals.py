@@ -3,7 +3,7 @@ from datetime import datetime
 from exporter.simulator import Renewals, Simulator
 from exporter.simulator.resources import LEASES
 from tests.contract.server import Server
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ALL_LEASES = "/apis/coordination.k8s.io/v1/leases"
 

@@ -6,7 +6,7 @@ import pytest
 
 from exporter.simulator import SCENARIOS, Simulator, Workload
 from tests.contract.server import Server
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PODS = "/api/v1/pods"
 

@@ -5,7 +5,7 @@ from exporter.simulator import WIDGETS, Simulator, Workload
 from exporter.simulator.resources import NODES, PODS
 from exporter.simulator.workload import MOST_WRITES_IN_FLIGHT
 from tests.contract.server import Server
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 WIDGETS_PATH = "/apis/example.com/v1/widgets"
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import bcrypt
 
-from tests.live.observing import Process, started, until
 from tests.real.cluster import Cluster
 from tests.soak.churn import PERIOD_SECONDS, Churn
 from tests.soak.clients import PASSWORD, USER, Clients, credentials
 from tests.soak.samples import QUANTITIES, Sample, Trend, counters, trend
+from tests.support.observing import Process, started, until
 
 SAMPLE_SECONDS = 10.0
 LEAST_PERIODS = 4

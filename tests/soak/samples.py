@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple, Self
 
-from tests.live.observing import Scrape
 from tests.speed.processes import MEBIBYTE, resident_bytes
+from tests.support.observing import Scrape
 
 COUNTED = (
     "events_judged_total",

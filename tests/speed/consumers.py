@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.live.cost import total
-from tests.live.observing import started
 from tests.speed.served import GROUP, VERSION, plural
 from tests.speed.serving import ROOT, Server
+from tests.support.observing import started
 
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.2

@@ -31,10 +31,10 @@ from exporter.watch.chunked import ChunkedBody
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import Watch
-from tests.live.observing import config
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.work import Work, without_garbage
-from tests.test_stream import revision_poller
+from tests.support.observing import config
+from tests.support.streams import revision_poller
 
 GUARDED = Path(__file__).parent / "guarded.json"
 PYTHON = ".".join(map(str, sys.version_info[:2]))

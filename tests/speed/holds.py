@@ -29,11 +29,11 @@ from prometheus_client import generate_latest
 from exporter.service import loop
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Resource, Simulator, Workload
-from tests.expose.test_scrape import stock_registry
-from tests.live.observing import config
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
 from tests.speed.report import milliseconds, table_row, table_rule
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config
+from tests.support.stock import stock_registry
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from types import CoroutineType

@@ -19,9 +19,9 @@ import aiohttp
 from tests.accuracy.__main__ import server_binaries
 from tests.real.api import PATCH_TYPES, ApiClient, Json
 from tests.real.cluster import Cluster
-from tests.real.waiting import wait_until
 from tests.speed import protobuf
 from tests.speed.recording import FIRST_REVISION, FORMATS, RECORDED, Format, Frame, split
+from tests.support.waiting import wait_until
 
 PODS = 100
 LABELLED, ANNOTATED, DELETED = 90, 60, 10

@@ -14,7 +14,7 @@ from exporter.measure.judging import Judgement
 from exporter.service import logs, loop
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.service.stream import Stream
-from tests.live.observing import config
+from tests.support.observing import config
 
 Stamps = list[tuple[int, float]]
 

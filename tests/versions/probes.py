@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.accuracy.dispatch import METRIC
 from tests.accuracy.worlds import CREATION_HELD_BACK_SECONDS
-from tests.live.observing import Scrape, observed
 from tests.real.api import ApiClient
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer
+from tests.support.observing import Scrape, observed
 
 SECONDS = 20.0
 WRITES_PER_SECOND = 40.0

@@ -19,7 +19,7 @@ from exporter.measure.times import Instant, Interval
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import End, Reading, WatchTimes
-from tests.real.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 class Recorder:

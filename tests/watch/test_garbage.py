@@ -21,9 +21,9 @@ from exporter.limits import MOST_MESSAGE_BYTES, Refused, refused_texts
 from exporter.measure.events import LONGEST_LINE_BYTES, EventDecoder, WatchError
 from exporter.service.daemon import load_credentials
 from exporter.watch.watch import UNFINISHED_LINES
-from tests.live.observing import config, observed
-from tests.real.waiting import wait_until
-from tests.simulated.test_exact_truth import kubeconfig
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import config, observed
+from tests.support.waiting import wait_until
 from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import LISTED_REVISION, ScriptedApiserver, a_list, document, event, saying
 from tests.watch.scripted import Answer as ScriptedAnswer
