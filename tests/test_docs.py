@@ -9,7 +9,7 @@ from exporter import config
 from exporter.metrics import families
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
-from tests.check.command import plain_kubeconfig
+from tests.commands.check.command import plain_kubeconfig
 from tests.support.observing import config as settings
 from tests.support.waiting import wait_until
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.check.command import check
+from tests.commands.check.command import check
 from tests.deploy.rendering import CHART, rendered
 from tests.deploy.site import first_pod_of, prepared
 from tests.real import service_accounts

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.check.command import check
+from tests.commands.check.command import check
 from tests.conftest import FreshCluster
 from tests.deploy.kubectl import CommandError, Kubectl
 from tests.deploy.rendering import CHART, VALUES, Object, first_pod, only, rendered

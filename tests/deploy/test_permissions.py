@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from exporter.commands.check import findings_of, report
 from exporter.config import ConfigError, flag_parser, load, read_flags
-from tests.check.command import read_table
+from tests.commands.check.command import read_table
 from tests.deploy.rendering import Object, of_kind
 from tests.deploy.site import Installed, first_pod_of, install_everything, prepared
 from tests.real.custom_resources import CustomResource

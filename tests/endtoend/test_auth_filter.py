@@ -13,7 +13,6 @@ import pytest
 from exporter.service.daemon import tokens_in_the_clear
 from exporter.web.reload import WebFiles
 from tests.dashboards.prometheus import Prometheus
-from tests.expose.passwords import HASH
 from tests.real import service_accounts
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
@@ -22,6 +21,7 @@ from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import started
 from tests.support.protected import Protected
 from tests.support.waiting import wait_until
+from tests.web.passwords import HASH
 
 RIGHTS = (
     ("", "pods", ("list", "watch"), None),

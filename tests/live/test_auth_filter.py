@@ -16,7 +16,7 @@ from exporter.kubernetes.session import ApiSession, Server
 from exporter.metrics.registry import Metrics
 from exporter.web import http
 from exporter.web.auth_filter import AuthFilter
-from tests.check.command import check, rules_in
+from tests.commands.check.command import check, rules_in
 from tests.real import service_accounts
 from tests.real.cluster import Cluster
 from tests.real.permissions import Grant

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from exporter.kubernetes.discovery import DEFINITION
-from tests.check.command import check
+from tests.commands.check.command import check
+from tests.commands.measure.command import measure
 from tests.conftest import FreshCluster
-from tests.once.command import measure
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource
 

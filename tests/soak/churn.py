@@ -13,7 +13,7 @@ from typing import Self
 
 import aiohttp
 
-from tests.credentials.configuring import write_kubeconfig
+from tests.kubernetes.configuring import write_kubeconfig
 from tests.real.api import ApiError
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource
