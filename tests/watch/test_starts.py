@@ -9,7 +9,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import WHAT_TO_GRANT
 from exporter.kubernetes.lists import ONLY_A_PROBE
 from exporter.simulator import Simulator
@@ -191,18 +190,6 @@ async def test_one_resources_trouble_touches_no_other_stream(tmp_path: Path) -> 
         assert well.told == ["relisting start", "found", "opened"]
     assert set(denied.start_reasons) == {"forbidden"}
     assert set(rejected.start_reasons) == {"server_error"}
-
-
-def test_waits_double_up_to_half_a_minute_and_come_back_to_the_first() -> None:
-    backoff = Backoff()
-    longest = [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, *[30.0] * 100]
-    waits = [backoff.after_failure() for _ in longest]
-    assert all(0 <= wait <= most for wait, most in zip(waits, longest, strict=True))
-    assert max(waits) > 15
-    assert min(backoff.after_failure(5.0) for _ in range(20)) >= 5.0
-    backoff.succeeded()
-    assert backoff.after_failure() <= 0.8
-    assert max(backoff.at_once() for _ in range(100)) <= 0.1
 
 
 async def test_what_may_have_been_meant_is_looked_for_once(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Counts by buckets, and what comes between two moments."""
+
+from itertools import pairwise
+from math import inf
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.measure.histogram import Histogram
+
+BOUNDS = st.lists(st.floats(0.001, 1000), min_size=1, max_size=8)
+OBSERVED = st.lists(st.one_of(st.floats(0, 2000), st.just(inf)), max_size=40)
+
+
+def histogram_of(bounds: list[float], seconds: list[float]) -> Histogram:
+    histogram = Histogram(bounds)
+    for one in seconds:
+        histogram.observe(one)
+    return histogram
+
+
+@given(bounds=BOUNDS, before=OBSERVED, later=OBSERVED)
+def test_what_came_since_a_copy_is_what_was_observed_since(
+    bounds: list[float], before: list[float], later: list[float]
+) -> None:
+    going_on = histogram_of(bounds, before)
+    copy = going_on.copy()
+    for seconds in later:
+        going_on.observe(seconds)
+    assert copy.counts == histogram_of(bounds, before).counts, "a copy does not go on"
+    assert going_on.since(copy).counts == histogram_of(bounds, later).counts
+
+
+@given(bounds=BOUNDS, observed=OBSERVED.filter(bool), ratio=st.floats(0.01, 1))
+def test_a_quantile_is_the_bucket_that_holds_it(bounds: list[float], observed: list[float], ratio: float) -> None:
+    bucket = histogram_of(bounds, observed).quantile(ratio)
+    assert bucket is not None
+    assert (bucket.earliest, bucket.latest) in pairwise([0.0, *sorted(bounds), inf])
+    at_most = sum(seconds <= bucket.latest for seconds in observed)
+    below = sum(seconds <= bucket.earliest for seconds in observed) if bucket.earliest else 0
+    assert below - 1e-6 < ratio * len(observed) <= at_most + 1e-6
+
+
+def test_nothing_has_no_quantile() -> None:
+    assert Histogram([1.0]).quantile(0.99) is None
+
+
+def test_so_many_at_once_are_as_many_one_by_one() -> None:
+    at_once = Histogram([0.5, 1.0])
+    at_once.observe(0.75, times=3)
+    assert (at_once.counts, at_once.sum, at_once.count) == ([0, 3, 0], 2.25, 3)
