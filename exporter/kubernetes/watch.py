@@ -49,7 +49,7 @@ FIRST_WORDS_SECONDS = 0.25
 WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
 ONLY_A_PROBE = "; all namespaces are watched, and this one is only asked for the revision"
 UNFINISHED_LINES = LineBudget(64 * 2**20, always_bytes=64 * 2**10)
-"""Of all watches of this process: four lines of the longest kind at once, and any number of events as they are."""
+"""Of all watches of this process: sixteen lines of the longest kind at once, and any number of events as they are."""
 
 DEADLINE_SLACK_SECONDS = 1.0
 """The server's timer and ours need not agree to the second."""
