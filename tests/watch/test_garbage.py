@@ -97,6 +97,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
 
 
 async def test_a_poll_whose_answer_does_not_end_is_given_up_and_fills_no_memory(tmp_path: Path) -> None:
+    refusals = Refusals()
     tracemalloc.start()
     try:
         with pytest.raises(StartError, match="longer than 1048576 bytes") as refused:
@@ -105,6 +106,7 @@ async def test_a_poll_whose_answer_does_not_end_is_given_up_and_fills_no_memory(
     finally:
         tracemalloc.stop()
     assert refused.value.reason == "bad_response"
+    assert refusals.of("answer") == 1
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip", "GZIP"])
