@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from exporter import descriptors
 from exporter.config.wording import quoted
 from exporter.limits import refused_texts
 
@@ -75,6 +76,7 @@ async def _output(words: Sequence[str], environment: Mapping[str, str]) -> bytes
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
+            descriptors.restore_limit(process.pid)
         finally:
             os.close(giving)
         try:

@@ -12,6 +12,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.kubernetes.credentials import Credentials, CredentialsError
@@ -19,7 +20,7 @@ from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
 from exporter.metrics.registry import Metrics
-from exporter.service import descriptors, logs, loop, status
+from exporter.service import logs, loop, status
 from exporter.service.apiserver import CountedCost
 from exporter.service.canary import too_few_alone
 from exporter.service.fleet import Fleet, home_of

@@ -38,7 +38,7 @@ WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
 UNFINISHED_LINES = LineBudget(64 * 2**20, always_bytes=64 * 2**10)
-"""Of all watches of this process: four lines of the longest kind at once, and any number of events as they are."""
+"""Of all watches of this process: sixteen lines of the longest kind at once, and any number of events as they are."""
 
 DEADLINE_SLACK_SECONDS = 1.0
 """The server's timer and ours need not agree to the second."""

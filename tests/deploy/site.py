@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
-ONLY_RUN_TAKES = ("--web.", "--log.", "--shard", "--annotation", "--cache-clock.")
+ONLY_RUN_TAKES = ("--web.config.", "--log.", "--shard", "--annotation", "--cache-clock.")
 OPERATOR_KINDS = ("servicemonitors", "prometheusrules")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -18,6 +19,7 @@ from exporter.config import ConfigError, flag_parser, load, read_flags
 from tests.commands.check.command import read_table
 from tests.deploy.rendering import Object, of_kind
 from tests.deploy.site import Installed, first_pod_of, install_everything, prepared
+from tests.real import service_accounts
 from tests.real.custom_resources import CustomResource
 from tests.support.observing import started, until
 
@@ -68,6 +70,8 @@ class World:
 
     installed: Installed
     roles: list[Object]
+    """Its own, less that of whoever scrapes it."""
+    scrapers_token: str
     audit_log: Path
 
     def requested(self) -> set[Granted]:
@@ -93,9 +97,16 @@ async def world(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory)
     flags = (f"--audit-policy-file={policy}", f"--audit-log-path={audit_log}")
     async with prepared(server_binaries, folder, flags=flags) as site:
         await site.cluster.create_resource(CustomResource(group="example.org", plural="gadgets"))
-        objects = await install_everything(site, "--set", "replicas=1", "--set-json", "rbac.extraRules=[]")
+        changed = ("replicas=1", "rbac.extraRules=[]", "web.authFilter.enabled=true")
+        objects = await install_everything(site, *(word for one in changed for word in ("--set-json", one)))
         installed = await first_pod_of(objects, site, folder)
-        yield World(installed, of_kind(objects, *BINDINGS), audit_log)
+        roles = of_kind(objects, *BINDINGS)
+        [scrapers] = [role for role in roles if all("nonResourceURLs" in rule for rule in role["rules"])]
+        roles.remove(scrapers)
+        async with site.cluster.client() as client:
+            token = await service_accounts.create(client, "scraper")
+            await service_accounts.bind(client, "scraper", scrapers["metadata"]["name"], "/metrics")
+        yield World(installed, roles, token, audit_log)
 
 
 async def test_nothing_is_granted_that_is_not_used_and_nothing_used_that_is_not_granted(
@@ -114,6 +125,9 @@ async def test_nothing_is_granted_that_is_not_used_and_nothing_used_that_is_not_
 
     with started(*world.installed.flags) as exporter:
         await until(exporter.ready)
+        authorization = {"Authorization": f"Bearer {world.scrapers_token}"}
+        async with aiohttp.ClientSession(headers=authorization) as http, http.get(f"{exporter.url}/metrics") as scrape:
+            assert scrape.status == 200
         with contextlib.suppress(AssertionError):  # what it waits for in vain is said below
             await until(all_are_used)
     requested = world.requested()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import descriptors
 from exporter.kubernetes import plugin
 from exporter.kubernetes.credentials import Credentials, CredentialsError
 from exporter.limits import refused_texts
@@ -158,6 +160,20 @@ async def test_its_complaints_are_not_ours_and_nobody_answers_its_questions(
     assert SECRET not in "".join(capfd.readouterr())
 
 
+async def test_it_has_the_soft_limit_of_descriptors_that_we_were_started_with(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ours = min(hard - 1, 1000)
+    waiting = "import resource, time\n"
+    waiting += f"while resource.getrlimit(resource.RLIMIT_NOFILE) != ({ours}, {hard}): time.sleep(0.01)\n"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (ours, hard))
+    try:
+        descriptors.raise_limit()
+        await credentials_of(tmp_path, waiting + GOOD, loading_seconds=20.0).load()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.parametrize(
     "behaves",
     [
@@ -165,6 +181,7 @@ async def test_its_complaints_are_not_ours_and_nobody_answers_its_questions(
         test_one_that_closed_its_output_and_hangs_is_ended,
         test_what_it_leaves_behind_with_its_output_open_holds_nobody_up,
         test_what_it_prints_has_a_limit,
+        test_it_has_the_soft_limit_of_descriptors_that_we_were_started_with,
     ],
 )
 def test_it_is_the_same_on_the_loop_of_the_commands(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exporter.limits import MOST_MESSAGE_BYTES, Refused
 from exporter.measure.events import (
     LONGEST_CHARACTERS,
+    LONGEST_LINE_BYTES,
     Event,
     EventDecoder,
     LineBudget,
@@ -209,6 +210,26 @@ def test_an_error_carries_the_status_that_ends_the_watch() -> None:
     ):
         decoded = PLAIN.decode(line_of(type="ERROR", object={**status, **extra}))
         assert decoded == WatchError(410, "Expired", "too old", retry_after)
+
+
+@pytest.mark.parametrize("status", [b"7", b"[]", b'{"code":"429"}', b'{"details":{"retryAfterSeconds":1e400}}'])
+def test_an_error_ends_the_watch_also_if_its_status_cannot_be_read(status: bytes) -> None:
+    decoded = PLAIN.decode(b'{"type":"ERROR","object":' + status + b"}")
+    assert isinstance(decoded, WatchError)
+    assert decoded.code == 0
+    assert decoded.message.startswith("its status cannot be read: ")
+
+
+def test_the_longest_line_takes_no_more_than_a_multiple_of_it_whatever_is_in_it() -> None:
+    line = b'{"type":"ADDED","object":{"metadata":{"managedFields":[{}'
+    line += b",{}" * ((LONGEST_LINE_BYTES - len(line)) // 3) + b"]}}}"
+    assert LONGEST_LINE_BYTES > 3 * 2**20, "of the longest request that an apiserver takes"
+    tracemalloc.start()
+    try:
+        assert isinstance(PLAIN.decode(line), Event)
+        assert tracemalloc.get_traced_memory()[1] < 100 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_huge_object_is_an_event_like_any_other() -> None:

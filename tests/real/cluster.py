@@ -110,11 +110,18 @@ class Cluster:
         return path
 
     async def grant(
-        self, user: str, verbs: Sequence[str], api_group: str, resources: Sequence[str], namespace: str | None = None
+        self,
+        user: str,
+        verbs: Sequence[str],
+        api_group: str,
+        resources: Sequence[str],
+        namespace: str | None = None,
+        *,
+        only: str | None = None,
     ) -> Grant:
         """Lets `user` do `verbs` with `resources`, in one namespace or everywhere; in force on return."""
         name = f"{user}-{next(self._grants)}"
-        granted = Grant(name, user, tuple(verbs), api_group, tuple(resources), namespace)
+        granted = Grant(name, user, tuple(verbs), api_group, tuple(resources), namespace, only)
         async with self.client(server=self._running()[0].url) as client:
             await permissions.create(client, granted)
         await self._wait_in_force(granted, allowed=True)

@@ -12,7 +12,8 @@ ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`user` may do `verbs` with `resources` (`pods`, `pods/status`) of one group, in `namespace` or (None) anywhere.
+    """`user` may do `verbs` with `resources` (`pods`, `pods/status`) of one group, in `namespace` or (None) anywhere,
+    with the object named `only` or (None) with all.
 
     `name` is that of the role and of its binding.
     """
@@ -23,6 +24,7 @@ class Grant:
     api_group: str
     resources: tuple[str, ...]
     namespace: str | None
+    only: str | None = None
 
     @property
     def kind(self) -> str:
@@ -46,7 +48,7 @@ class Grant:
         for verb, name in itertools.product(self.verbs, self.resources):
             resource, _, subresource = name.partition("/")
             attributes = {"verb": verb, "group": self.api_group, "resource": resource, "subresource": subresource}
-            attributes["namespace"] = self.namespace or ""
+            attributes |= {"namespace": self.namespace or "", "name": self.only or ""}
             reviews.append({"spec": {"user": self.user, "resourceAttributes": attributes}})
         return reviews
 
@@ -54,6 +56,8 @@ class Grant:
 async def create(client: ApiClient, grant: Grant) -> None:
     """Creates the role and its binding. They are in force a moment later: see `wait_in_force`."""
     rule = {"verbs": list(grant.verbs), "apiGroups": [grant.api_group], "resources": list(grant.resources)}
+    if grant.only is not None:
+        rule["resourceNames"] = [grant.only]
     role = {"apiGroup": RBAC_GROUP, "kind": grant.kind, "name": grant.name}
     subject = {"apiGroup": RBAC_GROUP, "kind": "User", "name": grant.user}
     metadata = {"name": grant.name}

@@ -16,10 +16,17 @@ from tests.support.waiting import wait_until
 
 WORDS = "dial tcp 127.0.0.77:2379, says the apiserver"
 PASSWORD = "correct horse"
-US = {"Authorization": aiohttp.encode_basic_auth("prometheus", PASSWORD)}
+US = {
+    "open": {},
+    "passwords": {"Authorization": aiohttp.encode_basic_auth("prometheus", PASSWORD)},
+    "tokens": {"Authorization": "Bearer ours"},
+}
+LET_IN = {"status": {"authenticated": True, "allowed": True}}
 
 
-async def saying_too_much(_request: web.Request) -> web.StreamResponse:
+async def saying_too_much(request: web.Request) -> web.StreamResponse:
+    if request.path.endswith(("/tokenreviews", "/subjectaccessreviews")):
+        return web.json_response(LET_IN, status=201)
     return web.json_response({"kind": "Status", "message": WORDS}, status=500)
 
 
@@ -34,10 +41,10 @@ async def told(exporter: Exporter, headers: dict[str, str]) -> dict[str, str]:
     return answers
 
 
-@pytest.mark.parametrize("is_protected", [False, True], ids=["open", "protected"])
-async def test_others_words_are_shown_to_those_who_said_who_they_are(tmp_path: Path, *, is_protected: bool) -> None:
+@pytest.mark.parametrize("door", US)
+async def test_others_words_are_shown_to_those_who_said_who_they_are(tmp_path: Path, door: str) -> None:
     app = web.Application()
-    app.router.add_get("/{path:.*}", saying_too_much)
+    app.router.add_route("*", "/{path:.*}", saying_too_much)
     async with TestServer(app, host="127.0.0.1") as server:
         url = str(server.make_url("")).rstrip("/")
         flags: list[str | Path] = [
@@ -48,7 +55,9 @@ async def test_others_words_are_shown_to_those_who_said_who_they_are(tmp_path: P
             "--custom-resources",
             "*.example.com",
         ]
-        if is_protected:
+        if door == "tokens":
+            flags.append("--web.auth-filter")
+        if door == "passwords":
             users = {"prometheus": bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds=4)).decode()}
             (tmp_path / "web.yaml").write_text(json.dumps({"basic_auth_users": users}))
             flags += ["--web.config.file", tmp_path / "web.yaml"]
@@ -57,9 +66,9 @@ async def test_others_words_are_shown_to_those_who_said_who_they_are(tmp_path: P
         async with exporter.running():
             await wait_until(lambda: all(WORDS in reason for reason in exporter.not_ready()), "it has tried")
             await wait_until(lambda: WORDS in str(exporter.states()[0].trouble), "its state says so")
-            answers = await told(exporter, US if is_protected else {})
+            answers = await told(exporter, US[door])
     assert "pods: server_error\n" in answers["/readyz"]
     assert "custom resources cannot be followed: server_error\n" in answers["/readyz"]
     for path in ("/", "/api/v1/status"):
         assert "server_error" in answers[path]
-    assert [WORDS in answers[path] for path in answers] == [is_protected, is_protected, False]
+    assert [WORDS in answers[path] for path in answers] == [door != "open", door != "open", False]

@@ -7,7 +7,7 @@ from tests.support.observing import config
 from tests.support.waiting import wait_until
 
 
-async def test_gauges_are_refreshed_one_target_at_a_time(tmp_path: Path) -> None:
+async def test_gauges_are_refreshed_one_stream_at_a_time(tmp_path: Path) -> None:
     async with Simulator(apiservers=2) as simulator:
         addresses = [word for apiserver in simulator.apiservers for word in ("--apiserver", apiserver.url)]
         resources = [word for name in ("pods", "nodes", "configmaps") for word in ("--resource", name)]
@@ -15,8 +15,8 @@ async def test_gauges_are_refreshed_one_target_at_a_time(tmp_path: Path) -> None
         exporter = Exporter(settled, await load_credentials(settled))
         async with exporter.running():
             await wait_until(lambda: len(exporter.apiservers) == 2, "both are watched")
-            [refresh] = exporter.metrics.before_render
+            refresh = exporter.metrics.before_render[-1]
             steps = iter(refresh())
             next(steps)
             await exporter.apiservers[0].unwatch(settled.resources[1])
-            assert len(list(steps)) == 4, "of six targets one was refreshed and one is gone"
+            assert len(list(steps)) == 4, "of six streams one was refreshed and one is gone"

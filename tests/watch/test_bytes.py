@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from exporter.measure.arrivals import Arrivals
+from exporter.measure.events import LONGEST_LINE_BYTES
 from exporter.simulator import Simulator
 from exporter.simulator.resources import CONFIGMAPS
 from exporter.watch.body import StampedBody
@@ -21,7 +22,6 @@ from tests.real.certificates import CertificateAuthority
 from tests.watch.recorder import Recorder, watching
 from tests.watch.scripted import ScriptedApiserver, event, saying
 
-LONGEST_LINE_BYTES = 16 * 1024 * 1024
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -49,7 +49,7 @@ async def test_an_event_without_a_number_for_a_revision_is_handed_on(tmp_path: P
 
 async def test_a_huge_event_arrives_and_an_endless_line_is_skipped(tmp_path: Path) -> None:
     recorder = Recorder()
-    huge = event(101, padding=3_000_000)
+    huge = event(101, padding=3 * 2**20)
     endless = [b"x" * 1_000_000] * (LONGEST_LINE_BYTES // 1_000_000 + 2)
     apiserver = ScriptedApiserver(saying(huge, *endless, b"\n", event(102), then="silence"))
     async with apiserver, watching(apiserver.url, tmp_path) as streams:

@@ -98,6 +98,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
 
 
 async def test_a_poll_whose_answer_does_not_end_is_given_up_and_fills_no_memory(tmp_path: Path) -> None:
+    refusals = Refusals()
     tracemalloc.start()
     try:
         with pytest.raises(StartError, match="longer than 1048576 bytes") as refused:
@@ -106,6 +107,7 @@ async def test_a_poll_whose_answer_does_not_end_is_given_up_and_fills_no_memory(
     finally:
         tracemalloc.stop()
     assert refused.value.reason == "bad_response"
+    assert refusals.of("answer") == 1
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip", "GZIP"])
@@ -231,7 +233,7 @@ async def test_whatever_an_apiserver_says_the_page_and_readyz_stay_small(tmp_pat
 
 
 async def test_the_unfinished_lines_of_all_watches_have_one_budget(tmp_path: Path) -> None:
-    streams_at_once = 6
+    streams_at_once = 24
     piece = b"x" * 2**20
     all_sent = [asyncio.Event() for _ in range(streams_at_once)]
     number = iter(range(streams_at_once))
@@ -273,6 +275,16 @@ async def test_a_watch_that_ends_in_the_middle_of_a_line_gives_its_room_back(tmp
         streams.start(recorder)
         await recorder.until_ended()
         assert UNFINISHED_LINES.left_bytes == left_bytes
+
+
+async def test_an_error_whose_status_cannot_be_read_ends_the_watch(tmp_path: Path) -> None:
+    recorder = Recorder()
+    scripted = ScriptedApiserver(saying(event(101), b'{"type":"ERROR","object":[]}\n', then="silence"))
+    async with scripted as apiserver, watching(apiserver.url, tmp_path) as streams:
+        streams.start(recorder)
+        await recorder.until_ended()
+    assert recorder.end_reasons == ["server_error"]
+    assert recorder.undecodable == 0
 
 
 NO_WAITS = ["-7", "-0.0", "0", "-1e308", "NaN", "1e400", '"7"', "-Infinity"]

@@ -14,9 +14,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from exporter import descriptors
 from exporter.config import ListenAddress
 from exporter.metrics.registry import Metrics
-from exporter.service import descriptors, loop
+from exporter.service import loop
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from tests.real.certificates import CertificateAuthority

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from exporter.commands.check.findings import Trouble
 from exporter.commands.check.table import Row
-from exporter.kubernetes.resources import EVENTS, NO_SUCH_NAME
+from exporter.kubernetes.resources import EVENTS
 
 if TYPE_CHECKING:
     from exporter.commands.check.findings import Findings, Review
@@ -100,8 +100,9 @@ def _add(review: Review) -> str:
 
 
 def _rule(review: Review) -> str:
-    """One item of a role's `rules`, as YAML."""
+    """One item of a role's `rules`, as YAML: for one name, if nothing else is missing."""
+    assert not isinstance(review.missing, Trouble)
     group = review.resource.group or '""'
-    names = {permission.name for permission in review.permissions} - {NO_SUCH_NAME, None}
-    only = f", resourceNames: [{', '.join(map(str, names))}]" if names else ""
+    names = {permission.name for permission in review.missing}
+    only = "" if None in names else f", resourceNames: [{', '.join(map(str, names))}]"
     return f"- {{apiGroups: [{group}], resources: [{review.resource.plural}]{only}, verbs: [{_verbs(review)}]}}"

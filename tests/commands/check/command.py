@@ -76,15 +76,24 @@ class Rule:
     resource: str
     verbs: tuple[str, ...]
     namespace: str | None
+    only: str | None
+    """The one name that it is for."""
 
 
 def rules_in(table: Table) -> list[Rule]:
     printed = re.compile(
         r"add to a (?:ClusterRole|Role in namespace (?P<namespace>\S+)): "
-        r"- \{apiGroups: \[(?P<group>[^\]]+)\], resources: \[(?P<resource>[a-z]+)\], verbs: \[(?P<verbs>[^\]]+)\]\}"
+        r"- \{apiGroups: \[(?P<group>[^\]]+)\], resources: \[(?P<resource>[a-z]+)\]"
+        r"(?:, resourceNames: \[(?P<only>[^\]]+)\])?, verbs: \[(?P<verbs>[^\]]+)\]\}"
     )
     return [
-        Rule(found["group"].strip('"'), found["resource"], tuple(found["verbs"].split(", ")), found["namespace"])
+        Rule(
+            found["group"].strip('"'),
+            found["resource"],
+            tuple(found["verbs"].split(", ")),
+            found["namespace"],
+            found["only"],
+        )
         for rows in table.values()
         for _, detail in rows.values()
         for found in printed.finditer(detail)

@@ -71,7 +71,7 @@ async def test_the_printed_rules_are_enough(fresh_cluster: FreshCluster, tmp_pat
         rounds.append({(rule.resource, rule.verbs, rule.namespace) for rule in rules})
         assert len(rounds) < 3, "what was granted is not asked for again"
         for rule in rules:
-            await cluster.grant("checker", rule.verbs, rule.group, [rule.resource], rule.namespace)
+            await cluster.grant("checker", rule.verbs, rule.group, [rule.resource], rule.namespace, only=rule.only)
     assert (ended.exit_code, ended.last_line) == (0, "all good")
     assert rounds == [
         {
@@ -100,7 +100,7 @@ async def test_in_one_namespace_the_printed_rules_are_enough_too(fresh_cluster: 
         "endpointslices": "default",
     }
     for rule in rules:
-        await cluster.grant("checker", rule.verbs, rule.group, [rule.resource], rule.namespace)
+        await cluster.grant("checker", rule.verbs, rule.group, [rule.resource], rule.namespace, only=rule.only)
     ended = await check(*words)
     assert (before.exit_code, ended.exit_code, ended.last_line) == (2, 0, "all good")
 

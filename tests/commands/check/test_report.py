@@ -225,7 +225,8 @@ def test_a_revision_clock_without_any_quiet_kind_is_not_good() -> None:
     table, last_line, is_good = reported(findings)
     result, detail = table["permissions"]["revision clock"]
     assert (result, is_good) == ("missing", False)
-    assert 'add to a Role in namespace default: - {apiGroups: [""], resources: [events], verbs: [list]}' in detail
+    assert 'add to a Role in namespace default: - {apiGroups: [""], resources: [events], ' in detail
+    assert "resourceNames: [watchslo-matches-nothing], verbs: [list]}" in detail
     assert last_line == "not good: a slow watch cache stays hidden without the permission to list events"
     assert table["one store"]["pods"] == ("not checked", "")
 

@@ -1,4 +1,6 @@
-"""The soft limit of file descriptors up to the hard one, as Go does it; a warning before the hard one is reached."""
+"""The soft limit of file descriptors up to the hard one, as Go does it, but not for the programs that we start; a
+warning before the hard one is reached.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,15 @@ import asyncio
 import logging
 import os
 import resource
+from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
 NEAR_RATIO = 0.8
+
+_before_raised: list[tuple[int, int]] = []
+"""The limits that we were given; none as long as we have these."""
 
 
 def limit() -> int:
@@ -21,15 +27,23 @@ def limit() -> int:
 def raise_limit() -> None:
     """Allow this process as many as the hard limit says: the soft one is low for programs that use select().
 
-    Such a program may be a plugin that we start. Nothing is done where that is not allowed.
+    Nothing is done where that is not allowed.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            _before_raised[:] = [(soft, hard)]
         except (OSError, ValueError) as error:
             fields = {"limit": soft, "error": str(error)}
             log.warning("the limit of file descriptors cannot be raised", extra={"fields": fields})
+
+
+def restore_limit(pid: int) -> None:
+    """Give a program that we have just started the soft limit that we were given: it may use select()."""
+    for limits in _before_raised:
+        with suppress(AttributeError, OSError):  # on Linux alone, and it may have ended
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 async def warn_when_few() -> None:
