@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from exporter import config
+from exporter.kubernetes.backoff import LONGEST_ASKED_SECONDS
+from exporter.kubernetes.endpoints import MOST_APISERVERS
+from exporter.limits import MOST_MESSAGE_BYTES
+from exporter.measure.events import LONGEST_LINE_BYTES
 from exporter.metrics import families
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
+from exporter.watch.watch import UNFINISHED_LINES
 from tests.commands.check.command import plain_kubeconfig
 from tests.support.observing import config as settings
 from tests.support.waiting import wait_until
@@ -31,6 +36,26 @@ def test_every_page_that_is_linked_to_is_there(page: str) -> None:
     assert links
     folder = (ROOT / page).parent
     assert not [link for link in links if not link.startswith("http") and not (folder / link).exists()]
+
+
+def test_what_security_md_names_exists_and_has_those_limits() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    flags = set(re.findall(r"--[a-z][a-z.-]+", text))
+    metrics = set(re.findall(r"watchslo_[a-z_]+", text))
+    assert flags
+    assert metrics
+    assert flags <= {setting.flag for setting in config.SETTINGS}
+    assert metrics <= set(re.findall(r"watchslo_[a-z_]+", families.reference_markdown()))
+    limits = {setting.flag: setting.default[0] for setting in config.SETTINGS if setting.flag.startswith("--web.max-")}
+    for said in (
+        f"a line of a watch has {LONGEST_LINE_BYTES >> 20} MiB",
+        f"all unfinished lines {UNFINISHED_LINES.left_bytes >> 20} MiB",
+        f"{MOST_MESSAGE_BYTES >> 10} KiB of an error",
+        f"more than {LONGEST_ASKED_SECONDS:g} s longer",
+        f"at most {MOST_APISERVERS} apiservers",
+        *(f"`{flag}` ({default})" for flag, default in limits.items()),
+    ):
+        assert said in text
 
 
 async def test_the_status_page_has_every_field_of_the_status_document_and_no_other(tmp_path: Path) -> None:
