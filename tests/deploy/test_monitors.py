@@ -82,7 +82,7 @@ def test_vmagent_shows_its_own_token_and_others_need_one_from_a_secret() -> None
 
 @pytest.mark.parametrize("value", ["podMonitor.endpoint", "scrapeConfig.spec"])
 def test_what_could_not_show_a_token_is_refused(value: str) -> None:
-    refused = helm("template", "watchslo", CHART, *WITH_TOKENS, *on(value.split(".")[0]))
+    refused = helm("template", "watchslo", CHART, *WITH_TOKENS, *on(value.split(".", maxsplit=1)[0]))
     assert refused.returncode != 0
     assert f"with web.authFilter.enabled, {value}.authorization has to name a Secret with a token" in refused.stderr
 
