@@ -72,7 +72,7 @@ def test_the_exporter_takes_the_settings_of_the_unit(tmp_path: Path) -> None:
     assert (program, word, others) == ("/opt/watchslo/bin/watchslo", "run", [])
     name, _, path = unit["LoadCredential"][0].partition(":")
     assert path == "/etc/watchslo/kubeconfig"
-    (tmp_path / name).touch()
+    (tmp_path / name).write_text("apiVersion: v1\n")
     variables = dict(pair.replace("%d", str(tmp_path)).split("=", 1) for pair in unit["Environment"])
     loaded = load(read_flags("run", flag_parser("run", ""), []), variables)
     assert loaded.warnings == ()
