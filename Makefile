@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost versions bench fuzz soak docs dashboards rules deploy kind image lock audit clean
+.PHONY: demo test check compare accuracy cost versions bench fuzz soak docs dashboards rules deploy kind image release lock audit clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -55,6 +55,9 @@ kind:  ## a cluster in Docker with three control planes, watchslo, Prometheus an
 
 image: $(VENV)/.installed  ## the container image watchslo:VERSION, with docker, podman or buildah, and into dist/ what is in it and of what it is made
 	scripts/image build
+
+release: $(VENV)/.installed  ## wheel, chart, image, bill of materials and checksums into dist/, of a clean and tagged commit; publishes nothing
+	scripts/release
 
 lock:  ## pin what pyproject.toml asks for, with hashes, into requirements/
 	scripts/lock

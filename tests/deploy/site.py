@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
 ONLY_RUN_TAKES = ("--web.config.", "--log.", "--shard", "--annotation", "--cache-clock.")
-OPERATOR_KINDS = ("servicemonitors", "prometheusrules")
+OPERATOR_KINDS = ("servicemonitors", "podmonitors", "scrapeconfigs", "prometheusrules")
+VICTORIA_KINDS = ("vmservicescrapes", "vmrules")
 
 
 @dataclass(frozen=True)
 class Site:
-    """A cluster with our own kind and the Prometheus operator's, and kubectl for it."""
+    """A cluster with our own kind and those of the operators of Prometheus and VictoriaMetrics, and kubectl for it."""
 
     cluster: Cluster
     kubectl: Kubectl
@@ -49,10 +50,17 @@ async def prepared(
         definitions = tool("prometheus-operator-crds")
         for kind in OPERATOR_KINDS:
             await kubectl.apply("-f", definitions / f"monitoring.coreos.com_{kind}.yaml")
+        await kubectl.apply("-f", "-", stdin=_victoria_definitions())
         await kubectl.apply("-f", CHART / "crds")
-        names = [f"crd/{CANARIES.name}", *(f"crd/{kind}.monitoring.coreos.com" for kind in OPERATOR_KINDS)]
-        await kubectl.run("wait", "--for=condition=Established", *names)
+        await kubectl.run("wait", "--for=condition=Established", "crd", "--all")
         yield Site(cluster, kubectl)
+
+
+def _victoria_definitions() -> str:
+    """Those of VICTORIA_KINDS, out of the one file with all."""
+    text = (tool("victoriametrics-operator-crds") / "crd.yaml").read_text(encoding="utf-8")
+    names = [f"\n  name: {kind}.operator.victoriametrics.com\n" for kind in VICTORIA_KINDS]
+    return "\n---\n".join(one for one in text.split("\n---\n") if any(name in one for name in names))
 
 
 async def install_plain(site: Site) -> list[Object]:

@@ -79,12 +79,24 @@ async def test_helm_makes_the_canaries_and_leaves_alone_what_is_written_to_them(
         assert await kubectl.run("get", "canaries", "--output=name") == "", "while their kind stays"
 
 
-async def test_a_field_that_nobody_knows_is_refused(site: Site) -> None:
+OF_OPERATORS = {
+    "ServiceMonitor": "endpoints",
+    "PodMonitor": "podMetricsEndpoints",
+    "ScrapeConfig": "kubernetesSDConfigs",
+    "VMServiceScrape": "endpoints",
+    "PrometheusRule": "groups",
+    "VMRule": "groups",
+}
+
+
+@pytest.mark.parametrize("kind", OF_OPERATORS)
+async def test_a_field_that_nobody_knows_is_refused(site: Site, kind: str) -> None:
     await site.create_namespace("typo")
-    monitor = only(rendered("--set", "serviceMonitor.enabled=true", namespace="typo"), "ServiceMonitor")
-    monitor["spec"]["endpoints"][0]["intervall"] = "10s"
+    value = kind[0].lower() + kind[1:] if not kind.startswith("VM") else f"vm{kind[2:]}"
+    one = only(rendered("--set", f"{value}.enabled=true", namespace="typo"), kind)
+    one["spec"][OF_OPERATORS[kind]][0]["intervall"] = "10s"
     with pytest.raises(CommandError, match="intervall"):
-        await site.kubectl.apply_objects(monitor)
+        await site.kubectl.apply_objects(one)
 
 
 def may_gain_privileges(container: Object) -> None:

@@ -78,9 +78,13 @@ class Observed:
 
     async def scrape(self) -> Scrape:
         """What Prometheus would get now."""
+        return Scrape(await self.exposition())
+
+    async def exposition(self) -> str:
+        """The same, as text."""
         async with aiohttp.ClientSession() as http, http.get(f"{self.url}/metrics") as response:
             assert response.status == 200
-            return Scrape(await response.text())
+            return await response.text()
 
     async def ready(self) -> bool:
         """Whether /readyz says so."""
