@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
-ONLY_RUN_TAKES = ("--web.", "--log.", "--shard", "--annotation", "--cache-clock.")
+ONLY_RUN_TAKES = ("--log.", "--annotation", "--cache-clock.")
+MONITORING = "monitoring"
 OPERATOR_KINDS = ("servicemonitors", "prometheusrules")
 
 
@@ -52,7 +53,9 @@ async def prepared(
         await kubectl.apply("-f", CHART / "crds")
         names = [f"crd/{CANARIES.name}", *(f"crd/{kind}.monitoring.coreos.com" for kind in OPERATOR_KINDS)]
         await kubectl.run("wait", "--for=condition=Established", *names)
-        yield Site(cluster, kubectl)
+        site = Site(cluster, kubectl)
+        await site.create_namespace(MONITORING)
+        yield site
 
 
 async def install_plain(site: Site) -> list[Object]:
@@ -106,7 +109,7 @@ class Installed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The container's variables."""
+        """The container's variables, which are the exporter's settings too."""
         return environment(self.pod)
 
 

@@ -1,6 +1,7 @@
 """What the chart renders, from several files of values; no cluster is asked."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.deploy.rendering import (
     VALUES,
     Object,
     arguments,
+    environment,
     first_pod,
     helm,
     objects_in,
@@ -30,10 +32,10 @@ each_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: pa
 
 
 def flags(objects: list[Object]) -> Config:
-    """The configuration that the exporter reads from its arguments."""
+    """The configuration that the exporter reads from its environment and arguments."""
     command, *words = arguments(first_pod(objects))
     assert command == "run"
-    loaded = load(read_flags("run", flag_parser("run", ""), words), {})
+    loaded = load(read_flags("run", flag_parser("run", ""), words), environment(first_pod(objects)))
     assert loaded.warnings == ()
     return loaded.config
 
@@ -64,19 +66,24 @@ def test_helm_finds_nothing_to_complain_of(values: Path) -> None:
 def test_the_exporter_takes_its_arguments(values: Path) -> None:
     chosen = yaml.safe_load(values.read_text())
     config = flags(rendered("--values", values))
-    assert config.discover_apiservers
+    assert config.discover_apiservers == chosen.get("apiserver", {}).get("discover", True)
     assert config.custom_resources == tuple(chosen.get("watch", {}).get("customResources", []))
     assert config.canary_interval_seconds == chosen.get("canary", {}).get("interval", 1)
 
 
-def test_the_exporter_writes_to_its_own_pod_and_to_an_object_of_that_name() -> None:
+def test_the_exporter_writes_to_an_object_of_its_pods_name_and_only_if_wanted_to_the_pod() -> None:
+    """Whatever watches pods sees each write to one."""
     config = flags(rendered())
-    assert (config.canary_pod, config.canary_custom_resource) == ("watchslo/watchslo-0", "watchslo/watchslo-0")
+    assert (config.canary_pod, config.canary_custom_resource) == (None, "watchslo/watchslo-0")
     assert config.canary_node is None
+    assert flags(rendered("--set", "canary.pod=true")).canary_pod == "watchslo/watchslo-0"
+    assert "pods" not in {name for rule in rules(rendered()) if "patch" in rule["verbs"] for name in rule["resources"]}
+    without = rendered("--set", "canary.customResource=false")
+    assert flags(without).canary_interval_seconds == 0, "without an object it would write to the Pod"
 
 
 def test_pods_that_are_not_watched_are_not_written_to() -> None:
-    objects = rendered("--values", CHART / "ci" / "custom-resources-values.yaml")
+    objects = rendered("--values", CHART / "ci" / "custom-resources-values.yaml", "--set", "canary.pod=true")
     config = flags(objects)
     assert (config.canary_pod, config.canary_custom_resource) == (None, "watchslo/watchslo-0")
     written = [rule["resources"] for rule in rules(objects) if "patch" in rule["verbs"]]
@@ -112,8 +119,7 @@ def test_tls_and_passwords_come_from_a_secret() -> None:
     [container] = pod["spec"]["containers"]
     [volume], [mount] = pod["spec"]["volumes"], container["volumeMounts"]
     assert volume == {"name": mount["name"], "secret": {"secretName": "watchslo-web"}}
-    [file] = [Path(word.partition("=")[2]) for word in arguments(pod) if word.startswith("--web.config.file=")]
-    assert str(file.parent) == mount["mountPath"]
+    assert str(Path(environment(pod)["WATCHSLO_WEB_CONFIG_FILE"]).parent) == mount["mountPath"]
     probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
     assert [probe["scheme"] for probe in probes] == ["HTTPS"] * 3
     [endpoint] = only(objects, "ServiceMonitor")["spec"]["endpoints"]
@@ -125,8 +131,7 @@ def test_a_kubelet_without_a_certificate_lets_the_exporter_ask_itself() -> None:
     [container] = first_pod(objects)["spec"]["containers"]
     command, *words = container["livenessProbe"]["exec"]["command"]
     assert f"\nENTRYPOINT {json.dumps([command])}\n" in (ROOT / "Dockerfile").read_text()
-    assert words[0] == "healthcheck"
-    assert set(words[1:]) <= set(arguments(first_pod(objects)))
+    assert words == ["healthcheck"], "which knows from its environment what is served"
 
 
 TOKENS = ("--set", "web.authFilter.enabled=true,serviceMonitor.enabled=true")
@@ -163,10 +168,14 @@ def test_there_is_no_tls_without_a_secret_and_no_certificate_without_tls(values:
     assert "web" in refused.stderr
 
 
-def test_the_container_runs_as_the_images_user_and_writes_nowhere() -> None:
+def test_the_container_runs_as_whom_the_image_or_the_namespace_says_and_writes_nowhere() -> None:
+    """OpenShift's restricted-v2 takes no user but one of the namespace's own."""
     spec = first_pod(rendered())["spec"]
-    user = f"{spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}"
-    assert f"\nUSER {user}\n" in (ROOT / "Dockerfile").read_text()
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert not [name for name in ("runAsUser", "runAsGroup", "fsGroup") if name in str(spec)]
+    assert re.search(r"\nUSER [1-9][0-9]*:[1-9][0-9]*\n", (ROOT / "Dockerfile").read_text()), (
+        "or who knows it is not root?"
+    )
     assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in spec
 
@@ -181,7 +190,7 @@ def test_without_canaries_nothing_may_be_written() -> None:
 
 
 def test_who_may_patch_may_patch_the_ordinals_only() -> None:
-    objects = rendered("--set", "replicas=2", release="mine")
+    objects = rendered("--set", "replicas=2,canary.pod=true", release="mine")
     patched = [rule["resourceNames"] for rule in rules(objects) if "patch" in rule["verbs"]]
     assert patched == [["mine-watchslo-0", "mine-watchslo-1"]] * 2
     assert first_pod(objects)["metadata"]["name"] in patched[0]
