@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -178,6 +179,99 @@ def test_the_container_runs_as_whom_the_image_or_the_namespace_says_and_writes_n
     )
     assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in spec
+
+
+def wrapper(folder: Path) -> Path:
+    """A chart as people write them around others': ours is switched by a condition, and `global` is for all of them."""
+    chart = folder / "wrapper"
+    (chart / "charts").mkdir(parents=True)
+    shutil.copytree(CHART, chart / "charts" / "watchslo")
+    dependency = {"name": "watchslo", "version": "0.1.0", "condition": "watchslo.enabled", "tags": ["monitoring"]}
+    about = {"apiVersion": "v2", "name": "wrapper", "version": "1.0.0", "dependencies": [dependency]}
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(about))
+    values = {"global": {"imageRegistry": "registry.example.com", "imagePullSecrets": [{"name": "all"}], "other": 1}}
+    (chart / "values.yaml").write_text(yaml.safe_dump({**values, "watchslo": {"enabled": True, "replicas": 2}}))
+    return chart
+
+
+def test_a_wrapper_chart_switches_it_by_a_condition(tmp_path: Path) -> None:
+    chart = wrapper(tmp_path)
+    answer = helm("template", "all", chart, "--namespace", "all")
+    assert answer.returncode == 0, answer.stderr
+    pod = first_pod(objects_in(answer.stdout))
+    assert pod["metadata"]["name"] == "all-watchslo-0"
+    assert pod["spec"]["containers"][0]["image"] == "registry.example.com/watchslo:0.1.0"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "all"}]
+    off = helm("template", "all", chart, "--set", "watchslo.enabled=false")
+    assert (off.returncode, objects_in(off.stdout)) == (0, [])
+    misspelt = helm("template", "all", chart, "--set", "watchslo.replica=2")
+    assert "replica" in misspelt.stderr, "the schema still holds"
+
+
+def test_names_namespaces_and_labels_are_whoever_installs_its_own() -> None:
+    words = ("nameOverride=watchman", "fullnameOverride=watchers", "namespaceOverride=elsewhere")
+    objects = rendered("--set", ",".join(words), "--set-json", 'commonLabels={"example.com/team":"platform"}')
+    named = {(one["metadata"]["name"], one["metadata"].get("namespace")) for one in objects}
+    elsewhere = {("watchers", "elsewhere"), ("watchers-0", "elsewhere"), ("watchers-canary", "elsewhere")}
+    assert named == {
+        *elsewhere,
+        ("watchers-test", "elsewhere"),
+        ("elsewhere-watchers", None),
+        ("elsewhere-watchers", "default"),
+    }
+    for one in of_kind(objects, "StatefulSet", "Service", "ClusterRole", "Canary"):
+        labels = one["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "watchman"
+        assert labels["example.com/team"] == "platform"
+        assert (labels["helm.sh/chart"], labels["app.kubernetes.io/managed-by"]) == ("watchslo-0.1.0", "Helm")
+    selected = only(objects, "StatefulSet")["spec"]["selector"]["matchLabels"]
+    pod = first_pod(objects)["metadata"]
+    assert selected.items() <= pod["labels"].items()
+    assert "helm.sh/chart" not in pod["labels"], "a new chart of the same exporter restarts nothing"
+    assert flags(objects).canary_custom_resource == "elsewhere/watchers-0"
+    subjects = [subject for one in of_kind(objects, "ClusterRoleBinding", "RoleBinding") for subject in one["subjects"]]
+    assert {subject["namespace"] for subject in subjects} == {"elsewhere"}
+
+
+def test_what_others_run_lies_in_their_namespaces() -> None:
+    kinds = {"serviceMonitor": "ServiceMonitor", "prometheusRule": "PrometheusRule", "dashboards": "ConfigMap"}
+    sets = [f"{value}.enabled=true,{value}.namespace=monitoring,{value}.annotations.by=us" for value in kinds]
+    objects = rendered("--set", ",".join(sets))
+    for one in of_kind(objects, *kinds.values()):
+        assert (one["metadata"]["namespace"], one["metadata"]["annotations"]) == ("monitoring", {"by": "us"})
+    assert only(objects, "ServiceMonitor")["spec"]["namespaceSelector"] == {"matchNames": ["watchslo"]}
+
+
+def test_addresses_are_named_where_they_are_not_to_be_discovered() -> None:
+    service = flags(rendered("--set", "apiserver.discover=false"))
+    assert (service.discover_apiservers, service.apiservers) == (False, ()), "that of the Service"
+    urls = ("https://10.0.0.1:6443", "https://10.0.0.2:6443")
+    named = flags(rendered("--set", f"apiserver.urls={{{','.join(urls)}}}"))
+    assert (named.discover_apiservers, named.apiservers) == (False, urls)
+
+
+def test_replicas_that_share_the_work_have_names_of_their_own() -> None:
+    refused = helm("template", CHART, "--set", "sharded=true,replicas=2,hostNetwork=true")
+    assert refused.returncode != 0
+    assert "sharded" in refused.stderr
+    pod = first_pod(rendered("--set", "hostNetwork=true,dnsPolicy=ClusterFirstWithHostNet"))
+    assert (pod["spec"]["hostNetwork"], pod["spec"]["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+
+
+@pytest.mark.parametrize("web", [(), ("--set", "web.configSecret=watchslo-web,web.tls=true")])
+def test_helm_test_asks_the_service_and_is_no_endpoint_of_it(web: tuple[str, ...]) -> None:
+    objects = rendered(*web)
+    [pod] = of_kind(objects, "Pod")
+    service = only(objects, "Service")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    command, *words = pod["spec"]["containers"][0]["args"]
+    assert command == "healthcheck"
+    loaded = load(read_flags(command, flag_parser(command, ""), words), {}, unread={"web.config.file"})
+    [address] = loaded.config.listen_addresses
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    assert (address.host, address.port) == (f"{name}.{namespace}", service["spec"]["ports"][0]["port"])
+    assert [volume["name"] for volume in pod["spec"].get("volumes", [])] == ["web-config"][: len(web)]
 
 
 def test_kubernetes_puts_no_variables_beside_the_settings() -> None:
