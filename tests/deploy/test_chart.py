@@ -70,6 +70,9 @@ def test_the_exporter_takes_its_arguments(values: Path) -> None:
     assert config.discover_apiservers == chosen.get("apiserver", {}).get("discover", True)
     assert config.custom_resources == tuple(chosen.get("watch", {}).get("customResources", []))
     assert config.canary_interval_seconds == chosen.get("canary", {}).get("interval", 1)
+    if "extraArgs" not in chosen:
+        in_the_pod = environment(first_pod(rendered("--values", values)))
+        assert load({}, in_the_pod, command="check").config == config, "which needs no flags there"
 
 
 def test_the_exporter_writes_to_an_object_of_its_pods_name_and_only_if_wanted_to_the_pod() -> None:
@@ -167,6 +170,11 @@ def test_there_is_no_tls_without_a_secret_and_no_certificate_without_tls(values:
     refused = helm("template", "watchslo", CHART, "--set", values)
     assert refused.returncode != 0
     assert "web" in refused.stderr
+
+
+@each_values_file
+def test_no_user_is_named_by_any_values(values: Path) -> None:
+    assert not re.search("runAsUser|runAsGroup|fsGroup", str(rendered("--values", values)))
 
 
 def test_the_container_runs_as_whom_the_image_or_the_namespace_says_and_writes_nowhere() -> None:
