@@ -40,6 +40,16 @@ async def test_every_set_of_values_is_accepted_and_its_pod_admitted(site: Site, 
     await site.kubectl.apply_objects(*objects, first_pod(objects))
 
 
+async def test_what_only_other_namespaces_admit_is_known_to_the_apiserver_too(site: Site) -> None:
+    """No `restricted` one admits a Pod on the host's network; its StatefulSet is accepted with a warning."""
+    await site.create_namespace("elsewhere")
+    values = "hostNetwork=true,dnsPolicy=ClusterFirstWithHostNet,namespaceOverride=elsewhere,nameOverride=watchman"
+    objects = rendered("--set", values)
+    await site.kubectl.apply_objects(*objects)
+    with pytest.raises(CommandError, match="hostNetwork=true"):
+        await site.kubectl.apply_objects(first_pod(objects))
+
+
 async def test_helm_installs_changes_and_removes_it(site: Site) -> None:
     await site.create_namespace("by-helm")
     here = ("--namespace", "by-helm")
