@@ -284,7 +284,7 @@ SETTINGS: Final = (
         field="canary_pod",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="pod to write to, as name or namespace/name; in a cluster our own, if it is among the watched",
+        help="pod to write to, as name or namespace/name; in a cluster our own, if nothing is named and it is watched",
         section="Canary",
         commands=_CLUSTER,
     ),

@@ -52,19 +52,22 @@ class CanaryObject(NamedTuple):
 
 
 def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObject]:
-    """What the configuration names; in a cluster also our own Pod, if no other is named and it is among the watched."""
+    """What the configuration names; in a cluster our own Pod, if nothing is named and it is among the watched.
+
+    Every informer of Pods sees each write to a Pod, so that is done only where somebody wants it.
+    """
     if not config.canary_interval_seconds:
         return []
     home = config.namespace or credentials.pod_namespace or "default"
     objects = []
     if config.canary_pod is not None:
         objects.append(_namespaced(PODS, config.canary_pod, home))
-    elif credentials.pod_namespace is not None and _watches_pods_of(config, credentials.pod_namespace):
-        objects.append(CanaryObject(PODS, credentials.pod_namespace, credentials.pod_name))
     if config.canary_node is not None:
         objects.append(CanaryObject(NODES, None, config.canary_node))
     if config.canary_custom_resource is not None:
         objects.append(_namespaced(CANARIES, config.canary_custom_resource, home))
+    if not objects and credentials.pod_namespace is not None and _watches_pods_of(config, credentials.pod_namespace):
+        objects.append(CanaryObject(PODS, credentials.pod_namespace, credentials.pod_name))
     return objects
 
 

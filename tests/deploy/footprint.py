@@ -35,7 +35,8 @@ async def totals(url: str) -> dict[str, float]:
 
 async def measure(installed: Installed, writes_per_second: float) -> None:
     """Runs the exporter while so much is written, and prints a line."""
-    with started(*installed.flags, "--resource=widgets.example.com") as exporter:
+    watched = f"{installed.environment['WATCHSLO_RESOURCE']},widgets.example.com"
+    with started(*installed.flags, environ={**installed.environment, "WATCHSLO_RESOURCE": watched}) as exporter:
         await until(exporter.ready)
         async with (
             installed.site.cluster.client() as client,

@@ -51,6 +51,7 @@ class Kubectl:
         """Server-side apply; a field that the apiserver does not know is an error."""
         return await self.run("apply", "--server-side", "--validate=strict", *arguments, stdin=stdin)
 
-    async def apply_objects(self, *objects: Object) -> str:
-        """The same, of objects."""
-        return await self.apply("-f", "-", stdin=yaml.safe_dump_all(objects))
+    async def apply_objects(self, *objects: Object, user: str | None = None) -> str:
+        """The same, of objects; as another user if one is named."""
+        words = () if user is None else ("--as", user)
+        return await self.apply(*words, "-f", "-", stdin=yaml.safe_dump_all(objects))

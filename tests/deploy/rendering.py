@@ -14,7 +14,8 @@ from tests.real.tools import tool
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "watchslo"
 PLAIN = ROOT / "deploy" / "kubernetes"
-VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+PLATFORMS = sorted((ROOT / "deploy" / "platforms").glob("*-values.yaml"))
+VALUES = [*sorted((CHART / "ci").glob("*-values.yaml")), *PLATFORMS]
 
 Object = dict[str, Any]
 
@@ -66,9 +67,12 @@ def first_pod(objects: Sequence[Object]) -> Object:
 
 
 def environment(pod: Object) -> dict[str, str]:
-    """The container's variables, as the kubelet would set them."""
+    """The container's variables, as the kubelet would set them: a later one may name an earlier one."""
     [container] = pod["spec"]["containers"]
-    return {variable["name"]: _value(variable, pod) for variable in container.get("env", [])}
+    variables: dict[str, str] = {}
+    for variable in container.get("env", []):
+        variables[variable["name"]] = _expanded(_value(variable, pod), variables)
+    return variables
 
 
 def arguments(pod: Object) -> list[str]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
-ONLY_RUN_TAKES = ("--web.config.", "--log.", "--shard", "--annotation", "--cache-clock.")
+ONLY_RUN_TAKES = ("--log.", "--annotation", "--cache-clock.")
+MONITORING = "monitoring"
 OPERATOR_KINDS = ("servicemonitors", "podmonitors", "scrapeconfigs", "prometheusrules")
 VICTORIA_KINDS = ("vmservicescrapes", "vmrules")
 
@@ -53,7 +54,9 @@ async def prepared(
         await kubectl.apply("-f", "-", stdin=_victoria_definitions())
         await kubectl.apply("-f", CHART / "crds")
         await kubectl.run("wait", "--for=condition=Established", "crd", "--all")
-        yield Site(cluster, kubectl)
+        site = Site(cluster, kubectl)
+        await site.create_namespace(MONITORING)
+        yield site
 
 
 def _victoria_definitions() -> str:
@@ -114,7 +117,7 @@ class Installed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The container's variables."""
+        """The container's variables, which are the exporter's settings too."""
         return environment(self.pod)
 
 

@@ -22,7 +22,7 @@ async def test_who_is_bound_to_the_charts_role_reads_the_metrics_and_nobody_else
         objects = rendered("--values", CHART / "ci" / "auth-filter-values.yaml")
         await site.kubectl.apply_objects(*objects)
         installed = await first_pod_of(objects, site, tmp_path)
-        ended = await check(*installed.flags)
+        ended = await check(*installed.flags, environ=installed.environment)
         assert (ended.exit_code, ended.last_line) == (0, "all good"), ended.out
         assert {"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io"} <= {
             line.partition(" ok ")[2].strip() for line in ended.out.splitlines() if line.startswith("  auth filter ")
@@ -30,7 +30,7 @@ async def test_who_is_bound_to_the_charts_role_reads_the_metrics_and_nobody_else
         async with site.cluster.client() as client:
             bound, unbound = [await service_accounts.create(client, name) for name in ("bound", "unbound")]
             await service_accounts.bind(client, "bound", "watchslo-metrics-reader", "/metrics")
-        with started(*installed.flags) as exporter:
+        with started(*installed.flags, environ=installed.environment) as exporter:
             expected = {None: 401, "guessed": 401, unbound: 403, bound: 200}
 
             async def is_so() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.deploy.rendering import (
     VALUES,
     Object,
     arguments,
+    environment,
     first_pod,
     helm,
     objects_in,
@@ -34,10 +36,10 @@ each_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: pa
 
 
 def flags(objects: list[Object]) -> Config:
-    """The configuration that the exporter reads from its arguments."""
+    """The configuration that the exporter reads from its environment and arguments."""
     command, *words = arguments(first_pod(objects))
     assert command == "run"
-    loaded = load(read_flags("run", flag_parser("run", ""), words), {})
+    loaded = load(read_flags("run", flag_parser("run", ""), words), environment(first_pod(objects)))
     assert loaded.warnings == ()
     return loaded.config
 
@@ -68,19 +70,27 @@ def test_helm_finds_nothing_to_complain_of(values: Path) -> None:
 def test_the_exporter_takes_its_arguments(values: Path) -> None:
     chosen = yaml.safe_load(values.read_text())
     config = flags(rendered("--values", values))
-    assert config.discover_apiservers
+    assert config.discover_apiservers == chosen.get("apiserver", {}).get("discover", True)
     assert config.custom_resources == tuple(chosen.get("watch", {}).get("customResources", []))
     assert config.canary_interval_seconds == chosen.get("canary", {}).get("interval", 1)
+    if "extraArgs" not in chosen:
+        in_the_pod = environment(first_pod(rendered("--values", values)))
+        assert load({}, in_the_pod, command="check").config == config, "which needs no flags there"
 
 
-def test_the_exporter_writes_to_its_own_pod_and_to_an_object_of_that_name() -> None:
+def test_the_exporter_writes_to_an_object_of_its_pods_name_and_only_if_wanted_to_the_pod() -> None:
+    """Whatever watches pods sees each write to one."""
     config = flags(rendered())
-    assert (config.canary_pod, config.canary_custom_resource) == ("watchslo/watchslo-0", "watchslo/watchslo-0")
+    assert (config.canary_pod, config.canary_custom_resource) == (None, "watchslo/watchslo-0")
     assert config.canary_node is None
+    assert flags(rendered("--set", "canary.pod=true")).canary_pod == "watchslo/watchslo-0"
+    assert "pods" not in {name for rule in rules(rendered()) if "patch" in rule["verbs"] for name in rule["resources"]}
+    without = rendered("--set", "canary.customResource=false")
+    assert flags(without).canary_interval_seconds == 0, "without an object it would write to the Pod"
 
 
 def test_pods_that_are_not_watched_are_not_written_to() -> None:
-    objects = rendered("--values", CHART / "ci" / "custom-resources-values.yaml")
+    objects = rendered("--values", CHART / "ci" / "custom-resources-values.yaml", "--set", "canary.pod=true")
     config = flags(objects)
     assert (config.canary_pod, config.canary_custom_resource) == (None, "watchslo/watchslo-0")
     written = [rule["resources"] for rule in rules(objects) if "patch" in rule["verbs"]]
@@ -116,8 +126,7 @@ def test_tls_and_passwords_come_from_a_secret() -> None:
     [container] = pod["spec"]["containers"]
     [volume], [mount] = pod["spec"]["volumes"], container["volumeMounts"]
     assert volume == {"name": mount["name"], "secret": {"secretName": "watchslo-web"}}
-    [file] = [Path(word.partition("=")[2]) for word in arguments(pod) if word.startswith("--web.config.file=")]
-    assert str(file.parent) == mount["mountPath"]
+    assert str(Path(environment(pod)["WATCHSLO_WEB_CONFIG_FILE"]).parent) == mount["mountPath"]
     probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
     assert [probe["scheme"] for probe in probes] == ["HTTPS"] * 3
     [endpoint] = only(objects, "ServiceMonitor")["spec"]["endpoints"]
@@ -129,8 +138,7 @@ def test_a_kubelet_without_a_certificate_lets_the_exporter_ask_itself() -> None:
     [container] = first_pod(objects)["spec"]["containers"]
     command, *words = container["livenessProbe"]["exec"]["command"]
     assert f"\nENTRYPOINT {json.dumps([command])}\n" in (ROOT / "Dockerfile").read_text()
-    assert words[0] == "healthcheck"
-    assert set(words[1:]) <= set(arguments(first_pod(objects)))
+    assert words == ["healthcheck"], "which knows from its environment what is served"
 
 
 TOKENS = ("--set", "web.authFilter.enabled=true,serviceMonitor.enabled=true")
@@ -167,12 +175,114 @@ def test_there_is_no_tls_without_a_secret_and_no_certificate_without_tls(values:
     assert "web" in refused.stderr
 
 
-def test_the_container_runs_as_the_images_user_and_writes_nowhere() -> None:
+@each_values_file
+def test_no_user_is_named_by_any_values(values: Path) -> None:
+    assert not re.search("runAsUser|runAsGroup|fsGroup", str(rendered("--values", values)))
+
+
+def test_the_container_runs_as_whom_the_image_or_the_namespace_says_and_writes_nowhere() -> None:
+    """OpenShift's restricted-v2 takes no user but one of the namespace's own."""
     spec = first_pod(rendered())["spec"]
-    user = f"{spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}"
-    assert f"\nUSER {user}\n" in (ROOT / "Dockerfile").read_text()
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert not [name for name in ("runAsUser", "runAsGroup", "fsGroup") if name in str(spec)]
+    assert re.search(r"\nUSER [1-9][0-9]*:[1-9][0-9]*\n", (ROOT / "Dockerfile").read_text()), (
+        "or who knows it is not root?"
+    )
     assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
     assert "volumes" not in spec
+
+
+def wrapper(folder: Path) -> Path:
+    """A chart as people write them around others': ours is switched by a condition, and `global` is for all of them."""
+    chart = folder / "wrapper"
+    (chart / "charts").mkdir(parents=True)
+    shutil.copytree(CHART, chart / "charts" / "watchslo")
+    dependency = {"name": "watchslo", "version": "0.1.0", "condition": "watchslo.enabled", "tags": ["monitoring"]}
+    about = {"apiVersion": "v2", "name": "wrapper", "version": "1.0.0", "dependencies": [dependency]}
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(about))
+    values = {"global": {"imageRegistry": "registry.example.com", "imagePullSecrets": [{"name": "all"}], "other": 1}}
+    (chart / "values.yaml").write_text(yaml.safe_dump({**values, "watchslo": {"enabled": True, "replicas": 2}}))
+    return chart
+
+
+def test_a_wrapper_chart_switches_it_by_a_condition(tmp_path: Path) -> None:
+    chart = wrapper(tmp_path)
+    answer = helm("template", "all", chart, "--namespace", "all")
+    assert answer.returncode == 0, answer.stderr
+    pod = first_pod(objects_in(answer.stdout))
+    assert pod["metadata"]["name"] == "all-watchslo-0"
+    assert pod["spec"]["containers"][0]["image"] == "registry.example.com/watchslo:0.1.0"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "all"}]
+    off = helm("template", "all", chart, "--set", "watchslo.enabled=false")
+    assert (off.returncode, objects_in(off.stdout)) == (0, [])
+    misspelt = helm("template", "all", chart, "--set", "watchslo.replica=2")
+    assert "replica" in misspelt.stderr, "the schema still holds"
+
+
+def test_names_namespaces_and_labels_are_whoever_installs_its_own() -> None:
+    words = ("nameOverride=watchman", "fullnameOverride=watchers", "namespaceOverride=elsewhere")
+    objects = rendered("--set", ",".join(words), "--set-json", 'commonLabels={"example.com/team":"platform"}')
+    named = {(one["metadata"]["name"], one["metadata"].get("namespace")) for one in objects}
+    elsewhere = {("watchers", "elsewhere"), ("watchers-0", "elsewhere"), ("watchers-canary", "elsewhere")}
+    assert named == {
+        *elsewhere,
+        ("watchers-test", "elsewhere"),
+        ("elsewhere-watchers", None),
+        ("elsewhere-watchers", "default"),
+    }
+    for one in of_kind(objects, "StatefulSet", "Service", "ClusterRole", "Canary"):
+        labels = one["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == "watchman"
+        assert labels["example.com/team"] == "platform"
+        assert (labels["helm.sh/chart"], labels["app.kubernetes.io/managed-by"]) == ("watchslo-0.1.0", "Helm")
+    selected = only(objects, "StatefulSet")["spec"]["selector"]["matchLabels"]
+    pod = first_pod(objects)["metadata"]
+    assert selected.items() <= pod["labels"].items()
+    assert "helm.sh/chart" not in pod["labels"], "a new chart of the same exporter restarts nothing"
+    assert flags(objects).canary_custom_resource == "elsewhere/watchers-0"
+    subjects = [subject for one in of_kind(objects, "ClusterRoleBinding", "RoleBinding") for subject in one["subjects"]]
+    assert {subject["namespace"] for subject in subjects} == {"elsewhere"}
+
+
+def test_what_others_run_lies_in_their_namespaces() -> None:
+    kinds = {"serviceMonitor": "ServiceMonitor", "prometheusRule": "PrometheusRule", "dashboards": "ConfigMap"}
+    sets = [f"{value}.enabled=true,{value}.namespace=monitoring,{value}.annotations.by=us" for value in kinds]
+    objects = rendered("--set", ",".join(sets))
+    for one in of_kind(objects, *kinds.values()):
+        assert (one["metadata"]["namespace"], one["metadata"]["annotations"]) == ("monitoring", {"by": "us"})
+    assert only(objects, "ServiceMonitor")["spec"]["namespaceSelector"] == {"matchNames": ["watchslo"]}
+
+
+def test_addresses_are_named_where_they_are_not_to_be_discovered() -> None:
+    service = flags(rendered("--set", "apiserver.discover=false"))
+    assert (service.discover_apiservers, service.apiservers) == (False, ()), "that of the Service"
+    urls = ("https://10.0.0.1:6443", "https://10.0.0.2:6443")
+    named = flags(rendered("--set", f"apiserver.urls={{{','.join(urls)}}}"))
+    assert (named.discover_apiservers, named.apiservers) == (False, urls)
+
+
+def test_replicas_that_share_the_work_have_names_of_their_own() -> None:
+    refused = helm("template", CHART, "--set", "sharded=true,replicas=2,hostNetwork=true")
+    assert refused.returncode != 0
+    assert "sharded" in refused.stderr
+    pod = first_pod(rendered("--set", "hostNetwork=true,dnsPolicy=ClusterFirstWithHostNet"))
+    assert (pod["spec"]["hostNetwork"], pod["spec"]["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+
+
+@pytest.mark.parametrize("web", [(), ("--set", "web.configSecret=watchslo-web,web.tls=true")])
+def test_helm_test_asks_the_service_and_is_no_endpoint_of_it(web: tuple[str, ...]) -> None:
+    objects = rendered(*web)
+    [pod] = of_kind(objects, "Pod")
+    service = only(objects, "Service")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    command, *words = pod["spec"]["containers"][0]["args"]
+    assert command == "healthcheck"
+    loaded = load(read_flags(command, flag_parser(command, ""), words), {}, unread={"web.config.file"})
+    [address] = loaded.config.listen_addresses
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    assert (address.host, address.port) == (f"{name}.{namespace}", service["spec"]["ports"][0]["port"])
+    assert [volume["name"] for volume in pod["spec"].get("volumes", [])] == ["web-config"][: len(web)]
 
 
 def test_kubernetes_puts_no_variables_beside_the_settings() -> None:
@@ -185,7 +295,7 @@ def test_without_canaries_nothing_may_be_written() -> None:
 
 
 def test_who_may_patch_may_patch_the_ordinals_only() -> None:
-    objects = rendered("--set", "replicas=2", release="mine")
+    objects = rendered("--set", "replicas=2,canary.pod=true", release="mine")
     patched = [rule["resourceNames"] for rule in rules(objects) if "patch" in rule["verbs"]]
     assert patched == [["mine-watchslo-0", "mine-watchslo-1"]] * 2
     assert first_pod(objects)["metadata"]["name"] in patched[0]

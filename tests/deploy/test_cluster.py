@@ -40,6 +40,16 @@ async def test_every_set_of_values_is_accepted_and_its_pod_admitted(site: Site, 
     await site.kubectl.apply_objects(*objects, first_pod(objects))
 
 
+async def test_what_only_other_namespaces_admit_is_known_to_the_apiserver_too(site: Site) -> None:
+    """No `restricted` one admits a Pod on the host's network; its StatefulSet is accepted with a warning."""
+    await site.create_namespace("elsewhere")
+    values = "hostNetwork=true,dnsPolicy=ClusterFirstWithHostNet,namespaceOverride=elsewhere,nameOverride=watchman"
+    objects = rendered("--set", values)
+    await site.kubectl.apply_objects(*objects)
+    with pytest.raises(CommandError, match="hostNetwork=true"):
+        await site.kubectl.apply_objects(first_pod(objects))
+
+
 async def test_helm_installs_changes_and_removes_it(site: Site) -> None:
     await site.create_namespace("by-helm")
     here = ("--namespace", "by-helm")
@@ -117,23 +127,20 @@ async def test_a_pod_with_more_rights_is_not_admitted(site: Site, spoil: Callabl
 
 
 async def test_check_finds_every_permission(installed: Installed) -> None:
-    ended = await check(*installed.flags_of_check(installed.kubeconfig))
+    ended = await check(*installed.flags_of_check(installed.kubeconfig), environ=installed.environment)
     assert (ended.exit_code, ended.last_line) == (0, "all good"), ended.out
 
 
-async def test_the_exporter_gets_ready_and_writes_its_canaries(
-    installed: Installed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in installed.environment.items():
-        monkeypatch.setenv(name, value)
+async def test_the_exporter_gets_ready_and_writes_its_canaries(installed: Installed) -> None:
     cluster, here = installed.site.cluster, f"/namespaces/{installed.namespace}"
-    canaries = [f"/api/v1{here}/pods/{installed.name}", f"/apis/watchslo.dev/v1{here}/canaries/{installed.name}"]
-    if "--canary.node=node-1" in installed.flags:
-        canaries.append("/api/v1/nodes/node-1")
-    with started(*installed.flags) as exporter:
+    pod = f"/api/v1{here}/pods/{installed.name}"
+    canaries = [f"/apis/watchslo.dev/v1{here}/canaries/{installed.name}"]
+    if "WATCHSLO_CANARY_POD" in installed.environment:
+        canaries += [pod, "/api/v1/nodes/node-1"]
+    with started(*installed.flags, environ=installed.environment) as exporter:
         await until(exporter.ready)
         discovered = {"apiserver": f"{cluster.apiserver.address}:{cluster.apiserver.port}"}
-        named = [word for word in installed.flags if word.startswith("--resource=")]
+        named = installed.environment["WATCHSLO_RESOURCE"].split(",")
         await exporter.wait_for(lambda scrape: scrape.sum("stream_up", **discovered) > len(named))
         scrape = await exporter.wait_for(lambda scrape: scrape.sum("canary_writes_total") > 3 * len(canaries))
         assert scrape.sum("canary_write_failures_total") == 0
@@ -143,11 +150,13 @@ async def test_the_exporter_gets_ready_and_writes_its_canaries(
     async with cluster.client() as client:
         for path in canaries:
             assert WRITTEN in (await client.get(path))["metadata"]["annotations"]
+        is_written = WRITTEN in (await client.get(pod))["metadata"].get("annotations", {})
+        assert is_written == (pod in canaries), "a Pod is written to by who wants that only"
         await assert_polls_had_their_own_level(client, installed)
 
 
 async def assert_polls_had_their_own_level(client: ApiClient, installed: Installed) -> None:
-    level = "watchslo" if installed.namespace == "watchslo" else "observing-mine-watchslo"
+    level = "watchslo" if installed.namespace == "watchslo" else "observing-watchers"
     metrics = await client.text("/metrics")
     labels = f'{{flow_schema="{level}",priority_level="{level}"}}'
     assert f"apiserver_flowcontrol_dispatched_requests_total{labels}" in metrics

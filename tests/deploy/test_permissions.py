@@ -109,11 +109,7 @@ async def world(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory)
         yield World(installed, roles, token, audit_log)
 
 
-async def test_nothing_is_granted_that_is_not_used_and_nothing_used_that_is_not_granted(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in world.installed.environment.items():
-        monkeypatch.setenv(name, value)
+async def test_nothing_is_granted_that_is_not_used_and_nothing_used_that_is_not_granted(world: World) -> None:
     granted = [one for role in world.roles for _, one in granted_by(role)]
 
     def unused() -> list[Granted]:
@@ -123,7 +119,7 @@ async def test_nothing_is_granted_that_is_not_used_and_nothing_used_that_is_not_
     async def all_are_used() -> bool:
         return not unused()
 
-    with started(*world.installed.flags) as exporter:
+    with started(*world.installed.flags, environ=world.installed.environment) as exporter:
         await until(exporter.ready)
         authorization = {"Authorization": f"Bearer {world.scrapers_token}"}
         async with aiohttp.ClientSession(headers=authorization) as http, http.get(f"{exporter.url}/metrics") as scrape:
@@ -204,7 +200,9 @@ async def missed(world: World, loss: Loss, folder: Path, a_few: asyncio.Semaphor
         kubeconfig.write_text(json.dumps(written))
         words = world.installed.flags_of_check(kubeconfig)
         try:
-            [findings] = await findings_of(load(read_flags("check", flag_parser("check", ""), words), {}).config)
+            [findings] = await findings_of(
+                load(read_flags("check", flag_parser("check", ""), words), world.installed.environment).config
+            )
         except ConfigError as error:
             return [str(error).partition("; ")[2]]
     table = read_table(report(findings)[0])

@@ -1,8 +1,13 @@
-"""`make cost`: what the exporter costs a real kube-apiserver, by its own metrics, with and without us in turns."""
+"""`make cost`: what the exporter costs a real kube-apiserver, by its own metrics, with and without us in turns.
+
+`python -m tests.live.cost chart` measures only what the chart's defaults cost, in two minutes.
+"""
 # ruff: noqa: T201 it prints its result
 
 import asyncio
+import contextlib
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -16,6 +21,7 @@ from tests.conftest import BUILD_SERVERS
 from tests.live.flood import create_objects, flood
 from tests.real.api import ApiClient, Json
 from tests.real.cluster import Cluster
+from tests.real.custom_resources import CustomResource
 from tests.real.workload import Writer
 from tests.support.observing import Observed, started, until
 
@@ -27,6 +33,11 @@ WRITES_PER_SECOND = 100.0
 FLOOD_ROUNDS = 6
 FLOOD_WRITES_PER_SECOND = 300.0
 """What two cores bear beside exporter and writer; at full speed and with nobody watching they do 850."""
+
+CHART_APISERVERS = 3
+CHART_FLAGS = ("--canary.interval", "1", "--canary.custom-resource", "watchslo-0")
+CANARIES = CustomResource(group="watchslo.dev", plural="canaries")
+POD = {"metadata": {"name": "watchslo-0"}, "spec": {"containers": [{"name": "main", "image": "none"}]}}
 
 WRITING_VERBS = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -170,6 +181,51 @@ def print_table(rates: dict[Variant | None, list[Rates]]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
+async def as_the_chart_sets_it(binaries: Path, folder: Path) -> None:
+    """Prints what three apiservers take from the exporter as the chart sets it, and with its Pod as a canary too."""
+    async with Cluster(binaries, folder, apiservers=CHART_APISERVERS, users=(USER,)) as cluster:
+        await cluster.create_resource(CANARIES)
+        await cluster.grant(USER, ["list", "watch", "patch"], "*", ["*"])
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(cluster.client(server=apiserver.url))
+                for apiserver in cluster.apiservers
+            ]
+            await clients[0].post(FLOW_SCHEMAS, flow_schema())
+            await clients[0].post(CANARIES.path("default"), CANARIES.object("watchslo-0"))
+            await clients[0].post("/api/v1/namespaces/default/pods", POD)
+            kubeconfig = cluster.kubeconfig(folder / "kubeconfig", user=USER)
+            addresses = [word for one in cluster.apiservers for word in ("--apiserver", one.url)]
+            flags = ("--kubeconfig", str(kubeconfig), *addresses, *CHART_FLAGS)
+            print(
+                "| on three apiservers | polls/s | writes/s | requests a day | pods' watch events/s, to each informer |"
+            )
+            print("|---|---|---|---|---|")
+            for variant, more in (
+                ("as the chart sets it", ()),
+                ("and `canary.pod=true`", ("--canary.pod", "watchslo-0")),
+            ):
+                with started(*flags, *more) as exporter:
+                    await until(exporter.ready)
+                    await asyncio.sleep(SETTLING_SECONDS)
+                    before = [await reading(client, None) for client in clients]
+                    ours = await exporter.scrape()
+                    await asyncio.sleep(3 * TURN_SECONDS)
+                    after = [await reading(client, None) for client in clients]
+                    ours_after = await exporter.scrape()
+                rates = [now.per_second_since(then) for now, then in zip(after, before, strict=True)]
+                requests, seconds = sum(one["requests"] for one in rates), after[0].at - before[0].at
+                writes, seen = (
+                    (ours_after.sum(name, **labels) - ours.sum(name, **labels)) / seconds
+                    for name, labels in (
+                        ("apiserver_requests_total", {"purpose": "canary"}),
+                        ("events_total", {"phase": "live", "resource": "pods"}),
+                    )
+                )
+                cells = (f"{requests - writes:.1f}", f"{writes:.1f}", f"{requests * 86400 / 1e6:.1f} million")
+                print(f"| {variant} | {' | '.join(cells)} | {seen / CHART_APISERVERS:.1f} |")
+
+
 def print_flood(rates: dict[Variant | None, list[Rates]], variant: Variant) -> None:
     """One row for each side, in the markdown of docs/cost.md, and by how much they differ from round to round."""
     print("| exporter | writes/s | events/s (ours) | requests/s | LIST bytes/s | watch bytes/s | CPU of a write |")
@@ -194,6 +250,10 @@ def typical(rates: list[Rates]) -> Rates:
 
 
 async def main(binaries: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        await as_the_chart_sets_it(binaries, Path(folder))
+    if sys.argv[1:] == ["chart"]:
+        return
     with tempfile.TemporaryDirectory() as folder:
         async with Cluster(binaries, Path(folder), users=(USER,)) as cluster, cluster.client() as client:
             await cluster.create_resource()

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -157,11 +159,15 @@ class Process(Observed):
 
 @contextlib.contextmanager
 def started(
-    *flags: str | Path, command: str = "run", module: str = "exporter", log: Path | None = None
+    *flags: str | Path,
+    command: str = "run",
+    module: str = "exporter",
+    log: Path | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Process]:
-    """Start the command; it is killed on exit if it still runs."""
+    """Start the command, with variables beside ours; it is killed on exit if it still runs."""
     words = [sys.executable, "-m", module, command, "--web.listen-address", "127.0.0.1:0", *map(str, flags)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env={**os.environ, **environ}) as process:
         assert process.stderr is not None
         try:
             yield Process(process, _listening_url(process, log))

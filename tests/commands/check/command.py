@@ -5,8 +5,10 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from exporter.config import Config, Given, load
 
@@ -30,16 +32,16 @@ class Ended:
         return self.out.splitlines()[-1]
 
 
-async def check(*words: str | Path) -> Ended:
-    """Runs it in a process of its own."""
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("WATCHSLO_")}
+async def check(*words: str | Path, environ: Mapping[str, str] = MappingProxyType({})) -> Ended:
+    """Runs it in a process of its own, with these settings in its environment and no others."""
+    without = {name: text for name, text in os.environ.items() if not name.startswith("WATCHSLO_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "exporter", "check"),
         *map(str, words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=environ,
+        env={**without, **environ},
     )
     async with asyncio.timeout(LIMIT_SECONDS):
         out, err = await process.communicate()

@@ -1,4 +1,4 @@
-"""What is written to in a Pod: its own object, where it is one of those that are watched."""
+"""What is written to in a Pod: its own object, where no other is named and it is one of those that are watched."""
 
 from pathlib import Path
 
@@ -29,13 +29,16 @@ def in_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Credentials:
         (("--namespace", "monitoring"), ["pods monitoring/watchslo-0"]),
         (("--resource", "nodes"), []),
         (ELSEWHERE, []),
+        (("--canary.node", "one"), ["nodes one"]),
+        (("--canary.custom-resource", "one"), ["canaries.watchslo.dev monitoring/one"]),
+        (("--canary.pod", "one", "--canary.node", "one"), ["pods monitoring/one", "nodes one"]),
         ((*ELSEWHERE, "--canary.node", "one"), ["nodes one"]),
         ((*ELSEWHERE, "--canary.pod", "one"), ["pods workload/one"]),
         ((*ELSEWHERE, "--canary.custom-resource", "one"), ["canaries.watchslo.dev workload/one"]),
     ],
     ids=str,
 )
-def test_a_pod_is_its_own_canary_only_where_it_is_watched(
+def test_a_pod_is_its_own_canary_only_where_it_is_watched_and_nothing_is_named(
     in_a_pod: Credentials, flags: tuple[str, ...], objects: list[str]
 ) -> None:
     settled = config(*CANARY, *flags)

@@ -1,7 +1,7 @@
 {{/* The metadata of what scrapes and what alerts; takes the root and the labels that select it. */}}
 {{- define "watchslo.monitorMetadata" -}}
 name: {{ include "watchslo.name" .root }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ include "watchslo.namespace" .root }}
 labels:
   {{- include "watchslo.labels" .root | nindent 2 }}
   {{- with .labels }}
