@@ -16,7 +16,7 @@ from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
-from exporter.kubernetes.session import METADATA_LIST, document, too_much
+from exporter.kubernetes.session import METADATA_LIST, Request, document, too_much
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 from exporter.watch.places import Allowance
@@ -99,7 +99,7 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
     began = time.monotonic()
     with translated(path):
         while True:
-            content = await session.get_content(path, parameters, accept=METADATA_LIST)
+            content = await session.read(Request(path, parameters, accept=METADATA_LIST))
             page = document(content, _Definitions, path)
             definitions += [definition.metadata for definition in page.items or []]
             size_bytes += len(content)

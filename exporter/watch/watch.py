@@ -17,6 +17,7 @@ from exporter.kubernetes.session import (
     STREAM,
     UNREACHABLE,
     AnswerError,
+    Request,
     refusal,
 )
 from exporter.limits import refused_texts
@@ -163,12 +164,17 @@ class Watch:
         }
         accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
         asked: list[Instant] = []
+        request = Request(
+            resource.path(namespace),
+            parameters,
+            accept=accept,
+            purpose="watch",
+            time_limit=STREAM,
+            on_asking=asked.append,
+        )
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
-                path = resource.path(namespace)
-                response = await session.request(
-                    path, parameters, accept=accept, time_limit=STREAM, purpose="watch", on_asking=asked.append
-                )
+                response = await session.send(request)
                 if response.status != 200:
                     async with response:
                         raise refusal(response, await response.read())

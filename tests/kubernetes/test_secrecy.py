@@ -7,7 +7,7 @@ import pytest
 
 from exporter.config import flag_parser, load, read_flags
 from exporter.kubernetes.credentials import Credentials, CredentialsError
-from exporter.kubernetes.session import ApiSession, Server
+from exporter.kubernetes.session import ApiSession, Request, Server
 from exporter.service.daemon import load_credentials
 from tests.config.door import Door
 from tests.kubernetes.configuring import exec_user, write_kubeconfig
@@ -120,7 +120,7 @@ async def test_an_endpoint_that_is_found_is_told_no_token_before_it_is_connected
     credentials = await load_credentials(config("--kubeconfig", path, "--apiserver.discover"))
     session = ApiSession(Server(AWAY, is_one_apiserver=True), credentials)
     with pytest.raises(CredentialsError) as raised:
-        await session.request("/version")
+        await session.send(Request("/version"))
     await session.close()
     assert str(raised.value) == refusal(path, AWAY)
 
@@ -185,7 +185,7 @@ async def test_a_proxy_that_is_none_is_said_without_its_password(
     credentials = await load_credentials(config("--kubeconfig", path))
     session = ApiSession(Server("https://127.0.0.1:1", is_one_apiserver=True), credentials)
     with pytest.raises(CredentialsError) as raised:
-        await session.request("/version")
+        await session.send(Request("/version"))
     await session.close()
     assert str(raised.value) == said
 

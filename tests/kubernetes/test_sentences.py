@@ -14,7 +14,7 @@ import pytest
 
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.sentences import sentence
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, Server
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, Request, Server
 from tests.kubernetes.configuring import write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 
@@ -57,7 +57,7 @@ async def said(folder: Path, url: str, *, proxy: str | None = None) -> str:
     session = ApiSession(Server(url, is_one_apiserver=True), credentials)
     try:
         with pytest.raises((AnswerError, *UNREACHABLE)) as raised:
-            await session.get_content("/version")
+            await session.read(Request("/version"))
     finally:
         await session.close()
     words = sentence(raised.value)
@@ -142,7 +142,7 @@ async def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
         await credentials.load()
         session = ApiSession(Server(f"https://127.0.0.1:{port}", is_one_apiserver=True), credentials)
         with pytest.raises(UNREACHABLE) as raised:
-            await session.get_content("/version")
+            await session.read(Request("/version"))
         await session.close()
     assert sentence(raised.value) in {
         "the connection broke: TLS: tlsv13 alert certificate required",

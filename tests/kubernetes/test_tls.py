@@ -11,7 +11,7 @@ import pytest
 
 from exporter.kubernetes.credentials import Credentials
 from exporter.kubernetes.kubeconfig import loader
-from exporter.kubernetes.session import STREAM, ApiSession, Server
+from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.simulator import Simulator
 from tests.conftest import FreshCluster
 from tests.kubernetes.certificates import ClientAuthority
@@ -47,7 +47,7 @@ async def test_a_renewed_token_leaves_open_connections_alone(cluster: Cluster, t
     credentials = Credentials(kubeconfig, None, None, renewal_pause_seconds=0)
     await credentials.load()
     session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
-    watch = await session.request(NAMESPACES, {"watch": "true", "timeoutSeconds": "30"})
+    watch = await session.send(Request(NAMESPACES, {"watch": "true", "timeoutSeconds": "30"}))
     assert watch.connection is not None
     transport = watch.connection.transport
     assert transport is not None
@@ -67,7 +67,7 @@ async def test_a_watch_outlives_however_many_certificates(tmp_path: Path) -> Non
         credentials = Credentials(write_kubeconfig(tmp_path, simulator.url, user={}), None, None)
         await credentials.load()
         session = ApiSession(Server(simulator.url, is_one_apiserver=True), credentials)
-        watch = await session.request("/api/v1/pods", {"watch": "true"}, time_limit=STREAM)
+        watch = await session.send(Request("/api/v1/pods", {"watch": "true"}, time_limit=STREAM))
         assert watch.connection is not None
         transport = watch.connection.transport
         assert transport is not None
