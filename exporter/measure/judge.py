@@ -184,7 +184,7 @@ class Judge:
         if event.revision is not None:
             if clocks.store is not None:
                 evidence = clocks.store.evidence(event.revision, pending.arrival.latest)
-            canary = self._canaries.committed(event.revision)
+            canary = self._canaries.take_committed(event.revision)
             if canary is not None:
                 evidence.own.append(OwnEvidence("canary", canary))
         ahead_seconds = pending.wall_ahead + self._rules.clock_error_seconds
@@ -204,7 +204,7 @@ class Judge:
         if phase == "history":
             self._counting.replayed(batch)
             return
-        if event.revision is not None and self._canaries.is_lost(event.revision):
+        if event.revision is not None and self._canaries.take_lost(event.revision):
             self._counting.was_lost(batch)
             return
         if phase == "unknown":
@@ -240,7 +240,7 @@ class Judge:
         """The stamps that the writes themselves put in, each with the number of events."""
         moved: dict[str, int] = {}
         for event in batch:
-            if self._stamps.moved_by(event):
+            if self._stamps.learn(event):
                 stamp = event.stamps.managed_fields
                 moved[stamp] = moved.get(stamp, 0) + 1
         return moved

@@ -227,7 +227,7 @@ class Stream:
         if self.clock is not None:
             self.clock.arrived(newest.revision, arrived)
         if self._cache_clock is not None and newest.event_type != "bookmark":
-            self._cache_clock.clock.arrived(newest.revision, arrived)
+            self._cache_clock.revisions.arrived(newest.revision, arrived)
 
     # What the canary tells (exporter.service.canary)
 
@@ -356,7 +356,7 @@ class Stream:
     def _clocks(self) -> Clocks:
         """Whatever dates events now."""
         store = self.clock.store if self.clock is not None else None
-        cache = self._cache_clock.clock if self._cache_clock is not None else None
+        cache = self._cache_clock.revisions if self._cache_clock is not None else None
         return Clocks(store, cache, self._dependencies.apiserver_clocks())
 
     def _state(self, now: Instant) -> StreamState:

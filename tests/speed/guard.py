@@ -106,7 +106,7 @@ class Pipeline:
         return handle
 
     def _poll(self) -> None:
-        for clock in (self._clock.clock, self._cache_clock.clock):
+        for clock in (self._clock.revisions, self._cache_clock.revisions):
             poll(clock, FIRST_REVISION + self._fed - 1)
 
     def _judged(self) -> int:

@@ -82,7 +82,7 @@ class Fed:
     def polls(self, revision: int, ago: float, *, took: float = 0.01) -> None:
         """A poll was sent, and answered."""
         self._polls += 1
-        self.clock.clock.poll_sent(self._polls, self.now - ago)
+        self.clock.revisions.poll_sent(self._polls, self.now - ago)
         assert self.clock.store.poll_answered(self._polls, self.now - ago + took, revision) is None
 
     def reads(self, *revisions: int, ago: float) -> None:
