@@ -11,7 +11,6 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.measure.counting import Counting
 from exporter.measure.dating import Dated, Evidence, OwnEvidence, date_commit
 from exporter.measure.evidence import Wallclocks, in_object
 from exporter.measure.judging import Known, Opening, PendingChunk, PendingEvents, grouped_by_evidence, judge
@@ -26,15 +25,14 @@ if TYPE_CHECKING:
 
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.canaries import Canaries
+    from exporter.measure.counting import Counting
     from exporter.measure.events import Event
     from exporter.measure.judging import EarlyReason, Judgement, Room
     from exporter.measure.revisions import RevisionClock
     from exporter.measure.serverclock import Offset
     from exporter.measure.store import Store
-    from exporter.measure.stream_state import StreamCounts
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
-    from exporter.measure.window import Window
 
 JUDGED_IN_ONE_TURN = 200
 """After so many events the event loop gets its turn: the next bytes want their stamp."""
@@ -84,8 +82,7 @@ class Judge:
     def __init__(  # noqa: PLR0913 all that bears on a verdict
         self,
         rules: Rules,
-        counts: StreamCounts,
-        window: Window,
+        counting: Counting,
         *,
         arrivals: Arrivals,
         canaries: Canaries,
@@ -93,7 +90,7 @@ class Judge:
         judged: Callable[[Judgement], None] | None = None,
     ) -> None:
         self._rules = rules
-        self._counting = Counting(counts, window)
+        self._counting = counting
         self._arrivals = arrivals
         self._canaries = canaries
         self._judged = judged

@@ -95,7 +95,7 @@ class Fed:
         self.target.canary_answered(Canary(revision, sent=self.now - 30, answered=self.now - 29))
         self.target.arrivals.found_empty(self.now - 0.1)
         self.target.arrivals.found_empty(self.now)
-        self.target._awaited_until = self.now - 20
+        self.target._awaited._awaited_until = self.now - 20
         self.target.refresh()
 
     def counted(self, phase: Phase) -> int:
