@@ -15,6 +15,7 @@ from exporter.kubernetes.session import ApiSession
 from exporter.measure.events import EventDecoder
 from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.reflector import Reflector
+from exporter.watch.watch import WatchDependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -149,9 +150,7 @@ class Apiserver:
             self._config.namespace,
             session=self._session,
             watches=self._watches,
-            decoder=self._decoder,
-            arrivals=stream.arrivals,
-            heartbeat=self._heartbeat,
+            dependencies=WatchDependencies(self._decoder, stream.arrivals, self._heartbeat),
             listener=stream,
         )
         stream.on_restored_store = reflector.store_went_back

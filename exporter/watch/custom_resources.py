@@ -20,7 +20,7 @@ from exporter.kubernetes.session import METADATA_LIST, Request, document, too_mu
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 from exporter.watch.places import Allowance
-from exporter.watch.watch import Watch
+from exporter.watch.watch import Watch, WatchDependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -172,7 +172,7 @@ class CustomResources:
         """Returns when a definition was written, or when the watch that would tell has ended. Raises StartError."""
         self._changed.clear()
         collection = Collection(self._session, CUSTOM_RESOURCE_DEFINITIONS, None)
-        watch = Watch(collection, EventDecoder(), Arrivals(), self._heartbeat, self._read)
+        watch = Watch(collection, WatchDependencies(EventDecoder(), Arrivals(), self._heartbeat), self._read)
         with closing(watch):  # also if this is cancelled while it opens
             await watch.open(revision)
             reading = asyncio.create_task(watch.read())

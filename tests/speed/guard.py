@@ -30,7 +30,7 @@ from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.chunked import ChunkedBody
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
-from exporter.watch.watch import Watch
+from exporter.watch.watch import Watch, WatchDependencies
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.work import Work, without_garbage
 from tests.support.observing import config
@@ -65,19 +65,18 @@ class Pipeline:
         session = ApiSession(self._clock.polls.server, Credentials(None, None, None))
         decoder, heartbeat = EventDecoder(), Heartbeat(lambda _: None)
         arrivals = self._target.arrivals
+        dependencies = WatchDependencies(decoder, arrivals, heartbeat)
         stream = Reflector(
             name,
             None,
             session=session,
             watches=session,
-            decoder=decoder,
-            arrivals=arrivals,
-            heartbeat=heartbeat,
+            dependencies=dependencies,
             listener=self._target,
         )
         collection = Collection(session, EVENTS, None)
-        self._watch = stream._watch = Watch(collection, decoder, arrivals, heartbeat, stream._read)
-        stream._revision = FIRST_REVISION - 1
+        self._watch = stream._watch = Watch(collection, dependencies, stream._read)
+        stream._position.revision = FIRST_REVISION - 1
         self._body = ChunkedBody()
         self._recording = Recording(METADATA_JSON, objects=5_000)
         self._fed = 0

@@ -18,7 +18,7 @@ from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
-from exporter.watch.watch import End, Reading, WatchTimes
+from exporter.watch.watch import End, Reading, WatchDependencies, WatchTimes
 from tests.support.waiting import wait_until
 
 
@@ -130,11 +130,8 @@ class Watching:
             namespace,
             session=self._session,
             watches=self._watches,
-            decoder=EventDecoder(),
-            arrivals=Arrivals(),
-            heartbeat=self._heartbeat,
+            dependencies=WatchDependencies(EventDecoder(), Arrivals(), self._heartbeat, times or WatchTimes()),
             listener=recorder,
-            times=times or WatchTimes(),
         )
         self._running.append(self._tasks.create_task(stream.run()))
         return stream
