@@ -22,6 +22,7 @@ from exporter.metrics.registry import Metrics
 from exporter.service import descriptors, logs, loop, status
 from exporter.service.apiserver import CountedCost
 from exporter.service.canary import too_few_alone
+from exporter.service.dependencies import Dependencies
 from exporter.service.fleet import Fleet, home_of
 from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
@@ -142,9 +143,7 @@ class Exporter:
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(
-            config, credentials, metrics=self.metrics, heartbeat=heartbeat, judged=judged, advise=advise
-        )
+        self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"

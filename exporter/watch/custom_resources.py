@@ -123,7 +123,7 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
             parameters["continue"] = token
 
 
-class CustomResources:
+class Definitions:
     """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob."""
 
     def __init__(
