@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
     from exporter.service.stream import Stream
+    from exporter.web.connections import WebServer
     from exporter.web.reload import WebFiles
 
 log = logging.getLogger(__name__)
@@ -156,21 +157,7 @@ class Exporter:
         """
         files = _web_files(self._config)
         reviews = self._reviews_session() if self._config.auth_filter else None
-        auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
-        # Probes are never authenticated: they tell everybody, so not what others have said.
-        not_ready = partial(self.not_ready, with_errors=False)
-        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
-        # Whatever clients do, half of the descriptors is for watches.
-        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
-        limits = Limits(connections=connections, requests=self._config.web_max_requests)
-        server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
-        self.listens_on = [address[:2] for address in server.addresses]
-        self.scheme = "https" if files and files.tls else "http"
-        for host, port in self.listens_on:
-            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
-        readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
-        if reviews is not None and readable is not None:
-            log.warning(readable)
+        server = await self._serve(files, reviews)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
@@ -187,6 +174,25 @@ class Exporter:
             await server.cleanup()
             if reviews is not None:
                 await reviews.close()
+
+    async def _serve(self, files: WebFiles | None, reviews: ApiSession | None) -> WebServer:
+        """Listen on every address, and say so. Raises as `running` does."""
+        auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
+        # Probes are never authenticated: they tell everybody, so not what others have said.
+        not_ready = partial(self.not_ready, with_errors=False)
+        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
+        # Whatever clients do, half of the descriptors is for watches.
+        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
+        limits = Limits(connections=connections, requests=self._config.web_max_requests)
+        server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
+        self.listens_on = [address[:2] for address in server.addresses]
+        self.scheme = "https" if files and files.tls else "http"
+        for host, port in self.listens_on:
+            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
+        readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
+        if reviews is not None and readable is not None:
+            log.warning(readable)
+        return server
 
     def _reviews_session(self) -> ApiSession:
         """One of its own: who asks us must not hold up what we measure."""
