@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from exporter.clocks.pollers import RevisionPoller, ServerPolls
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
@@ -40,7 +40,7 @@ class Deaf:
 def revision_poller() -> RevisionPoller:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
-    polls = ServerPolls(server, Credentials(None, None, None), most_hz=50, drift=0, listener=Deaf())
+    polls = ServerPolls(server, Credentials(Source()), most_hz=50, drift=0, listener=Deaf())
     return RevisionPoller(polls, EVENTS, None, hz=5)
 
 

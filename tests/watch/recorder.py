@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
@@ -159,7 +159,7 @@ async def watching(url: str, folder: Path, *, authority: bytes | None = None) ->
         "current-context": "it",
     }
     kubeconfig.write_text(json.dumps(config))
-    credentials = Credentials(kubeconfig, None, None)
+    credentials = Credentials(Source(kubeconfig))
     await credentials.load()
     async with asyncio.TaskGroup() as tasks:
         running = Watching(Server(url, is_one_apiserver=True), credentials, tasks)
