@@ -15,7 +15,7 @@ import aiohttp
 
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.lists import list_revision
-from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, http_date
+from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, Request, http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,10 +64,10 @@ class Place:
     ) -> Answer:
         """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
         with translated(path):
-            response = await self._session.request(
-                path, parameters, accept=METADATA_LIST, time_limit=POLL_LIMIT, purpose=purpose, on_sent=sent
+            request = Request(
+                path, parameters, accept=METADATA_LIST, purpose=purpose, time_limit=POLL_LIMIT, on_sent=sent
             )
-            async with response:
+            async with await self._session.send(request) as response:
                 revision = await list_revision(response)
                 t1 = time.monotonic()
             if "Age" in response.headers:

@@ -152,7 +152,7 @@ class Poller(ABC):
 
     @property
     @abstractmethod
-    def clock(self) -> RevisionClock:
+    def revisions(self) -> RevisionClock:
         """Whom it tells what the polls say."""
 
     @abstractmethod
@@ -184,17 +184,17 @@ class Poller(ABC):
 
     async def _poll(self, place: Place) -> None:
         number = next(_poll_numbers)
-        kind, clock, asked = self.kind, self.clock, time.monotonic()
+        kind, revisions, asked = self.kind, self.revisions, time.monotonic()
         sent_at: list[Instant] = []
 
         def sent(instant: Instant) -> None:
             sent_at.append(instant)
-            clock.poll_sent(number, instant)
+            revisions.poll_sent(number, instant)
 
         try:
             answer = await place.poll(*self.request(), sent, self.purpose)
         except StartError as error:
-            clock.poll_given_up(number)
+            revisions.poll_given_up(number)
             self.polls.listener.poll_failed(kind, self.name, error)
             if error.reason == "throttled":
                 self._lane.throttled(sent_at[0], error.retry_after_seconds)
@@ -205,7 +205,7 @@ class Poller(ABC):
             self.polls.listener.poll_answered(kind, self.name, answer.t1 - asked)
             self.take(number, sent_at[0], answer)
         finally:
-            clock.poll_given_up(number)
+            revisions.poll_given_up(number)
             place.is_free = True
 
 
@@ -237,7 +237,7 @@ class RevisionPoller(Poller):
         return self._kind
 
     @property
-    def clock(self) -> RevisionClock:
+    def revisions(self) -> RevisionClock:
         """The store's."""
         return self.store.polls
 
@@ -293,7 +293,7 @@ class RevisionPoller(Poller):
             self.answers_since = answer.t1
         written_before = self.polls.learn_date(self.kind, t0, answer)
         # A poll that went out before the store was forgotten tells of revisions that mean something else now.
-        if self.clock.sent_at(number) is None:
+        if self.revisions.sent_at(number) is None:
             return
         if written_before is not None:
             self.store.dates.learn(self.polls.clocks.clock_of(answer.connection), answer.revision, written_before)
@@ -354,7 +354,7 @@ class CachePoller(Poller):
         super().__init__(polls, polls.pace.others, polls.cache_pool, hz)
         self._resource = resource
         self._namespace = namespace
-        self._clock = RevisionClock()
+        self._revisions = RevisionClock()
         self._went_back = went_back
 
     @property
@@ -363,9 +363,9 @@ class CachePoller(Poller):
         return self._resource
 
     @property
-    def clock(self) -> RevisionClock:
+    def revisions(self) -> RevisionClock:
         """When each revision was in the cache."""
-        return self._clock
+        return self._revisions
 
     def request(self) -> tuple[str, dict[str, str]]:
         """A LIST from the cache."""
@@ -374,8 +374,8 @@ class CachePoller(Poller):
     def take(self, number: int, t0: Instant, answer: Answer) -> None:
         """A cache that goes back is another one: its apiserver was restarted, or the address stands before several."""
         self.polls.learn_date(self.kind, t0, answer)
-        went_back = self._clock.poll_answered(number, answer.t1, answer.revision)
+        went_back = self._revisions.poll_answered(number, answer.t1, answer.revision)
         if went_back is not None:
-            self._clock = RevisionClock()
+            self._revisions = RevisionClock()
             if self._went_back is not None:
                 self._went_back(went_back.known_at)

@@ -152,6 +152,10 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 context.minimum_version = ssl.TLSVersion.TLSv1_3
         for curve in self.curve_preferences:
             context.set_ecdh_curve(_CURVES[curve])
+        self._load_files(context, folder)
+        return context
+
+    def _load_files(self, context: ssl.SSLContext, folder: Path) -> None:
         for name in ("cert_file", "key_file", "client_ca_file"):
             if getattr(self, name):
                 _try_to_read(name, folder / getattr(self, name))
@@ -166,7 +170,6 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 )
             except OSError as error:
                 raise ValueError(f"has no usable certificate as client CA: {_reason(error)}") from None
-        return context
 
 
 class HTTPServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ import ssl
 import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from math import inf
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.kubernetes.kubeconfig import Contexts, User
+    from exporter.measure.times import WallTime
 
 log = logging.getLogger(__name__)
 
@@ -66,45 +68,61 @@ class CredentialsError(Exception):
     """The credentials cannot be loaded; the message is one sentence for the user."""
 
 
-class Credentials:
-    """Who we are for a cluster, as a kubeconfig or a Pod's service account says it."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Loaded:
+    """What was loaded at one time. It shows nobody what is in it: keys and tokens are."""
 
-    def __init__(  # noqa: PLR0913 where to load from, and how patiently
-        self,
-        kubeconfig: Path | None,
-        context: str | None,
-        tls_server_name: str | None,
-        service_account: Path = SERVICE_ACCOUNT,
-        *,
-        allow_insecure_token: bool = False,
-        discover_apiservers: bool = False,
-        loading_seconds: float = LOADING_SECONDS,
-        renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS,
-    ) -> None:
-        self._loading_seconds = loading_seconds
-        self._renewal_pause_seconds = renewal_pause_seconds
-        self._allow_insecure_token = allow_insecure_token
-        self._discover_apiservers = discover_apiservers
-        self._kubeconfig = kubeconfig
-        self._context = context
-        self._tls_server_name = tls_server_name
-        self._service_account = service_account
-        self._taken_context: str | None = None
-        self._loaded: Any = None
-        self._loaded_at = 0.0
-        self._failed_at = -inf
-        self._failure: CredentialsError | None = None
-        self._expires: float | None = None
-        self._renews_at: float | None = None
-        self._must_renew = False
-        self._lock = asyncio.Lock()
-        self._tls_material: tuple[object, ...] = ()
-        self.generation = 0
-        """Grows whenever certificates have changed: sessions made before are stale."""
-        self.ssl: ssl.SSLContext | None = None
+    origin: str
+    """Where from, for sentences that complain."""
+    context: str | None
+    """Of a kubeconfig."""
+    configuration: Any
+    """As kubernetes_asyncio has it: it reads a service account's token again from time to time."""
+    material: tuple[object, ...]
+    """All that the TLS context is made of."""
+    ssl: ssl.SSLContext | None
+    expires: WallTime | None
+    renews_at: WallTime | None
 
-    async def load(self) -> None:
-        """Load, or load again. Raises CredentialsError."""
+    @property
+    def server_url(self) -> str:
+        """The server that the kubeconfig, or the Pod's environment, names."""
+        return str(self.configuration.host).rstrip("/")
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether it is time to load anew."""
+        return self.renews_at is not None and time.time() >= self.renews_at
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether they are good for nothing any more."""
+        return self.expires is not None and time.time() >= self.expires
+
+    async def token(self) -> str:
+        """With its scheme; "" if there is none. Raises CredentialsError."""
+        try:
+            token = str(await self.configuration.get_api_key_with_prefix("BearerToken") or "").strip()
+        except (loader().config.ConfigException, OSError, ValueError) as error:
+            raise CredentialsError(f"{self.origin}: {sentence(error)}") from error
+        if any(character in token for character in "\r\n\0"):
+            raise CredentialsError(f"{self.origin}: the token is more than one line")
+        return token
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where credentials are loaded from: a kubeconfig, or the Pod's service account where none is named."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    service_account: Path = SERVICE_ACCOUNT
+    expects_verification: bool = False
+    """Whether whoever shows no certificate that can be verified is refused."""
+    loading_seconds: float = LOADING_SECONDS
+
+    async def load(self, before: Loaded | None = None) -> Loaded:
+        """Load; what is as it was `before` stays the same TLS context. Raises CredentialsError."""
         config, new_configuration = loader()
         # It logs what it raises as well.
         logging.getLogger("kubernetes_asyncio").setLevel(logging.CRITICAL)
@@ -112,103 +130,191 @@ class Credentials:
         loaded = new_configuration()
         try:
             with files_in_memory():
-                expires = await self._fill(loaded, config)
+                context, expires = await self._fill(loaded, config)
                 self._expect_a_server(str(loaded.host), loaded.tls_server_name)
                 self._expect_verification(loaded)
-                self._expect_a_proxy(loaded.proxy)
-                self._use_tls_material(loaded)
+                expect_a_proxy(loaded.proxy, self.words)
+                material = _tls_material(loaded)
+                tls = before.ssl if before is not None and before.material == material else _ssl_context(loaded)
         except TimeoutError:
-            raise CredentialsError(f"the credentials were not loaded within {self._loading_seconds:.0f} s") from None
+            raise CredentialsError(f"the credentials were not loaded within {self.loading_seconds:.0f} s") from None
         except (config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
-            raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
+            raise CredentialsError(f"{self.words}: {sentence(error)}") from error
         except (LookupError, TypeError, AttributeError, AssertionError) as error:
-            raise CredentialsError(f"{self._origin()}: is not a complete kubeconfig") from error
-        self._loaded = loaded
-        self._loaded_at = time.monotonic()
-        self._must_renew = False
-        self._failed_at, self._failure = -inf, None
-        self._expire(expires)
+            raise CredentialsError(f"{self.words}: is not a complete kubeconfig") from error
+        return Loaded(self.words, context, loaded, material, tls, *_believed(expires))
 
-    async def _fill(self, loaded: Any, config: Any) -> float | None:
-        """Fill the package's configuration; returns when that expires. Raises whatever the package raises."""
-        if self._is_in_cluster():
+    @property
+    def is_in_cluster(self) -> bool:
+        """Whether this is a Pod, and its service account is what is loaded."""
+        in_pod = os.environ.get("KUBERNETES_SERVICE_HOST") and (self.service_account / "token").is_file()
+        return self.kubeconfig is None and bool(in_pod)
+
+    @property
+    def words(self) -> str:
+        """What it is called in sentences."""
+        if self.is_in_cluster:
+            return "in-cluster credentials"
+        return f"kubeconfig {self.kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
+
+    async def _fill(self, loaded: Any, config: Any) -> tuple[str | None, float | None]:
+        """Fill the package's configuration: by which context, and until when. Raises whatever the package raises."""
+        if self.is_in_cluster:
             config.load_incluster_config(
                 client_configuration=loaded,
-                token_filename=str(self._service_account / "token"),
-                cert_filename=str(self._service_account / "ca.crt"),
+                token_filename=str(self.service_account / "token"),
+                cert_filename=str(self.service_account / "ca.crt"),
             )
-            return None
-        user = self._user()
-        async with asyncio.timeout(self._loading_seconds):
+            return None, None
+        kubeconfig = Kubeconfig(str(self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"))
+        self._expect_context(kubeconfig.contexts)
+        user = kubeconfig.user_of(self.context)
+        async with asyncio.timeout(self.loading_seconds):
             await self._log_in(user, loaded)
-        return user.expires
+        return self.context or kubeconfig.contexts.current, user.expires
 
     def _expect_a_server(self, url: str, tls_name: object) -> None:
         if "@" in url:
             raise CredentialsError(
-                f"{self._origin()}: the server {quoted(url)} has a user in its URL: kubeconfigs have users of their own"
+                f"{self.words}: the server {quoted(url)} has a user in its URL: kubeconfigs have users of their own"
             )
         address = _SERVER.fullmatch(url)
         try:
             apiserver_url(address[1] if address else "")
         except ValueError:
             raise CredentialsError(
-                f"{self._origin()}: the server {quoted(url)} is no URL: write https://host:port"
+                f"{self.words}: the server {quoted(url)} is no URL: write https://host:port"
             ) from None
         try:
             server_name(str(tls_name or "none"))
         except ValueError as error:
-            raise CredentialsError(f"{self._origin()}: tls-server-name: {quoted(str(tls_name))} {error}") from None
+            raise CredentialsError(f"{self.words}: tls-server-name: {quoted(str(tls_name))} {error}") from None
 
     def _expect_verification(self, loaded: Any) -> None:
-        if self._discover_apiservers and not loaded.verify_ssl:
+        if self.expects_verification and not loaded.verify_ssl:
             raise CredentialsError(
-                f"{self._origin()}: insecure-skip-tls-verify and --apiserver.discover exclude each other: "
+                f"{self.words}: insecure-skip-tls-verify and --apiserver.discover exclude each other: "
                 "what is sent to addresses that are found needs certificates that are verified"
             )
 
-    def _expect_a_proxy(self, url: str | None) -> None:
-        if url is None:
-            return
+    def _expect_context(self, contexts: Contexts) -> None:
+        if not contexts.names:
+            raise CredentialsError(f"{self.words}: has no contexts")
+        names = ", ".join(map(printable, contexts.names[:MOST_CONTEXTS]))
+        if len(contexts.names) > MOST_CONTEXTS:
+            names += f" and {len(contexts.names) - MOST_CONTEXTS} more"
+        if self.context is not None and self.context not in contexts.names:
+            hint = did_you_mean(self.context, contexts.names)
+            raise CredentialsError(
+                f"--context: {quoted(self.context)} is not among the contexts of {self.words}: {names}{hint}"
+            )
+        if self.context is None and contexts.current not in contexts.names:
+            current = (
+                f"no context {quoted(contexts.current)}, its current-context"
+                if contexts.current
+                else "no current-context"
+            )
+            raise CredentialsError(f"{self.words}: has {current}: name one with --context: {names}")
+
+    async def _log_in(self, user: User, configuration: Any) -> None:
+        if user.provider is not None and user.provider != "oidc":
+            instead = AUTH_PROVIDERS.get(user.provider, "use an exec plugin")
+            raise CredentialsError(
+                f"{self.words}: the auth-provider {quoted(user.provider)} is gone from Kubernetes: {instead}"
+            )
         try:
-            parts = urlsplit(url)
-            is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            is_one = False
-        if not is_one:
-            raise CredentialsError(f"{self._origin()}: the proxy {quoted(url)} is no URL: write http://host:port")
+            await user.log_in(configuration)
+        except Exception as error:
+            if user.provider is None:
+                raise
+            reason = sentence(error)
+            raise CredentialsError(f'{self.words}: the auth-provider "oidc": {reason}; {OIDC_PLUGIN}') from error
+
+    def _expect_a_kubeconfig(self) -> None:
+        """The library takes a file that is not there for an empty one, and complains of that."""
+        if self.kubeconfig is not None or self.is_in_cluster:
+            return
+        paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep)):
+            raise CredentialsError(f"no credentials: this is no Pod, and there is no kubeconfig at {paths}")
+
+
+class Credentials:
+    """Who we are for a cluster, as a kubeconfig or a Pod's service account says it."""
+
+    def __init__(
+        self,
+        source: Source,
+        tls_server_name: str | None = None,
+        *,
+        allow_insecure_token: bool = False,
+        renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS,
+    ) -> None:
+        self._source = source
+        self._tls_server_name = tls_server_name
+        self._allow_insecure_token = allow_insecure_token
+        self._renewal_pause_seconds = renewal_pause_seconds
+        self._held: Loaded | None = None
+        self._loaded_at = 0.0
+        self._failed_at = -inf
+        self._failure: CredentialsError | None = None
+        self._must_renew = False
+        self._lock = asyncio.Lock()
+        self.generation = 0
+        """Grows whenever certificates have changed: sessions made before are stale."""
+
+    async def load(self) -> None:
+        """Load, or load again. Raises CredentialsError."""
+        before = self._held
+        self._held = await self._source.load(before)
+        # A new TLS context, and with it new connections, only for what is new: a new token cuts no open watch.
+        if before is None or before.material != self._held.material:
+            self.generation += 1
+        self._loaded_at = time.monotonic()
+        self._must_renew = False
+        self._failed_at, self._failure = -inf, None
+
+    @property
+    def _loaded(self) -> Loaded:
+        assert self._held is not None, "they are loaded first"
+        return self._held
+
+    @property
+    def ssl(self) -> ssl.SSLContext | None:
+        """What verifies servers, and shows them who we are; None for a server without TLS."""
+        return self._loaded.ssl
 
     @property
     def server_url(self) -> str:
         """The server that the kubeconfig, or the Pod's environment, names."""
-        return str(self._loaded.host).rstrip("/")
+        return self._loaded.server_url
 
     @property
     def tls_server_name(self) -> str | None:
         """The name to verify instead of the address."""
-        named = self._loaded.tls_server_name
+        named = self._loaded.configuration.tls_server_name
         return self._tls_server_name or (str(named) if named else None)
 
     @property
     def origin(self) -> str:
         """Where they come from, and why from there."""
-        if self._is_in_cluster():
+        if self._source.is_in_cluster:
             return "the Pod's service account"
-        if self._kubeconfig is not None:
-            chosen = f"kubeconfig {self._kubeconfig}, by --kubeconfig"
+        if self._source.kubeconfig is not None:
+            chosen = f"kubeconfig {self._source.kubeconfig}, by --kubeconfig"
         elif os.environ.get("KUBECONFIG"):
             chosen = f"kubeconfig {os.environ['KUBECONFIG']}, by $KUBECONFIG"
         else:
             chosen = "kubeconfig ~/.kube/config, by default"
-        context = f"{self._taken_context}, by --context" if self._context else f"{self._taken_context}, its current one"
-        return printable(f"{chosen}; context {context}")
+        by = "by --context" if self._source.context else "its current one"
+        return printable(f"{chosen}; context {self._loaded.context}, {by}")
 
     @property
     def pod_namespace(self) -> str | None:
         """The namespace of the Pod that we run in; None outside of a cluster."""
-        if not self._is_in_cluster():
+        if not self._source.is_in_cluster:
             return None
-        return read(self._service_account / "namespace").decode().strip()
+        return read(self._source.service_account / "namespace").decode().strip()
 
     @property
     def pod_name(self) -> str:
@@ -217,13 +323,13 @@ class Credentials:
 
     def proxy(self, url: str) -> str | None:
         """The HTTP proxy for `url`: the kubeconfig's, else the environment's. Raises CredentialsError."""
-        if self._loaded.proxy:
-            return str(self._loaded.proxy)
+        if self._loaded.configuration.proxy:
+            return str(self._loaded.configuration.proxy)
         parts = urlsplit(url)
         if _is_excepted_from_proxy(parts.hostname or ""):
             return None
         proxy = urllib.request.getproxies().get(parts.scheme)
-        self._expect_a_proxy(proxy)
+        expect_a_proxy(proxy, self._source.words)
         return proxy
 
     def refused(self) -> None:
@@ -235,14 +341,12 @@ class Credentials:
 
         Renews what ends or was refused. Raises CredentialsError, also where others could read the header on its way.
         """
-        if self._must_renew or self._ends_soon():
+        if self._must_renew or self._loaded.ends_soon:
             await self._renew()
-        if self._failure is not None and self._has_expired():
+        if self._failure is not None and self._loaded.has_expired:
             # To ask with them would only write 401 into somebody's audit log.
             raise CredentialsError(str(self._failure))
-        token = (await self._token()).strip()
-        if any(character in token for character in "\r\n\0"):
-            raise CredentialsError(f"{self._origin()}: the token is more than one line")
+        token = await self._loaded.token()
         if not token:
             return {}
         self._expect_secrecy(url or self.server_url)
@@ -255,29 +359,17 @@ class Credentials:
         for address in filter(None, (url, self.proxy(url))):
             if not _is_loopback(urlsplit(address).hostname or ""):
                 raise CredentialsError(
-                    f"{self._origin()}: the token, or password, would go to {quoted(address)} without TLS, for others "
-                    "to read: use https, or allow it with --allow-insecure-token"
+                    f"{self._source.words}: the token, or password, would go to {quoted(address)} without TLS, "
+                    "for others to read: use https, or allow it with --allow-insecure-token"
                 )
-
-    def _expire(self, expires: float | None) -> None:
-        seconds = expires - time.time() if expires is not None else 0.0
-        is_believed = seconds > SHORTEST_SECONDS
-        self._expires = expires if is_believed else None
-        self._renews_at = expires - min(EARLY_SECONDS, seconds / 10) if expires is not None and is_believed else None
-
-    def _ends_soon(self) -> bool:
-        return self._renews_at is not None and time.time() >= self._renews_at
-
-    def _has_expired(self) -> bool:
-        return self._expires is not None and time.time() >= self._expires
 
     async def _renew(self) -> None:
         """Load anew, one at a time. While what we have is good, nobody waits but the one who does it."""
-        if self._lock.locked() and not (self._must_renew or self._has_expired()):
+        if self._lock.locked() and not (self._must_renew or self._loaded.has_expired):
             return
         async with self._lock:
             since = self._loaded_at if self._must_renew else self._failed_at
-            is_due = self._must_renew or self._ends_soon()
+            is_due = self._must_renew or self._loaded.ends_soon
             if not is_due or time.monotonic() - since <= self._renewal_pause_seconds:
                 return
             # Set first: a plugin that fails is not run again for every request.
@@ -291,77 +383,32 @@ class Credentials:
                 if str(error) != str(before):
                     log.warning("credentials are not renewed", extra={"fields": {"error": str(error)}})
 
-    def _user(self) -> User:
-        kubeconfig = Kubeconfig(str(self._kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"))
-        self._expect_context(kubeconfig.contexts)
-        self._taken_context = self._context or kubeconfig.contexts.current
-        return kubeconfig.user_of(self._context)
 
-    def _expect_context(self, contexts: Contexts) -> None:
-        if not contexts.names:
-            raise CredentialsError(f"{self._origin()}: has no contexts")
-        names = ", ".join(map(printable, contexts.names[:MOST_CONTEXTS]))
-        if len(contexts.names) > MOST_CONTEXTS:
-            names += f" and {len(contexts.names) - MOST_CONTEXTS} more"
-        if self._context is not None and self._context not in contexts.names:
-            hint = did_you_mean(self._context, contexts.names)
-            raise CredentialsError(
-                f"--context: {quoted(self._context)} is not among the contexts of {self._origin()}: {names}{hint}"
-            )
-        if self._context is None and contexts.current not in contexts.names:
-            current = (
-                f"no context {quoted(contexts.current)}, its current-context"
-                if contexts.current
-                else "no current-context"
-            )
-            raise CredentialsError(f"{self._origin()}: has {current}: name one with --context: {names}")
+def expect_a_proxy(url: str | None, origin: str) -> None:
+    """Raises CredentialsError if it cannot be one."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise CredentialsError(f"{origin}: the proxy {quoted(url)} is no URL: write http://host:port")
 
-    async def _log_in(self, user: User, configuration: Any) -> None:
-        if user.provider is not None and user.provider != "oidc":
-            instead = AUTH_PROVIDERS.get(user.provider, "use an exec plugin")
-            raise CredentialsError(
-                f"{self._origin()}: the auth-provider {quoted(user.provider)} is gone from Kubernetes: {instead}"
-            )
-        try:
-            await user.log_in(configuration)
-        except Exception as error:
-            if user.provider is None:
-                raise
-            reason = sentence(error)
-            raise CredentialsError(f'{self._origin()}: the auth-provider "oidc": {reason}; {OIDC_PLUGIN}') from error
 
-    async def _token(self) -> str:
-        """The token with its scheme, or "". A service account's file is read again from time to time."""
-        try:
-            return await self._loaded.get_api_key_with_prefix("BearerToken") or ""
-        except (loader().config.ConfigException, OSError, ValueError) as error:
-            raise CredentialsError(f"{self._origin()}: {sentence(error)}") from error
+def _believed(expires: WallTime | None) -> tuple[WallTime | None, WallTime | None]:
+    """When they expire and when to load anew, as far as it can be believed."""
+    seconds = expires - time.time() if expires is not None else 0.0
+    if expires is None or seconds <= SHORTEST_SECONDS:
+        return None, None
+    return expires, expires - min(EARLY_SECONDS, seconds / 10)
 
-    def _use_tls_material(self, loaded: Any) -> None:
-        """A new TLS context, and with it new connections, only for what is new: a new token cuts no open watch."""
-        files = [Path(name) for name in (loaded.ssl_ca_cert, loaded.cert_file, loaded.key_file) if name]
-        material = (loaded.host, loaded.verify_ssl, *(read(file) for file in files))
-        if material != self._tls_material:
-            self.ssl = _ssl_context(loaded)
-            self._tls_material = material
-            self.generation += 1
 
-    def _expect_a_kubeconfig(self) -> None:
-        """The library takes a file that is not there for an empty one, and complains of that."""
-        if self._kubeconfig is not None or self._is_in_cluster():
-            return
-        paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
-        if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep)):
-            raise CredentialsError(f"no credentials: this is no Pod, and there is no kubeconfig at {paths}")
-
-    def _is_in_cluster(self) -> bool:
-        in_pod = os.environ.get("KUBERNETES_SERVICE_HOST") and (self._service_account / "token").is_file()
-        return self._kubeconfig is None and bool(in_pod)
-
-    def _origin(self) -> str:
-        if self._is_in_cluster():
-            return "in-cluster credentials"
-        return f"kubeconfig {self._kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
+def _tls_material(loaded: Any) -> tuple[object, ...]:
+    """Raises ValueError or OSError."""
+    files = [Path(name) for name in (loaded.ssl_ca_cert, loaded.cert_file, loaded.key_file) if name]
+    return (loaded.host, loaded.verify_ssl, *(read(file) for file in files))
 
 
 def _ssl_context(loaded: Any) -> ssl.SSLContext | None:

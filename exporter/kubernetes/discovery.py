@@ -12,7 +12,7 @@ from exporter.config.load import CANARIES
 from exporter.config.wording import did_you_mean
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.resources import Name, NotServedError, discover
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, too_much
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, Request, too_much
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName
@@ -97,7 +97,7 @@ async def _watchable(session: ApiSession) -> list[_Watchable]:
 
     Raises AnswerError, UNREACHABLE or CredentialsError if the list of groups cannot be had.
     """
-    groups = (await session.get_json(_Groups, "/apis")).groups
+    groups = (await session.read_json(_Groups, Request("/apis"))).groups
     places = [("", "/api/v1"), *((one.name, f"/apis/{one.name}/{one.preferred_version.version}") for one in groups)]
     served: list[_Watchable] = []
     async with asyncio.timeout(ASKING_SECONDS):
@@ -112,7 +112,7 @@ async def _watchable(session: ApiSession) -> list[_Watchable]:
 
 async def _watchable_in(session: ApiSession, group: str, path: str) -> list[_Watchable]:
     try:
-        served = (await session.get_json(_Resources, path)).resources or []
+        served = (await session.read_json(_Resources, Request(path))).resources or []
     except AnswerError:
         return []
     return [

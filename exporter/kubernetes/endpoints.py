@@ -11,7 +11,7 @@ import msgspec
 from exporter.config.names import is_dns_subdomain
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.resources import Name  # noqa: TC001 msgspec reads it
-from exporter.kubernetes.session import Server, too_much
+from exporter.kubernetes.session import Request, Server, too_much
 from exporter.limits import refused_texts
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def find_apiservers(session: ApiSession) -> Apiservers:
     """
     selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     with translated(SLICES):
-        slices = await session.get_json(_Slices, SLICES, selector)
+        slices = await session.read_json(_Slices, Request(SLICES, selector))
         named = [
             (endpoint_slice.address_type, address, port.port)
             for endpoint_slice in slices.items or []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from exporter.kubernetes.errors import translated
-from exporter.kubernetes.session import METADATA_LIST, AnswerError, refusal
+from exporter.kubernetes.session import METADATA_LIST, AnswerError, Request, refusal
 from exporter.measure.events import revision_of
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ async def current_revision(collection: Collection) -> int:
     """The store's revision, by a consistent LIST that matches nothing. Raises StartError."""
     path, parameters = collection.resource.empty_list(collection.namespace)
     with translated(path):
-        response = await collection.session.request(path, parameters, accept=METADATA_LIST, purpose="list")
-        async with response:
+        request = Request(path, parameters, accept=METADATA_LIST, purpose="list")
+        async with await collection.session.send(request) as response:
             try:
                 return await list_revision(response)
             except AnswerError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.kubernetes.resources import NO_SUCH_NAME, Resource
-from exporter.kubernetes.session import AnswerError
+from exporter.kubernetes.session import AnswerError, Request
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
@@ -91,7 +91,7 @@ async def is_allowed(session: ApiSession, permission: Permission) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = await session.get_json(AccessReview, SELF_ACCESS_REVIEWS, method="POST", body=review)
+    answer = await session.read_json(AccessReview, Request(SELF_ACCESS_REVIEWS, method="POST", body=review))
     return answer.status.allowed
 
 
@@ -102,7 +102,7 @@ async def own_name(session: ApiSession) -> str | None:
     """
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
-        answer = await session.get_json(_SelfReview, SELF_REVIEWS, method="POST", body=review)
+        answer = await session.read_json(_SelfReview, Request(SELF_REVIEWS, method="POST", body=review))
     except AnswerError as error:
         if error.status not in {403, 404}:
             raise

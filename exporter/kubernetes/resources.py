@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from exporter.kubernetes.session import AnswerError
+from exporter.kubernetes.session import AnswerError, Request
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName
@@ -151,7 +151,7 @@ async def discover(session: ApiSession, name: ResourceName) -> Resource:
 async def _found(session: ApiSession, name: ResourceName) -> Resource | None:
     for version in await _versions(session, name):
         path = f"/apis/{name.group}/{version}" if name.group else f"/api/{version}"
-        served = await session.get_json(_ApiResourceList, path)
+        served = await session.read_json(_ApiResourceList, Request(path))
         for resource in served.resources:
             if resource.name == name.plural:
                 if not {"list", "watch"} <= set(resource.verbs):
@@ -165,6 +165,6 @@ async def _versions(session: ApiSession, name: ResourceName) -> list[str]:
         return [name.version]
     if not name.group:
         return ["v1"]
-    group = await session.get_json(_ApiGroup, f"/apis/{name.group}")
+    group = await session.read_json(_ApiGroup, Request(f"/apis/{name.group}"))
     preferred = group.preferredVersion.version
     return [preferred, *(version.version for version in group.versions if version.version != preferred)]

@@ -14,7 +14,7 @@ import msgspec
 from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.permissions import ACCESS_REVIEWS, TOKEN_REVIEWS, AccessReview
 from exporter.kubernetes.sentences import sentence
-from exporter.kubernetes.session import UNREACHABLE, AnswerError
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,4 +79,5 @@ class Reviews:
 
     async def _create(self, kind: Resource, name: str, spec: Mapping[str, Any], answer: type[Answer]) -> Answer:
         review = {"apiVersion": f"{kind.group}/{kind.version}", "kind": name, "spec": spec}
-        return await self._session.get_json(answer, kind.path(), purpose="access_review", method="POST", body=review)
+        request = Request(kind.path(), method="POST", body=review, purpose="access_review")
+        return await self._session.read_json(answer, request)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -85,6 +85,33 @@ class Server:
         return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of an apiserver, for which purpose, and how long its answer may take."""
+
+    path: str
+    parameters: Mapping[str, str] | None = None
+    _: KW_ONLY
+    method: str = "GET"
+    body: object = None
+    """Sent as JSON; None for no body."""
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    purpose: Purpose = "discovery"
+    time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME
+    on_asking: Callable[[Instant], None] | None = None
+    """Told when it is up to the other side, to be connected to at first."""
+
+    on_sent: Callable[[Instant], None] | None = None
+    """Told when it goes out."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What it says of itself: never who sends it."""
+        headers = {"Accept": self.accept, "Accept-Encoding": "identity"}
+        return headers if self.body is None else {**headers, "Content-Type": self.content_type}
+
+
 class ApiSession:
     """Requests to one address with one set of credentials. Each session has connections of its own."""
 
@@ -108,96 +135,46 @@ class ApiSession:
         self._retired: list[aiohttp.ClientSession] = []
         self._generation = -1
 
-    async def request(  # noqa: PLR0913 one keyword for each thing that a request may ask for
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        accept: str = "application/json",
-        time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME,
-        purpose: Purpose = "discovery",
-        on_asking: Callable[[Instant], None] | None = None,
-        on_sent: Callable[[Instant], None] | None = None,
-        method: str = "GET",
-        body: object = None,
-        content_type: str = "application/json",
-    ) -> aiohttp.ClientResponse:
+    async def send(self, request: Request) -> Response:
         """Send one request; the response must be closed by the caller.
 
         Raises UNREACHABLE, CredentialsError, or AnswerError if the answer is none that we can have asked for.
-
-        `on_asking` is told when it is up to the other side, to be connected to at first; `on_sent` when it goes out.
         """
-        headers = {"Accept": accept, "Accept-Encoding": "identity", **await self.credentials.headers(self.server.url)}
-        if body is not None:
-            headers["Content-Type"] = content_type
+        headers = {**request.headers, **await self.credentials.headers(self.server.url)}
         http = await self._current_http()
-        url = self.server.url + path
-        if on_asking is not None:
-            on_asking(time.monotonic())
+        url = self.server.url + request.path
+        sending = Sending(request.purpose, request.on_sent)
+        if request.on_asking is not None:
+            request.on_asking(time.monotonic())
         try:
             response = await http.request(
-                method,
+                request.method,
                 url,
-                params=params,
-                json=body,
+                params=request.parameters,
+                json=request.body,
                 headers=headers,
-                timeout=time_limit,
+                timeout=request.time_limit,
                 server_hostname=self._tls_name() if url.startswith("https") else None,
                 allow_redirects=False,
-                trace_request_ctx=Sending(purpose, on_sent),
+                trace_request_ctx=sending,
             )
         except aiohttp.ClientSSLError:
             self.credentials.refused()
             raise
-        assert isinstance(response, _Response)
-        response.cost, response.purpose = self._cost, purpose
+        assert isinstance(response, Response)
+        response.cost, response.sending = self._cost, sending
         if response.status == 401:
             self.credentials.refused()
-        encodings = ", ".join(response.headers.getall("Content-Encoding", ()))
-        if encodings.strip().lower() not in {"", "identity"}:
-            # A few bytes of it may be gigabytes.
-            response.close()
-            refused_texts.count("encoding")
-            said = (
-                f"HTTP {response.status}: the answer is compressed ({printable(encodings)}), which we did not ask for"
-            )
-            raise AnswerError(response.status, said, retry_after_seconds(response))
+        response.expect_no_compression()
         return response
 
-    async def get_json(  # noqa: PLR0913 as above
-        self,
-        kind: type[_Document],
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        purpose: Purpose = "discovery",
-        method: str = "GET",
-        body: object = None,
-        content_type: str = "application/json",
-    ) -> _Document:
+    async def read_json(self, kind: type[_Document], request: Request) -> _Document:
         """The body of a 2xx answer as a `kind`. Raises AnswerError, UNREACHABLE or CredentialsError."""
-        content = await self.get_content(
-            path, params, purpose=purpose, method=method, body=body, content_type=content_type
-        )
-        return document(content, kind, path)
+        return document(await self.read(request), kind, request.path)
 
-    async def get_content(  # noqa: PLR0913 as above
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        *,
-        accept: str = "application/json",
-        purpose: Purpose = "discovery",
-        method: str = "GET",
-        body: object = None,
-        content_type: str = "application/json",
-    ) -> bytes:
+    async def read(self, request: Request) -> bytes:
         """The body of a 2xx answer. Raises AnswerError, UNREACHABLE or CredentialsError."""
-        response = await self.request(
-            path, params, accept=accept, purpose=purpose, method=method, body=body, content_type=content_type
-        )
-        async with response:
+        async with await self.send(request) as response:
             content = await response.read()
             if response.status >= 300:
                 raise refusal(response, content)
@@ -236,7 +213,7 @@ class ApiSession:
                 headers={"User-Agent": "watchslo"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
-                response_class=_Response,
+                response_class=Response,
                 auto_decompress=False,
             )
         return self._http
@@ -247,11 +224,27 @@ def _is_in_use(http: aiohttp.ClientSession) -> bool:
     return bool(http.connector is not None and http.connector._acquired)  # noqa: SLF001 the library does not say
 
 
-class _Response(aiohttp.ClientResponse):
+class Response(aiohttp.ClientResponse):
     """An answer whose body may be read once, and only up to a limit: no answer may fill our memory."""
 
     cost: Cost
-    purpose: Purpose
+    sending: Sending
+
+    @property
+    def sent_at(self) -> Instant:
+        """When its request went out; for the last time, if it had to be sent again, which no PATCH ever is."""
+        assert self.sending.sent_at is not None
+        return self.sending.sent_at
+
+    def expect_no_compression(self) -> None:
+        """A few bytes of it may be gigabytes. Raises AnswerError."""
+        encodings = ", ".join(self.headers.getall("Content-Encoding", ()))
+        if encodings.strip().lower() in {"", "identity"}:
+            return
+        self.close()
+        refused_texts.count("encoding")
+        said = f"HTTP {self.status}: the answer is compressed ({printable(encodings)}), which we did not ask for"
+        raise AnswerError(self.status, said, retry_after_seconds(self))
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         """Wait for the headers. Raises UNREACHABLE, or AnswerError if too much comes before them."""
@@ -268,7 +261,7 @@ class _Response(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         """The whole body. Raises UNREACHABLE, or AnswerError if it is too long."""
-        most_bytes = MOST_BYTES.get(self.purpose, MOST_LIST_BYTES)
+        most_bytes = MOST_BYTES.get(self.sending.purpose, MOST_LIST_BYTES)
         pieces: list[bytes] = []
         size_bytes = 0
         async for piece in self.content.iter_any():
@@ -278,7 +271,7 @@ class _Response(aiohttp.ClientResponse):
                 self.close()
                 refused_texts.count("answer")
                 raise AnswerError(self.status, f"the answer is longer than {most_bytes} bytes")
-        self.cost.answer_read(self.purpose, size_bytes)
+        self.cost.answer_read(self.sending.purpose, size_bytes)
         return b"".join(pieces)
 
 

@@ -14,7 +14,7 @@ from exporter.config.wording import quoted
 from exporter.kubernetes.discovery import find
 from exporter.kubernetes.errors import translated
 from exporter.kubernetes.resources import Resource
-from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, refusal
+from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, Request, refusal
 from exporter.measure.canaries import Canary
 from exporter.measure.events import revision_of
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.session import ApiSession
-    from exporter.measure.times import Instant
 
 WRITTEN = "canary.watchslo.dev/written"
 """The annotation: nanoseconds since the epoch by our wall clock, and a word that nobody else writes."""
@@ -120,8 +119,9 @@ async def write(session: ApiSession, what: CanaryObject) -> Canary:
 
 async def try_to_write(session: ApiSession, what: CanaryObject) -> None:
     """Ask the apiserver for a write of which it keeps nothing. Raises AnswerError, UNREACHABLE or CredentialsError."""
-    query = {"dryRun": "All", "fieldManager": "watchslo"}
-    await session.get_content(what.path, query, method="PATCH", body=_annotated("0"), content_type=MERGE_PATCH)
+    parameters = {"dryRun": "All", "fieldManager": "watchslo"}
+    body = _annotated("0")
+    await session.read(Request(what.path, parameters, method="PATCH", body=body, content_type=MERGE_PATCH))
 
 
 def _annotated(value: str) -> dict[str, dict[str, dict[str, str]]]:
@@ -129,18 +129,17 @@ def _annotated(value: str) -> dict[str, dict[str, dict[str, str]]]:
 
 
 async def _send(session: ApiSession, path: str, value: str) -> Canary:
-    sent: list[Instant] = []
-    response = await session.request(
+    request = Request(
         path,
         {"fieldManager": "watchslo"},
-        accept=METADATA_WATCH,
-        time_limit=WRITE_LIMIT,
-        purpose="canary",
-        on_sent=sent.append,
         method="PATCH",
         body=_annotated(value),
         content_type=MERGE_PATCH,
+        accept=METADATA_WATCH,
+        purpose="canary",
+        time_limit=WRITE_LIMIT,
     )
+    response = await session.send(request)
     async with response:
         content = await response.read()
         answered = time.monotonic()
@@ -155,4 +154,4 @@ async def _send(session: ApiSession, path: str, value: str) -> Canary:
         raise AnswerError(response.status, f"{path}: resourceVersion {metadata.resource_version[:30]!r} in the answer")
     if metadata.annotations.written != value:
         raise AnswerError(response.status, f"{path}: the annotation {WRITTEN} is not in the answer to its write")
-    return Canary(revision, sent[0], answered)
+    return Canary(revision, response.sent_at, answered)

@@ -105,13 +105,13 @@ class Canaries:
         self._came.clear()
         self._lost.clear()
 
-    def committed(self, revision: int) -> Interval | None:
-        """When `revision` was committed, if it is a canary that came; asked once, when it is judged."""
+    def take_committed(self, revision: int) -> Interval | None:
+        """When `revision` was committed, if it is a canary that came: said once, when it is judged."""
         canary = self._came.pop(revision, None)
         return Interval(canary.sent, canary.answered) if canary is not None else None
 
-    def is_lost(self, revision: int) -> bool:
-        """Whether `revision` is a canary that was given up before it came; asked once, when it would be judged."""
+    def take_lost(self, revision: int) -> bool:
+        """Whether `revision` is a canary that was given up before it came: said once, when it would be judged."""
         if revision not in self._lost:
             return False
         del self._lost[revision]
@@ -128,7 +128,7 @@ class Canaries:
 
     @property
     def revisions(self) -> list[int]:
-        """The revisions about which `committed` or `is_lost` has something to say, in order."""
+        """The revisions about which `take_committed` or `take_lost` has something to say, in order."""
         return sorted({*self._came, *self._lost})
 
     def waited(self, since: Instant, until: Instant) -> list[Interval]:

@@ -11,7 +11,6 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.measure.counting import Counting
 from exporter.measure.dating import Dated, Evidence, OwnEvidence, date_commit
 from exporter.measure.evidence import Wallclocks, in_object
 from exporter.measure.judging import Known, Opening, PendingChunk, PendingEvents, grouped_by_evidence, judge
@@ -26,15 +25,14 @@ if TYPE_CHECKING:
 
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.canaries import Canaries
+    from exporter.measure.counting import Counting
     from exporter.measure.events import Event
     from exporter.measure.judging import EarlyReason, Judgement, Room
     from exporter.measure.revisions import RevisionClock
     from exporter.measure.serverclock import Offset
     from exporter.measure.store import Store
-    from exporter.measure.stream_state import StreamCounts
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
-    from exporter.measure.window import Window
 
 JUDGED_IN_ONE_TURN = 200
 """After so many events the event loop gets its turn: the next bytes want their stamp."""
@@ -84,8 +82,7 @@ class Judge:
     def __init__(  # noqa: PLR0913 all that bears on a verdict
         self,
         rules: Rules,
-        counts: StreamCounts,
-        window: Window,
+        counting: Counting,
         *,
         arrivals: Arrivals,
         canaries: Canaries,
@@ -93,7 +90,7 @@ class Judge:
         judged: Callable[[Judgement], None] | None = None,
     ) -> None:
         self._rules = rules
-        self._counting = Counting(counts, window)
+        self._counting = counting
         self._arrivals = arrivals
         self._canaries = canaries
         self._judged = judged
@@ -184,7 +181,7 @@ class Judge:
         if event.revision is not None:
             if clocks.store is not None:
                 evidence = clocks.store.evidence(event.revision, pending.arrival.latest)
-            canary = self._canaries.committed(event.revision)
+            canary = self._canaries.take_committed(event.revision)
             if canary is not None:
                 evidence.own.append(OwnEvidence("canary", canary))
         ahead_seconds = pending.wall_ahead + self._rules.clock_error_seconds
@@ -204,7 +201,7 @@ class Judge:
         if phase == "history":
             self._counting.replayed(batch)
             return
-        if event.revision is not None and self._canaries.is_lost(event.revision):
+        if event.revision is not None and self._canaries.take_lost(event.revision):
             self._counting.was_lost(batch)
             return
         if phase == "unknown":
@@ -240,7 +237,7 @@ class Judge:
         """The stamps that the writes themselves put in, each with the number of events."""
         moved: dict[str, int] = {}
         for event in batch:
-            if self._stamps.moved_by(event):
+            if self._stamps.learn(event):
                 stamp = event.stamps.managed_fields
                 moved[stamp] = moved.get(stamp, 0) + 1
         return moved

@@ -84,8 +84,8 @@ class StampMemory:
         if self._lately or self._earlier:
             self._lately, self._earlier = {}, {}
 
-    def moved_by(self, event: Event) -> bool:
-        """Whether this very write put the newest stamp in, as far as that is known.
+    def learn(self, event: Event) -> bool:
+        """Remember its newest stamp. Whether this very write put it in, as far as that is known.
 
         Events of one object must come in order.
         """

@@ -181,6 +181,7 @@ class Metrics:
     """
 
     def __init__(self, threshold_seconds: float, objective_ratio: float, window_seconds: float) -> None:
+        # More than twelve: most are the children of one family each.
         self.window_seconds = window_seconds
         self.version = version("watchslo")
         self.before_render: list[Callable[[], Iterable[None]]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from exporter.clocks.pollers import CachePoller, ServerPolls
@@ -15,21 +16,20 @@ from exporter.kubernetes.session import ApiSession
 from exporter.measure.events import EventDecoder
 from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.reflector import Reflector
+from exporter.watch.watch import WatchDependencies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Coroutine, Iterable, Iterator
 
-    from exporter.config import Config, ResourceName
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.config import ResourceName
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
     from exporter.labels import ClockName, Purpose
-    from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.measure.times import Instant
-    from exporter.metrics.registry import Metrics
-    from exporter.watch.heartbeat import Heartbeat
+    from exporter.metrics.registry import ClockMetrics, Metrics
+    from exporter.service.dependencies import Dependencies
 
 log = logging.getLogger(__name__)
 
@@ -55,31 +55,45 @@ class CountedCost(Cost):
         self._metrics.cost(self._address).response_bytes[purpose].inc(size_bytes)
 
 
+class AllClocks:
+    """Bounds on every clock that may have stamped an object; None while they are not all known."""
+
+    def __init__(self) -> None:
+        self.offset: Offset | None = None
+
+    def doubt(self) -> None:
+        """What is known of one of them counts no more: no stamp is dated before all are bounded anew."""
+        self.offset = None
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One stream, and what runs for it."""
+
+    stream: Stream
+    reflector: Reflector
+    reflecting: asyncio.Task[None]
+    proving: asyncio.Task[None] | None = None
+    cache_polling: asyncio.Task[None] | None = None
+
+    @property
+    def clocks(self) -> list[asyncio.Task[None]]:
+        """What runs for its clocks."""
+        return [task for task in (self.proving, self.cache_polling) if task is not None]
+
+
 class Apiserver:
     """Everything that watches one address. It implements ClockListener for its own clocks."""
 
-    def __init__(  # noqa: PLR0913 the daemon's things, handed down
-        self,
-        server: Server,
-        *,
-        config: Config,
-        credentials: Credentials,
-        metrics: Metrics,
-        heartbeat: Heartbeat,
-        tasks: asyncio.TaskGroup,
-        clocks_of_all: Callable[[], Offset | None],
-        clocks_are_doubtful: Callable[[], None],
-        judged: Callable[[Stream, Judgement], None] | None = None,
+    def __init__(
+        self, server: Server, dependencies: Dependencies, tasks: asyncio.TaskGroup, all_clocks: AllClocks
     ) -> None:
+        config, credentials, metrics = dependencies.config, dependencies.credentials, dependencies.metrics
         self.server = server
-        self._config = config
-        self._metrics = metrics
-        self._apiserver_metrics = metrics.apiserver(server.name)
-        self._heartbeat = heartbeat
+        self._dependencies = dependencies
+        self._metrics = metrics.apiserver(server.name)
         self._tasks = tasks
-        self._clocks_of_all = clocks_of_all
-        self._clocks_are_doubtful = clocks_are_doubtful
-        self._judged = judged
+        self._all_clocks = all_clocks
         cost = CountedCost(metrics, server)
         self._session = ApiSession(server, credentials, cost=cost)
         # A watch keeps its connection to itself for minutes and then ends it: there is nothing to keep alive.
@@ -94,15 +108,12 @@ class Apiserver:
         )
         if config.revision_clock_hz:
             # There with 0 before the first answer.
-            metrics.clock(server.name, QUIET_KINDS[0].group, QUIET_KINDS[0].plural, "revision")
+            self._clock_metrics(QUIET_KINDS[0], "revision")
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
-        heartbeat.sleepers.add(self)
-        self._streams: dict[ResourceName, Stream] = {}
-        self._reflectors: dict[ResourceName, Reflector] = {}
-        self._running: dict[ResourceName, list[asyncio.Task[None]]] = {}
-        self._cache_polling: dict[ResourceName, asyncio.Task[None]] = {}
+        self._watched: dict[ResourceName, _Watched] = {}
         self._is_noticed_balancer = False
+        dependencies.heartbeat.sleepers.add(self)
 
     @property
     def session(self) -> ApiSession:
@@ -125,73 +136,72 @@ class Apiserver:
     @property
     def streams(self) -> Iterable[Stream]:
         """Everything that is watched here."""
-        return self._streams.values()
+        return [watched.stream for watched in self._watched.values()]
 
     def stream(self, group: str, plural: str) -> Stream | None:
         """What watches this kind here, in whatever version; None if nothing does."""
-        return next((one for name, one in self._streams.items() if (name.group, name.plural) == (group, plural)), None)
+        return next(
+            (one.stream for name, one in self._watched.items() if (name.group, name.plural) == (group, plural)), None
+        )
 
     def watch(self, name: ResourceName) -> None:
-        """Watch one more resource, whatever becomes of the others."""
-        if name in self._streams:
+        """Watch one more resource, unless that falls to another shard, whatever becomes of the others."""
+        around = self._dependencies
+        if name in self._watched or not around.config.shard.owns(self.server.name, name.group, name.plural):
             return
         dependencies = StreamDependencies(
-            config=self._config,
-            metrics=self._metrics.resource(self.server.name, name.group, name.plural),
-            apiserver_clocks=self._clocks_of_all,
+            config=around.config,
+            metrics=around.metrics.resource(self.server.name, name.group, name.plural),
+            apiserver_clocks=lambda: self._all_clocks.offset,
             found=lambda resource: self._found(name, resource),
             is_a_balancer=lambda: self._noticed_balancer("cache"),
-            judged=self._judged,
+            judged=around.judged,
         )
-        stream = self._streams[name] = Stream(name, self.server.name, dependencies)
-        reflector = self._reflectors[name] = Reflector(
+        stream = Stream(name, self.server.name, dependencies)
+        reflector = Reflector(
             name,
-            self._config.namespace,
+            around.config.namespace,
             session=self._session,
             watches=self._watches,
-            decoder=self._decoder,
-            arrivals=stream.arrivals,
-            heartbeat=self._heartbeat,
+            dependencies=WatchDependencies(self._decoder, stream.arrivals, around.heartbeat),
             listener=stream,
         )
         stream.on_restored_store = reflector.store_went_back
-        self._running[name] = [self._tasks.create_task(reflector.run())]
+        self._watched[name] = _Watched(stream, reflector, self._tasks.create_task(reflector.run()))
 
     def look_anew(self, name: ResourceName) -> None:
         """There may be again what a resource's stream has found gone, or refused."""
-        if name in self._reflectors:
-            self._reflectors[name].look_anew()
+        if name in self._watched:
+            self._watched[name].reflector.look_anew()
 
     def unwatch(self, name: ResourceName) -> Coroutine[Any, Any, None]:
         """Watch a resource no more, from now on: it may be watched anew before all has ended, which is to be awaited.
 
         Its series stay until the metrics are told to drop them.
         """
-        stream = self._streams.pop(name, None)
-        self._reflectors.pop(name, None)
-        running = [*self._running.pop(name, ()), *self._polling_of_cache(name)]
-        for reflector in running[:1]:
-            reflector.cancel()  # it finds nothing more
-        return _ended(stream, running)
+        watched = self._watched.pop(name, None)
+        if watched is not None:
+            watched.reflecting.cancel()  # it finds nothing more
+        return _ended(watched)
 
     def leaves(self) -> None:
         """It is no endpoint any more."""
-        for stream in self._streams.values():
+        for stream in self.streams:
             stream.owe_no_canary()
 
     def refresh(self) -> Iterator[None]:
         """Bring gauges up to the present moment, those of one stream in each step."""
-        for name in tuple(self._streams):
-            stream = self._streams.get(name)
-            if stream is not None:  # it may have gone since the step before
-                stream.refresh()
+        for name in tuple(self._watched):
+            watched = self._watched.get(name)
+            if watched is not None:  # it may have gone since the step before
+                watched.stream.refresh()
                 yield
         now = time.monotonic()
         offset = self.offset
         ours = time.time() - time.monotonic()
-        self._apiserver_metrics.clock_offset_lower.set(offset.lower - ours if offset else None)
-        self._apiserver_metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
-        self._apiserver_metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))
+        self._metrics.clock_offset_lower.set(offset.lower - ours if offset else None)
+        self._metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
+        self._metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))
 
     # What the heartbeat tells (exporter.watch.heartbeat.Sleeper)
 
@@ -201,11 +211,11 @@ class Apiserver:
     def slept(self, began: Instant, woke: Instant, seconds: float) -> None:  # noqa: ARG002 a Sleeper's
         """What was known of the apiserver's clock was known beside ours, which stood still."""
         self._polls.clocks.forget(woke)
-        self._clocks_are_doubtful()
+        self._all_clocks.doubt()
 
     async def close(self) -> None:
         """Close all connections; the tasks are cancelled before."""
-        self._heartbeat.sleepers.discard(self)
+        self._dependencies.heartbeat.sleepers.discard(self)
         await self._session.close()
         await self._watches.close()
         await self._polls.close()
@@ -214,20 +224,20 @@ class Apiserver:
 
     def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
         """A poll took this long."""
-        metrics = self._metrics.clock(self.server.name, kind.group, kind.plural, clock)
+        metrics = self._clock_metrics(kind, clock)
         metrics.polls["ok"].inc()
         metrics.poll_seconds.observe(seconds)
 
     def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
         """A poll got no answer, or not the one it asked for."""
-        self._metrics.clock(self.server.name, kind.group, kind.plural, clock).polls["error"].inc()
+        self._clock_metrics(kind, clock).polls["error"].inc()
         log.debug("poll failed", extra={"fields": {"apiserver": self.server.name, "reason": error.reason}})
 
     def date_contradicted(self) -> None:
         """A Date contradicts what its clock said before: said of the address, not of a resource's events."""
         log.warning("the apiserver's clock contradicts itself", extra={"fields": {"apiserver": self.server.name}})
-        self._clocks_are_doubtful()
-        for stream in self._streams.values():
+        self._all_clocks.doubt()
+        for stream in self.streams:
             stream.date_contradicted()
 
     def several_clocks(self) -> None:
@@ -236,61 +246,58 @@ class Apiserver:
 
     def read_stale(self, kind: Resource) -> None:
         """A poll was answered with less than the store had: said once, counted every time."""
-        if not self._apiserver_metrics.stale_reads.value:
+        if not self._metrics.stale_reads.value:
             fields = {"apiserver": self.server.name, "polled": str(kind)}
             log.warning(
                 "the store reads stale: upper bounds of latencies are 5 s wider",
                 extra={"fields": fields},
             )
-        self._apiserver_metrics.stale_reads.inc()
+        self._metrics.stale_reads.inc()
 
     def _noticed_balancer(self, sign: Literal["cache", "date"]) -> None:
         """What was taken for one apiserver stands before several: from now on it is treated so."""
         if self._is_noticed_balancer or not self.server.is_one_apiserver:
             return
         self._is_noticed_balancer = True
-        self._clocks_are_doubtful()
-        self._apiserver_metrics.balancers_noticed[sign].inc()
+        self._all_clocks.doubt()
+        self._metrics.balancers_noticed[sign].inc()
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})
         self._polls.is_a_balancer()
-        for name, stream in self._streams.items():
-            stream.use_cache_clock(None)
-            for polling in self._polling_of_cache(name):
-                polling.cancel()
-
-    def _polling_of_cache(self, name: ResourceName) -> list[asyncio.Task[None]]:
-        """What polls the watch cache of a resource, to be ended."""
-        polling = self._cache_polling.pop(name, None)
-        return [polling] if polling is not None else []
+        for watched in self._watched.values():
+            watched.stream.use_cache_clock(None)
+            if watched.cache_polling is not None:
+                watched.cache_polling.cancel()
+                watched.cache_polling = None
 
     def _found(self, name: ResourceName, resource: Resource) -> None:
         """Prove anew which clock is good for what discovery found, and follow its watch cache."""
-        reflector, *others = self._running[name]
-        for other in (*others, *self._polling_of_cache(name)):
-            other.cancel()
-        stream = self._streams[name]
-        prover = self._tasks.create_task(self.stores.keep_proving(resource, stream.use_clock))
-        self._running[name] = [reflector, prover]
-        config = self._config
+        watched, config = self._watched[name], self._dependencies.config
+        for clock in watched.clocks:
+            clock.cancel()
+        stream = watched.stream
+        watched.proving = self._tasks.create_task(self.stores.keep_proving(resource, stream.use_clock))
+        watched.cache_polling = None
         # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.
         if self.server.is_one_apiserver and not self._is_noticed_balancer and config.cache_clock_hz > 0:
-            self._metrics.clock(self.server.name, resource.group, resource.plural, "cache")
+            self._clock_metrics(resource, "cache")
             cache_clock = CachePoller(
                 self._polls, resource, config.namespace, config.cache_clock_hz, stream.cache_went_back
             )
-            self._cache_polling[name] = self._tasks.create_task(cache_clock.run())
+            watched.cache_polling = self._tasks.create_task(cache_clock.run())
             stream.use_cache_clock(cache_clock)
 
+    def _clock_metrics(self, kind: Resource, clock: ClockName) -> ClockMetrics:
+        return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)
 
-async def _ended(stream: Stream | None, running: Sequence[asyncio.Task[None]]) -> None:
+
+async def _ended(watched: _Watched | None) -> None:
     """What the stream had is judged once it has ended, by what its clocks know, which end after it."""
-    if stream is None:
+    if watched is None:
         return
-    reflector, *clocks = running
-    await asyncio.wait({reflector})
-    stream.finish()
-    for clock in clocks:
+    await asyncio.wait({watched.reflecting})
+    watched.stream.finish()
+    for clock in watched.clocks:
         await _cancelled(clock)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
-from exporter.kubernetes.credentials import Credentials, CredentialsError
+from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
@@ -23,6 +23,7 @@ from exporter.metrics.registry import Metrics
 from exporter.service import logs, loop, status
 from exporter.service.apiserver import CountedCost
 from exporter.service.canary import too_few_alone
+from exporter.service.dependencies import Dependencies
 from exporter.service.fleet import Fleet, home_of
 from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
     from exporter.service.stream import Stream
+    from exporter.web.connections import WebServer
     from exporter.web.reload import WebFiles
 
 log = logging.getLogger(__name__)
@@ -89,13 +91,8 @@ async def load_credentials(config: Config) -> Credentials:
     """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object,
     or if an address that is known already must not be told who we are.
     """
-    credentials = Credentials(
-        config.kubeconfig,
-        config.context,
-        config.tls_server_name,
-        allow_insecure_token=config.allow_insecure_token,
-        discover_apiservers=config.discover_apiservers,
-    )
+    source = Source(config.kubeconfig, config.context, expects_verification=config.discover_apiservers)
+    credentials = Credentials(source, config.tls_server_name, allow_insecure_token=config.allow_insecure_token)
     await credentials.load()
     for url in (credentials.server_url, *config.apiservers):
         await credentials.headers(url)
@@ -143,9 +140,7 @@ class Exporter:
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(
-            config, credentials, metrics=self.metrics, heartbeat=heartbeat, judged=judged, advise=advise
-        )
+        self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -158,21 +153,7 @@ class Exporter:
         """
         files = _web_files(self._config)
         reviews = self._reviews_session() if self._config.auth_filter else None
-        auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
-        # Probes are never authenticated: they tell everybody, so not what others have said.
-        not_ready = partial(self.not_ready, with_errors=False)
-        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
-        # Whatever clients do, half of the descriptors is for watches.
-        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
-        limits = Limits(connections=connections, requests=self._config.web_max_requests)
-        server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
-        self.listens_on = [address[:2] for address in server.addresses]
-        self.scheme = "https" if files and files.tls else "http"
-        for host, port in self.listens_on:
-            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
-        readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
-        if reviews is not None and readable is not None:
-            log.warning(readable)
+        server = await self._serve(files, reviews)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
@@ -189,6 +170,25 @@ class Exporter:
             await server.cleanup()
             if reviews is not None:
                 await reviews.close()
+
+    async def _serve(self, files: WebFiles | None, reviews: ApiSession | None) -> WebServer:
+        """Listen on every address, and say so. Raises as `running` does."""
+        auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
+        # Probes are never authenticated: they tell everybody, so not what others have said.
+        not_ready = partial(self.not_ready, with_errors=False)
+        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
+        # Whatever clients do, half of the descriptors is for watches.
+        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
+        limits = Limits(connections=connections, requests=self._config.web_max_requests)
+        server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
+        self.listens_on = [address[:2] for address in server.addresses]
+        self.scheme = "https" if files and files.tls else "http"
+        for host, port in self.listens_on:
+            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
+        readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
+        if reviews is not None and readable is not None:
+            log.warning(readable)
+        return server
 
     def _reviews_session(self) -> ApiSession:
         """One of its own: who asks us must not hold up what we measure."""

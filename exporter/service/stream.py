@@ -11,18 +11,19 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, Any
 
-from exporter.kubernetes.resources import EVENTS
 from exporter.measure.arrivals import Arrivals
+from exporter.measure.awaited import AwaitedCanaries
 from exporter.measure.canaries import Canaries
-from exporter.measure.coverage import Coverage
-from exporter.measure.judge import Clocks, Judge, Rules
+from exporter.measure.continuity import Continuity
+from exporter.measure.counting import Counting
+from exporter.measure.judge import Judge, Rules
 from exporter.measure.judging import Room
-from exporter.measure.stream_state import NOT_STARTED, RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
+from exporter.service.stream_clocks import StreamClocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from exporter.kubernetes.resources import Resource
     from exporter.labels import RelistReason
     from exporter.measure.canaries import Canary
+    from exporter.measure.coverage import Coverage
     from exporter.measure.events import Event
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
-    from exporter.measure.times import Instant, Interval, WallTime
+    from exporter.measure.times import Instant, Interval
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
     from exporter.watch.watch import End, Reading
@@ -92,37 +94,24 @@ class Stream:
         self.apiserver = apiserver
         self.arrivals = Arrivals()
         self.window = Window(config.slo_window_seconds, config.slo_objective_ratio)
-        self.coverage = Coverage(config.slo_threshold_seconds)
         self.on_restored_store: Callable[[], None] = _nothing
         """Makes the stream list again."""
         self.counts = dependencies.metrics.counts
         self._dependencies = dependencies
-        self._canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
+        now = time.monotonic()
+        canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
+        self._awaited = AwaitedCanaries(canaries, self.counts, self.window, self.arrivals, now)
+        self._continuity = Continuity(self.counts, config.slo_threshold_seconds, now)
+        self._clocks = StreamClocks(dependencies.apiserver_clocks)
         self._judge = Judge(
             rules_of(config),
-            self.counts,
-            self.window,
+            Counting(self.counts, self.window),
             arrivals=self.arrivals,
-            canaries=self._canaries,
+            canaries=canaries,
             room=WAITING,
             judged=partial(dependencies.judged, self) if dependencies.judged is not None else None,
         )
-        self.clock: RevisionPoller | None = None
-        """What dates the events; None while no clock is proven to read the same store."""
-        self._cache_clock: CachePoller | None = None
-        self._expects_canaries = False
-        self._awaited_until: Instant = time.monotonic()
-        self._relisting: RelistReason | None = None
-        self._lost_at: Instant | None = time.monotonic()
-        self._uncovered_since: Instant = time.monotonic()
-        self._opened_at: Instant = inf
-        self._cache_went_back = False
-        self._newest: tuple[int, Instant] | None = None
-        """The newest revision that has arrived, and when."""
-        self._has_answered = False
-        self._trouble: Trouble | None = NOT_STARTED
-        self._last_activity: WallTime | None = None
-        self.state = dependencies.metrics.state = self._state(time.monotonic())
+        self.state = dependencies.metrics.state = self._state(now)
 
     # What the stream tells (exporter.watch.reflector.ReflectorListener)
 
@@ -132,54 +121,36 @@ class Stream:
 
     def relisting(self, reason: RelistReason) -> None:
         """Continuity is given up: events are not seen, so the objective cannot be met for a while."""
-        self._relisting = reason
         # Its first events may come before `opened`.
         self._judge.relisting()
-        self.coverage.gave_up_continuity(time.monotonic())
-        self.counts.relists[reason] += 1
+        self._continuity.relisting(reason, time.monotonic())
         if reason != "start":
             log.warning("relist", extra=self._labels(reason=reason))
 
     def start_failed(self, error: StartError) -> None:
         """A LIST or WATCH did not start; said once per cause, counted every time."""
         self.counts.start_errors[error.reason] += 1
-        if error.reason in CURABLE_ONLY_BY_PEOPLE:
-            self._has_answered = True
-            self._expects_canaries = False
-            self._canaries.forget()
-        trouble = Trouble(error.reason, str(error))
-        if trouble != self._trouble:
-            self._trouble = trouble
+        is_final = error.reason in CURABLE_ONLY_BY_PEOPLE
+        if is_final:
+            self._awaited.refused()
+        if self._continuity.failed(Trouble(error.reason, str(error)), is_final=is_final):
             log.warning("watch does not start", extra=self._labels(reason=error.reason, error=str(error)))
 
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open."""
-        self._opened_at = at
         if listed_revision is not None:
             self._judge.opened(at)
-        # Else it is a watch of a history that was given up before it was open, and it is abandoned.
-        if listed_revision is not None or self._relisting is None:
-            self.coverage.opened(at)
-        self._count_uncovered(at)
-        if self._lost_at is not None:
-            seconds = self.counts.relist if self._relisting else self.counts.rewatch
-            seconds.observe(max(0.0, at - self._lost_at))
-        self._relisting = self._lost_at = None
-        self._has_answered = self._expects_canaries = True
-        self._canaries.passed_over(listed_revision or 0)
-        self._trouble = None
+        self._continuity.opened(at, listed_revision)
+        self._awaited.opened(listed_revision or 0)
         log.info("watch open", extra=self._labels(revision=listed_revision))
 
     def lost(self, at: Instant) -> None:
         """The watch is open no more."""
-        self._lost_at = self._uncovered_since = at
-        self._opened_at, self._cache_went_back = inf, False
-        self.coverage.lost(at)
+        self._continuity.lost(at)
 
     def slept(self, seconds: float) -> None:
         """The machine was suspended: nobody looked, for so many seconds that our clock did not count."""
-        self.counts.uncovered_seconds += seconds
-        self.coverage.slept(time.monotonic(), seconds)
+        self._continuity.slept(time.monotonic(), seconds)
 
     def ended(self, end: End, lived_seconds: float) -> None:
         """The watch that was lost ended for this reason."""
@@ -191,10 +162,10 @@ class Stream:
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
     def read(self, reading: Reading, arrival: Interval) -> None:
-        """What came together on the watch: every event is entered into the docket at once, and judged later."""
+        """What came together on the watch: every event waits for its verdict from now on."""
         counts = self.counts
         counts.received_bytes += reading.size_bytes
-        self._last_activity = time.time()
+        self._continuity.last_activity = time.time()
         if reading.undecodable:
             counts.undecodable += reading.undecodable
             # Each is an event of which nothing is known.
@@ -207,64 +178,36 @@ class Stream:
         if events:
             now = time.monotonic()  # first: a pause before the other clock is read makes stamps earlier, which is safe
             self._judge.enter(events, arrival, time.time() - now)
-            if self._canaries.wants_arrivals:
-                for event in events:
-                    if event.revision is not None:
-                        self._canary_arrived(self._canaries.arrived(event.revision, arrival.latest))
+            self._awaited.arrived(events, arrival.latest)
         if reading.events:
             self._tell_clocks(reading.events[-1], arrival.latest)
 
     def _tell_clocks(self, newest: Event, arrived: Instant) -> None:
-        """What is newest here is committed, and was in the watch cache of the apiserver that serves this watch."""
-        if self._cache_went_back:
-            # That apiserver lives, and has not lost its cache: it was another one that answered the poll.
-            self._cache_went_back = False
+        if self._continuity.take_anothers_cache():
             self._dependencies.is_a_balancer()
-        if newest.revision is None:
-            return
-        self._newest = newest.revision, arrived
-        self._canaries.is_here(newest.revision)
-        if self.clock is not None:
-            self.clock.arrived(newest.revision, arrived)
-        if self._cache_clock is not None and newest.event_type != "bookmark":
-            self._cache_clock.clock.arrived(newest.revision, arrived)
+        if newest.revision is not None:
+            self._awaited.canaries.is_here(newest.revision)
+            self._clocks.arrived(newest.revision, arrived, is_event=newest.event_type != "bookmark")
 
     # What the canary tells (exporter.service.canary)
 
     def canary_sending(self) -> None:
         """A write to an object of ours goes out that this stream should deliver."""
-        if self._expects_canaries:
-            self._canaries.sending()
+        self._awaited.sending()
 
     def canary_answered(self, canary: Canary | None) -> None:
         """That write was answered with success, or None: it was not, and nothing is to be expected."""
         if canary is not None and self.clock is not None:
             self.clock.arrived(canary.revision, canary.answered)
-        if self._expects_canaries:
-            self._canary_arrived(self._canaries.answered(canary))
+        self._awaited.answered(canary)
 
     def owe_no_canary(self) -> None:
         """What was written up to now need not come: its apiserver is leaving, and is written for no more."""
-        self._canaries.forget()
+        self._awaited.canaries.forget()
 
     def owes_canary(self, sent_before: Instant) -> bool:
         """Whether a canary that was sent before this instant is awaited still: it comes or is lost."""
-        return self._canaries.owes_of(sent_before)
-
-    def _canary_arrived(self, seconds: float | None) -> None:
-        if seconds is not None:
-            self.counts.canary_delivery.observe(max(0.0, seconds))
-
-    def _lose_canaries(self, now: Instant) -> None:
-        """Let the time run of the canaries that do not come, as far as it is not ours; one that is lost is late."""
-        since, until = self._awaited_until, self.arrivals.not_before
-        self._awaited_until = max(since, until)
-        for waited in self.arrivals.kept_up(since, until):
-            for latency in self._canaries.waited(*waited):
-                self.counts.canaries_lost += 1
-                self.counts.judged["late"] += 1
-                self.window.judged(now, latency, "late")
-                log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
+        return self._awaited.canaries.owes_of(sent_before)
 
     # What the clocks tell
 
@@ -274,29 +217,23 @@ class Stream:
             return
         if self.clock is not None:
             self.clock.unsubscribe(self.judge_settled, self.store_went_back)
-        self.clock = clock
+        self._clocks.use_revision(clock)
         if clock is not None:
-            if self._newest is not None:
-                # If its store was restored while nobody polled it, only this shows it.
-                clock.store.polls.arrived(*self._newest)
             clock.subscribe(self.judge_settled, self.store_went_back)
 
     def use_cache_clock(self, clock: CachePoller | None) -> None:
         """From now on `clock` says when revisions were in the watch cache of this apiserver, or nothing does."""
-        self._cache_clock = clock
+        self._clocks.cache = clock
 
     def cache_went_back(self, known_at: Instant) -> None:
-        """A poll was answered from a cache that had less than was known of it at `known_at`.
-
-        If this watch was open by then and goes on, the apiserver that serves it has the cache that it had.
-        """
-        self._cache_went_back = self._opened_at <= known_at
+        """A poll was answered from a cache that had less than was known of it at `known_at`."""
+        self._continuity.cache_went_back(known_at)
 
     def store_went_back(self) -> None:
         """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
-        self._newest = None
-        self._judge.dismiss_all(self._clocks)
-        self._canaries.start_anew()
+        self._clocks.store_went_back()
+        self._judge.dismiss_all(self._clocks.now())
+        self._awaited.canaries.start_anew()
         self.on_restored_store()
 
     def date_contradicted(self) -> None:
@@ -307,32 +244,42 @@ class Stream:
 
     def judge_settled(self) -> None:
         """Judge every event about which nothing more will be learned, some in each turn of the loop."""
-        if self._judge.judge_settled(time.monotonic(), self._clocks):
+        if self._judge.judge_settled(time.monotonic(), self._clocks.now()):
             asyncio.get_running_loop().call_soon(self.judge_settled)
 
     def refresh(self) -> None:
         """Bring everything that depends on the present moment up to it: just before a scrape, and every second."""
         now = time.monotonic()
         self.judge_settled()
-        self._lose_canaries(now)
-        if self._lost_at is not None:
-            self._count_uncovered(now)
+        for latency in self._awaited.lose(now):
+            log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
+        self._continuity.refresh(now)
         self.state = self._dependencies.metrics.state = self._state(now)
+
+    @property
+    def clock(self) -> RevisionPoller | None:
+        """What dates the events; None while no clock is proven to read the same store."""
+        return self._clocks.revision
+
+    @property
+    def coverage(self) -> Coverage:
+        """Which time was watched."""
+        return self._continuity.coverage
 
     @property
     def is_up(self) -> bool:
         """Whether a watch is open."""
-        return self._lost_at is None
+        return self._continuity.is_up
 
     @property
     def trouble(self) -> Trouble | None:
         """Why no watch is open, if that is known."""
-        return self._trouble
+        return self._continuity.trouble
 
     def report(self, now: Instant) -> WindowReport:
         """The window that ends now, with what is certain of the events that wait for their verdict."""
         is_covered = self.coverage.covers(self.window.since(now), now)
-        undecided = self._judge.undecided(self.clock.store if self.clock is not None else None)
+        undecided = self._judge.undecided(self._clocks.store)
         return self.window.report(now, undecided, is_covered=is_covered)
 
     @property
@@ -342,22 +289,15 @@ class Stream:
 
     def finish(self) -> None:
         """It is watched no more: what waits for its verdict gets it now."""
-        self._judge.judge_all(self._clocks)
+        self._judge.judge_all(self._clocks.now())
         self.use_clock(None)
         self.refresh()
 
     def not_ready(self, *, with_errors: bool) -> str | None:
         """Why it is not ready yet; None once the stream has had its answer, up or refused for good."""
-        if self._has_answered or self._trouble is None:
+        if self._continuity.has_answered or self.trouble is None:
             return None
-        return f"{self.apiserver} {self.name}: {self._trouble if with_errors else self._trouble.reason}"
-
-    @property
-    def _clocks(self) -> Clocks:
-        """Whatever dates events now."""
-        store = self.clock.store if self.clock is not None else None
-        cache = self._cache_clock.clock if self._cache_clock is not None else None
-        return Clocks(store, cache, self._dependencies.apiserver_clocks())
+        return f"{self.apiserver} {self.name}: {self.trouble if with_errors else self.trouble.reason}"
 
     def _state(self, now: Instant) -> StreamState:
         return StreamState(
@@ -365,25 +305,12 @@ class Stream:
             group=self.name.group,
             resource=self.name.plural,
             is_up=self.is_up,
-            trouble=self._trouble,
+            trouble=self.trouble,
             window=self.report(now),
-            revision_clock=self._revision_clock_state(),
-            last_activity=self._last_activity,
+            revision_clock=self._clocks.state(self.name),
+            last_activity=self._continuity.last_activity,
             counts=self.counts.copy(),
         )
-
-    def _revision_clock_state(self) -> RevisionClockState:
-        if self.clock is None:
-            return RevisionClockState()
-        kind, reads_stale = self.clock.kind, self.clock.store.reads_stale
-        if kind == EVENTS:
-            return RevisionClockState(str(kind), "store", reads_stale)
-        is_own = (kind.group, kind.plural) == (self.name.group, self.name.plural)
-        return RevisionClockState(str(kind), "own_cache" if is_own else "another_cache", reads_stale)
-
-    def _count_uncovered(self, now: Instant) -> None:
-        self.counts.uncovered_seconds += max(0.0, now - self._uncovered_since)
-        self._uncovered_since = now
 
     def _labels(self, **more: object) -> dict[str, Any]:
         said = {key: value for key, value in more.items() if value not in {None, ""}}

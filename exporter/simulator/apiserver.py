@@ -47,6 +47,7 @@ class Apiserver:
     def __init__(
         self, stores: Stores, truth: Truth, *, listen: Listen, tokens: Mapping[str, str] | None = None
     ) -> None:
+        # Thirteen: each is a part that an apiserver has.
         self.host = listen.host
         self.port = listen.port
         self.stores = stores

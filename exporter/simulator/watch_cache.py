@@ -38,6 +38,7 @@ class WatchCache:
     """Between the store and the watches of one resource."""
 
     def __init__(self, resource: Resource, store: Store, faults: Faults) -> None:
+        # Thirteen: the state of a watch cache as Kubernetes has it.
         self.resource = resource
         self.store = store
         self.faults = faults

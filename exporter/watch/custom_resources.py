@@ -16,11 +16,11 @@ from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS
-from exporter.kubernetes.session import METADATA_LIST, document, too_much
+from exporter.kubernetes.session import METADATA_LIST, Request, document, too_much
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 from exporter.watch.places import Allowance
-from exporter.watch.watch import Watch
+from exporter.watch.watch import Watch, WatchDependencies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +99,7 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
     began = time.monotonic()
     with translated(path):
         while True:
-            content = await session.get_content(path, parameters, accept=METADATA_LIST)
+            content = await session.read(Request(path, parameters, accept=METADATA_LIST))
             page = document(content, _Definitions, path)
             definitions += [definition.metadata for definition in page.items or []]
             size_bytes += len(content)
@@ -123,7 +123,7 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
             parameters["continue"] = token
 
 
-class CustomResources:
+class Definitions:
     """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob."""
 
     def __init__(
@@ -172,7 +172,7 @@ class CustomResources:
         """Returns when a definition was written, or when the watch that would tell has ended. Raises StartError."""
         self._changed.clear()
         collection = Collection(self._session, CUSTOM_RESOURCE_DEFINITIONS, None)
-        watch = Watch(collection, EventDecoder(), Arrivals(), self._heartbeat, self._read)
+        watch = Watch(collection, WatchDependencies(EventDecoder(), Arrivals(), self._heartbeat), self._read)
         with closing(watch):  # also if this is cancelled while it opens
             await watch.open(revision)
             reading = asyncio.create_task(watch.read())

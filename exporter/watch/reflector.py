@@ -16,18 +16,18 @@ from exporter.kubernetes.discovery import find
 from exporter.kubernetes.errors import StartError, start_error
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.session import UNREACHABLE, AnswerError
-from exporter.watch.watch import ORDINARY, Reading, Watch, WatchTimes
+from exporter.watch.watch import Reading, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from exporter.config import ResourceName
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
     from exporter.labels import RelistReason
-    from exporter.measure.arrivals import Arrivals
-    from exporter.measure.events import Event, EventDecoder
+    from exporter.measure.events import Event
     from exporter.measure.times import Instant, Interval
-    from exporter.watch.heartbeat import Heartbeat
-    from exporter.watch.watch import End
+    from exporter.watch.watch import End, WatchDependencies
 
 HEALTHY_AFTER_SECONDS = 10.0
 HEALTHY_WITH_EVENTS_AFTER_SECONDS = 1.0
@@ -65,6 +65,71 @@ class ReflectorListener(Protocol):
         """The watch that was lost ended for this reason, which may need the answer to the reconnect to know."""
 
 
+class Position:
+    """Where a stream stands in the history of its store: from there on it watches, or lists again."""
+
+    def __init__(self) -> None:
+        self.revision: int | None = None
+        """The newest that is known; None before a relist."""
+        self.listed_revision: int | None = None
+        """That of a relist, until the watch after it is open."""
+        self.restorations = 0
+        """How many times the store went back: what was listed before is of another history."""
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the next watch goes on where the last one stopped."""
+        return self.listed_revision is None
+
+    def listed(self, revision: int) -> None:
+        """The next watch begins here."""
+        self.listed_revision = self.revision = revision
+
+    def give_up(self) -> None:
+        """Nothing can be resumed."""
+        self.listed_revision = self.revision = None
+
+    def take_listed(self) -> int | None:
+        """The watch is open. What was listed for it; from now on watches resume."""
+        listed, self.listed_revision = self.listed_revision, None
+        return listed
+
+    def advance(self, events: Sequence[Event]) -> list[Event]:
+        """They came, in this order. Those that were here before."""
+        newest = self.revision or 0
+        repeated: list[Event] = []
+        for event in events:
+            revision = event.revision
+            if revision is None:
+                continue
+            if revision > newest:
+                newest = revision
+            elif event.event_type != "bookmark":
+                repeated.append(event)
+        self.revision = newest or None
+        return repeated
+
+
+class Pauses:
+    """The waits between two starts, which may be cut short."""
+
+    def __init__(self) -> None:
+        self.backoff = Backoff()
+        self._is_over = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Return after so many seconds, or when there is no reason to wait any more."""
+        self._is_over.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_over.wait()
+
+    def end(self) -> None:
+        """The wait that is on is over, and those that follow are short."""
+        self.backoff.succeeded()
+        self._is_over.set()
+
+
 class Reflector:
     """Keeps one watch open for as long as `run` runs."""
 
@@ -75,63 +140,47 @@ class Reflector:
         *,
         session: ApiSession,
         watches: ApiSession,
-        decoder: EventDecoder,
-        arrivals: Arrivals,
-        heartbeat: Heartbeat,
+        dependencies: WatchDependencies,
         listener: ReflectorListener,
-        times: WatchTimes = ORDINARY,
     ) -> None:
         self._name = name
         self._namespace = namespace
-        self._times = times
         self._session = session
         self._watches = watches
-        self._decoder = decoder
-        self._arrivals = arrivals
-        self._heartbeat = heartbeat
+        self._dependencies = dependencies
         self._listener = listener
-        self._backoff = Backoff()
+        self._pauses = Pauses()
         self._resource: Resource | None = None
         self._hints: dict[ResourceName, str] = {}
-        self._revision: int | None = None
-        self._listed_revision: int | None = None
+        self._position = Position()
         self._watch: Watch | None = None
-        self._restorations = 0
         self._unexplained: tuple[End, float] | None = None
-        self._looks_anew = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         self._listener.relisting("start")
-        self._heartbeat.sleepers.add(self)
+        self._dependencies.heartbeat.sleepers.add(self)
         try:
             while True:
                 try:
                     watch = await self._start()
                 except StartError as error:
-                    await self._pause(self._failed(error))
+                    await self._pauses.wait(self._failed(error))
                 else:
-                    await self._pause(await self._follow(watch))
+                    await self._pauses.wait(await self._follow(watch))
         finally:
-            self._heartbeat.sleepers.discard(self)
+            self._dependencies.heartbeat.sleepers.discard(self)
             self._explain_end(None)
             if self._watch is not None:
                 self._watch.close()
 
     def look_anew(self) -> None:
         """What was refused may be there again: a wait for the next try is over, and those that follow are short."""
-        self._backoff.succeeded()
-        self._looks_anew.set()
-
-    async def _pause(self, seconds: float) -> None:
-        self._looks_anew.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._looks_anew.wait()
+        self._pauses.end()
 
     def store_went_back(self) -> None:
         """The revisions that this stream followed exist no more: list again."""
-        self._restorations += 1
+        self._position.restorations += 1
         self._give_up_continuity("revision_went_back")
         if self._watch is not None:
             self._watch.abandon()
@@ -139,28 +188,28 @@ class Reflector:
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
         """Nothing of ours ran between the two instants."""
-        self._arrivals.stood_still(began, ended)
+        self._dependencies.arrivals.stood_still(began, ended)
 
     def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
         """The machine was suspended between the two instants, for up to `seconds` that our clock did not count."""
-        self._arrivals.slept(began, woke, seconds)
+        self._dependencies.arrivals.slept(began, woke, seconds)
         self._listener.slept(seconds)
         if self._watch is not None:
             self._watch.slept(began, seconds)
 
     async def _start(self) -> Watch:
         """Open a watch where the last one stopped, or after an empty LIST. Raises StartError."""
-        resource = await self._found()
-        while self._revision is None:
-            restorations = self._restorations
+        resource, position = await self._found(), self._position
+        while position.revision is None:
+            restorations = position.restorations
             revision = await current_revision(Collection(self._session, resource, self._namespace))
-            if restorations == self._restorations:
-                self._listed_revision = self._revision = revision
+            if restorations == position.restorations:
+                position.listed(revision)
         collection = Collection(self._watches, resource, self._namespace)
-        watch = Watch(collection, self._decoder, self._arrivals, self._heartbeat, self._read, self._times)
+        watch = Watch(collection, self._dependencies, self._read)
         # Known from here on, so that a store that goes back meanwhile abandons this one as well.
         self._watch = watch
-        await watch.open(self._revision)
+        await watch.open(position.revision)
         return watch
 
     async def _found(self) -> Resource:
@@ -174,25 +223,25 @@ class Reflector:
 
     def _failed(self, error: StartError) -> float:
         """Tell it, decide what to do next, and say after how many seconds."""
-        self._arrivals.refused(time.monotonic(), is_ours=not error.is_apiservers)
+        self._dependencies.arrivals.refused(time.monotonic(), is_ours=not error.is_apiservers)
         self._explain_end(error)
         self._listener.start_failed(error)
         if error.reason == "not_found":
             self._resource = None  # another version may be served, or none until its definition comes back
-        if error.reason == "gone" and self._listed_revision is None:
+        if error.reason == "gone" and self._position.is_resumed:
             # A restarted apiserver has a fresh cache: nearly every resume is too old, and waiting makes it no younger.
-            if self._revision is not None:
+            if self._position.revision is not None:
                 self._give_up_continuity("gone")
-            return self._backoff.at_once()
+            return self._pauses.backoff.at_once()
         if error.reason == "gone":
-            self._revision = None
-        return self._backoff.after_failure(error.retry_after_seconds)
+            self._position.revision = None
+        return self._pauses.backoff.after_failure(error.retry_after_seconds)
 
     async def _follow(self, watch: Watch) -> float:
         """Read an open watch to its end; returns how many seconds to wait before the next start."""
         self._explain_end(None)
-        self._listener.opened(watch.opened, self._listed_revision)
-        is_resumed, self._listed_revision = self._listed_revision is None, None
+        is_resumed = self._position.is_resumed
+        self._listener.opened(watch.opened, self._position.take_listed())
         end = await watch.read()
         self._watch = None
         self._listener.lost(end.at)
@@ -201,15 +250,15 @@ class Reflector:
         if end.reason not in {"early_eof", "transport_error"}:
             self._explain_end(None)
         if end.reason == "gone":
-            if self._revision is not None:
+            if self._position.revision is not None:
                 self._give_up_continuity("gone")
             if is_resumed:
-                return self._backoff.at_once()
+                return self._pauses.backoff.at_once()
         needed = HEALTHY_WITH_EVENTS_AFTER_SECONDS if watch.has_delivered else HEALTHY_AFTER_SECONDS
         if lived_seconds < needed or end.retry_after_seconds is not None:
-            return self._backoff.after_failure(end.retry_after_seconds)
-        self._backoff.succeeded()
-        return self._backoff.at_once()
+            return self._pauses.backoff.after_failure(end.retry_after_seconds)
+        self._pauses.backoff.succeeded()
+        return self._pauses.backoff.at_once()
 
     def _explain_end(self, answer: StartError | None) -> None:
         """The last end is explained by the first answer to the reconnect, or needs no explanation any more."""
@@ -222,25 +271,14 @@ class Reflector:
         self._listener.ended(end, lived_seconds)
 
     def _give_up_continuity(self, reason: RelistReason) -> None:
-        self._revision = None
-        self._listed_revision = None
+        self._position.give_up()
         self._listener.relisting(reason)
 
     def _read(self, reading: Reading, arrival: Interval) -> None:
         """Keep the revision to resume from, and hand on what was not there before."""
         if self._watch is None:
             return  # the last words of a history that exists no more
-        newest = self._revision or 0
-        repeated: list[Event] = []
-        for event in reading.events:
-            revision = event.revision
-            if revision is None:
-                continue
-            if revision > newest:
-                newest = revision
-            elif event.event_type != "bookmark":
-                repeated.append(event)
-        self._revision = newest or None
+        repeated = self._position.advance(reading.events)
         if repeated:
             again = {id(event) for event in repeated}
             fresh = [event for event in reading.events if id(event) not in again]

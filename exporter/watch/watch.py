@@ -17,6 +17,7 @@ from exporter.kubernetes.session import (
     STREAM,
     UNREACHABLE,
     AnswerError,
+    Request,
     refusal,
 )
 from exporter.limits import refused_texts
@@ -79,24 +80,25 @@ class Reading(NamedTuple):
     """Events that are not above the newest revision before them: what a server says again."""
 
 
+class WatchDependencies(NamedTuple):
+    """What the watches of one stream have in common."""
+
+    decoder: EventDecoder
+    arrivals: Arrivals
+    heartbeat: Heartbeat
+    times: WatchTimes = ORDINARY
+
+
 class Watch:
     """One watch: opened once, from one revision on, and read to its end."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 what to watch, with what, and whom to tell
-        self,
-        collection: Collection,
-        decoder: EventDecoder,
-        arrivals: Arrivals,
-        heartbeat: Heartbeat,
-        take: Callable[[Reading, Interval], None],
-        times: WatchTimes = ORDINARY,
+    def __init__(
+        self, collection: Collection, dependencies: WatchDependencies, take: Callable[[Reading, Interval], None]
     ) -> None:
+        decoder = dependencies.decoder
         self._collection = collection
-        self._times = times
-        self._decoder = decoder
+        self._dependencies = dependencies
         self._decode = decoder.decode_lease if collection.resource.is_lease else decoder.decode
-        self._arrivals = arrivals
-        self._heartbeat = heartbeat
         self._take = take
         self._splitter = LineSplitter(budget=UNFINISHED_LINES)
         self._body: StampedBody | None = None
@@ -110,12 +112,14 @@ class Watch:
 
     async def open(self, revision: int) -> None:
         """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
-        lasts_seconds = random.randint(self._times.shortest_seconds, self._times.longest_seconds)
+        times = self._dependencies.times
+        lasts_seconds = random.randint(times.shortest_seconds, times.longest_seconds)
         asked, response = await self._answer(revision, lasts_seconds)
         self.opened = time.monotonic()
         self._deadline = asked + lasts_seconds
-        self._arrivals.connected(asked, self.opened)
-        self._body = StampedBody(response, self._arrivals, self._heartbeat, self._read)
+        arrivals = self._dependencies.arrivals
+        arrivals.connected(asked, self.opened)
+        self._body = StampedBody(response, arrivals, self._dependencies.heartbeat, self._read)
         if self._error is not None:
             self._body.abort()  # abandoned before there was a body to end
         await self._first_words()
@@ -148,7 +152,7 @@ class Watch:
     def close(self) -> None:
         """Stop reading, now."""
         if self._body is not None:
-            self._arrivals.ended(time.monotonic())
+            self._dependencies.arrivals.ended(time.monotonic())
             self._body.close()
         self._splitter.leave()
 
@@ -163,12 +167,17 @@ class Watch:
         }
         accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
         asked: list[Instant] = []
+        request = Request(
+            resource.path(namespace),
+            parameters,
+            accept=accept,
+            purpose="watch",
+            time_limit=STREAM,
+            on_asking=asked.append,
+        )
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
-                path = resource.path(namespace)
-                response = await session.request(
-                    path, parameters, accept=accept, time_limit=STREAM, purpose="watch", on_asking=asked.append
-                )
+                response = await session.send(request)
                 if response.status != 200:
                     async with response:
                         raise refusal(response, await response.read())
@@ -192,10 +201,11 @@ class Watch:
             raise StartError(reason, self._error.message, self._error.retry_after_seconds)
 
     async def _until_end_or_silence(self, body: StampedBody) -> End:
+        silent_seconds = self._dependencies.times.silent_seconds
         while not body.ended.done():
-            patience_seconds = body.last_byte + self._times.silent_seconds - time.monotonic()
+            patience_seconds = body.last_byte + silent_seconds - time.monotonic()
             if patience_seconds <= 0:
-                message = f"nothing, not even a bookmark, for {self._times.silent_seconds:.0f} s"
+                message = f"nothing, not even a bookmark, for {silent_seconds:.0f} s"
                 return End("silent", body.last_byte, message)
             await asyncio.wait({body.ended}, timeout=patience_seconds)
         now = time.monotonic()
@@ -227,13 +237,14 @@ class Watch:
                 self._said_something.set()
         if events:
             self.has_delivered = True
-        if overlong or self._decoder.refused:
+        if overlong or self._dependencies.decoder.refused:
             self._count_refused(overlong)
         self._take(Reading(events, undecodable + overlong, sum(map(len, content))), arrival)
 
     def _count_refused(self, overlong: int) -> None:
         """What was beyond its limit, in the lines or as a line."""
-        self._decoder.refused["line"] += overlong
-        for what, times in self._decoder.refused.items():
+        refused = self._dependencies.decoder.refused
+        refused["line"] += overlong
+        for what, times in refused.items():
             refused_texts.count(what, times)
-        self._decoder.refused.clear()
+        refused.clear()

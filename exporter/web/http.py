@@ -43,6 +43,17 @@ class _Answers:
     runtime: Sequence[CollectorRegistry]
     is_protected: Callable[[], bool]
 
+    @property
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.page),
+            web.get("/metrics", self.scrape),
+            web.get("/livez", self.live),
+            web.get("/healthz", self.live),
+            web.get("/readyz", self.ready),
+            web.get("/api/v1/status", self.status_document),
+        ]
+
     async def scrape(self, request: web.Request) -> web.StreamResponse:
         headers = {"Content-Type": scrape.CONTENT_TYPE, "Vary": "Accept-Encoding"}
         blocks = scrape.blocks(self.metrics, self.runtime)
@@ -125,16 +136,7 @@ def application(
         access.guard(app)
     if auth_filter is not None:
         auth_filter.guard(app)
-    app.add_routes(
-        [
-            web.get("/", answers.page),
-            web.get("/metrics", answers.scrape),
-            web.get("/livez", answers.live),
-            web.get("/healthz", answers.live),
-            web.get("/readyz", answers.ready),
-            web.get("/api/v1/status", answers.status_document),
-        ]
-    )
+    app.add_routes(answers.routes)
     return app
 
 

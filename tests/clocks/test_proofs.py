@@ -105,7 +105,7 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
 
 def answer(clock: RevisionPoller, number: int, sent: float, revision: int) -> None:
     """Poll `number`, which went out at `sent`, is answered now."""
-    clock.clock.poll_sent(number, sent)
+    clock.revisions.poll_sent(number, sent)
     clock.take(number, sent, Answer(sent + 0.01, revision, 1, None))
 
 

@@ -29,7 +29,7 @@ async def told_and_read() -> list[str]:
     asyncio.get_running_loop().add_reader(ours, readable)
     for _ in range(SUBSCRIBERS):
         clock.subscribe(told, lambda: None)
-    clock.clock.poll_sent(1, 1.0)
+    clock.revisions.poll_sent(1, 1.0)
     clock.take(1, 1.0, Answer(2.0, 100, 1, None))
     await read.wait()
     while happened.count("told") < SUBSCRIBERS:  # noqa: ASYNC110 turns of the loop are what is waited for

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.kubernetes.credentials import Credentials
-from exporter.kubernetes.session import ApiSession, Server
+from exporter.kubernetes.session import ApiSession, Request, Server
 
 VERSION = "/version"
 NAMESPACES = "/api/v1/namespaces"
@@ -55,7 +55,7 @@ def exec_user(folder: Path, script: str) -> dict[str, Any]:
 
 async def status(session: ApiSession, path: str = NAMESPACES) -> int:
     """The HTTP status of one request. Raises what the session raises."""
-    async with await session.request(path) as response:
+    async with await session.send(Request(path)) as response:
         await response.read()
         return response.status
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from exporter.config import ResourceName
 from exporter.kubernetes import discovery
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.discovery import find
 from exporter.kubernetes.endpoints import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
 from exporter.kubernetes.errors import StartError
@@ -49,7 +49,7 @@ async def asking(told: Told, folder: Path) -> AsyncIterator[tuple[ApiSession, Ap
     app.router.add_route("*", "/{path:.*}", apiserver.answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        credentials = Credentials(write_kubeconfig(folder, url, user={"token": "any"}), None, None)
+        credentials = Credentials(Source(write_kubeconfig(folder, url, user={"token": "any"})))
         await credentials.load()
         session = ApiSession(Server(url, is_one_apiserver=True), credentials)
         try:

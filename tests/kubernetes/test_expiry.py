@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.kubernetes.credentials import RENEWAL_PAUSE_SECONDS, Credentials, CredentialsError
+from exporter.kubernetes.credentials import RENEWAL_PAUSE_SECONDS, Credentials, CredentialsError, Source
 from exporter.kubernetes.session import ApiSession, Server
 from tests.kubernetes.certificates import ClientAuthority
 from tests.kubernetes.configuring import exec_user, status, write_kubeconfig
@@ -85,7 +86,7 @@ def credentials_of(
     plugin: Plugin, url: str = "https://127.0.0.1:1", renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS
 ) -> Credentials:
     kubeconfig = write_kubeconfig(plugin.folder, url, user=plugin.user)
-    return Credentials(kubeconfig, None, None, renewal_pause_seconds=renewal_pause_seconds)
+    return Credentials(Source(kubeconfig), renewal_pause_seconds=renewal_pause_seconds)
 
 
 async def test_a_token_of_a_plugin_is_renewed_before_it_expires(plugin: Plugin, audited: tuple[Audited, str]) -> None:
@@ -114,7 +115,7 @@ async def test_a_plugin_that_fails_matters_only_once_the_token_has_expired(
     await credentials.load()
     session = ApiSession(Server(url, is_one_apiserver=True), credentials)
     plugin.does(fails="log in\nfirst")
-    credentials._renews_at = time.time()
+    credentials._held = replace(credentials._loaded, renews_at=time.time())
     assert await status(session) == 200
     assert plugin.runs == 2
     await asyncio.sleep(5.0)
@@ -141,7 +142,7 @@ async def test_nobody_waits_for_the_renewal_of_what_is_still_good(plugin: Plugin
     await credentials.load()
     before = await credentials.headers()
     plugin.does(lasts=600.0, takes=3.0)
-    credentials._renews_at = time.time()
+    credentials._held = replace(credentials._loaded, renews_at=time.time())
     renewing = asyncio.create_task(credentials.headers())
     await wait_until(lambda: plugin.runs == 2, "the plugin runs")
     assert await credentials.headers() == before
@@ -163,7 +164,7 @@ async def test_a_certificate_of_a_plugin_is_renewed_before_it_expires(plugin: Pl
     first = credentials.ssl
     assert await credentials.headers() == {}
     issue()
-    await wait_until(credentials._ends_soon, "it expires soon")
+    await wait_until(lambda: credentials._loaded.ends_soon, "it expires soon")
     await credentials.headers()
     assert credentials.generation == 2
     assert credentials.ssl is not first
@@ -191,7 +192,7 @@ async def test_what_makes_no_sense_is_one_sentence(said: dict[str, str], message
     answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": said}
     user = exec_user(tmp_path, f"print('''{json.dumps(answer)}''')")
     with pytest.raises(CredentialsError, match=rf"^kubeconfig \S+: {message}$"):
-        await Credentials(write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=user), None, None).load()
+        await Credentials(Source(write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=user))).load()
 
 
 async def test_the_file_of_a_token_is_read_again_before_it_expires(
@@ -200,7 +201,7 @@ async def test_the_file_of_a_token_is_read_again_before_it_expires(
     monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user={"tokenFile": "token"})
-    credentials = Credentials(kubeconfig, None, None)
+    credentials = Credentials(Source(kubeconfig))
     await credentials.load()
     (tmp_path / "token").write_text("second\n")
     assert await credentials.headers() == {"Authorization": "Bearer second"}

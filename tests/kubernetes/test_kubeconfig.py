@@ -7,8 +7,8 @@ from pathlib import Path
 
 LOADED = """
 import asyncio, sys
-from exporter.kubernetes.credentials import Credentials
-asyncio.run(Credentials(None, None, None).load())
+from exporter.kubernetes.credentials import Credentials, Source
+asyncio.run(Credentials(Source()).load())
 """
 
 

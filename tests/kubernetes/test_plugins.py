@@ -13,7 +13,7 @@ import pytest
 
 from exporter import descriptors
 from exporter.kubernetes import plugin
-from exporter.kubernetes.credentials import Credentials, CredentialsError
+from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
 from exporter.limits import refused_texts
 from exporter.service import loop
 from tests.kubernetes.configuring import exec_user, write_kubeconfig
@@ -37,7 +37,7 @@ HANGING = "note('plugin', os.getpid())\ntime.sleep(600)\n"
 
 def credentials_of(folder: Path, script: str, loading_seconds: float = 60.0) -> Credentials:
     kubeconfig = write_kubeconfig(folder, SERVER, user=exec_user(folder, script))
-    return Credentials(kubeconfig, None, None, loading_seconds=loading_seconds)
+    return Credentials(Source(kubeconfig, loading_seconds=loading_seconds))
 
 
 async def refusal(credentials: Credentials) -> str:

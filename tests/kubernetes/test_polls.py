@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.clocks.connections import Place
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server
@@ -27,7 +27,7 @@ async def polled(credentials: Credentials, url: str) -> str:
 
 async def test_credentials_that_cannot_be_renewed_fail_a_poll(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, "http://127.0.0.1:1")
-    credentials = Credentials(path, None, None, renewal_pause_seconds=0)
+    credentials = Credentials(Source(path), renewal_pause_seconds=0)
     await credentials.load()
     path.unlink()
     credentials.refused()
@@ -44,6 +44,6 @@ async def test_an_answer_that_is_no_list_fails_a_poll(tmp_path: Path, body: byte
     app.router.add_get("/{path:.*}", answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        credentials = Credentials(kubeconfig(tmp_path, url), None, None)
+        credentials = Credentials(Source(kubeconfig(tmp_path, url)))
         await credentials.load()
         assert await polled(credentials, url) == "bad_response"

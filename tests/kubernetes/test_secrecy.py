@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config import flag_parser, load, read_flags
-from exporter.kubernetes.credentials import Credentials, CredentialsError
-from exporter.kubernetes.session import ApiSession, Server
+from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.kubernetes.session import ApiSession, Request, Server
 from exporter.service.daemon import load_credentials
 from tests.config.door import Door
 from tests.kubernetes.configuring import exec_user, write_kubeconfig
@@ -38,7 +38,7 @@ def refusal(kubeconfig: Path, url: str) -> str:
 async def headers_to(url: str, folder: Path, *, allowed: bool = False, proxy: str | None = None) -> Mapping[str, str]:
     cluster = {"proxy-url": proxy} if proxy else {}
     path = write_kubeconfig(folder, "https://127.0.0.1:1", user=TOKEN, cluster=cluster)
-    credentials = Credentials(path, None, None, allow_insecure_token=allowed)
+    credentials = Credentials(Source(path), allow_insecure_token=allowed)
     await credentials.load()
     return await credentials.headers(url)
 
@@ -120,7 +120,7 @@ async def test_an_endpoint_that_is_found_is_told_no_token_before_it_is_connected
     credentials = await load_credentials(config("--kubeconfig", path, "--apiserver.discover"))
     session = ApiSession(Server(AWAY, is_one_apiserver=True), credentials)
     with pytest.raises(CredentialsError) as raised:
-        await session.request("/version")
+        await session.send(Request("/version"))
     await session.close()
     assert str(raised.value) == refusal(path, AWAY)
 
@@ -185,7 +185,7 @@ async def test_a_proxy_that_is_none_is_said_without_its_password(
     credentials = await load_credentials(config("--kubeconfig", path))
     session = ApiSession(Server("https://127.0.0.1:1", is_one_apiserver=True), credentials)
     with pytest.raises(CredentialsError) as raised:
-        await session.request("/version")
+        await session.send(Request("/version"))
     await session.close()
     assert str(raised.value) == said
 
@@ -194,5 +194,5 @@ async def test_a_kubeconfig_with_a_token_in_the_wrong_place_is_complained_of_wit
     path = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=TOKEN)
     path.write_text(path.read_text().replace('"user": {"token": "s3cret"}', '"token": "s3cret"'))
     with pytest.raises(CredentialsError) as raised:
-        await Credentials(path, None, None).load()
+        await Credentials(Source(path)).load()
     assert str(raised.value) == f"kubeconfig {path}: Invalid kube-config file. Expected key user in users[name=it]"

@@ -12,9 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.sentences import sentence
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, Server
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, Request, Server
 from tests.kubernetes.configuring import write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 
@@ -52,12 +52,12 @@ def answering(*pieces: bytes) -> Serve:
 async def said(folder: Path, url: str, *, proxy: str | None = None) -> str:
     """What is said of one GET."""
     cluster = {"proxy-url": proxy} if proxy else {}
-    credentials = Credentials(write_kubeconfig(folder, url, user={"token": "any"}, cluster=cluster), None, None)
+    credentials = Credentials(Source(write_kubeconfig(folder, url, user={"token": "any"}, cluster=cluster)))
     await credentials.load()
     session = ApiSession(Server(url, is_one_apiserver=True), credentials)
     try:
         with pytest.raises((AnswerError, *UNREACHABLE)) as raised:
-            await session.get_content("/version")
+            await session.read(Request("/version"))
     finally:
         await session.close()
     words = sentence(raised.value)
@@ -138,11 +138,11 @@ async def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
             user={"token": "any"},
             cluster={"insecure-skip-tls-verify": True},
         )
-        credentials = Credentials(kubeconfig, None, None)
+        credentials = Credentials(Source(kubeconfig))
         await credentials.load()
         session = ApiSession(Server(f"https://127.0.0.1:{port}", is_one_apiserver=True), credentials)
         with pytest.raises(UNREACHABLE) as raised:
-            await session.get_content("/version")
+            await session.read(Request("/version"))
         await session.close()
     assert sentence(raised.value) in {
         "the connection broke: TLS: tlsv13 alert certificate required",

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from exporter.clocks import same_store as stores
-from exporter.service import fleet
+from exporter.service import fleet, leaving
 from exporter.service.apiserver import Apiserver
 from exporter.service.daemon import Exporter, load_credentials
 from tests.conftest import FreshCluster
@@ -81,7 +81,7 @@ async def test_nothing_is_left_of_an_apiserver_that_went(
     fresh_cluster: FreshCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 1.0)
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 1.0)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 1.0)
     monkeypatch.setattr(fleet, "FORGETTING_SECONDS", 5.0)
     monkeypatch.setattr(stores, "PROOF_PERIOD_SECONDS", 1.0)
     monkeypatch.setattr(stores, "PEERS_PROOF_SECONDS", 1.0)
@@ -105,7 +105,7 @@ async def test_an_apiserver_that_is_no_endpoint_any_more_ends_is_counted_and_the
 ) -> None:
     # Scrapes come twice in a minute; this test's come whenever it likes.
     monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 1.0)
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 6.0)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 6.0)
     cluster = await fresh_cluster(apiservers=2)
     staying, going = cluster.apiservers
     await cluster.list_apiservers(staying.url, going.url)

@@ -29,11 +29,11 @@ def test_a_canary_that_comes_says_when_it_was_committed_and_how_long_it_took() -
     canaries = expecting(Canary(7, 1.0, 1.5))
     assert come(canaries, 6, 1.6) is None
     assert come(canaries, 7, 3.0) == 2.0
-    assert canaries.committed(6) is None
-    assert canaries.committed(7) == Interval(1.0, 1.5)
-    assert canaries.committed(7) is None, "asked once"
+    assert canaries.take_committed(6) is None
+    assert canaries.take_committed(7) == Interval(1.0, 1.5)
+    assert canaries.take_committed(7) is None, "asked once"
     assert canaries.waited(0, 100) == []
-    assert not canaries.is_lost(7)
+    assert not canaries.take_lost(7)
 
 
 def test_an_event_may_come_before_the_answer_to_its_write() -> None:
@@ -42,7 +42,7 @@ def test_an_event_may_come_before_the_answer_to_its_write() -> None:
     come(canaries, 7, 1.25)
     come(canaries, 9, 1.3)
     assert canaries.answered(Canary(7, 1.0, 1.5)) == 0.25
-    assert canaries.committed(7) == Interval(1.0, 1.5)
+    assert canaries.take_committed(7) == Interval(1.0, 1.5)
     assert not canaries.wants_arrivals
 
 
@@ -94,8 +94,8 @@ def test_a_lost_canary_is_late_by_what_it_was_awaited_and_counts_no_second_time(
     assert canaries.waited(13.0, 13.5) == [Interval(11.5, inf)]
     assert canaries.waited(13.5, 100.0) == []
     assert come(canaries, 7, 101.0) is None
-    assert canaries.is_lost(7)
-    assert not canaries.is_lost(7), "asked once"
+    assert canaries.take_lost(7)
+    assert not canaries.take_lost(7), "asked once"
 
 
 def test_time_in_which_we_did_not_keep_up_does_not_count() -> None:
@@ -110,8 +110,8 @@ def test_what_fell_into_a_gap_is_neither_delivered_nor_lost() -> None:
     canaries.passed_over(8)
     assert canaries.waited(0, 1000) == [Interval(997.0, inf)]
     canaries.passed_over(9)
-    assert canaries.is_lost(9), "it may be here already, and wait for its verdict"
-    assert not canaries.is_lost(7)
+    assert canaries.take_lost(9), "it may be here already, and wait for its verdict"
+    assert not canaries.take_lost(7)
 
 
 def test_after_forgetting_nothing_is_owed_and_smaller_revisions_count_again() -> None:
@@ -128,8 +128,8 @@ def test_memory_of_the_lost_is_bounded() -> None:
     most = MOST_LOST
     canaries = expecting(*(Canary(revision, 0.0, 1.0) for revision in range(1, most + 3)))
     assert len(canaries.waited(0.0, 100.0)) == most + 2
-    assert not canaries.is_lost(2)
-    assert canaries.is_lost(3)
+    assert not canaries.take_lost(2)
+    assert canaries.take_lost(3)
 
 
 @given(
@@ -159,4 +159,4 @@ def test_each_canary_is_delivered_or_lost_or_still_awaited_and_never_two_of_them
             delivered += come(canaries, revision, now + 0.01) is not None
     lost += len(canaries.waited(now, now + 1000))
     assert delivered + lost == ours
-    assert sum(canaries.is_lost(revision) for revision in range(len(writes) + 1)) == lost
+    assert sum(canaries.take_lost(revision) for revision in range(len(writes) + 1)) == lost

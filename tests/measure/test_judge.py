@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from exporter.labels import EventType
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries, Canary
+from exporter.measure.counting import Counting
 from exporter.measure.events import Event, Stamps
 from exporter.measure.histogram import Histogram
 from exporter.measure.judge import Clocks, Judge, Rules
@@ -87,8 +88,7 @@ def judged(world: World, *, together: bool) -> tuple[object, list[Judgement], ob
     judgements: list[Judgement] = []
     judge = Judge(
         RULES,
-        counts,
-        window,
+        Counting(counts, window),
         arrivals=Arrivals(),
         canaries=canaries,
         judged=judgements.append,

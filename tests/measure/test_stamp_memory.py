@@ -25,7 +25,7 @@ EVENTS = st.lists(
 
 def moved(events: Sequence[Event], most_objects: int) -> list[bool]:
     memory = StampMemory(most_objects)
-    return [memory.moved_by(one) for one in events]
+    return [memory.learn(one) for one in events]
 
 
 def moved_by_history(events: Sequence[Event]) -> list[bool | None]:
@@ -56,28 +56,28 @@ def test_forgetting_never_makes_a_write_move_a_stamp_that_it_did_not(events: lis
 def test_what_was_written_lately_is_remembered_however_many_others_were_before() -> None:
     memory = StampMemory(most_objects=100)
     for number in range(1000):
-        memory.moved_by(event("modified", f"other-{number}", 1))
-    memory.moved_by(event("modified", "it", 1))
+        memory.learn(event("modified", f"other-{number}", 1))
+    memory.learn(event("modified", "it", 1))
     for number in range(60):
-        memory.moved_by(event("modified", f"other-{number}", 1))
-    assert memory.moved_by(event("modified", "it", 2))
-    assert not memory.moved_by(event("modified", "it", 2))
+        memory.learn(event("modified", f"other-{number}", 1))
+    assert memory.learn(event("modified", "it", 2))
+    assert not memory.learn(event("modified", "it", 2))
 
 
 def test_of_half_as_many_objects_as_fit_none_is_ever_forgotten() -> None:
     memory = StampMemory(most_objects=100)
     for second in range(20):
-        moved = [memory.moved_by(event("modified", f"it-{number}", second)) for number in range(50)]
+        moved = [memory.learn(event("modified", f"it-{number}", second)) for number in range(50)]
         assert all(moved) or second == 0
 
 
 def test_what_was_not_written_for_longest_is_forgotten() -> None:
     memory = StampMemory(most_objects=100)
-    memory.moved_by(event("modified", "it", 1))
+    memory.learn(event("modified", "it", 1))
     for number in range(100):
-        memory.moved_by(event("modified", f"other-{number}", 1))
-    assert not memory.moved_by(event("modified", "it", 2)), "that it moved is not known any more"
-    assert memory.moved_by(event("modified", "it", 3))
+        memory.learn(event("modified", f"other-{number}", 1))
+    assert not memory.learn(event("modified", "it", 2)), "that it moved is not known any more"
+    assert memory.learn(event("modified", "it", 3))
 
 
 def test_it_grows_with_what_it_may_remember_and_not_with_what_goes_by() -> None:
@@ -89,7 +89,7 @@ def remembered_bytes(objects: int) -> int:
     memory = StampMemory(most_objects=2_000)
     tracemalloc.start()
     for number in range(objects):
-        memory.moved_by(event("added", f"{number:036}", number * 60 // objects))
+        memory.learn(event("added", f"{number:036}", number * 60 // objects))
     size_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return size_bytes
@@ -97,5 +97,5 @@ def remembered_bytes(objects: int) -> int:
 
 def test_stamps_of_objects_without_a_uid_are_not_compared() -> None:
     memory = StampMemory()
-    assert [memory.moved_by(event("modified", "", second)) for second in (1, 2)] == [False, False]
-    assert memory.moved_by(event("added", "", 1))
+    assert [memory.learn(event("modified", "", second)) for second in (1, 2)] == [False, False]
+    assert memory.learn(event("added", "", 1))

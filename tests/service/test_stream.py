@@ -91,7 +91,7 @@ async def test_what_may_be_history_is_not_late_whatever_is_known_of_it(fed: Fed)
 async def test_what_arrives_elsewhere_makes_no_history_of_what_may_be_news(fed: Fed) -> None:
     fed.relists("start", ago=8)
     fed.reads(101, ago=7.9)
-    fed.clock.clock.arrived(105, fed.now - 7.5)
+    fed.clock.revisions.arrived(105, fed.now - 7.5)
     fed.polls(109, ago=0.2)
     fed.target.refresh()
     assert fed.counted("replayed") == 0
@@ -275,7 +275,7 @@ async def test_a_new_clock_knows_what_has_arrived(fed: Fed) -> None:
     another = revision_poller()
     fed.target.use_clock(another)
     assert another.store.polls.known_by(fed.now - 19) == 1001
-    another.clock.poll_sent(1, fed.now - 1)
+    another.revisions.poll_sent(1, fed.now - 1)
     assert another.store.poll_answered(1, fed.now - 0.9, 500) == "restored"
     fed.target.store_went_back()
     third = revision_poller()

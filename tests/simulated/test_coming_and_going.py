@@ -4,15 +4,16 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from exporter.config import ResourceName
 from exporter.kubernetes.backoff import Backoff
-from exporter.service import fleet
-from exporter.service.apiserver import Apiserver
+from exporter.kubernetes.session import Server
+from exporter.service import fleet, leaving
+from exporter.service.apiserver import AllClocks, Apiserver
 from exporter.service.daemon import Exporter, load_credentials
+from exporter.service.dependencies import Dependencies
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.resources import CRDS, Resource
 from exporter.simulator.simulator import WIDGETS
@@ -33,8 +34,10 @@ class Lingering(Apiserver):
     may_end = asyncio.Event()
     running = 0
 
-    def __init__(self, *what: Any, tasks: asyncio.TaskGroup, **how: Any) -> None:
-        super().__init__(*what, tasks=tasks, **how)
+    def __init__(
+        self, server: Server, dependencies: Dependencies, tasks: asyncio.TaskGroup, all_clocks: AllClocks
+    ) -> None:
+        super().__init__(server, dependencies, tasks, all_clocks)
         tasks.create_task(self._linger())
 
     async def _linger(self) -> None:
@@ -52,7 +55,7 @@ class Lingering(Apiserver):
 def lingering(monkeypatch: pytest.MonkeyPatch) -> type[Lingering]:
     monkeypatch.setattr(fleet, "Apiserver", Lingering)
     monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 0.2)
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 0.3)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 0.3)
     monkeypatch.setattr(Lingering, "is_ending", asyncio.Event())
     monkeypatch.setattr(Lingering, "may_end", asyncio.Event())
     monkeypatch.setattr(Lingering, "running", 0)
@@ -102,7 +105,7 @@ async def test_a_definition_that_comes_while_an_apiserver_is_taken_down_is_watch
 async def test_a_definition_that_is_back_while_its_watches_are_taken_down_is_watched_on_every_apiserver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 0.1)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 0.1)
     name = ResourceName("gadgets", "example.com")
     async with Simulator(apiservers=2) as simulator:
         await simulator.define(GADGETS)
@@ -110,19 +113,19 @@ async def test_a_definition_that_is_back_while_its_watches_are_taken_down_is_wat
         settled = config("--kubeconfig", kubeconfig(tmp_path, simulator.url), *DISCOVERED)
         exporter = Exporter(settled, await load_credentials(settled))
         async with exporter.running():
-            watching = exporter._fleet
+            watching = exporter._fleet._custom
 
             def watches() -> list[bool]:
                 targets = [apiserver.stream("example.com", "gadgets") for apiserver in exporter.apiservers]
                 return [target is not None and target.is_up for target in targets]
 
             await wait_until(lambda: len(exporter.apiservers) == 2, "both are found")
-            watching._use_custom_resources({name})
+            watching._use({name})
             await wait_until(lambda: watches() == [True, True], "it is watched")
-            watching._use_custom_resources(set())
+            watching._use(set())
             while name in watching._leaving:  # noqa: ASYNC110  the very turn of the loop is meant
                 await asyncio.sleep(0)
-            watching._use_custom_resources({name})
+            watching._use({name})
             for _ in range(100):
                 await asyncio.sleep(0)  # until what was taken down has ended
             await wait_until(lambda: watches() == [True, True], "it is watched again")

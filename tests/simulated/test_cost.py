@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout, web
 
-from exporter.kubernetes.credentials import Credentials
-from exporter.kubernetes.session import STREAM, ApiSession, Server
+from exporter.kubernetes.credentials import Credentials, Source
+from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.metrics.registry import CostMetrics, Metrics
 from exporter.service.apiserver import CountedCost
 from exporter.service.daemon import Exporter, load_credentials
@@ -37,7 +37,7 @@ def body_bytes(cost: CostMetrics) -> float:
 @contextlib.asynccontextmanager
 async def session(folder: Path, url: str) -> AsyncIterator[tuple[ApiSession, CostMetrics]]:
     """A session whose requests are counted."""
-    credentials = Credentials(kubeconfig(folder, url), None, None)
+    credentials = Credentials(Source(kubeconfig(folder, url)))
     await credentials.load()
     metrics, server = Metrics(1, 0.99, 60), Server(url, is_one_apiserver=True)
     api = ApiSession(server, credentials, cost=CountedCost(metrics, server))
@@ -88,9 +88,9 @@ async def test_a_request_that_has_to_be_sent_again_counts_again_but_is_read_once
 
     script = [document(DISCOVERY), closing]
     async with ScriptedApiserver(discoveries=script) as server, session(tmp_path, server.url) as (api, cost):
-        await api.get_content("/version")
+        await api.read(Request("/version"))
         size_bytes = body_bytes(cost)
-        await api.get_content("/version")
+        await api.read(Request("/version"))
         assert len(server.asked) == 3
         assert cost.requests["discovery"].value == 3
         assert body_bytes(cost) == 2 * size_bytes > 0
@@ -108,11 +108,11 @@ async def test_a_request_is_in_flight_until_its_answer_begins_or_it_is_given_up(
         session(tmp_path, server.url) as (api, cost),
     ):
         seconds = cost.request_seconds
-        watch = await api.request("/api/v1/configmaps", {"watch": "true"}, time_limit=STREAM, purpose="watch")
+        watch = await api.send(Request("/api/v1/configmaps", {"watch": "true"}, time_limit=STREAM, purpose="watch"))
         watch_seconds = seconds["watch"].value
-        begun = asyncio.create_task(api.request("/api/v1/configmaps", purpose="list"))
+        begun = asyncio.create_task(api.send(Request("/api/v1/configmaps", purpose="list")))
         with pytest.raises(TimeoutError):
-            await api.request("/api/v1/configmaps", purpose="revision_poll", time_limit=ClientTimeout(total=0.3))
+            await api.send(Request("/api/v1/configmaps", purpose="revision_poll", time_limit=ClientTimeout(total=0.3)))
         assert seconds["revision_poll"].value >= 0.25
         may_answer.set()
         (await begun).close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ResourceName
-from exporter.service import fleet
+from exporter.service import custom_resources, fleet, leaving
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
 from exporter.simulator.resources import CRDS, ENDPOINT_SLICES, JsonObject, Resource
@@ -39,7 +39,7 @@ async def test_of_hundreds_of_apiservers_no_more_are_watched_than_there_are_plac
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 0.1)
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 2.0)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 2.0)
     monkeypatch.setattr(fleet, "MOST_APISERVERS", 3)
     async with Simulator() as simulator:
         await name_apiservers(simulator, *(f"127.1.{number // 200}.{1 + number % 200}" for number in range(400)))
@@ -73,8 +73,8 @@ def gadgets(number: int) -> Resource:
 async def test_definitions_that_come_and_go_get_no_more_watches_than_there_are_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 1.0)
-    monkeypatch.setattr(fleet, "START_PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 1.0)
+    monkeypatch.setattr(custom_resources, "START_PERIOD_SECONDS", 0.01)
     monkeypatch.setattr("exporter.watch.custom_resources.LIST_PERIOD_SECONDS", 0.01)
     monkeypatch.setattr("exporter.watch.custom_resources.SETTLING_SECONDS", 0.01)
     watched: set[ResourceName] = set()
@@ -119,8 +119,8 @@ async def test_definitions_that_come_at_once_are_watched_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as may be watched at once; then a storm of them has to wait."""
-    monkeypatch.setattr(fleet, "START_PERIOD_SECONDS", 3600.0)
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", 0.1)
+    monkeypatch.setattr(custom_resources, "START_PERIOD_SECONDS", 3600.0)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 0.1)
     async with Simulator() as simulator:
         flags = ("--resource=pods", "--custom-resources=gadgets*", "--custom-resources.max=2")
         exporter = await exporter_of(tmp_path, simulator, *flags)

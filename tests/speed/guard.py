@@ -17,7 +17,7 @@ from pathlib import Path
 
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession
@@ -30,7 +30,7 @@ from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.chunked import ChunkedBody
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
-from exporter.watch.watch import Watch
+from exporter.watch.watch import Watch, WatchDependencies
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.work import Work, without_garbage
 from tests.support.observing import config
@@ -62,22 +62,21 @@ class Pipeline:
         self._cache_clock = CachePoller(self._clock.polls, EVENTS, None, hz=5)
         self._target.use_clock(self._clock)
         self._target.use_cache_clock(self._cache_clock)
-        session = ApiSession(self._clock.polls.server, Credentials(None, None, None))
+        session = ApiSession(self._clock.polls.server, Credentials(Source()))
         decoder, heartbeat = EventDecoder(), Heartbeat(lambda _: None)
         arrivals = self._target.arrivals
+        dependencies = WatchDependencies(decoder, arrivals, heartbeat)
         stream = Reflector(
             name,
             None,
             session=session,
             watches=session,
-            decoder=decoder,
-            arrivals=arrivals,
-            heartbeat=heartbeat,
+            dependencies=dependencies,
             listener=self._target,
         )
         collection = Collection(session, EVENTS, None)
-        self._watch = stream._watch = Watch(collection, decoder, arrivals, heartbeat, stream._read)
-        stream._revision = FIRST_REVISION - 1
+        self._watch = stream._watch = Watch(collection, dependencies, stream._read)
+        stream._position.revision = FIRST_REVISION - 1
         self._body = ChunkedBody()
         self._recording = Recording(METADATA_JSON, objects=5_000)
         self._fed = 0
@@ -106,7 +105,7 @@ class Pipeline:
         return handle
 
     def _poll(self) -> None:
-        for clock in (self._clock.clock, self._cache_clock.clock):
+        for clock in (self._clock.revisions, self._cache_clock.revisions):
             poll(clock, FIRST_REVISION + self._fed - 1)
 
     def _judged(self) -> int:

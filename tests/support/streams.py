@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from exporter.clocks.pollers import RevisionPoller, ServerPolls
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
@@ -40,7 +40,7 @@ class Deaf:
 def revision_poller() -> RevisionPoller:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
-    polls = ServerPolls(server, Credentials(None, None, None), most_hz=50, drift=0, listener=Deaf())
+    polls = ServerPolls(server, Credentials(Source()), most_hz=50, drift=0, listener=Deaf())
     return RevisionPoller(polls, EVENTS, None, hz=5)
 
 
@@ -82,7 +82,7 @@ class Fed:
     def polls(self, revision: int, ago: float, *, took: float = 0.01) -> None:
         """A poll was sent, and answered."""
         self._polls += 1
-        self.clock.clock.poll_sent(self._polls, self.now - ago)
+        self.clock.revisions.poll_sent(self._polls, self.now - ago)
         assert self.clock.store.poll_answered(self._polls, self.now - ago + took, revision) is None
 
     def reads(self, *revisions: int, ago: float) -> None:
@@ -95,7 +95,7 @@ class Fed:
         self.target.canary_answered(Canary(revision, sent=self.now - 30, answered=self.now - 29))
         self.target.arrivals.found_empty(self.now - 0.1)
         self.target.arrivals.found_empty(self.now)
-        self.target._awaited_until = self.now - 20
+        self.target._awaited._awaited_until = self.now - 20
         self.target.refresh()
 
     def counted(self, phase: Phase) -> int:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
@@ -18,7 +18,7 @@ from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
-from exporter.watch.watch import End, Reading, WatchTimes
+from exporter.watch.watch import End, Reading, WatchDependencies, WatchTimes
 from tests.support.waiting import wait_until
 
 
@@ -130,11 +130,8 @@ class Watching:
             namespace,
             session=self._session,
             watches=self._watches,
-            decoder=EventDecoder(),
-            arrivals=Arrivals(),
-            heartbeat=self._heartbeat,
+            dependencies=WatchDependencies(EventDecoder(), Arrivals(), self._heartbeat, times or WatchTimes()),
             listener=recorder,
-            times=times or WatchTimes(),
         )
         self._running.append(self._tasks.create_task(stream.run()))
         return stream
@@ -162,7 +159,7 @@ async def watching(url: str, folder: Path, *, authority: bytes | None = None) ->
         "current-context": "it",
     }
     kubeconfig.write_text(json.dumps(config))
-    credentials = Credentials(kubeconfig, None, None)
+    credentials = Credentials(Source(kubeconfig))
     await credentials.load()
     async with asyncio.TaskGroup() as tasks:
         running = Watching(Server(url, is_one_apiserver=True), credentials, tasks)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from exporter.kubernetes.resources import LEASES
-from exporter.kubernetes.session import AnswerError
+from exporter.kubernetes.session import AnswerError, Request
 from exporter.measure.events import Lease  # noqa: TC001 msgspec reads it
 from exporter.measure.stamps import is_apiservers_own, renewed_at
 
@@ -52,7 +52,8 @@ async def identities(session: ApiSession) -> int | None:
     Raises UNREACHABLE or CredentialsError.
     """
     try:
-        leases = (await session.get_json(_Leases, LEASES.path("kube-system"), {"labelSelector": IDENTITY})).items or []
+        request = Request(LEASES.path("kube-system"), {"labelSelector": IDENTITY})
+        leases = (await session.read_json(_Leases, request)).items or []
     except AnswerError:
         return None
     renewed = [instant for lease in leases if is_apiservers_own(lease) and (instant := renewed_at(lease)) is not None]

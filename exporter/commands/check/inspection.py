@@ -40,7 +40,7 @@ from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
 from exporter.kubernetes.sentences import sentence
-from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, refusal
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, Request, refusal
 from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 from exporter.watch import custom_resources
@@ -112,8 +112,7 @@ class _Inspection:
     async def _greeting(self) -> Greeting | Trouble:
         asked = time.monotonic()
         try:
-            response = await self._session.request("/version", time_limit=FIRST_ANSWER)
-            async with response:
+            async with await self._session.send(Request("/version", time_limit=FIRST_ANSWER)) as response:
                 content = await response.read()
         except TROUBLES as error:
             return Trouble(sentence(error))
@@ -181,7 +180,7 @@ class _Inspection:
 
     async def _is_namespace_there(self, namespace: str) -> bool | Trouble:
         try:
-            await self._session.get_content(f"/api/v1/namespaces/{namespace}")
+            await self._session.read(Request(f"/api/v1/namespaces/{namespace}"))
         except TROUBLES as error:
             if isinstance(error, AnswerError) and error.status == 404:
                 return False

@@ -196,10 +196,7 @@ class Measurement:
         counts, evidence = of_streams.of_stream(labels), of_evidence.of_stream(labels)
         tally.lost_canaries(evidence.canaries_lost, self._config.slo_threshold_seconds + CANARY_SECONDS)
         tally.undecodable(counts.undecodable)
-        # Between two of them nothing was watched.
-        is_covered = len(row) == 1 and stream.coverage.covers(
-            self._began, self._ended, from_the_start=stream in self._expected
-        )
+        is_covered = self._is_covered(row)
         stages = {stage: _stage(evidence.stage_lower[stage], evidence.stage_upper[stage]) for stage in STAGES}
         return StreamResult(
             **labels._asdict(),
@@ -224,6 +221,12 @@ class Measurement:
             owes_canary=stream.owes_canary(self._ended),
             contradictions=_by_word(evidence.contradictions),
             revision_clock=str(stream.clock.kind) if stream.clock is not None else None,
+        )
+
+    def _is_covered(self, row: list[Stream]) -> bool:
+        """Whether no event of the duration may be missing. Between two streams nothing was watched."""
+        return len(row) == 1 and row[0].coverage.covers(
+            self._began, self._ended, from_the_start=row[0] in self._expected
         )
 
 

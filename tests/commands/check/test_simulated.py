@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from exporter.commands.check.findings import Findings, Polls, Trouble
 from exporter.commands.check.inspection import inspect
-from exporter.kubernetes.credentials import Credentials
+from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.session import Server
 from exporter.simulator import NODES, WIDGETS, Rejection, Simulator
 from tests.commands.check.command import check, config, plain_kubeconfig
@@ -21,7 +21,7 @@ WIDGETS_NAME = "widgets.v1.example.com"
 async def found(
     simulator: Simulator, folder: Path, *, one_apiserver: bool = True, globs: str | None = None
 ) -> Findings:
-    credentials = Credentials(plain_kubeconfig(folder / "kubeconfig", simulator.url), None, None)
+    credentials = Credentials(Source(plain_kubeconfig(folder / "kubeconfig", simulator.url)))
     await credentials.load()
     settings = {"custom-resources": globs} if globs else {}
     return await inspect(config(**settings), credentials, Server(simulator.url, is_one_apiserver=one_apiserver))

@@ -17,7 +17,7 @@ from exporter.measure.dating import Dated
 from exporter.measure.events import Event
 from exporter.measure.judging import judge
 from exporter.measure.times import Interval
-from exporter.service import fleet
+from exporter.service import leaving
 from exporter.service.daemon import load_credentials
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.faults import Rejection
@@ -203,11 +203,11 @@ async def test_a_watch_that_was_down_for_longer_than_the_threshold_may_hide_some
     assert result.reasons == [f"{pods.name}: nothing was watched for {pods.uncovered_seconds:.3f} s"]
 
 
-@pytest.mark.parametrize("leaving_seconds", [fleet.LEAVING_SECONDS, 0.1], ids=["in grace", "dropped"])
+@pytest.mark.parametrize("leaving_seconds", [leaving.LEAVING_SECONDS, 0.1], ids=["in grace", "dropped"])
 async def test_a_definition_that_goes_and_is_back_is_one_stream_with_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaving_seconds: float
 ) -> None:
-    monkeypatch.setattr(fleet, "LEAVING_SECONDS", leaving_seconds)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", leaving_seconds)
     async with Simulator() as simulator, Workload(simulator, rate_per_second=RATE_PER_SECOND * 3):
         flags = ("--kubeconfig", plain_kubeconfig(tmp_path / "kubeconfig", simulator.url), "--custom-resources", "*")
         measurement = await prepared(*flags, "--slo.objective", "0.3", duration_seconds=14)

@@ -1,0 +1,55 @@
+"""What goes leaves in two steps: its watches end, which a scrape must see, then its series are dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+LEAVING_SECONDS = 120.0
+
+One = TypeVar("One")
+
+
+class Leaving(Generic[One]):
+    """Those that are about to leave: who is back before its time is over stays as it was."""
+
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        stop: Callable[[One], Awaitable[None]],
+        drop: Callable[[One], Awaitable[None]],
+    ) -> None:
+        self.ending = 0
+        """How many of those that have left have not ended yet."""
+        self._tasks = tasks
+        self._stop = stop
+        self._drop = drop
+        self._waiting: dict[One, asyncio.Task[None]] = {}
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._waiting
+
+    def __iter__(self) -> Iterator[One]:
+        return iter(self._waiting)
+
+    def leave(self, one: One) -> None:
+        """After a while it is stopped, and then dropped."""
+        self._waiting[one] = self._tasks.create_task(self._leave(one))
+
+    def stay(self, one: One) -> bool:
+        """It is here again. Whether it was about to leave."""
+        leaving = self._waiting.pop(one, None)
+        if leaving is not None:
+            leaving.cancel()
+        return leaving is not None
+
+    async def _leave(self, one: One) -> None:
+        await asyncio.sleep(LEAVING_SECONDS)
+        del self._waiting[one]
+        self.ending += 1
+        await self._stop(one)
+        self.ending -= 1
+        await self._drop(one)
