@@ -184,12 +184,12 @@ def _version(flags: Mapping[str, Given]) -> int:
 
 _COMMANDS = {
     "run": _Command("measure and serve metrics until SIGTERM or SIGINT", _run),
-    "demo": _Command("measure a simulated apiserver that this command brings along", _demo),
+    "demo": _Command("measure a built-in simulated apiserver, and show the truth beside the measurement", _demo),
     "check": _Command(
-        "try the configuration, credentials, permissions and clocks, and print what was found: 0 all good, 2 not",
+        "test configuration, credentials, permissions and clocks, and print the findings: 0 all good, 2 not",
         _check,
     ),
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
-    "version": _Command("print the versions of watchslo and of what it runs on", _version),
+    "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

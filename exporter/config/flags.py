@@ -21,8 +21,8 @@ def flag_parser(command: str, summary: str) -> argparse.ArgumentParser:
         prog=f"watchslo {command}",
         usage=f"watchslo {command} [flag ...]",
         description=summary,
-        epilog="A DURATION is in seconds, or as in 500ms and 1m30s. What is repeatable may also be a list with commas. "
-        "Each flag may also be said in the environment: --slo.window is WATCHSLO_SLO_WINDOW.",
+        epilog="A DURATION is a number of seconds, or is written like 500ms or 1m30s. A repeatable flag also takes a "
+        "list with commas. Each flag is also an environment variable: --slo.window is WATCHSLO_SLO_WINDOW.",
         formatter_class=_Formatter,
         add_help=False,
         allow_abbrev=False,
