@@ -73,11 +73,11 @@ def _failed(error: Exception) -> int:
         case ConfigError() | CannotWriteError():
             say_error(str(error))
         case OSError():
-            say_error(f"cannot go on: {error.strerror or error}")
+            say_error(f"cannot continue: {error.strerror or error}")
         case _:
             with suppress(OSError, ValueError):
                 traceback.print_exception(error)
-            say_error("this is a fault of watchslo, please report it with the lines above")
+            say_error("this is a bug in watchslo: please report it with the lines above")
     return _CANNOT_BE_DONE
 
 

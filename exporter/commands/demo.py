@@ -47,7 +47,7 @@ def run(config: Config, scenario: str | None) -> int:
     """Run until SIGINT or SIGTERM; 2 if the address to listen on cannot be had. Raises ConfigError."""
     scenario = scenario or "healthy"
     if scenario not in SCENARIOS:
-        raise ConfigError(f'--scenario: "{scenario}" is no scenario: choose one of {", ".join(SCENARIOS)}')
+        raise ConfigError(f'--scenario: "{scenario}" is not a scenario: choose one of {", ".join(SCENARIOS)}')
     logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
     descriptors.raise_limit()
     try:
@@ -116,7 +116,7 @@ def _introduce(exporter: Exporter, scenario: str) -> None:
     named = "localhost" if host in {"0.0.0.0", "::"} else host  # noqa: S104 compared, not listened on
     _say(f"watchslo demo: {exporter.scheme}://{f'[{named}]' if ':' in named else named}:{port}/  metrics at /metrics")
     _say(f"scenario {scenario}: {SCENARIOS[scenario].description}")
-    _say(f"the apiserver is a simulated one with {WRITES_PER_SECOND:.0f} writes/s; Ctrl-C ends it")
+    _say(f"the apiserver is simulated and gets {WRITES_PER_SECOND:.0f} writes/s; stop with Ctrl-C")
     _say("")
 
 

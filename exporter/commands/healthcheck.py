@@ -26,7 +26,7 @@ def run(config: Config) -> int:
     """0 if it is alive, 1 if not, with one line that says so. Raises ConfigError if there is no port to ask."""
     address = config.listen_addresses[0]
     if address.port == 0:
-        raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
+        raise ConfigError("healthcheck needs a fixed port: port 0 means any free port")
     reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)
     tls = _tls(config)
     if (tls is None or tls.is_enabled) and (exit_code := _ask_with_tls(reachable, tls)) is not None:
@@ -37,7 +37,7 @@ def run(config: Config) -> int:
     except _NoAnswerError as error:
         # Who is not there, or silent, is not asked a second time: whoever calls us has a time limit too.
         if isinstance(error.__cause__, (HTTPException, ConnectionResetError)) and _speaks_tls(reachable):
-            return _dead(f"{url} does not answer, but TLS is spoken there: name its file with --web.config.file")
+            return _dead(f"{url} does not answer, but the port uses TLS: set --web.config.file to the exporter's file")
         return _dead(str(error))
 
 

@@ -79,7 +79,7 @@ def _texts(setting: Setting, value: bool | list[str]) -> tuple[str, ...]:  # noq
     if isinstance(value, bool):
         return (str(value).lower(),)
     if len(value) > 1 and not setting.repeatable:
-        raise ConfigError(f"{setting.flag}: is given {len(value)} times, with {' and '.join(map(quoted, value))}")
+        raise ConfigError(f"{setting.flag}: is given {len(value)} times: {' and '.join(map(quoted, value))}")
     return tuple(part for text in value for part in setting.texts_of(text))
 
 
@@ -90,6 +90,6 @@ def _why_unknown(command: str, argument: str) -> str:
     name = flag.removeprefix(_NO).removeprefix("--")
     if name in BY_NAME and command not in BY_NAME[name].commands:
         owners = ", ".join(sorted(BY_NAME[name].commands))
-        return f"{BY_NAME[name].flag}: is not a flag of {command} (but of {owners})"
+        return f"{BY_NAME[name].flag}: is not a flag of {command}, only of {owners}"
     known = [setting.flag for setting in SETTINGS if command in setting.commands]
     return f"unknown flag {quoted(flag)}{did_you_mean(flag, known, '--')}"

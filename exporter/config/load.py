@@ -69,7 +69,7 @@ def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> lis
     if values["canary.interval"]:
         return []
     named = [setting for setting in CANARY_KINDS if values[setting] is not None]
-    return [f"{given[setting].where}: nothing is written without --canary.interval" for setting in named]
+    return [f"{given[setting].where}: has no effect without --canary.interval" for setting in named]
 
 
 def _insecure_token(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
@@ -77,7 +77,7 @@ def _insecure_token(given: Mapping[str, Given], values: Mapping[str, Any]) -> li
     if not values["allow-insecure-token"]:
         return []
     where = given["allow-insecure-token"].where
-    return [f"{where}: the credentials' token goes to http:// addresses as well, where others can read it"]
+    return [f"{where}: the credentials' token is also sent to http:// addresses, where others can read it"]
 
 
 def parsed_setting(name: str, given: Mapping[str, Given], command: str = "run") -> Any:
@@ -130,7 +130,7 @@ class _Agreement:
         for setting in SETTINGS:
             for one, other in combinations(self._values[setting.name] if setting.repeatable else (), 2):
                 if one == other:
-                    raise ConfigError(f"{self._where(setting.name)}: {quoted(str(one))} is there twice")
+                    raise ConfigError(f"{self._where(setting.name)}: {quoted(str(one))} is given twice")
 
     def _refuse_one_kind_twice(self) -> None:
         for one, other in combinations(self._values["resource"], 2):
@@ -140,7 +140,9 @@ class _Agreement:
 
     def _refuse_nothing_to_watch(self) -> None:
         if not self._values["resource"] and not self._values["custom-resources"]:
-            raise ConfigError(f"{self._where('resource')}: names nothing to watch, and neither does --custom-resources")
+            raise ConfigError(
+                f"{self._where('resource')}: there is nothing to watch: name it here or with --custom-resources"
+            )
 
     def _refuse_list_beside_discovery(self) -> None:
         if self._values["apiserver"] and self._values["apiserver.discover"]:
@@ -151,7 +153,7 @@ class _Agreement:
         for url in self._values["apiserver"] if self._values["tls-server-name"] else ():
             if url.startswith("http:"):
                 where = self._where("tls-server-name")
-                raise ConfigError(f"{where}: there is no certificate to verify at {quoted(url)}: use https there")
+                raise ConfigError(f"{where}: there is no TLS certificate to verify at {quoted(url)}: use https there")
 
     def _refuse_canaries_that_nobody_awaits(self) -> None:
         if not self._values["canary.interval"]:
@@ -164,7 +166,7 @@ class _Agreement:
             namespace, _, _ = (self._values[setting] or "").rpartition("/")
             if namespace and self._values["namespace"] not in {None, namespace}:
                 raise ConfigError(
-                    f"{self._where(setting)}: {quoted(self._values[setting])} is not in the namespace "
+                    f"{self._where(setting)}: {quoted(self._values[setting])} is outside the watched namespace "
                     f"{quoted(self._values['namespace'])} that is watched"
                 )
 
@@ -173,7 +175,9 @@ class _Agreement:
         if requests >= connections:
             limit = f"the {connections} of {self._where('web.max-connections')}"
             where = self._where("web.max-requests")
-            raise ConfigError(f"{where}: {requests} requests at once leave no connection to a probe: {limit} are all")
+            raise ConfigError(
+                f"{where}: {requests} concurrent requests leave no connection for a probe: {limit} are all"
+            )
 
     def _refuse_more_polls_than_allowed(self, clock: str) -> None:
         polls_hz, most_hz = self._values[clock], self._values["clock.max-requests"]

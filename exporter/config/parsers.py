@@ -105,7 +105,7 @@ def count(text: str) -> int:
 def switch(text: str) -> bool:
     """On or off, in any of the spellings that YAML and shells know."""
     if (value := _SWITCH.get(text.lower())) is None:
-        raise ValueError("is neither true nor false")
+        raise ValueError("is not true or false")
     return value
 
 
@@ -169,7 +169,7 @@ def custom_resource_glob(text: str) -> str:
 def server_name(text: str) -> str:
     """Name or address that a certificate is made out to."""
     if not is_host_name(text) and not is_ipv6(text):
-        raise ValueError("is not the name of a server, as it stands in its certificate")
+        raise ValueError("is not a server name as in a certificate")
     return text
 
 

@@ -88,6 +88,6 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except (*UNREADABLE, ValueError) as error:
-        raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
+        raise StartError("bad_response", f"{path}: the response is not a list ({error})") from error
     except (AnswerError, CredentialsError, *UNREACHABLE) as error:
         raise start_error(error) from error

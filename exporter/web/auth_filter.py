@@ -44,9 +44,9 @@ METRICS, PAGE = "/metrics", "/"
 
 _UNANSWERED = 503
 _SENTENCES = {
-    401: "a token is needed that this cluster accepts: Authorization: Bearer TOKEN\n",
-    403: "this token's user may not get this: bind a ClusterRole with verb get on the nonResourceURLs /metrics, or /\n",
-    503: "the apiserver does not say now whether this token may pass\n",
+    401: "a bearer token that this cluster accepts is required: Authorization: Bearer TOKEN\n",
+    403: "this token's user is not allowed: bind a ClusterRole with verb get on the nonResourceURLs /metrics, or /\n",
+    503: "the apiserver cannot be asked about this token now\n",
 }
 
 

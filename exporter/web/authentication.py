@@ -190,13 +190,13 @@ class Access:
         if not self._bucket.take(self.config.rate_limit, time.monotonic()):
             return web.Response(status=429, text="too many requests\n")
         if not self._has_allowed_name(request):
-            return web.Response(status=403, text="the certificate has none of the names that are allowed\n")
+            return web.Response(status=403, text="the client certificate has no allowed name\n")
         try:
             is_user = await self._is_user(request)
         except CrowdedError:
-            return web.Response(status=503, text="too many passwords to compare\n")
+            return web.Response(status=503, text="too many logins at once: try again in a few seconds\n")
         if not is_user:
-            return web.Response(status=401, text="who are you?\n", headers={"WWW-Authenticate": "Basic"})
+            return web.Response(status=401, text="authentication required\n", headers={"WWW-Authenticate": "Basic"})
         return None
 
     async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:

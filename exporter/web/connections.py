@@ -156,7 +156,7 @@ class Connection(web.RequestHandler):
         """
         if status == HTTPStatus.BAD_REQUEST:
             self._server.count("malformed")
-            response: web.StreamResponse = web.Response(status=400, text="this is no HTTP request that can be read\n")
+            response: web.StreamResponse = web.Response(status=400, text="not a valid HTTP request\n")
             response.force_close()
         else:
             response = super().handle_error(request, status, exc, message)
@@ -234,7 +234,7 @@ class WebServer:
             return await handler(request)
         if self._requests >= self._limits.requests and not self._displace_stalled():
             self.count("too_many_requests")
-            return web.Response(status=503, text="too many requests at once: ask again in a few seconds\n")
+            return web.Response(status=503, text="too many requests at once: try again in a few seconds\n")
         self._requests += 1
         try:
             response = await handler(request)

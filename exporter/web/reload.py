@@ -73,14 +73,14 @@ class WebFiles:
     def _read(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         config = read_web_config(self._path)
         if self._without_users and config.basic_auth_users:
-            raise ValueError("has basic_auth_users beside --web.auth-filter: a request has room for one of them")
+            raise ValueError("has basic_auth_users, which cannot be used together with --web.auth-filter")
         tls = config.tls_server_config
         return config, tls.context(self._path.parent) if tls.is_enabled else None
 
     def _read_again(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         config, context = self._read()
         if config.tls_server_config != self.access.config.tls_server_config:
-            raise ValueError("says something else of TLS, which needs a restart")
+            raise ValueError("has changed its TLS settings, which needs a restart")
         return config, context
 
     def _state(self) -> list[tuple[int, ...]]:

@@ -80,4 +80,4 @@ def test_the_example_in_the_reference_is_accepted(door: Door) -> None:
     FILE.write_text(example)
     # The last refusal there is: all of the file is valid.
     sentence = door.refusal("healthcheck", "--config.file", str(FILE), "--web.listen-address", ":0")
-    assert sentence == "healthcheck needs the port to ask, and port 0 is any free one"
+    assert sentence == "healthcheck needs a fixed port: port 0 means any free port"

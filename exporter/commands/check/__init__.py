@@ -54,12 +54,12 @@ async def findings_of(config: Config) -> list[Findings]:
         await session.close()
         if not found:
             raise ConfigError(
-                "--apiserver.discover: no apiserver is found; list endpointslices.discovery.k8s.io in namespace "
-                f"default must be allowed, and one must be there ({why})"
+                "--apiserver.discover: no apiserver found: it needs permission to list endpointslices.discovery.k8s.io "
+                f"in namespace default, and at least one endpoint there ({why})"
             )
         if len(found) > MOST_APISERVERS:
             left_out = (
-                f"{len(found) - MOST_APISERVERS} of {len(found)} apiservers are left out: {MOST_APISERVERS} at most"
+                f"{len(found) - MOST_APISERVERS} of {len(found)} apiservers are left out: at most {MOST_APISERVERS}"
             )
             print(f"watchslo: warning: --apiserver.discover: {left_out}", file=sys.stderr)  # noqa: T201 as above
             found = found[:MOST_APISERVERS]

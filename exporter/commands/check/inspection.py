@@ -206,7 +206,7 @@ class _Inspection:
             async with asyncio.timeout(FOLLOWING_SECONDS):
                 _, definitions = await custom_resources.list_definitions(self._session)
         except TimeoutError:
-            return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
+            return Trouble(f"the CRDs were not listed within {FOLLOWING_SECONDS:.0f} s")
         except TROUBLES as error:
             return Trouble(sentence(error))
         names = custom_resources.matching(definitions, self._config.custom_resources)
@@ -289,4 +289,4 @@ def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Trouble:
     try:
         return printable(msgspec.json.decode(content, type=_Version).git_version)
     except msgspec.DecodeError:
-        return Trouble(f"/version is answered with {response.content_type}, not with a version of Kubernetes")
+        return Trouble(f"/version returned {response.content_type}, not a Kubernetes version")

@@ -127,7 +127,7 @@ def _judged(streams: Sequence[StreamResult], unfollowed: str | None) -> _Judged:
     if not doubts and not any(_is(one, "met") for one in streams):
         events = Counter({one.name: one.events for one in streams})
         most = "; ".join(f"{name}: {count}" for name, count in events.most_common(1))
-        doubts = [f"too few events to judge by{f' (most on {most})' if most else ': nothing was watched'}"]
+        doubts = [f"too few events for a verdict{f' (most on {most})' if most else ': nothing was watched'}"]
     return _Judged("unknown", doubts) if doubts else _Judged("met", [])
 
 
@@ -137,7 +137,7 @@ def _is(stream: StreamResult, state: SloState) -> bool:
 
 def _lateness(stream: StreamResult) -> str:
     lateness = f"{stream.late} of {stream.events} events were late"
-    return lateness + (f", {stream.canaries_lost} of them canaries that never came" if stream.canaries_lost else "")
+    return lateness + (f", {stream.canaries_lost} of them lost canaries" if stream.canaries_lost else "")
 
 
 def _doubts(stream: StreamResult) -> list[str]:
@@ -147,15 +147,15 @@ def _doubts(stream: StreamResult) -> list[str]:
         doubts.append(f"its stream is down: {stream.trouble or 'it ended'}")
     lost = lost_events(stream.relists)
     if not (doubts or lost or stream.is_covered):
-        doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
+        doubts.append(f"no watch was open for {stream.uncovered_seconds:.3f} s")
     if lost:
-        doubts.append(f"events were lost before {lost} relist{'s' if lost > 1 else ''}")
+        doubts.append(f"events may be missing: {lost} relist{'s' if lost > 1 else ''}")
     if stream.canaries_lost:
-        doubts.append(f"{stream.canaries_lost} canaries never came")
+        doubts.append(f"{stream.canaries_lost} canaries were lost")
     elif stream.owes_canary:
-        doubts.append("a canary has not come yet")
+        doubts.append("a canary write has not arrived yet")
     if stream.state == "unknown" and not doubts:
-        unread = f", {stream.undecodable} of them lines that could not be decoded" if stream.undecodable else ""
+        unread = f", {stream.undecodable} of them undecodable lines" if stream.undecodable else ""
         doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous{unread}")
     return doubts
 

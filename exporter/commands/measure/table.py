@@ -81,7 +81,7 @@ def _surroundings(result: Result) -> Iterator[str]:
     for apiserver in result.apiservers:
         yield f"{apiserver.apiserver}: {apiserver.polls_answered} polls answered, {apiserver.polls_failed} failed"
     if result.loop_lag_p99_seconds is not None:
-        yield f"our own event loop: 99 % of its turns at most {_seconds(result.loop_lag_p99_seconds)} late"
+        yield f"our own event loop: 99 % of its iterations at most {_seconds(result.loop_lag_p99_seconds)} late"
 
 
 def _bounds(quantiles: Quantiles, *, has_events: bool) -> tuple[str, str]:
