@@ -51,3 +51,18 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     [stream] = status["streams"]
     assert stream.keys() == of_stream
     assert stream["relists"] == 0
+
+
+GENERATED = {"accuracy", "configuration", "growth", "metrics", "performance", "soak", "support"}
+PROSE = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in GENERATED),
+]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_prose_is_wrapped(page: Path) -> None:
+    """Tables, code and what cannot be broken may be wide, such as a link's target."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "    ", "  |", "#", "!["))]
+    assert not [line for line in prose if len(re.sub(r"\]\(\S*\)", "]", line)) > 100]
