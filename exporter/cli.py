@@ -1,4 +1,4 @@
-"""The door: words from the command line in, an exit code out.
+"""The entry point: runs the command that the command line names, and returns its exit code.
 
 Each command settles its configuration first and only then imports what it runs, so that a refusal, `--help` and
 `version` come at once. Nothing is measured or served here.

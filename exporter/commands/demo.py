@@ -1,4 +1,4 @@
-"""`watchslo demo`: the simulated apiserver, a workload and the exporter in one process, truth beside measurement."""
+"""`watchslo demo`: simulated apiserver, workload and exporter in one process; shows truth beside measurement."""
 
 from __future__ import annotations
 

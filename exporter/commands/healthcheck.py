@@ -1,4 +1,4 @@
-"""`watchslo healthcheck`: the configuration of a running watchslo in, whether it is alive out.
+"""`watchslo healthcheck`: asks a running watchslo with the same configuration whether it is alive.
 
 It asks on the same machine and for no secret, so it verifies no certificate.
 """

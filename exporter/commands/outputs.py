@@ -1,7 +1,7 @@
-"""Standard output and standard error as they are found: closed, full, or in an encoding that lacks a letter.
+"""Standard output and standard error in any condition: closed, full, or with an encoding that lacks a letter.
 
 A command's result is what it writes to stdout. If that cannot be written, the command has failed, whatever the result
-was; nothing of that may look like a verdict. What goes to stderr is said as well as it can be.
+was, and its exit code must not look like a verdict. Writing to stderr is best effort.
 """
 
 from __future__ import annotations

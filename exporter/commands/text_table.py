@@ -1,4 +1,4 @@
-"""Rows in, lines of text out: in columns where they fit, else one thing below the other."""
+"""Formats rows as lines of text: in columns where they fit, otherwise one cell below the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of one command: argparse built off the table of settings, and what its flags say as text.
+"""The flags of one command: an argparse parser built from the table of settings, and their values as text.
 
 argparse splits the words and prints the help; refusals are worded here, the same on every Python.
 """

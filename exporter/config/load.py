@@ -1,7 +1,7 @@
-"""From everything that was said to one valid configuration.
+"""Combines all sources into one valid configuration.
 
-Flags win over the environment, that over the file, and that over the defaults, setting by setting: a list
-replaces a list. Every refusal is a ConfigError that names the place where the value was said.
+For each setting, flags win over the environment, the environment over the file, and the file over the defaults: a list
+replaces a list. Every refusal is a ConfigError that names the place of the value.
 """
 
 from collections.abc import Container, Mapping

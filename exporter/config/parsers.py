@@ -1,7 +1,7 @@
-"""Text to value, one function per kind of value: flags, environment and file all go through these.
+"""Parsers from text to value, one function per kind of value: flags, environment and file all use these.
 
 A refusal is a ValueError whose message completes the sentence that begins with the quoted text: `is not ...`.
-Nothing here knows which setting a text is for.
+A parser does not know which setting a text is for.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""The one table of everything that may be set.
+"""The one table of all settings.
 
-Flags, environment, file, `--help` and the reference are all read off it, so that they cannot differ.
-Where values come from and how they are checked against each other is not known here.
+Flags, environment, file, `--help` and the reference are all derived from it, so that they cannot differ.
+It does not know where values come from, nor how they are checked against each other.
 """
 
 from collections.abc import Callable

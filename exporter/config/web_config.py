@@ -1,4 +1,4 @@
-"""The file of --web.config.file in, what it says out: TLS, who may ask, how often, and headers.
+"""The content of --web.config.file: TLS, users, rate limit and headers.
 
 Its format is that of Prometheus' exporter-toolkit, docs/web-configuration.md there. Every refusal is a ValueError that
 completes a sentence which begins with the file's name; none quotes a secret. Nothing listens here.

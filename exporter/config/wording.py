@@ -1,4 +1,4 @@
-"""How refusals quote what a user wrote: on one line, not too long, and with a hint where a slip is likely."""
+"""How error messages quote a user's text: on one line, shortened, and with a hint for a likely typo."""
 
 import re
 from collections.abc import Iterable

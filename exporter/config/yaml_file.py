@@ -1,4 +1,4 @@
-"""A YAML file to its nodes: every scalar stays the text that its author wrote, with the line that it stands in.
+"""Reads a YAML file into nodes: every scalar keeps its author's text and its line.
 
 YAML's own types would turn a context named `no` into False and lose where a value came from.
 """

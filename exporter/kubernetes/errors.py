@@ -1,4 +1,4 @@
-"""Why a request came to nothing, under the reason that it is counted for, and in one sentence."""
+"""Errors of requests: the reason under which each is counted, and one sentence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whatever goes wrong between us and an apiserver in, one line for logs, status, /readyz and `check` out.
+"""Describes any failed request to an apiserver in one line, for logs, status, /readyz and `check`.
 
-No library's names and insides: what can be said in the operating system's words is said so. Errors of our own have
-sentences already.
+It shows no names and internals of libraries, and uses the operating system's own words where possible. Errors of our
+own have sentences already.
 """
 
 from __future__ import annotations

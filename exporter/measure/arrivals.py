@@ -1,7 +1,7 @@
-"""Looks at a stream's socket and the bytes read from it in, the interval in which those bytes reached us out.
+"""Computes the interval in which bytes reached a stream's socket.
 
-Our own lag must make events ambiguous, never late. So an arrival's lower end is a moment at which the socket was
-certainly empty, and what the server held back because we did not read, or did not ask, is our lag too
+Our own lag must make events ambiguous, never late. So the lower end of an arrival is a moment at which the socket was
+certainly empty. What the server held back because we did not read, or did not ask, counts as our lag too
 (docs/decisions/0003).
 """
 

@@ -1,7 +1,7 @@
-"""Our own writes and one stream's arrivals in; what they prove of each other, and which never came, out.
+"""Matches canary writes with the arrivals on one stream, and decides which canaries are lost.
 
-A canary is a write of ours. The apiserver's answer names the revision that it made, and the event of that revision is
-this canary and nobody else's: nothing needs to be decoded, and two exporters do not confuse theirs.
+A canary is a write of ours. The apiserver's response contains the new revision, and the event with that revision
+belongs to this canary alone: nothing needs to be decoded, and two exporters cannot confuse their canaries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judgements of one stream are counted, in its counts and its rolling window: each event once."""
+"""Counts the judgements of one stream, in its counters and its rolling window: each event once."""
 
 from __future__ import annotations
 

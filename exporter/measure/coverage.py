@@ -1,6 +1,6 @@
-"""Ends and beginnings of one stream's watches in, whether events of a time may be missing out.
+"""Decides whether events of a period may be missing, from when one stream's watches opened and ended.
 
-What a resumed watch missed it delivers, late, and that is judged; but as long as it is not there, nothing is known.
+A resumed watch delivers late what it missed, and that is judged; until it arrives, nothing is known about it.
 """
 
 from __future__ import annotations

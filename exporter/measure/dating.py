@@ -1,7 +1,7 @@
-"""All evidence about one write in, the interval of its commit out, with who said something and who contradicted.
+"""Combines all evidence about one write into the interval of its commit, and names agreeing and contradicting sources.
 
-Evidence has a type by what it rests on, and the most certain is heard first: our own clock's, then the Date header,
-then stamps under an assumption. What would empty the interval is left out and named.
+Evidence has a type by its basis, and the most certain is applied first: our own clock, then the Date header, then
+timestamps under an assumption. Evidence that would empty the interval is left out and named.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an object says of when it was written: evidence that rests on the clock of whoever stamped it.
+"""Evidence that an object itself contains about the time of its write. It rests on the clock of the writer.
 
-A new source is a function here, with its line in SOURCES_IN_OBJECTS, and its word in exporter.labels. Where it reads a
-field of the event that nobody has read before, exporter.measure.judging asks how that is compared.
+A new source is a function here, its line in SOURCES_IN_OBJECTS, and its label value in exporter.labels. If it reads a
+field of the event that no other source reads, exporter.measure.judging asks how that field is compared.
 """
 
 from __future__ import annotations

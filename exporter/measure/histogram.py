@@ -1,4 +1,4 @@
-"""Durations in, counts of them by buckets out, as Prometheus has them."""
+"""Counts durations in buckets, as Prometheus histograms do."""
 
 from __future__ import annotations
 

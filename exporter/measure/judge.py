@@ -1,7 +1,7 @@
-"""Judging: what arrived on one stream is dated, judged and counted, as soon as nothing more will be learned about it.
+"""Dates, judges and counts the arrivals of one stream, as soon as no more evidence can come.
 
-Between two polls the same is known of all that came in one chunk: it is dated and judged at once. Until then it is
-said what is certain already. Time and clocks are arguments.
+Between two polls the same evidence applies to all events of one chunk: they are dated and judged together. Until then
+the window has the bounds that are certain so far. Time and clocks are arguments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What waits for its verdict, which of it may be judged at once, and the verdict itself."""
+"""Pending events, which of them may be judged together, and the verdict itself."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def verdict_on(latency: Interval, threshold_seconds: float) -> Verdict:
 
 
 class Known(NamedTuple):
-    """What is known alike around a revision, of events that came together."""
+    """The evidence that is the same around a revision, for events that came together."""
 
     span: Span
     stamped_until: str = ""
@@ -120,7 +120,7 @@ class Known(NamedTuple):
 
 
 def grouped_by_evidence(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iterator[list[Event]]:
-    """Cut events that came together into batches of which the same is known: one judgement holds for a batch.
+    """Split events that came together into batches with the same evidence: one judgement holds for a batch.
 
     Between two polls that is nearly everything that came in one chunk.
     """

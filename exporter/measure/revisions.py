@@ -1,7 +1,7 @@
-"""Polls of a store's revision in, the interval in which revision v was committed out.
+"""Bounds the commit of a revision by polls of the store's revision.
 
-A consistent LIST sent at t0 and answered at t1 with the revision R says: every v > R was committed after t0, every
-v <= R before t1. Only one clock is read, our own, so the interval is certain.
+A consistent LIST sent at t0 and answered at t1 with the revision R proves: every v > R was committed after t0, every
+v <= R before t1. Only our own clock is read, so the interval is certain.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 STEPS_KEPT = 4096
-"""Steps a staircase may have before its older half is thinned."""
+"""Steps that a step function may have before its older half is thinned."""
 
 VISIBLE_SECONDS = 0.25
 """etcd tells its watchers of a write just before its readers see it (mvcc/watchable_store_txn.go): within this time an
@@ -42,7 +42,7 @@ class Span(NamedTuple):
         return cls(max([span.above for span in spans]), min([span.up_to for span in spans]))
 
 
-class Staircase:
+class StepFunction:
     """Steps (revision, instant) that rise in both directions, oldest first; what a step means its subclass says."""
 
     __slots__ = ("instants", "revisions")
@@ -76,8 +76,8 @@ class Staircase:
         self.instants[start:end] = [instant]
 
 
-class CommittedBefore(Staircase):
-    """For each revision the earliest moment by which it is known to be committed: a staircase that rises both ways.
+class CommittedBefore(StepFunction):
+    """For each revision the earliest moment by which it is known to be committed: a step function that rises both ways.
 
     An entry (R, t) says that every revision up to R was committed before t.
     """
@@ -107,7 +107,7 @@ class CommittedBefore(Staircase):
         return self.revisions[step - 1] if step else 0
 
 
-class CommittedAfter(Staircase):
+class CommittedAfter(StepFunction):
     """For each revision the latest moment at which it is known not to be committed yet.
 
     An entry (R, t) says that every revision above R was committed after t.
@@ -230,7 +230,7 @@ class RevisionClock:
     def span(self, revision: int) -> Span:
         """The revisions of which polls and arrivals say the same as of `revision`."""
         known = (self._committed_after, self._committed_before, self._arrived_before)
-        return Span.in_all([staircase.span(revision) for staircase in known])
+        return Span.in_all([steps.span(revision) for steps in known])
 
     def polled_span(self, revision: int) -> Span:
         """The revisions of which polls alone say the same as of `revision`."""

@@ -1,7 +1,7 @@
-"""Date headers of poll answers in, bounds of an apiserver's clock out, and with them when its answers were written.
+"""Bounds the offset of an apiserver's clock by the Date headers of poll responses, and dates responses with it.
 
-When polls and watch are late together, our clock cannot tell a late event from a late poll; the answer's own Date can.
-Certain while no clock slews faster than the drift allowance.
+When polls and watch are late together, our clock cannot tell a late event from a late poll; the response's own Date
+can. The bounds are certain while no clock slews faster than the drift allowance.
 """
 
 from __future__ import annotations

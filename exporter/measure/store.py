@@ -1,6 +1,6 @@
-"""Polls, arrivals and Dates of one store in, what they say about a revision's commit out.
+"""Combines polls, arrivals and Dates of one store into evidence about the commit of a revision.
 
-Every apiserver that we watch has its own view of a store; the streams that are proven to read the same store share one.
+Every watched apiserver has its own view of a store; the streams that are proven to read the same store share one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What happened on one stream, as one value: page, status, metrics and `watchslo measure` all read it.
+"""The state of one stream as one value: page, status, metrics and `watchslo measure` all read it.
 
-A stream is one resource on one apiserver. Its counts go on for as long as its series are there; a state is a frozen
-copy of them, with what holds at that moment.
+A stream is one resource on one apiserver. Its counters continue for as long as its series exist; a state is a frozen
+copy of them, together with the current status.
 """
 
 from __future__ import annotations

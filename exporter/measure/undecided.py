@@ -1,7 +1,7 @@
-"""Events that wait for their verdicts in, what is certain of them so far out.
+"""Computes the bounds that are certain so far for pending events.
 
-More evidence only narrows an interval, so bounds are certain at every moment: whoever looks at the window need not wait
-for the last poll. The work grows with the time that events wait and with the polls of that time, not with the events.
+More evidence only narrows an interval, so bounds are certain at every moment: a reader of the window need not wait for
+the last poll. The work grows with the time that events are pending and with the polls in that time, not with events.
 """
 
 from __future__ import annotations

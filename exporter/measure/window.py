@@ -1,7 +1,7 @@
-"""Judgements in, the rolling window's verdict counts, P99 bounds and SLO state out. Bounded memory.
+"""The rolling window: counts of verdicts, bounds of the P99 and the SLO state, in bounded memory.
 
-The window goes by arrival, in slots of a whole second each. P99 <= threshold in a window is the same statement as "at
-least 99 % of its events within the threshold", so the state counts events and interpolates nothing.
+The window is ordered by arrival, in slots of one second. "P99 <= threshold" in a window is equivalent to "at least
+99 % of its events within the threshold", so the state counts events and interpolates nothing.
 """
 
 from __future__ import annotations

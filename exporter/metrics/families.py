@@ -1,6 +1,6 @@
 """The metric contract: every family with its labels, the values that seed them, its buckets and its help text.
 
-Nothing comes in; the other modules of this room and docs/metrics.md read the table. It must not know a single value.
+The other modules of this room and docs/metrics.md read this table. It contains no values.
 """
 
 from collections.abc import Mapping

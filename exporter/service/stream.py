@@ -191,7 +191,7 @@ class Stream:
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
     def read(self, reading: Reading, arrival: Interval) -> None:
-        """What came together on the watch: every event is entered into the docket at once, and judged later."""
+        """What came together on the watch: every event is entered into the pending at once, and judged later."""
         counts = self.counts
         counts.received_bytes += reading.size_bytes
         self._last_activity = time.time()

@@ -1,6 +1,6 @@
-"""Requests in; those whose bearer token the cluster lets pass go on, the others are answered here.
+"""Lets requests pass whose bearer token the cluster accepts, and refuses the others.
 
-It must not know the apiserver: a callable reviews a token for a path and says the HTTP status that this deserves.
+It does not know the apiserver: a callable reviews a token for a path and returns the HTTP status.
 """
 
 from __future__ import annotations

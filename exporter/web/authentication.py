@@ -1,6 +1,6 @@
-"""Requests in; those that the file of --web.config.file lets pass go on, the others are answered here.
+"""Lets requests pass that --web.config.file allows, and refuses the others.
 
-It must not know where the file is, nor what an answer says.
+It does not know where the file is, nor what an answer contains.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Connections in, no more of them, of their requests and of their time than the limits allow; aiohttp speaks with each.
+"""Accepts connections within the limits for their number, their requests and their time; aiohttp handles each.
 
 A connection waits for its client (for a handshake, for headers, for the next request, or until what was written is
-read) or its client waits for us. Beyond the maximum the one that has waited for its client longest is cut off: whoever
-asks and reads at once is served, whatever others do. So probes need no place of their own.
-It must not know what is asked, nor what is answered.
+read), or its client waits for us. Beyond the maximum, the one that has waited for its client the longest is closed:
+a client that asks and reads at once is always served. So probes need no reserved connections.
+This module does not know what is asked, nor what is answered.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The HTTP side: /metrics, the probes, the page and the status, and the sockets they are served on.
+"""The HTTP endpoints: /metrics, the probes, the page and the status, and the sockets that they are served on.
 
-The metrics and two callables come in: why we are not ready, and the status document. Answers go out.
-It must not know the apiserver: every answer is made from what is here already, so none of them waits for it.
+The server gets the metrics and two callables: the reasons why we are not ready, and the status document.
+It does not know the apiserver: every answer is made from data in memory, so none of them waits for it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Requests in; whether they are a kubelet's, which has no password, whatever others do."""
+"""Recognises a kubelet's probes, which have no password and are always answered."""
 
 from aiohttp import web
 

@@ -1,7 +1,7 @@
-"""--web.config.file and the files that it names: read at the start, and again whenever one of them has changed.
+"""Reads --web.config.file and the files that it names, at the start and whenever one of them changes.
 
-New users, headers, limits, certificates and client CAs hold from the next request or handshake on. What else is said
-of TLS needs a restart. A change that cannot be used is logged, and what held before goes on holding.
+New users, headers, limits, certificates and client CAs apply from the next request or handshake on. Other changes of
+TLS settings need a restart. An invalid change is logged, and the old configuration stays in force.
 """
 
 from __future__ import annotations

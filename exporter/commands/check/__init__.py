@@ -1,6 +1,6 @@
-"""`watchslo check`: the configuration in, one table of all that a daemon would need out, and whether it is there.
+"""`watchslo check`: one table of everything that the daemon would need, and whether it is there.
 
-Nothing is watched and nothing is written; what is not looked at is in the table as well.
+It watches and writes nothing; the table also has what was not checked.
 """
 
 from __future__ import annotations

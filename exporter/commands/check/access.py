@@ -1,4 +1,4 @@
-"""Reviews of permissions in, rows out: what each permission is for, and the RBAC rule that gives what is missing."""
+"""Rows about permissions: what each one is for, and the RBAC rule that grants a missing one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many apiservers stand behind an address: by the certificates it shows, and by the Leases that apiservers keep."""
+"""Counts the apiservers behind an address: by the certificates it shows, and by the apiservers' identity Leases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found about one apiserver address, as values. None is what was not looked at, or not in time."""
+"""The findings about one apiserver address, as values. None means not checked, or not in time."""
 
 from __future__ import annotations
 

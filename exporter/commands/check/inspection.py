@@ -1,6 +1,6 @@
-"""One apiserver address in, everything that can be found out about it out: asked in order, within a time limit.
+"""Finds out everything about one apiserver address, in order and within a time limit.
 
-What is asked is what the daemon asks, with the same parts. What an answer means to a person is not known here.
+It sends the same requests as the daemon, with the same parts. It does not know what a response means to a person.
 """
 
 from __future__ import annotations

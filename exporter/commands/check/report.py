@@ -1,4 +1,4 @@
-"""Findings in, what they mean for a person out: the table and the sentence below it. Nothing is asked here."""
+"""Explains findings to a person: the table and the sentence below it. It sends no requests."""
 
 from __future__ import annotations
 

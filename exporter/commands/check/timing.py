@@ -1,4 +1,4 @@
-"""What some polls say about the way to the apiserver and about its clock, as rows."""
+"""Rows about the round trip to the apiserver and about its clock, from some polls."""
 
 from __future__ import annotations
 

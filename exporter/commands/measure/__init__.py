@@ -1,6 +1,6 @@
-"""`watchslo measure`: a configuration and a duration in, one result out, as a table or as JSON, and its exit code.
+"""`watchslo measure`: measures once for a duration, and prints one result as a table or as JSON.
 
-All that is judged is judged by the same parts as the daemon's; nothing is served.
+The same parts as the daemon's judge the events; nothing is served.
 """
 
 from __future__ import annotations

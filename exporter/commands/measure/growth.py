@@ -1,4 +1,4 @@
-"""What everything that is counted has grown by between two moments."""
+"""The increase of all counters between two moments."""
 
 from __future__ import annotations
 

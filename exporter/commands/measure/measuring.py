@@ -1,4 +1,4 @@
-"""The daemon's parts for the time of one measurement: wait for the streams, count, wait for the last verdicts."""
+"""Runs the daemon's parts for one measurement: waits for the streams, counts, and waits for the last verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted so far in, a line about it on stderr out: rewritten each second on a terminal, else every ten."""
+"""Shows the progress as a line on stderr: rewritten each second on a terminal, otherwise a new one every ten."""
 
 from __future__ import annotations
 

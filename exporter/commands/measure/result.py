@@ -1,4 +1,4 @@
-"""What was measured on each stream in, the verdict with its reasons out, and the JSON document. No clock, no I/O."""
+"""The verdict over what was measured on each stream, with its reasons, and the JSON document. No clock, no I/O."""
 
 from __future__ import annotations
 

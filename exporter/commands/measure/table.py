@@ -1,4 +1,4 @@
-"""A result in, the text that a person reads out."""
+"""Formats a result as text for a person."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table(result: Result, width: int | None = None) -> str:
         aligned([_STREAM, *(_stream(stream) for stream in result.streams)], width),
         aligned([_STAGE, *stages], width) if stages else [],
         aligned([_TRUST, *(_trust(stream) for stream in result.streams)], width),
-        _folded(_surroundings(result), width),
+        _folded(_dependencies(result), width),
         _folded([*result.reasons, result.verdict], width),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
@@ -77,7 +77,7 @@ def _trust(stream: StreamResult) -> Sequence[str]:
     return (stream.name, *shown, _counts(stream.contradictions), stream.revision_clock or "none")
 
 
-def _surroundings(result: Result) -> Iterator[str]:
+def _dependencies(result: Result) -> Iterator[str]:
     for apiserver in result.apiservers:
         yield f"{apiserver.apiserver}: {apiserver.polls_answered} polls answered, {apiserver.polls_failed} failed"
     if result.loop_lag_p99_seconds is not None:

@@ -1,4 +1,4 @@
-"""Judgements of one stream in, what they say together about a whole duration out. No clock, no I/O."""
+"""Sums the judgements of one stream over a whole duration. No clock, no I/O."""
 
 from __future__ import annotations
 
