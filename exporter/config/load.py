@@ -19,7 +19,7 @@ from exporter.config.wording import quoted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A valid configuration, what only single commands ask for, and what the user should be told."""
+    """A valid configuration, the settings of single commands, and warnings for the user."""
 
     config: Config
     scenario: str | None
@@ -31,9 +31,9 @@ class Loaded:
 def load(
     flags: Mapping[str, Given], environ: Mapping[str, str], unread: Container[str] = (), command: str = "run"
 ) -> Loaded:
-    """Settle every setting for a command; raises ConfigError. Files of the settings `unread` may say anything.
+    """Settle every setting for a command; raises ConfigError. Files of the settings in `unread` are not checked.
 
-    Files named in the settings are looked at, nothing else is: no connection is made and no credentials are used.
+    Files named in the settings are read, but no connection is made and no credentials are used.
     """
     in_environment, warnings = read_environment(environ)
     given = {**in_environment, **flags}
@@ -65,7 +65,7 @@ def _with_canaries(resources: tuple[ResourceName, ...]) -> tuple[ResourceName, .
 
 
 def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
-    """What names an object to write to, while nothing is to be written."""
+    """Warnings about canary objects while no canary is written."""
     if values["canary.interval"]:
         return []
     named = [setting for setting in CANARY_KINDS if values[setting] is not None]
@@ -73,7 +73,7 @@ def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> lis
 
 
 def _insecure_token(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
-    """What may be read by others."""
+    """A warning about a token that others can read."""
     if not values["allow-insecure-token"]:
         return []
     where = given["allow-insecure-token"].where
@@ -112,7 +112,7 @@ class _Agreement:
         self._values = values
 
     def check(self) -> None:
-        """Raise ConfigError at the first pair of values that cannot be meant together."""
+        """Raise ConfigError for the first pair of values that do not fit together."""
         self._refuse_the_same_twice()
         self._refuse_one_kind_twice()
         self._refuse_nothing_to_watch()

@@ -85,7 +85,7 @@ parts_per_million = _number("a number of parts per million from 0 to 100000", la
 
 
 def ratio(text: str) -> float:
-    """Share of all, neither none nor all of them. Who forgets the % sign is told what that is as a ratio."""
+    """A ratio between 0 and 1. For a missing % sign, the error message suggests the ratio."""
     try:
         return _some_ratio(text)
     except ValueError as error:
@@ -96,7 +96,7 @@ def ratio(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Whole number of things there may be, at least one."""
+    """A whole number, at least one."""
     if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= 1000:
         return int(text)
     raise ValueError("is not a whole number from 1 to 1000")
@@ -121,7 +121,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def word(text: str) -> str:
-    """Name whose rules are somebody else's, such as a kubeconfig context."""
+    """A name with somebody else's rules, such as a kubeconfig context."""
     if not text.strip() or not text.isprintable():
         raise ValueError("is not a name")
     return text

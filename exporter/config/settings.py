@@ -26,7 +26,7 @@ _EVERYWHERE = _MEASURING | {"healthcheck"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One thing that may be set. Defaults are text too and go the same way as what a user writes."""
+    """One setting. Defaults are text too, and are parsed like what a user writes."""
 
     name: str
     """The flag without its dashes and the key in the file; a dot is a level there."""
@@ -40,7 +40,7 @@ class Setting:
     default: tuple[str, ...] = ()
     repeatable: bool = False
     commands: frozenset[str] = _MEASURING
-    """The commands that have the flag: those to which it means something. Environment and file may always say it."""
+    """The commands that have the flag. Environment and file may always have it."""
     in_file: bool = True
     default_of_demo: tuple[str, ...] = ()
     """What that command has instead of the default."""
@@ -51,7 +51,7 @@ class Setting:
         return f"--{self.name}"
 
     def default_of(self, command: str) -> tuple[str, ...]:
-        """What holds if nothing is said."""
+        """The default of a command."""
         return (command == "demo" and self.default_of_demo) or self.default
 
     @property
@@ -60,7 +60,7 @@ class Setting:
         return "WATCHSLO_" + self.name.upper().replace(".", "_").replace("-", "_")
 
     def texts_of(self, text: str) -> tuple[str, ...]:
-        """The texts of one word: a list has commas. One that names nothing stays, for a refusal to quote it."""
+        """The texts of one word: a list has commas. An empty list stays one text, for an error message to quote it."""
         return (self.repeatable and listed(text)) or (text,)
 
     @property

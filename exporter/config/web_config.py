@@ -99,7 +99,7 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return any((*files, self.cert, self.key, self.client_ca, self.client_auth_type))
 
     def check(self) -> None:
-        """Raise ValueError for what does not fit together, or cannot be done here."""
+        """Raise ValueError for settings that do not fit together, or that are not supported."""
         if self.cert or self.key:
             raise ValueError("contains a certificate or key inline: use cert_file and key_file instead")
         if self.is_enabled and not (self.cert_file and self.key_file):
@@ -170,7 +170,7 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class HTTPServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What goes with every answer. HTTP/2 is offered to nobody, whatever is said here."""
+    """Headers of every answer. HTTP/2 is never offered, whatever the file says."""
 
     http2: bool = True
     headers: dict[str, str] = {}
@@ -210,7 +210,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return int(self.burst)
 
     def check(self) -> None:
-        """Raise ValueError for a limit that lets nobody in, or that is none."""
+        """Raise ValueError for a limit that refuses everything, or that has no effect."""
         if self.interval_seconds and self.most_tokens < 1:
             raise ValueError("has a rate_limit whose burst is not at least 1: it would refuse every request")
         if self.most_tokens and not self.interval_seconds:
@@ -228,7 +228,7 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rate_limit: RateLimit = RateLimit()
 
     def check(self) -> None:
-        """Raise ValueError for what cannot be meant."""
+        """Raise ValueError for an invalid configuration."""
         self.tls_server_config.check()
         self.http_server_config.check()
         self.rate_limit.check()
@@ -258,7 +258,7 @@ def read_web_config(path: Path) -> WebConfig:
 
 
 def _without_nulls(content: Any) -> Any:
-    """A key with nothing behind it is a key that is not there, as in Go; but a user without a password is no nobody."""
+    """A key without a value counts as absent, as in Go; but a user without a password is kept, and refused later."""
     if not isinstance(content, dict):
         return content
     kept = {key: _without_nulls(value) for key, value in content.items() if value is not None}

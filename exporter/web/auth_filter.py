@@ -32,8 +32,8 @@ MOST_WAITING = 100
 WAITING_SECONDS = 5.0
 AT_ONCE = 2
 TURN_SECONDS = 0.05
-"""So many reviews are in flight of those who were let in before, and as many of everybody else, and each has its turn
-for that long at least: strangers make us ask no more than 40 times a second, and a full line is asked in 2.5 s."""
+"""So many reviews may be in flight for clients that were admitted before, and as many for all others, and each keeps
+its slot at least this long: unknown clients cause at most 40 requests a second, and a full queue takes 2.5 s."""
 
 MOST_TOKEN_BYTES = 7 * 2**10
 """A service account's has one KiB, one with 200 groups in it seven; no header longer than eight comes this far."""
@@ -51,7 +51,7 @@ _SENTENCES = {
 
 
 class AuthFilter:
-    """Lets requests pass that the reviews let pass. What a review says holds for a minute, from when it was asked."""
+    """Lets requests pass that the reviews allow. The result of a review holds for a minute from its request."""
 
     def __init__(self, review: Review, remembered_seconds: float = REMEMBERED_SECONDS) -> None:
         self._review = review
@@ -68,7 +68,7 @@ class AuthFilter:
         return len(self._admitted) + len(self._refused)
 
     def guard(self, app: web.Application) -> None:
-        """From now on nothing passes but through here."""
+        """Check every request of this app from now on."""
         app.middlewares.append(self._admit)
 
     @web.middleware
