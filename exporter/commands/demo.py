@@ -40,11 +40,11 @@ COLUMNS = (
     "relists",
 )  # fmt: skip
 SINCE_START_FROM = "on time"
-"""The column; what stands before it is of the last minute."""
+"""The first column with counts since the start; those before it are of the last minute."""
 
 
 def run(config: Config, scenario: str | None) -> int:
-    """Run until SIGINT or SIGTERM; 2 if the address to listen on cannot be had. Raises ConfigError."""
+    """Run until SIGINT or SIGTERM; 2 if the exporter cannot listen on its address. Raises ConfigError."""
     scenario = scenario or "healthy"
     if scenario not in SCENARIOS:
         raise ConfigError(f'--scenario: "{scenario}" is not a scenario: choose one of {", ".join(SCENARIOS)}')
@@ -96,7 +96,7 @@ async def _run(config: Config, scenario: str) -> None:
 
 
 def _kubeconfig(folder: Path, url: str) -> Path:
-    """A kubeconfig that names the simulator and nobody."""
+    """A kubeconfig with the simulator and no credentials."""
     path = folder / "kubeconfig"
     context = {"cluster": "simulator", "user": "nobody"}
     content = {

@@ -42,7 +42,7 @@ def run(config: Config) -> int:
 
 
 def _tls(config: Config) -> TLSServerConfig | None:
-    """What the file says of TLS; None if it cannot be read at this moment, which the exporter survives."""
+    """The file's TLS settings; None if it cannot be read at this moment, which a running exporter survives."""
     if config.web_config_file is None:
         return TLSServerConfig()
     try:
@@ -52,7 +52,7 @@ def _tls(config: Config) -> TLSServerConfig | None:
 
 
 def _ask_with_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | None:
-    """The exit code; None if there turns out to be no TLS where that was not known."""
+    """The exit code; None if it was not known whether there is TLS, and there is none."""
     connection = HTTPSConnection(address.host, address.port, timeout=TIMEOUT_SECONDS, context=_trusting())
     url = f"https://{address}{PATH}"
     # Whoever sends us away because we have no certificate is alive.

@@ -19,7 +19,7 @@ STANDARD_DESCRIPTORS = (0, 1, 2)
 
 
 class CannotWriteError(Exception):
-    """One sentence for the user. It is no OSError: the commands know those as troubles of their own."""
+    """One sentence for the user. It is not an OSError, because the commands handle OSErrors of their own."""
 
 
 class ReaderGoneError(Exception):
@@ -69,7 +69,9 @@ class Output:
 
 
 def keep_standard_descriptors() -> None:
-    """Open those that are closed, to nowhere: else the next socket takes their number, and is printed to."""
+    """Open the closed ones to /dev/null: otherwise the next socket would get their number, and output would go
+    there.
+    """
     for descriptor in STANDARD_DESCRIPTORS:
         try:
             os.fstat(descriptor)
@@ -81,7 +83,7 @@ def keep_standard_descriptors() -> None:
 
 
 def say_error(sentence: str) -> None:
-    """Tell the person who started it; where that cannot be done the exit code tells."""
+    """Print the error; where that is not possible, the exit code tells."""
     with suppress(OSError, ValueError):
         print(f"watchslo: error: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 the command line's last word
 

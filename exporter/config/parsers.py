@@ -85,7 +85,7 @@ parts_per_million = _number("a number of parts per million from 0 to 100000", la
 
 
 def ratio(text: str) -> float:
-    """A ratio between 0 and 1. For a missing % sign, the error message suggests the ratio."""
+    """A ratio between 0 and 1, both excluded. For a missing % sign, the error message suggests the ratio."""
     try:
         return _some_ratio(text)
     except ValueError as error:

@@ -36,11 +36,12 @@ TURN_SECONDS = 0.05
 its slot at least this long: unknown clients cause at most 40 requests a second, and a full queue takes 2.5 s."""
 
 MOST_TOKEN_BYTES = 7 * 2**10
-"""A service account's has one KiB, one with 200 groups in it seven; no header longer than eight comes this far."""
+"""A service account's token has one KiB, one with 200 groups in it seven; a header longer than eight never gets
+here."""
 
 METRICS, PAGE = "/metrics", "/"
-"""What is reviewed. All but the metrics is reviewed as the page, for it says the same: every user of a cluster may get
-/api/* and the probes of its apiserver (system:discovery, system:public-info-viewer)."""
+"""The reviewed paths. Everything but the metrics is reviewed as the page, because it has the same content: every user
+of a cluster may get /api/* and the probes of its apiserver (system:discovery, system:public-info-viewer)."""
 
 _UNANSWERED = 503
 _SENTENCES = {

@@ -82,7 +82,7 @@ class _Answers:
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _shown_status(self) -> Mapping[str, Any]:
-        """What others have written, such as an apiserver in its errors, is for people who had to say who they are."""
+        """Texts from others, such as an apiserver's errors, are only for clients that had to authenticate."""
         status = self.status()
         if self.is_protected():
             return status

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 PROBES = frozenset({"/livez", "/healthz", "/readyz"})
-"""What a kubelet asks: it learns yes or no."""
+"""The paths that a kubelet requests: the answer is only yes or no."""
 
 
 def is_probe(request: web.Request) -> bool:

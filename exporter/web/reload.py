@@ -25,7 +25,7 @@ LOOK_SECONDS = 5.0
 
 
 class WebFiles:
-    """What the files say now."""
+    """The current content of the files."""
 
     def __init__(self, path: Path, *, without_users: bool = False) -> None:
         """Raises ValueError, which completes a sentence that begins with the path."""
@@ -48,13 +48,13 @@ class WebFiles:
             context.sni_callback = self._use_newest
 
     async def follow(self) -> None:
-        """Look for changes, for ever."""
+        """Check for changes, forever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
-        """Take over what has changed since the last look."""
+        """Apply the changes since the last check."""
         seen = self._state()
         if seen == self._seen:
             return

@@ -29,7 +29,7 @@ __all__ = ["findings_of", "report", "run"]
 
 
 def run(config: Config) -> int:
-    """Print the table and a last line, `all good` or what is missing for what: 0 if all is good, else 2."""
+    """Print the table and a last line, `all good` or what is missing: 0 if all is good, else 2."""
     try:
         all_findings = loop.run(findings_of(config))
     except CredentialsError as error:
@@ -41,7 +41,7 @@ def run(config: Config) -> int:
 
 
 async def findings_of(config: Config) -> list[Findings]:
-    """What is found about each address that the daemon would watch. Raises CredentialsError or ConfigError."""
+    """The findings about each address that the daemon would watch. Raises CredentialsError or ConfigError."""
     credentials = await load_credentials(config)
     home = home_of(credentials)
     found = named_servers(config)

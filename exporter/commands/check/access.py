@@ -15,7 +15,7 @@ CLOCK = "revision clock"
 
 
 def permission_rows(findings: Findings) -> list[Row]:
-    """A row for each thing that we want to do."""
+    """A row for each permission that the daemon needs."""
     rows = _watch_rows(findings)
     if findings.config.custom_resources:
         rows.append(_definitions_row(findings.definitions))
@@ -56,7 +56,7 @@ def _required(check: str, review: Review, loss: str) -> Row:
 
 
 def _clock_row(findings: Findings) -> Row:
-    """Without the first of its kinds the clock polls another, and says less; without any it says next to nothing."""
+    """Without the first of its kinds the clock polls another, with wider bounds; without any, bounds hardly exist."""
     if findings.clock is None:
         return Row(CLOCK, "not checked")
     kind = findings.clock_kind

@@ -47,7 +47,7 @@ async def certificates(server: Server, credentials: Credentials) -> int | None:
 
 
 async def identities(session: ApiSession) -> int | None:
-    """How many apiservers renew a Lease that tells of them; None where nobody says so, or not to us.
+    """The number of apiservers that renew an identity Lease; None if that is not known, or we may not list Leases.
 
     Raises UNREACHABLE or CredentialsError.
     """

@@ -57,7 +57,7 @@ CONNECTIONS = 8
 
 POLLS = 16
 POLL_PERIOD_SECONDS = 3 / POLLS
-"""In three seconds the polls meet every sixteenth of a second once: the Dates' bounds end up that close, and a round
+"""In three seconds the polls hit every sixteenth of a second once: the Dates' bounds become that narrow, plus a round
 trip."""
 POLLING_SECONDS = 6.0
 FAILURES_ENOUGH = 3
@@ -70,7 +70,7 @@ TROUBLES = (AnswerError, CredentialsError, StartError, *UNREACHABLE)
 async def inspect(
     config: Config, credentials: Credentials, server: Server, time_limit_seconds: float = TIME_LIMIT_SECONDS
 ) -> Findings:
-    """Look at `server` until everything is looked at, or until time is up."""
+    """Check `server` until everything is checked, or until time is up."""
     findings = Findings(config, server, credentials.origin)
     session = ApiSession(server, credentials, connections=CONNECTIONS)
     try:
@@ -224,7 +224,7 @@ class _Inspection:
             return Found(name, Trouble(sentence(error)))
 
     async def _polls(self) -> Polls | None:
-        """Polls of the clock's kind, or of what is watched where there is no better."""
+        """Polls of the clock's kind, or of a watched resource if there is none."""
         kind = next(iter((*filter(None, [self._findings.clock_kind]), *self._findings.listable)), None)
         if kind is None:
             return None

@@ -15,7 +15,7 @@ FAR_SECONDS = 1.0
 
 
 def round_trip_row(findings: Findings) -> Row:
-    """How long polls take, and how many got no answer."""
+    """The round trip of polls, and how many failed."""
     polls = findings.polls
     if polls is None:
         return Row("round trip", "not checked")
@@ -31,7 +31,7 @@ def round_trip_row(findings: Findings) -> Row:
 
 
 def clock_rows(findings: Findings) -> list[Row]:
-    """Where the apiserver's wall clock stands against ours, as far as the Dates of the polls tell."""
+    """The offset of the apiserver's wall clock to ours, by the Dates of the polls."""
     polls = findings.polls
     if polls is None:
         return [Row("offset", "not checked")]

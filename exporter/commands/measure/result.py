@@ -18,7 +18,7 @@ EXIT_CODES: dict[Verdict, int] = {"met": 0, "violated": 1, "unknown": 3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantiles:
-    """Seconds that bound the P50 and the P99 from both sides. An upper one is None where nothing bounds it."""
+    """Bounds of the P50 and the P99 in seconds. An upper one is None if there is none."""
 
     p50_lower_seconds: float | None
     p50_upper_seconds: float | None
@@ -53,15 +53,15 @@ class StreamResult:
     """By reason; those of a start lose nothing."""
     uncovered_seconds: float
     canaries_lost: int
-    """Of our own writes, those whose events did not come: they are among the late ones."""
+    """Canaries whose events did not arrive; they also count as late."""
     owes_canary: bool
-    """At the end one was awaited still, and for too short a time to call it lost."""
+    """Whether a canary was still awaited at the end, for too short a time to call it lost."""
     contradictions: dict[str, int]
     """By source of evidence."""
     revision_clock: str | None
     """The kind that is polled to date this stream's events; None if none is proven to read the same store."""
     undecodable: int
-    """Lines that were no events as far as could be read: they are among the ambiguous."""
+    """Lines that could not be decoded; they also count as ambiguous."""
     is_covered: bool
     """Whether no events of the duration may be missing."""
 
@@ -82,7 +82,9 @@ class ApiserverResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One measurement. `refused` is a sentence, if nobody let us in: then nothing was measured."""
+    """One measurement. `refused` is a sentence if every apiserver rejected our credentials: then nothing was
+    measured.
+    """
 
     version: str
     asked_seconds: float
@@ -98,12 +100,12 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of what holds."""
+        """The worst verdict that holds."""
         return _judged(self.streams, self.unfollowed)[0]
 
     @property
     def reasons(self) -> list[str]:
-        """Why the verdict is not met: a sentence each."""
+        """The reasons why the verdict is not met: a sentence each."""
         return _judged(self.streams, self.unfollowed)[1]
 
 
@@ -113,7 +115,7 @@ class _Judged(NamedTuple):
 
 
 def lost_events(relists: dict[str, int]) -> int:
-    """How many times continuity was given up: there, events are missing."""
+    """The number of relists at which events are missing."""
     return sum(count for reason, count in relists.items() if reason != "start")
 
 
@@ -141,7 +143,7 @@ def _lateness(stream: StreamResult) -> str:
 
 
 def _doubts(stream: StreamResult) -> list[str]:
-    """What keeps the objective from being met for certain; a quiet stream is none, a blind one is."""
+    """The reasons why it is not certain that the objective is met; a quiet stream is none, an uncovered one is."""
     doubts = []
     if stream.stream == "down":
         doubts.append(f"its stream is down: {stream.trouble or 'it ended'}")
@@ -161,7 +163,7 @@ def _doubts(stream: StreamResult) -> list[str]:
 
 
 def document(result: Result) -> dict[str, Any]:
-    """The result as JSON has it; times are in seconds, and null is `no limit known`, or `no events`."""
+    """The result as JSON; times are in seconds, and null means no bound known, or no events."""
     return {
         "version": result.version,
         "result": result.verdict,

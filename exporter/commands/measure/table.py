@@ -62,7 +62,7 @@ def _stream(stream: StreamResult) -> Sequence[str]:
 
 
 def _lost(relists: Mapping[str, int]) -> Mapping[str, int]:
-    """A start is no relist to a reader: nothing was lost."""
+    """A start is not shown as a relist, because nothing was lost."""
     return {reason: count for reason, count in relists.items() if reason != "start"}
 
 
