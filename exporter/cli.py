@@ -1,4 +1,4 @@
-"""The door: words from the command line in, an exit code out.
+"""The entry point: runs the command that the command line names, and returns its exit code.
 
 Each command settles its configuration first and only then imports what it runs, so that a refusal, `--help` and
 `version` come at once. Nothing is measured or served here.
@@ -73,11 +73,11 @@ def _failed(error: Exception) -> int:
         case ConfigError() | CannotWriteError():
             say_error(str(error))
         case OSError():
-            say_error(f"cannot go on: {error.strerror or error}")
+            say_error(f"cannot continue: {error.strerror or error}")
         case _:
             with suppress(OSError, ValueError):
                 traceback.print_exception(error)
-            say_error("this is a fault of watchslo, please report it with the lines above")
+            say_error("this is a bug in watchslo: please report it with the lines above")
     return _CANNOT_BE_DONE
 
 
@@ -184,12 +184,12 @@ def _version(flags: Mapping[str, Given]) -> int:
 
 _COMMANDS = {
     "run": _Command("measure and serve metrics until SIGTERM or SIGINT", _run),
-    "demo": _Command("measure a simulated apiserver that this command brings along", _demo),
+    "demo": _Command("measure a built-in simulated apiserver, and show the truth beside the measurement", _demo),
     "check": _Command(
-        "try the configuration, credentials, permissions and clocks, and print what was found: 0 all good, 2 not",
+        "test configuration, credentials, permissions and clocks, and print the findings: 0 all good, 2 not",
         _check,
     ),
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
-    "version": _Command("print the versions of watchslo and of what it runs on", _version),
+    "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests import loopback
+from tests.config.door import Door
 from tests.packaging.wheel import build_wheel, empty_environment
 from tests.real.cluster import Cluster
 
@@ -112,3 +113,13 @@ def installed_watchslo(wheel: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @functools.cache
 def _build_servers(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([BUILD_SERVERS, *arguments], check=False, capture_output=True, text=True)
+
+
+@pytest.fixture
+def door(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Door:
+    """The command line, called in an empty folder without settings in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for variable in os.environ:
+        if variable.startswith("WATCHSLO_"):
+            monkeypatch.delenv(variable)
+    return Door(capsys, monkeypatch)

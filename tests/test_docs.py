@@ -48,11 +48,11 @@ def test_what_security_md_names_exists_and_has_those_limits() -> None:
     assert metrics <= set(re.findall(r"watchslo_[a-z_]+", families.reference_markdown()))
     limits = {setting.flag: setting.default[0] for setting in config.SETTINGS if setting.flag.startswith("--web.max-")}
     for said in (
-        f"a line of a watch has {LONGEST_LINE_BYTES >> 20} MiB",
-        f"all unfinished lines {UNFINISHED_LINES.left_bytes >> 20} MiB",
+        f"A line of a watch may have {LONGEST_LINE_BYTES >> 20} MiB",
+        f"all unfinished lines together {UNFINISHED_LINES.left_bytes >> 20} MiB",
         f"{MOST_MESSAGE_BYTES >> 10} KiB of an error",
         f"more than {LONGEST_ASKED_SECONDS:g} s longer",
-        f"at most {MOST_APISERVERS} apiservers",
+        f"that of discovered apiservers to {MOST_APISERVERS}",
         *(f"`{flag}` ({default})" for flag, default in limits.items()),
     ):
         assert said in text
@@ -76,3 +76,18 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     [stream] = status["streams"]
     assert stream.keys() == of_stream
     assert stream["relists"] == 0
+
+
+GENERATED = {"accuracy", "configuration", "growth", "metrics", "performance", "soak", "support"}
+PROSE = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in GENERATED),
+]
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.name)
+def test_prose_is_wrapped(page: Path) -> None:
+    """Tables, code and what cannot be broken may be wide, such as a link's target."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "    ", "  |", "#", "!["))]
+    assert not [line for line in prose if len(re.sub(r"\]\(\S*\)", "]", line)) > 100]

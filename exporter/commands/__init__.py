@@ -1,1 +1,1 @@
-"""What a person types, but for `watchslo run`. Each ends with an exit code, and one sentence if it cannot go on."""
+"""The commands except `watchslo run`. Each ends with an exit code, and with one sentence if it fails."""

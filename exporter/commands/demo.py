@@ -1,4 +1,4 @@
-"""`watchslo demo`: the simulated apiserver, a workload and the exporter in one process, truth beside measurement."""
+"""`watchslo demo`: simulated apiserver, workload and exporter in one process; shows truth beside measurement."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ COLUMNS = (
     "relists",
 )  # fmt: skip
 SINCE_START_FROM = "on time"
-"""The column; what stands before it is of the last minute."""
+"""The first column with counts since the start; those before it are of the last minute."""
 
 
 def run(config: Config, scenario: str | None) -> int:
-    """Run until SIGINT or SIGTERM; 2 if the address to listen on cannot be had. Raises ConfigError."""
+    """Run until SIGINT or SIGTERM; 2 if the exporter cannot listen on its address. Raises ConfigError."""
     scenario = scenario or "healthy"
     if scenario not in SCENARIOS:
-        raise ConfigError(f'--scenario: "{scenario}" is no scenario: choose one of {", ".join(SCENARIOS)}')
+        raise ConfigError(f'--scenario: "{scenario}" is not a scenario: choose one of {", ".join(SCENARIOS)}')
     logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
     descriptors.raise_limit()
     try:
@@ -97,7 +97,7 @@ async def _run(config: Config, scenario: str) -> None:
 
 
 def _kubeconfig(folder: Path, url: str) -> Path:
-    """A kubeconfig that names the simulator and nobody."""
+    """A kubeconfig with the simulator and no credentials."""
     path = folder / "kubeconfig"
     context = {"cluster": "simulator", "user": "nobody"}
     content = {
@@ -117,7 +117,7 @@ def _introduce(exporter: Exporter, scenario: str) -> None:
     named = "localhost" if host in {"0.0.0.0", "::"} else host  # noqa: S104 compared, not listened on
     _say(f"watchslo demo: {exporter.scheme}://{f'[{named}]' if ':' in named else named}:{port}/  metrics at /metrics")
     _say(f"scenario {scenario}: {SCENARIOS[scenario].description}")
-    _say(f"the apiserver is a simulated one with {WRITES_PER_SECOND:.0f} writes/s; Ctrl-C ends it")
+    _say(f"the apiserver is simulated and gets {WRITES_PER_SECOND:.0f} writes/s; stop with Ctrl-C")
     _say("")
 
 

@@ -1,4 +1,4 @@
-"""`watchslo healthcheck`: the configuration of a running watchslo in, whether it is alive out.
+"""`watchslo healthcheck`: asks a running watchslo with the same configuration whether it is alive.
 
 It asks on the same machine and for no secret, so it verifies no certificate.
 """
@@ -26,7 +26,7 @@ def run(config: Config) -> int:
     """0 if it is alive, 1 if not, with one line that says so. Raises ConfigError if there is no port to ask."""
     address = config.listen_addresses[0]
     if address.port == 0:
-        raise ConfigError("healthcheck needs the port to ask, and port 0 is any free one")
+        raise ConfigError("healthcheck needs a fixed port: port 0 means any free port")
     reachable = ListenAddress(_LOOPBACKS.get(address.host, address.host), address.port)
     tls = _tls(config)
     if (tls is None or tls.is_enabled) and (exit_code := _ask_with_tls(reachable, tls)) is not None:
@@ -37,12 +37,12 @@ def run(config: Config) -> int:
     except _NoAnswerError as error:
         # Who is not there, or silent, is not asked a second time: whoever calls us has a time limit too.
         if isinstance(error.__cause__, (HTTPException, ConnectionResetError)) and _speaks_tls(reachable):
-            return _dead(f"{url} does not answer, but TLS is spoken there: name its file with --web.config.file")
+            return _dead(f"{url} does not answer, but the port uses TLS: set --web.config.file to the exporter's file")
         return _dead(str(error))
 
 
 def _tls(config: Config) -> TLSServerConfig | None:
-    """What the file says of TLS; None if it cannot be read at this moment, which the exporter survives."""
+    """The file's TLS settings; None if it cannot be read at this moment, which a running exporter survives."""
     if config.web_config_file is None:
         return TLSServerConfig()
     try:
@@ -52,7 +52,7 @@ def _tls(config: Config) -> TLSServerConfig | None:
 
 
 def _ask_with_tls(address: ListenAddress, tls: TLSServerConfig | None) -> int | None:
-    """The exit code; None if there turns out to be no TLS where that was not known."""
+    """The exit code; None if it was not known whether there is TLS, and there is none."""
     connection = HTTPSConnection(address.host, address.port, timeout=TIMEOUT_SECONDS, context=_trusting())
     url = f"https://{address}{PATH}"
     # Whoever sends us away because we have no certificate is alive.

@@ -1,7 +1,7 @@
-"""Standard output and standard error as they are found: closed, full, or in an encoding that lacks a letter.
+"""Standard output and standard error in any condition: closed, full, or with an encoding that lacks a letter.
 
 A command's result is what it writes to stdout. If that cannot be written, the command has failed, whatever the result
-was; nothing of that may look like a verdict. What goes to stderr is said as well as it can be.
+was, and its exit code must not look like a verdict. Writing to stderr is best effort.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STANDARD_DESCRIPTORS = (0, 1, 2)
 
 
 class CannotWriteError(Exception):
-    """One sentence for the user. It is no OSError: the commands know those as troubles of their own."""
+    """One sentence for the user. It is not an OSError, because the commands handle OSErrors of their own."""
 
 
 class ReaderGoneError(Exception):
@@ -69,7 +69,9 @@ class Output:
 
 
 def keep_standard_descriptors() -> None:
-    """Open those that are closed, to nowhere: else the next socket takes their number, and is printed to."""
+    """Open the closed ones to /dev/null: otherwise the next socket would get their number, and output would go
+    there.
+    """
     for descriptor in STANDARD_DESCRIPTORS:
         try:
             os.fstat(descriptor)
@@ -81,7 +83,7 @@ def keep_standard_descriptors() -> None:
 
 
 def say_error(sentence: str) -> None:
-    """Tell the person who started it; where that cannot be done the exit code tells."""
+    """Print the error; where that is not possible, the exit code tells."""
     with suppress(OSError, ValueError):
         print(f"watchslo: error: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 the command line's last word
 

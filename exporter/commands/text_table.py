@@ -1,4 +1,4 @@
-"""Rows in, lines of text out: in columns where they fit, else one thing below the other."""
+"""Formats rows as lines of text: in columns where they fit, otherwise one cell below the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GAP = "  "
 
 
 def width_of(stream: TextIO) -> int | None:
-    """How many characters the terminal has in a line; None if it is none: files and pipes look the same everywhere."""
+    """The width of the terminal; None if it is not a terminal: files and pipes look the same everywhere."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):

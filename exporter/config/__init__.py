@@ -1,7 +1,7 @@
-"""What may be set, where it is said and what it has to look like.
+"""All settings: their names, sources and rules.
 
-Flags, `WATCHSLO_*` variables and a YAML file come in; one frozen Config goes out, or a ConfigError with the one
-sentence that the user gets. No connection is made here, and nothing else of the exporter is known.
+Flags, `WATCHSLO_*` variables and a YAML file become one frozen Config, or a ConfigError with the one sentence that
+the user gets. This room makes no connection and knows nothing else of the exporter.
 """
 
 from exporter.config.flags import flag_parser, read_flags

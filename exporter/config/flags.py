@@ -1,4 +1,4 @@
-"""The command line of one command: argparse built off the table of settings, and what its flags say as text.
+"""The flags of one command: an argparse parser built from the table of settings, and their values as text.
 
 argparse splits the words and prints the help; refusals are worded here, the same on every Python.
 """
@@ -21,8 +21,8 @@ def flag_parser(command: str, summary: str) -> argparse.ArgumentParser:
         prog=f"watchslo {command}",
         usage=f"watchslo {command} [flag ...]",
         description=summary,
-        epilog="A DURATION is in seconds, or as in 500ms and 1m30s. What is repeatable may also be a list with commas. "
-        "Each flag may also be said in the environment: --slo.window is WATCHSLO_SLO_WINDOW.",
+        epilog="A DURATION is a number of seconds, or is written like 500ms or 1m30s. A repeatable flag also takes a "
+        "list with commas. Each flag is also an environment variable: --slo.window is WATCHSLO_SLO_WINDOW.",
         formatter_class=_Formatter,
         add_help=False,
         allow_abbrev=False,
@@ -79,7 +79,7 @@ def _texts(setting: Setting, value: bool | list[str]) -> tuple[str, ...]:  # noq
     if isinstance(value, bool):
         return (str(value).lower(),)
     if len(value) > 1 and not setting.repeatable:
-        raise ConfigError(f"{setting.flag}: is given {len(value)} times, with {' and '.join(map(quoted, value))}")
+        raise ConfigError(f"{setting.flag}: is given {len(value)} times: {' and '.join(map(quoted, value))}")
     return tuple(part for text in value for part in setting.texts_of(text))
 
 
@@ -90,6 +90,6 @@ def _why_unknown(command: str, argument: str) -> str:
     name = flag.removeprefix(_NO).removeprefix("--")
     if name in BY_NAME and command not in BY_NAME[name].commands:
         owners = ", ".join(sorted(BY_NAME[name].commands))
-        return f"{BY_NAME[name].flag}: is not a flag of {command} (but of {owners})"
+        return f"{BY_NAME[name].flag}: is not a flag of {command}, only of {owners}"
     known = [setting.flag for setting in SETTINGS if command in setting.commands]
     return f"unknown flag {quoted(flag)}{did_you_mean(flag, known, '--')}"

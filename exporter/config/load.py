@@ -1,7 +1,7 @@
-"""From everything that was said to one valid configuration.
+"""Combines all sources into one valid configuration.
 
-Flags win over the environment, that over the file, and that over the defaults, setting by setting: a list
-replaces a list. Every refusal is a ConfigError that names the place where the value was said.
+For each setting, flags win over the environment, the environment over the file, and the file over the defaults: a list
+replaces a list. Every refusal is a ConfigError that names the place of the value.
 """
 
 from collections.abc import Container, Mapping
@@ -19,7 +19,7 @@ from exporter.config.wording import quoted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A valid configuration, what only single commands ask for, and what the user should be told."""
+    """A valid configuration, the settings of single commands, and warnings for the user."""
 
     config: Config
     scenario: str | None
@@ -31,9 +31,9 @@ class Loaded:
 def load(
     flags: Mapping[str, Given], environ: Mapping[str, str], unread: Container[str] = (), command: str = "run"
 ) -> Loaded:
-    """Settle every setting for a command; raises ConfigError. Files of the settings `unread` may say anything.
+    """Settle every setting for a command; raises ConfigError. Files of the settings in `unread` are not checked.
 
-    Files named in the settings are looked at, nothing else is: no connection is made and no credentials are used.
+    Files named in the settings are read, but no connection is made and no credentials are used.
     """
     in_environment, warnings = read_environment(environ)
     given = {**in_environment, **flags}
@@ -65,19 +65,19 @@ def _with_canaries(resources: tuple[ResourceName, ...]) -> tuple[ResourceName, .
 
 
 def _idle_canaries(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
-    """What names an object to write to, while nothing is to be written."""
+    """Warnings about canary objects while no canary is written."""
     if values["canary.interval"]:
         return []
     named = [setting for setting in CANARY_KINDS if values[setting] is not None]
-    return [f"{given[setting].where}: nothing is written without --canary.interval" for setting in named]
+    return [f"{given[setting].where}: has no effect without --canary.interval" for setting in named]
 
 
 def _insecure_token(given: Mapping[str, Given], values: Mapping[str, Any]) -> list[str]:
-    """What may be read by others."""
+    """A warning about a token that others can read."""
     if not values["allow-insecure-token"]:
         return []
     where = given["allow-insecure-token"].where
-    return [f"{where}: the credentials' token goes to http:// addresses as well, where others can read it"]
+    return [f"{where}: the credentials' token is also sent to http:// addresses, where others can read it"]
 
 
 def parsed_setting(name: str, given: Mapping[str, Given], command: str = "run") -> Any:
@@ -112,7 +112,7 @@ class _Agreement:
         self._values = values
 
     def check(self) -> None:
-        """Raise ConfigError at the first pair of values that cannot be meant together."""
+        """Raise ConfigError for the first pair of values that do not fit together."""
         self._refuse_the_same_twice()
         self._refuse_one_kind_twice()
         self._refuse_nothing_to_watch()
@@ -130,7 +130,7 @@ class _Agreement:
         for setting in SETTINGS:
             for one, other in combinations(self._values[setting.name] if setting.repeatable else (), 2):
                 if one == other:
-                    raise ConfigError(f"{self._where(setting.name)}: {quoted(str(one))} is there twice")
+                    raise ConfigError(f"{self._where(setting.name)}: {quoted(str(one))} is given twice")
 
     def _refuse_one_kind_twice(self) -> None:
         for one, other in combinations(self._values["resource"], 2):
@@ -140,7 +140,9 @@ class _Agreement:
 
     def _refuse_nothing_to_watch(self) -> None:
         if not self._values["resource"] and not self._values["custom-resources"]:
-            raise ConfigError(f"{self._where('resource')}: names nothing to watch, and neither does --custom-resources")
+            raise ConfigError(
+                f"{self._where('resource')}: there is nothing to watch: name it here or with --custom-resources"
+            )
 
     def _refuse_list_beside_discovery(self) -> None:
         if self._values["apiserver"] and self._values["apiserver.discover"]:
@@ -151,7 +153,7 @@ class _Agreement:
         for url in self._values["apiserver"] if self._values["tls-server-name"] else ():
             if url.startswith("http:"):
                 where = self._where("tls-server-name")
-                raise ConfigError(f"{where}: there is no certificate to verify at {quoted(url)}: use https there")
+                raise ConfigError(f"{where}: there is no TLS certificate to verify at {quoted(url)}: use https there")
 
     def _refuse_canaries_that_nobody_awaits(self) -> None:
         if not self._values["canary.interval"]:
@@ -164,7 +166,7 @@ class _Agreement:
             namespace, _, _ = (self._values[setting] or "").rpartition("/")
             if namespace and self._values["namespace"] not in {None, namespace}:
                 raise ConfigError(
-                    f"{self._where(setting)}: {quoted(self._values[setting])} is not in the namespace "
+                    f"{self._where(setting)}: {quoted(self._values[setting])} is outside the watched namespace "
                     f"{quoted(self._values['namespace'])} that is watched"
                 )
 
@@ -173,7 +175,9 @@ class _Agreement:
         if requests >= connections:
             limit = f"the {connections} of {self._where('web.max-connections')}"
             where = self._where("web.max-requests")
-            raise ConfigError(f"{where}: {requests} requests at once leave no connection to a probe: {limit} are all")
+            raise ConfigError(
+                f"{where}: {requests} concurrent requests leave no connection for a probe: {limit} are all"
+            )
 
     def _refuse_more_polls_than_allowed(self, clock: str) -> None:
         polls_hz, most_hz = self._values[clock], self._values["clock.max-requests"]

@@ -1,4 +1,4 @@
-"""What the daemon runs with, once everything that was said about it is checked."""
+"""The checked configuration that the daemon runs with."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The two names that configuration gives to things outside: a resource of the API and an address to listen on.
+"""Two kinds of names in the configuration: a resource of the API and an address to listen on.
 
-Text comes in, a frozen value goes out, and str() gives the text back. A refusal is a ValueError whose message
+`parse` reads text into a frozen value, and str() gives the text back. A refusal is a ValueError whose message
 completes the sentence that begins with the quoted text: `is not ...`.
 """
 

@@ -1,7 +1,7 @@
-"""Text to value, one function per kind of value: flags, environment and file all go through these.
+"""Parsers from text to value, one function per kind of value: flags, environment and file all use these.
 
 A refusal is a ValueError whose message completes the sentence that begins with the quoted text: `is not ...`.
-Nothing here knows which setting a text is for.
+A parser does not know which setting a text is for.
 """
 
 import re
@@ -85,7 +85,7 @@ parts_per_million = _number("a number of parts per million from 0 to 100000", la
 
 
 def ratio(text: str) -> float:
-    """Share of all, neither none nor all of them. Who forgets the % sign is told what that is as a ratio."""
+    """A ratio between 0 and 1, both excluded. For a missing % sign, the error message suggests the ratio."""
     try:
         return _some_ratio(text)
     except ValueError as error:
@@ -96,7 +96,7 @@ def ratio(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Whole number of things there may be, at least one."""
+    """A whole number, at least one."""
     if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= 1000:
         return int(text)
     raise ValueError("is not a whole number from 1 to 1000")
@@ -105,7 +105,7 @@ def count(text: str) -> int:
 def switch(text: str) -> bool:
     """On or off, in any of the spellings that YAML and shells know."""
     if (value := _SWITCH.get(text.lower())) is None:
-        raise ValueError("is neither true nor false")
+        raise ValueError("is not true or false")
     return value
 
 
@@ -121,7 +121,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def word(text: str) -> str:
-    """Name whose rules are somebody else's, such as a kubeconfig context."""
+    """A name with somebody else's rules, such as a kubeconfig context."""
     if not text.strip() or not text.isprintable():
         raise ValueError("is not a name")
     return text
@@ -169,7 +169,7 @@ def custom_resource_glob(text: str) -> str:
 def server_name(text: str) -> str:
     """Name or address that a certificate is made out to."""
     if not is_host_name(text) and not is_ipv6(text):
-        raise ValueError("is not the name of a server, as it stands in its certificate")
+        raise ValueError("is not a server name as in a certificate")
     return text
 
 

@@ -1,4 +1,4 @@
-"""The path of a file that somebody names in, its content out: never more of it than any such file has, and at once."""
+"""Reads a file that a user names, with a limit of bytes and without waiting for a FIFO's writer."""
 
 import os
 import stat

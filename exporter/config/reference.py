@@ -19,7 +19,7 @@ defaults, setting by setting: a list replaces a list, it does not add to it.
   `WATCHSLO_PORT*` and `WATCHSLO_SERVICE_*` are ignored, because Kubernetes injects them beside a Service of that name.
 - In the file, a dot in a name is a level of nesting, and a dotted key may always be written out: `slo: {window: 60}`
   and `slo.window: 60` say the same. What may be repeated is a list, or a single value. An empty value says nothing,
-  an empty list says "none". An unknown key, or one that is there twice, is refused.
+  an empty list says "none". An unknown key, or one that is given twice, is refused.
 - Relative paths start at the working directory.
 
 ```yaml

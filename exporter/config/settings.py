@@ -1,7 +1,7 @@
-"""The one table of everything that may be set.
+"""The one table of all settings.
 
-Flags, environment, file, `--help` and the reference are all read off it, so that they cannot differ.
-Where values come from and how they are checked against each other is not known here.
+Flags, environment, file, `--help` and the reference are all derived from it, so that they cannot differ.
+It does not know where values come from, nor how they are checked against each other.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _EVERYWHERE = _MEASURING | {"healthcheck"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One thing that may be set. Defaults are text too and go the same way as what a user writes."""
+    """One setting. Defaults are text too, and are parsed like what a user writes."""
 
     name: str
     """The flag without its dashes and the key in the file; a dot is a level there."""
@@ -40,7 +40,7 @@ class Setting:
     default: tuple[str, ...] = ()
     repeatable: bool = False
     commands: frozenset[str] = _MEASURING
-    """The commands that have the flag: those to which it means something. Environment and file may always say it."""
+    """The commands that have the flag. Environment and file may always have it."""
     in_file: bool = True
     default_of_demo: tuple[str, ...] = ()
     """What that command has instead of the default."""
@@ -51,7 +51,7 @@ class Setting:
         return f"--{self.name}"
 
     def default_of(self, command: str) -> tuple[str, ...]:
-        """What holds if nothing is said."""
+        """The default of a command."""
         return (command == "demo" and self.default_of_demo) or self.default
 
     @property
@@ -60,7 +60,7 @@ class Setting:
         return "WATCHSLO_" + self.name.upper().replace(".", "_").replace("-", "_")
 
     def texts_of(self, text: str) -> tuple[str, ...]:
-        """The texts of one word: a list has commas. One that names nothing stays, for a refusal to quote it."""
+        """The texts of one word: a list has commas. An empty list stays one text, for an error message to quote it."""
         return (self.repeatable and listed(text)) or (text,)
 
     @property
@@ -85,7 +85,7 @@ SETTINGS: Final = (
         field="kubeconfig",
         parse=parsers.readable_yaml,
         metavar="FILE",
-        help="credentials; without it the pod's service account, then $KUBECONFIG, then ~/.kube/config",
+        help="file with the credentials; default: the pod's service account, then $KUBECONFIG, then ~/.kube/config",
         section="Apiserver",
         commands=_CLUSTER,
     ),
@@ -94,7 +94,7 @@ SETTINGS: Final = (
         field="context",
         parse=parsers.word,
         metavar="NAME",
-        help="context of the kubeconfig, if not its current one",
+        help="context of the kubeconfig to use instead of its current context",
         section="Apiserver",
         commands=_CLUSTER,
     ),
@@ -103,7 +103,7 @@ SETTINGS: Final = (
         field="apiservers",
         parse=parsers.apiserver_url,
         metavar="URL",
-        help="watch this endpoint instead of the server that the credentials name; series are labelled host:port",
+        help="watch this endpoint instead of the server in the credentials; series have apiserver=host:port",
         section="Apiserver",
         repeatable=True,
         commands=_CLUSTER,
@@ -113,7 +113,7 @@ SETTINGS: Final = (
         field="discover_apiservers",
         parse=parsers.switch,
         default=("false",),
-        help="watch every endpoint of the Service default/kubernetes, 64 at most",
+        help="watch every endpoint of the Service default/kubernetes, at most 64",
         section="Apiserver",
         commands=_CLUSTER,
     ),
@@ -122,7 +122,7 @@ SETTINGS: Final = (
         field="tls_server_name",
         parse=parsers.server_name,
         metavar="NAME",
-        help="name to verify in the certificate when connecting to an address",
+        help="name to verify in the server's certificate, when the apiserver is given as an address",
         section="Apiserver",
         commands=_CLUSTER,
     ),
@@ -131,7 +131,7 @@ SETTINGS: Final = (
         field="allow_insecure_token",
         parse=parsers.switch,
         default=("false",),
-        help="send the credentials' token to addresses without TLS as well, where others can read it",
+        help="send the credentials' token also to addresses without TLS, where others can read it",
         section="Apiserver",
         commands=_CLUSTER,
     ),
@@ -162,7 +162,7 @@ SETTINGS: Final = (
         parse=parsers.count,
         metavar="COUNT",
         default=("20",),
-        help="how many custom resources the patterns may add, those that are leaving included; the oldest come first",
+        help="maximum number of custom resources watched by pattern, including those being removed; oldest first",
         section="Watches",
         commands=_CLUSTER,
     ),
@@ -181,7 +181,7 @@ SETTINGS: Final = (
         parse=Shard.parse,
         metavar="INDEX/COUNT",
         default=("0/1",),
-        help="share the work: watch only what falls to this one of several exporters; auto/COUNT in a StatefulSet",
+        help="watch only this exporter's share when several exporters share the watches; auto/COUNT in a StatefulSet",
         section="Watches",
         commands=_JUDGING,
     ),
@@ -190,7 +190,7 @@ SETTINGS: Final = (
         field="annotation",
         parse=parsers.annotation_key,
         metavar="KEY",
-        help="annotation in which your own writer puts its time: RFC 3339 with a fraction, or Unix s, ms, us or ns",
+        help="annotation where your own writer puts its time: RFC 3339 with a fraction, or Unix s, ms, us or ns",
         section="Evidence",
         commands=_JUDGING,
     ),
@@ -200,7 +200,7 @@ SETTINGS: Final = (
         parse=parsers.seconds_or_zero,
         metavar="DURATION",
         default=("0.1",),
-        help="how far the clocks that write annotations and Leases may be from ours",
+        help="maximum difference between our clock and the clocks that write annotations and Leases",
         section="Evidence",
         commands=_JUDGING,
     ),
@@ -229,7 +229,7 @@ SETTINGS: Final = (
         parse=parsers.some_polls_hz,
         metavar="HZ",
         default=("50",),
-        help="requests per second and apiserver, of all clocks together and of what proves that they fit",
+        help="maximum requests per second to each apiserver for all clocks and the checks that they fit a resource",
         section="Evidence",
     ),
     Setting(
@@ -238,7 +238,7 @@ SETTINGS: Final = (
         parse=parsers.parts_per_million,
         metavar="PPM",
         default=("500",),
-        help="how fast an apiserver's clock may drift from ours: widens with age what was learned about its offset",
+        help="maximum drift of an apiserver's clock against ours: the bounds of its offset widen with age by this rate",
         section="Evidence",
     ),
     Setting(
@@ -265,7 +265,7 @@ SETTINGS: Final = (
         parse=parsers.window_seconds,
         metavar="DURATION",
         default=("60",),
-        help="length of the rolling window that the state is judged by",
+        help="length of the rolling window for the state of the SLO",
         section="Objective",
         commands=frozenset({"run", "check", "demo"}),
     ),
@@ -275,7 +275,7 @@ SETTINGS: Final = (
         parse=parsers.write_period_seconds,
         metavar="DURATION",
         default=("0",),
-        help="time between two writes to an object of our own, awaited on the watch; 0 turns them off",
+        help="time between two writes to a canary object, awaited on the watch; 0 turns the canary off",
         section="Canary",
         commands=_CLUSTER,
     ),
@@ -284,7 +284,7 @@ SETTINGS: Final = (
         field="canary_pod",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="pod to write to, as name or namespace/name; in a cluster our own, if nothing is named and it is watched",
+        help="pod to write to, as name or namespace/name; in a cluster, by default, our own if it is watched",
         section="Canary",
         commands=_CLUSTER,
     ),
@@ -302,7 +302,7 @@ SETTINGS: Final = (
         field="canary_custom_resource",
         parse=parsers.namespaced_name,
         metavar="NAME",
-        help="object of canaries.watchslo.dev to write to, as name or namespace/name: there already, and watched",
+        help="existing object of canaries.watchslo.dev to write to, as name or namespace/name; it is also watched",
         section="Canary",
         commands=_CLUSTER,
     ),
@@ -313,7 +313,7 @@ SETTINGS: Final = (
         metavar="ADDRESS",
         default=(":9985",),
         default_of_demo=("127.0.0.1:9985",),
-        help="where to serve metrics and the page, as host:port, :port or [ipv6]:port",
+        help="address to serve metrics and the page on, as host:port, :port or [ipv6]:port",
         section="HTTP",
         repeatable=True,
         commands=_SERVED,
@@ -323,7 +323,7 @@ SETTINGS: Final = (
         field="auth_filter",
         parse=parsers.switch,
         default=("false",),
-        help="answer only bearer tokens of the cluster whose users may get /metrics, or / for all else; not probes",
+        help="require a bearer token of a cluster user who may get /metrics, or / for all other paths; not for probes",
         section="HTTP",
         commands=_RUN | {"check"},
     ),
@@ -332,7 +332,7 @@ SETTINGS: Final = (
         field="web_config_file",
         parse=parsers.web_config_file,
         metavar="FILE",
-        help="TLS, passwords, headers and limits of what is served, in the format of Prometheus' exporter-toolkit",
+        help="TLS, passwords, headers and limits of our HTTP server, in the format of Prometheus' exporter-toolkit",
         section="HTTP",
         commands=_SERVED,
     ),
@@ -342,7 +342,7 @@ SETTINGS: Final = (
         parse=parsers.count,
         metavar="COUNT",
         default=("500",),
-        help="connections at once, at most half of the file descriptors; one more closes the longest silent one",
+        help="maximum open connections, at most half of the file descriptors; one more closes the longest silent one",
         section="HTTP",
         commands=_RUN | _SIMULATED,
     ),
@@ -352,7 +352,7 @@ SETTINGS: Final = (
         parse=parsers.count,
         metavar="COUNT",
         default=("40",),
-        help="requests answered at once, probes aside; what is beyond gets 503",
+        help="maximum requests answered at once, without probes; more get 503",
         section="HTTP",
         commands=_RUN | _SIMULATED,
     ),
@@ -362,7 +362,7 @@ SETTINGS: Final = (
         parse=parsers.one_of("debug", "info", "warn", "error"),
         metavar="LEVEL",
         default=("info",),
-        help="least severe messages to log: debug, info, warn or error",
+        help="minimum severity of log messages: debug, info, warn or error",
         section="Log",
         commands=_LIVE,
     ),
@@ -372,7 +372,7 @@ SETTINGS: Final = (
         parse=parsers.one_of("logfmt", "json"),
         metavar="FORMAT",
         default=("logfmt",),
-        help="logfmt or json",
+        help="format of log messages: logfmt or json",
         section="Log",
         commands=_LIVE,
     ),
@@ -381,7 +381,7 @@ SETTINGS: Final = (
         field="scenario",
         parse=parsers.word,
         metavar="NAME",
-        help="what the simulated apiserver suffers from",
+        help="trouble that the simulated apiserver has",
         section="This command",
         commands=_SIMULATED,
     ),
@@ -401,7 +401,7 @@ SETTINGS: Final = (
         parse=parsers.one_of("table", "json"),
         metavar="FORMAT",
         default=("table",),
-        help="table for people or json for programs",
+        help="output format: table for people, json for programs",
         section="This command",
         commands=frozenset({"measure", "version"}),
     ),

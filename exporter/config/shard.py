@@ -1,4 +1,4 @@
-"""Several exporters that share the work: which of them watches what. Nobody asks anybody: it follows from the names."""
+"""Divides the watches among several exporters, by hashes of names: the exporters need not communicate."""
 
 import re
 import socket

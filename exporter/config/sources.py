@@ -1,7 +1,7 @@
-"""What the environment and the configuration file say about each setting, as text.
+"""The texts that the environment and the configuration file contain for each setting.
 
-A source becomes a mapping from the setting's name to its texts and the place to blame. Nothing is parsed into
-values here, and which source wins is decided elsewhere.
+A source becomes a mapping from the setting's name to its texts and to the place for error messages. Nothing is parsed
+into values here, and another module decides which source wins.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The file of --web.config.file in, what it says out: TLS, who may ask, how often, and headers.
+"""The content of --web.config.file: TLS, users, rate limit and headers.
 
 Its format is that of Prometheus' exporter-toolkit, docs/web-configuration.md there. Every refusal is a ValueError that
 completes a sentence which begins with the file's name; none quotes a secret. Nothing listens here.
@@ -99,9 +99,9 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return any((*files, self.cert, self.key, self.client_ca, self.client_auth_type))
 
     def check(self) -> None:
-        """Raise ValueError for what does not fit together, or cannot be done here."""
+        """Raise ValueError for settings that do not fit together, or that are not supported."""
         if self.cert or self.key:
-            raise ValueError("has a certificate or key in itself: name their files with cert_file and key_file")
+            raise ValueError("contains a certificate or key inline: use cert_file and key_file instead")
         if self.is_enabled and not (self.cert_file and self.key_file):
             raise ValueError("needs both cert_file and key_file for TLS")
         self._check_clients()
@@ -109,23 +109,23 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     def _check_clients(self) -> None:
         if self.client_auth_type not in _VERIFY_MODES:
-            verifies_nothing = f"has the client_auth_type {self.client_auth_type}, which verifies nothing"
+            verifies_nothing = f"has the client_auth_type {self.client_auth_type}, which verifies no certificate"
             raise ValueError(f"{verifies_nothing}: use RequireAndVerifyClientCert")
         is_asked_for = _VERIFY_MODES[self.client_auth_type] != ssl.CERT_NONE
         if is_asked_for != bool(self.client_ca_file or self.client_ca):
-            raise ValueError("needs a client_auth_type that verifies and a client_ca_file together, or neither")
+            raise ValueError("needs both a client_auth_type that verifies and a client_ca_file, or neither of them")
         if self.client_allowed_sans is not None and self.client_auth_type != "RequireAndVerifyClientCert":
             raise ValueError("has client_allowed_sans, which needs client_auth_type RequireAndVerifyClientCert")
 
     def _check_algorithms(self) -> None:
         for suite in self.cipher_suites:
             if suite not in _CIPHER_SUITES and suite not in _CIPHER_SUITES_OF_TLS13:
-                raise ValueError(f"has the cipher suite {quoted(suite)}, which is none of Go's secure ones")
+                raise ValueError(f"has the cipher suite {quoted(suite)}, which is not one of Go's secure cipher suites")
         for curve in self.curve_preferences:
             if curve not in _CURVES:
                 raise ValueError(f"has the curve {quoted(curve)}: there are {', '.join(_CURVES)}")
         if len(self.curve_preferences) > 1:
-            raise ValueError("prefers several curves: Python can be told one, or none")
+            raise ValueError("has several curve_preferences: Python supports one")
         if _VERSIONS[self.min_version] > _VERSIONS[self.max_version]:
             raise ValueError(f"has the min_version {self.min_version} above the max_version {self.max_version}")
 
@@ -162,18 +162,18 @@ class TLSServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         try:
             context.load_cert_chain(folder / self.cert_file, folder / self.key_file, password=_no_password)
         except OSError as error:
-            raise ValueError(f"names a cert_file and a key_file that cannot be used: {_reason(error)}") from None
+            raise ValueError(f"has a cert_file and key_file that cannot be used: {_reason(error)}") from None
         if context.verify_mode != ssl.CERT_NONE:
             try:
                 context.load_verify_locations(
                     cafile=folder / self.client_ca_file if self.client_ca_file else None, cadata=self.client_ca or None
                 )
             except OSError as error:
-                raise ValueError(f"has no usable certificate as client CA: {_reason(error)}") from None
+                raise ValueError(f"has no usable client CA certificate: {_reason(error)}") from None
 
 
 class HTTPServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What goes with every answer. HTTP/2 is offered to nobody, whatever is said here."""
+    """Headers of every answer. HTTP/2 is never offered, whatever the file says."""
 
     http2: bool = True
     headers: dict[str, str] = {}
@@ -186,7 +186,7 @@ class HTTPServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             if value and _HEADERS[name] and value not in _HEADERS[name]:
                 raise ValueError(f"has the header {name} with {quoted(value)}: it may be {' or '.join(_HEADERS[name])}")
             if not value.isprintable():
-                raise ValueError(f"has the header {name} with what is not printable")
+                raise ValueError(f"has the header {name} with a value that is not printable")
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -213,11 +213,11 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return int(self.burst)
 
     def check(self) -> None:
-        """Raise ValueError for a limit that lets nobody in, or that is none."""
+        """Raise ValueError for a limit that refuses everything, or that has no effect."""
         if self.interval_seconds and self.most_tokens < 1:
-            raise ValueError("has a rate_limit whose burst is not at least 1: it would answer nobody")
+            raise ValueError("has a rate_limit whose burst is not at least 1: it would refuse every request")
         if self.most_tokens and not self.interval_seconds:
-            raise ValueError("has a rate_limit with a burst and no interval: it would limit nothing")
+            raise ValueError("has a rate_limit with a burst but no interval: it would have no effect")
 
 
 class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,16 +231,18 @@ class WebConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rate_limit: RateLimit = RateLimit()
 
     def check(self) -> None:
-        """Raise ValueError for what cannot be meant."""
+        """Raise ValueError for an invalid configuration."""
         self.tls_server_config.check()
         self.http_server_config.check()
         self.rate_limit.check()
         for user, password_hash in self.basic_auth_users.items():
             if ":" in user or "$" in user:
                 # It is not quoted: it may be a hash that has lost the space before it.
-                raise ValueError("has a user with a colon or a dollar in the name")
+                raise ValueError("has a user name that contains a colon or a dollar sign")
             if not _BCRYPT.fullmatch(password_hash):
-                raise ValueError(f"has a password of {quoted(user)} that is no bcrypt hash: htpasswd -nBC 10 makes one")
+                raise ValueError(
+                    f"has a password of {quoted(user)} that is not a bcrypt hash: create one with htpasswd -nBC 10"
+                )
 
 
 def read_web_config(path: Path) -> WebConfig:
@@ -259,7 +261,7 @@ def read_web_config(path: Path) -> WebConfig:
 
 
 def _without_nulls(content: Any) -> Any:
-    """A key with nothing behind it is a key that is not there, as in Go; but a user without a password is no nobody."""
+    """A key without a value counts as absent, as in Go; but a user without a password is kept, and refused later."""
     if not isinstance(content, dict):
         return content
     kept = {key: _without_nulls(value) for key, value in content.items() if value is not None}
@@ -271,7 +273,7 @@ def _without_nulls(content: Any) -> Any:
 def _try_to_read(name: str, file: Path) -> None:
     try:
         if file.exists() and not file.is_file():
-            raise ValueError(f"names the {name} {quoted(str(file))}, which is no file")
+            raise ValueError(f"names the {name} {quoted(str(file))}, which is not a file")
         file.read_bytes()
     except OSError as error:
         raise ValueError(f"names the {name} {quoted(str(file))}, which cannot be read: {error.strerror}") from None
@@ -279,11 +281,11 @@ def _try_to_read(name: str, file: Path) -> None:
 
 def _no_password() -> str:
     """Asked for an encrypted key; without this OpenSSL would ask the terminal."""
-    raise ValueError("names a key_file that is encrypted: there is nowhere to say its password")
+    raise ValueError("has an encrypted key_file, which is not supported")
 
 
 def _reason(error: OSError) -> str:
     """Of OpenSSL, or of a file that has gone since it was tried."""
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "no PEM in it").replace("_", " ").lower()
+        return (error.reason or "it contains no PEM").replace("_", " ").lower()
     return str(error.strerror)

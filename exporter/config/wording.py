@@ -1,4 +1,4 @@
-"""How refusals quote what a user wrote: on one line, not too long, and with a hint where a slip is likely."""
+"""How error messages quote a user's text: on one line, shortened, and with a hint for a likely typo."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _MOST_COMPARED = 5000
 _HIDDEN = r"\1...@"
 _USER_OF_URL = re.compile(r"(://)[^/?#\s]*@")
 _USER = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//|(?=[^@]*:)).*@", re.IGNORECASE | re.DOTALL)
-"""Who a URL, or an address without a scheme, names before its host: a password may hold any character."""
+"""The user part of a URL, or of an address without a scheme: a password may hold any character."""
 
 
 def printable(text: str, longest: int = _LONGEST_QUOTE) -> str:
@@ -30,7 +30,7 @@ def quoted(text: str) -> str:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """What stands between commas, if anything does."""
+    """The items of a list with commas, without empty ones."""
     return tuple(part for item in text.split(",") if (part := item.strip()))
 
 

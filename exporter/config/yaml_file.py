@@ -1,4 +1,4 @@
-"""A YAML file to its nodes: every scalar stays the text that its author wrote, with the line that it stands in.
+"""Reads a YAML file into nodes: every scalar keeps its author's text and its line.
 
 YAML's own types would turn a context named `no` into False and lose where a value came from.
 """
@@ -45,7 +45,7 @@ def load_mapping(path: Path) -> dict[str, Any]:
     try:
         return _Builder().mapping(node)
     except RecursionError:
-        raise ValueError("is not usable YAML: it contains itself") from None
+        raise ValueError("is not usable YAML: an alias contains itself") from None
 
 
 class _Builder:
@@ -58,10 +58,10 @@ class _Builder:
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise ValueError(f"has a key that is no word in line {key.start_mark.line + 1}")  # noqa: TRY004 of the file
+                raise ValueError(f"has a key that is not text in line {key.start_mark.line + 1}")  # noqa: TRY004 of the file
             if key.value in found:
                 # Which one is not said: it may be a secret in the wrong place.
-                raise ValueError(f"says the same twice, again in line {key.start_mark.line + 1}")
+                raise ValueError(f"has a duplicate key in line {key.start_mark.line + 1}")
             found[key.value] = self._value(value)
         return found
 

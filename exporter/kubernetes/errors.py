@@ -1,4 +1,4 @@
-"""Why a request came to nothing, under the reason that it is counted for, and in one sentence."""
+"""Errors of requests: the reason under which each is counted, and one sentence."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except (*UNREADABLE, ValueError) as error:
-        raise StartError("bad_response", f"{path}: the answer is no list ({error})") from error
+        raise StartError("bad_response", f"{path}: the response is not a list ({error})") from error
     except (AnswerError, CredentialsError, *UNREACHABLE) as error:
         raise start_error(error) from error

@@ -197,7 +197,7 @@ class User:
         return True
 
     async def _refuse_to_refresh(self, _: Any) -> None:
-        raise ValueError("its id-token is missing or over")
+        raise ValueError("its id-token is missing or has expired")
 
     def _file_of(self, content: str) -> Any:
         return self._library.FileOrData({"it": content}, None, data_key_name="it", base64_file_content=False).as_file()
@@ -207,7 +207,7 @@ def _timestamp(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("exec: the plugin's expirationTimestamp is no time") from None
+        raise ValueError("exec: the plugin's expirationTimestamp is not a time") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
 
-ONLY_A_PROBE = "; all namespaces are watched, and this one is only asked for the revision"
+ONLY_A_PROBE = "; all namespaces are watched, and this one is polled only for the revision"
 
 
 class _ListMetadata(msgspec.Struct):

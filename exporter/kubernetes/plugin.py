@@ -53,9 +53,9 @@ async def ask(words: Sequence[str], environment: Mapping[str, str], api_version:
     try:
         said = msgspec.json.decode(printed, type=_ExecCredential)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ValueError("exec: what the plugin printed is no ExecCredential") from None
+        raise ValueError("exec: the plugin's output is not an ExecCredential") from None
     if said.api_version != api_version:
-        raise ValueError(f"exec: what the plugin printed is not of version {quoted(api_version)}")
+        raise ValueError(f"exec: the plugin's output does not have the version {quoted(api_version)}")
     return said.status
 
 

@@ -62,7 +62,7 @@ class Reviews:
         except (AnswerError, CredentialsError, *UNREACHABLE) as error:
             complaint = sentence(error)
             if complaint != self._complaint:
-                log.warning("who asks us cannot be reviewed", extra={"fields": {"error": complaint}})
+                log.warning("token or access review failed", extra={"fields": {"error": complaint}})
             self._complaint = complaint
             return 503
         self._complaint = ""

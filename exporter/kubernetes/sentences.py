@@ -1,7 +1,7 @@
-"""Whatever goes wrong between us and an apiserver in, one line for logs, status, /readyz and `check` out.
+"""Describes any failed request to an apiserver in one line, for logs, status, /readyz and `check`.
 
-No library's names and insides: what can be said in the operating system's words is said so. Errors of our own have
-sentences already.
+It shows no names and internals of libraries, and uses the operating system's own words where possible. Errors of our
+own have sentences already.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 def sentence(error: BaseException) -> str:
     """What went wrong, in one line."""
     said = next((words(error) for kind, words in _WORDS if isinstance(error, kind)), str(error))
-    return printable(" ".join(said.split()), LONGEST) or "it is not known why"
+    return printable(" ".join(said.split()), LONGEST) or "unknown cause"
 
 
 def _of_certificate(refused: Exception) -> str:
@@ -41,7 +41,7 @@ def _of_system(error: OSError) -> str:
     refused = error if isinstance(error, ssl.SSLError) else error.__cause__
     if isinstance(refused, ssl.SSLError):
         if refused.reason in NO_TLS:
-            return "what answers there speaks no TLS: write http:// if that is meant"
+            return "the server does not use TLS: use http:// if that is intended"
         return f"TLS: {_AROUND_OPENSSL.sub('', str(refused.strerror or refused))}"
     if isinstance(error, socket.gaierror):  # its numbers are those of names, not of the system
         return error.strerror or str(error)
@@ -54,7 +54,7 @@ def _of_system(error: OSError) -> str:
 
 _WORDS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
     # What is a kind of another comes before it.
-    (aiohttp.InvalidURL, lambda _: "the URL, or that of a proxy, is none"),
+    (aiohttp.InvalidURL, lambda _: "the URL, or the URL of a proxy, is invalid"),
     (aiohttp.ClientHttpProxyError, lambda error: f"the proxy refuses the connection: HTTP {error.status}"),
     (aiohttp.ClientProxyConnectionError, lambda error: f"no connection to the proxy: {_of_system(error.os_error)}"),
     (aiohttp.ClientConnectorCertificateError, lambda error: _of_certificate(error.certificate_error)),

@@ -148,7 +148,7 @@ async def _send(session: ApiSession, path: str, value: str) -> Canary:
     try:
         metadata = msgspec.json.decode(content, type=_Answer).metadata
     except UNREADABLE as error:
-        raise AnswerError(response.status, f"{path}: the answer is no object ({error})") from error
+        raise AnswerError(response.status, f"{path}: the response is not an object ({error})") from error
     revision = revision_of(metadata.resource_version)
     if revision is None:
         raise AnswerError(response.status, f"{path}: resourceVersion {metadata.resource_version[:30]!r} in the answer")

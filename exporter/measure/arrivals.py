@@ -1,7 +1,7 @@
-"""Looks at a stream's socket and the bytes read from it in, the interval in which those bytes reached us out.
+"""Computes the interval in which bytes reached a stream's socket.
 
-Our own lag must make events ambiguous, never late. So an arrival's lower end is a moment at which the socket was
-certainly empty, and what the server held back because we did not read, or did not ask, is our lag too
+Our own lag must make events ambiguous, never late. So the lower end of an arrival is a moment at which the socket was
+certainly empty. What the server held back because we did not read, or did not ask, counts as our lag too
 (docs/decisions/0003).
 """
 
@@ -27,8 +27,8 @@ STALL_BYTES = 16 * 1024
 """With fewer bytes than these in a stall the receive window (64 KiB at the least on Linux) was never closed."""
 
 RESEND_SECONDS = 0.2
-"""What was lost while the machine was paused is sent again after this time (Linux' TCP_RTO_MIN), then after twice as
-long, and so on: as late after the pause as the pause was long, and this."""
+"""TCP retransmits what was lost while the machine was paused after this time (Linux' TCP_RTO_MIN), then after twice as
+long, and so on: up to as long after the pause as the pause was long, plus this."""
 
 CONNECT_RESEND_SECONDS = 1.0
 """The same for the packets that make a connection (TCP_TIMEOUT_INIT)."""
@@ -38,7 +38,8 @@ LONGEST_RESEND_SECONDS = 120.0
 
 LONG_STALL_SECONDS = 1.0
 RECENT_SECONDS = 10.0
-"""A connection that ends so soon after a stall in which much came, or a long one, may have been closed for it."""
+"""A connection that ends within this time after a stall that was long, or in which much arrived, may have been closed
+because of the stall."""
 
 STALLS_KEPT = 64
 SLEEPS_KEPT = 16
@@ -47,14 +48,16 @@ _ended = attrgetter("ended")
 
 
 class Stall(NamedTuple):
-    """A time in which something of ours may have kept events from us. What was committed after it came unhindered."""
+    """A time in which our own delays may have held back events. An event that was committed after it was not held
+    back.
+    """
 
     began: Instant
     ended: Instant
 
 
 class Sleep(NamedTuple):
-    """The machine was suspended for so many seconds between two instants, of which our clock knows nothing."""
+    """The machine was suspended for so many seconds between two instants; our clock does not count them."""
 
     began: Instant
     woke: Instant
@@ -74,24 +77,24 @@ class Arrivals:
         self._open_since: Instant = 0.0
         self._bytes_since_empty = 0
         self._backlogs: list[Stall] = []
-        """What they kept from us may come long after them."""
+        """Delays whose held-back events may arrive long after them."""
         self._pauses: list[Stall] = []
-        """What they kept from us is here when they end."""
+        """Delays whose held-back events have arrived when they end."""
         self._slow: Stall | None = None
         """The last stall for which the server may close a connection."""
         self._away_since: Instant | None = -inf
-        """While no watch is open, or none of which we know that it lives: since when that may be our doing."""
+        """While no watch is open, or none that is known to be alive: the time since when the delay may be ours."""
         self._away_until: Instant = inf
         """When the request went out that was answered with the watch that is open now."""
         self._is_ours = True
-        """Whether it is our doing whatever the apiserver answers now."""
+        """Whether the delay is ours whatever the apiserver answers now."""
         self._awake_since: Instant = -inf
         self._sleeps: list[Sleep] = []
 
     def connected(self, asked: Instant, answered: Instant) -> None:
-        """The watch that was asked for at `asked` is open since `answered`: nothing came over it before it was asked.
+        """The watch requested at `asked` is open since `answered`: no event could arrive before it was requested.
 
-        What lies between the two is the apiserver's time.
+        The time between the two is the apiserver's.
         """
         self._last_empty = self._last_but_one_empty = asked
         self._open_since = answered
@@ -99,7 +102,7 @@ class Arrivals:
         self._away_until = max(asked, self._awake_since)
 
     def found_empty(self, instant: Instant) -> None:
-        """The socket was empty at `instant` and all that was read before is stamped."""
+        """The socket was empty at `instant`, and everything read before is stamped."""
         if self._away_since is not None and self._away_until < inf:
             self._come_back(self._away_since)
         since = max(self._last_empty, self._open_since)
@@ -119,9 +122,9 @@ class Arrivals:
         return Interval(self._last_but_one_empty, instant)
 
     def ended(self, instant: Instant) -> None:
-        """The watch ended at `instant`: from now on it is we who do not ask.
+        """The watch ended at `instant`: from now on the delay is ours, because we do not ask.
 
-        If we were behind, the server may have closed it for that, and then all that follows is our doing.
+        If we were behind, the server may have closed it because of that, and then the whole delay that follows is ours.
         """
         if self._is_down:
             return
@@ -139,11 +142,11 @@ class Arrivals:
         self._away_since, self._away_until, self._is_ours = since, inf, is_ours
 
     def refused(self, instant: Instant, *, is_ours: bool) -> None:
-        """A request for a watch failed at `instant`, because of something of ours or of the apiserver's.
+        """A request for a watch failed at `instant`, because of us or of the apiserver.
 
-        What the apiserver refuses now it would not have given before: the time up to here is its own. From now on it
-        may be willing, and we do not ask. But if we may not watch, or do not get so far as to ask, then nothing says
-        that it was not willing all the time, and nothing will before the next watch is open.
+        If the apiserver refuses now, it would not have given a watch before either: the time up to here is its own.
+        From now on it may be willing while we do not ask. But if we have no permission to watch, or could not even ask,
+        nothing proves that it was not willing all the time, and nothing will before the next watch is open.
         """
         if not self._is_down:
             return
@@ -153,7 +156,7 @@ class Arrivals:
             self._away_since = instant
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
-        """We did not run between the two instants, and perhaps nothing on this machine did."""
+        """We did not run between the two instants; perhaps nothing on this machine did."""
         resend_seconds = CONNECT_RESEND_SECONDS if self._is_down else RESEND_SECONDS
         # What was sent again in the pause before may have been lost in this one: they are one to TCP.
         first = self._pauses[-1] if self._pauses else None
@@ -176,14 +179,14 @@ class Arrivals:
 
     @property
     def not_before(self) -> Instant:
-        """What has not been received by now was kept from us up to this moment, by nothing of ours that we know of."""
+        """What has not been received by now was delayed up to this moment, by nothing of ours that is known."""
         if self._is_down:
             assert self._away_since is not None
             return self._away_since
         return self._last_but_one_empty
 
     def kept_up(self, since: Instant, until: Instant) -> Iterator[Interval]:
-        """The parts of that time, up to `not_before` at the latest, in which nothing of ours kept anything from us."""
+        """The parts of that time, up to `not_before` at the latest, in which we delayed nothing."""
         if self._away_since is not None and (self._is_ours or since < self._away_until < inf):
             return
         for stall in sorted([*self._backlogs, *self._pauses]):
@@ -194,11 +197,11 @@ class Arrivals:
             yield Interval(since, until)
 
     def excusing_us(self, arrival: Interval, committed_after: Instant) -> Interval:
-        """`arrival` of an event committed after `committed_after`, its lower end moved before what of ours delayed it.
+        """`arrival` of an event committed after `committed_after`, with its lower end moved before our own delays.
 
-        An event that was committed after a stall had ended cannot have been delayed by it, nor by a pause one that was
-        not here when that had ended. One that may have been committed before the machine slept came later than our
-        clock says, by as long as it slept.
+        An event that was committed after a stall ended cannot have been delayed by it. A pause cannot have delayed an
+        event that was not here when the pause ended. An event that may have been committed before the machine was
+        suspended arrived later than our clock says, by the length of the suspension.
         """
         earliest, latest = arrival
         if self._away_since is not None and committed_after < self._away_until:
@@ -215,7 +218,7 @@ class Arrivals:
         return Interval(earliest, latest)
 
     def slept_between(self, earlier: Instant, later: Instant) -> float:
-        """By how many seconds our clock may be short between the two instants."""
+        """How many seconds our clock may have missed between the two instants."""
         return sum(sleep.seconds for sleep in self._sleeps if earlier < sleep.woke and sleep.began < later)
 
     @property
@@ -227,14 +230,16 @@ class Arrivals:
         return self._bytes_since_empty >= STALL_BYTES and gap_seconds > STALL_SECONDS
 
     def _come_back(self, away_since: Instant) -> None:
-        """A watch is open of which we know that it lives: what comes from now on is told apart by its commit."""
+        """A watch is open that is known to be alive: from now on the commit of an event decides whether it was
+        delayed.
+        """
         if away_since > -inf:  # what was committed before the first watch is no news
             _keep(self._backlogs, away_since, self._away_until)
         self._away_since, self._is_ours = None, False
 
 
 def _keep(stalls: list[Stall], began: Instant, ended: Instant) -> None:
-    """Remember one more: all apart from each other, in order, and the oldest as one if they are too many."""
+    """Add one interval: all are disjoint and in order, and the oldest are merged if they are too many."""
     while stalls and stalls[-1].ended >= began:
         last = stalls.pop()
         began, ended = min(began, last.began), max(ended, last.ended)

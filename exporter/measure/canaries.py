@@ -1,7 +1,7 @@
-"""Our own writes and one stream's arrivals in; what they prove of each other, and which never came, out.
+"""Matches canary writes with the arrivals on one stream, and decides which canaries are lost.
 
-A canary is a write of ours. The apiserver's answer names the revision that it made, and the event of that revision is
-this canary and nobody else's: nothing needs to be decoded, and two exporters do not confuse theirs.
+A canary is a write of ours. The apiserver's response contains the new revision, and the event with that revision
+belongs to this canary alone: nothing needs to be decoded, and two exporters cannot confuse their canaries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 MOST_EARLY = 50_000
-"""Arrivals that are kept while the answer to a write is outstanding, in which any of them may be named."""
+"""Arrivals that are kept while a write is in flight: its response may name the revision of any of them."""
 
 MOST_UNJUDGED = 1_000
 MOST_LOST = 10_000
@@ -26,7 +26,7 @@ _Value = TypeVar("_Value")
 
 
 class Canary(NamedTuple):
-    """A write of ours that was answered with success: `revision` was committed between the two instants."""
+    """A write that got a 2xx response: `revision` was committed between the two instants."""
 
     revision: int
     sent: Instant
@@ -34,9 +34,9 @@ class Canary(NamedTuple):
 
 
 class Canaries:
-    """The canaries of one stream: those that it owes us, those that came, and those given up for lost.
+    """The canaries of one stream: awaited, arrived, and lost.
 
-    Events of a watch come in the order of their revisions, so what is older than the newest will not come.
+    Events of a watch come in the order of their revisions, so an event older than the newest will not come any more.
     """
 
     def __init__(self, lost_after_seconds: float) -> None:
@@ -54,13 +54,13 @@ class Canaries:
         return self._early is not None or bool(self._owed)
 
     def sending(self) -> None:
-        """A write goes out: its event may come before its answer. One write at a time."""
+        """A write is sent: its event may arrive before its response. One write at a time."""
         self._early = {}
 
     def answered(self, canary: Canary | None) -> float | None:
-        """The write is `canary`, or None if it got no good answer. Seconds from sending to arrival, if it is here.
+        """The write is `canary`, or None if it failed. Seconds from sending to arrival, if its event is here.
 
-        One that was sent before `forget` says nothing: what it became belongs to what is forgotten.
+        A write that was sent before `forget` says nothing: its result belongs to the discarded state.
         """
         early, self._early = self._early, None
         if canary is None or early is None:
@@ -87,19 +87,19 @@ class Canaries:
         self._newest = max(self._newest, revision)
 
     def passed_over(self, revision: int) -> None:
-        """Continuity was given up, and the watch went on from `revision`: what it owed before is in that gap."""
+        """After a relist the watch continued from `revision`: canaries from before are in that gap."""
         self.is_here(revision)
         for owed in [owed for owed in self._owed if owed <= revision]:
             del self._owed[owed], self._waited[owed]
 
     def forget(self) -> None:
-        """The stream owes us nothing. One that is lost stays so: it may be here already, and wait to be judged."""
+        """No canary is awaited any more. A lost one stays lost: its event may be here already and be pending."""
         self._early = None
         self._owed.clear()
         self._waited.clear()
 
     def start_anew(self) -> None:
-        """The revisions of before exist no more, and no event of them waits."""
+        """The earlier revisions no longer exist, and none of their events is pending."""
         self.forget()
         self._newest = 0
         self._came.clear()
@@ -118,12 +118,12 @@ class Canaries:
         return True
 
     def owes_of(self, sent_before: Instant) -> bool:
-        """Whether a canary is owed still that was sent before this instant."""
+        """Whether a canary that was sent before this instant is still awaited."""
         return any(canary.sent < sent_before for canary in self._owed.values())
 
     @property
     def lost(self) -> Collection[int]:
-        """The revisions of those that were given up and are not judged: if one comes after all, it is counted."""
+        """The revisions of lost canaries that are not judged: if such an event arrives after all, it is counted."""
         return self._lost.keys()
 
     @property
@@ -132,9 +132,9 @@ class Canaries:
         return sorted({*self._came, *self._lost})
 
     def waited(self, since: Instant, until: Instant) -> list[Interval]:
-        """Nothing that is owed came between the instants, and that is not our doing. The latencies of those lost now.
+        """No awaited canary came between the instants, and the delay was not ours. The latencies of those lost now.
 
-        Other time does not count: a canary is lost when it was awaited for long enough in all.
+        Other time does not count: a canary is lost when the total of such time is long enough.
         """
         lost = []
         for canary in list(self._owed.values()):

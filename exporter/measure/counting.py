@@ -1,4 +1,4 @@
-"""Judgements of one stream are counted, in its counts and its rolling window: each event once."""
+"""Counts the judgements of one stream, in its counters and its rolling window: each event once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class Counting:
-    """Counts batches of events of which the same is known: an event's share of the work shrinks as the rate grows."""
+    """Counts batches of events with the same evidence: the work per event shrinks as the rate grows."""
 
     def __init__(self, counts: StreamCounts, window: Window) -> None:
         self._counts = counts
         self._window = window
 
     def replayed(self, batch: Sequence[Event]) -> None:
-        """They are history, brought by a relist."""
+        """They are history that a relist replays."""
         self._counts.events[batch[0].event_type, "replayed"] += len(batch)
 
     def was_lost(self, batch: Sequence[Event]) -> None:
-        """Canaries that were counted as late when they were given up have come after all."""
+        """Canaries that were counted as late when they were lost have arrived after all."""
         self._counts.events[batch[0].event_type, "live"] += len(batch)
 
     def judged(self, judgement: Judgement, events: int, early: EarlyReason | None) -> None:
-        """So many live events that came together have this verdict."""
+        """So many live events of one batch have this verdict."""
         event, dated = judgement.event, judgement.dated
         counts = self._counts
         counts.events[event.event_type, "live"] += events
@@ -49,7 +49,7 @@ class Counting:
             counts.unmeasured["overflow" if early == "overflow" else "no_evidence"] += events
 
     def stage(self, stage: Stage, seconds: Interval, events: int) -> None:
-        """So many events spent that long in a stage."""
+        """So many events spent this time in a stage."""
         self._counts.stage_lower[stage].observe(seconds.earliest, events)
         self._counts.stage_upper[stage].observe(seconds.latest, events)
 

@@ -1,6 +1,6 @@
-"""Ends and beginnings of one stream's watches in, whether events of a time may be missing out.
+"""Decides whether events of a period may be missing, from when one stream's watches opened and ended.
 
-What a resumed watch missed it delivers, late, and that is judged; but as long as it is not there, nothing is known.
+A resumed watch delivers late what it missed, and that is judged; until it arrives, nothing is known about it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ HOLES_KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A time without an open watch that was long, or of which no watch will ever tell."""
+    """A time without an open watch that was long, or whose events no watch will deliver."""
 
     began: Instant
     ended: Instant
 
 
 class Coverage:
-    """Which time was watched. Before the first watch was open there is nothing to miss: that time is no hole."""
+    """The time that was watched. Before the first watch was open no event can be missing: that time is no hole."""
 
     def __init__(self, longest_gap_seconds: float) -> None:
         self._longest_gap_seconds = longest_gap_seconds
@@ -33,7 +33,7 @@ class Coverage:
         self._opened_first: Instant = inf
         self._loses_events = False
         self._slept_seconds = 0.0
-        """Of the present gap, which our clock does not count."""
+        """Seconds of the present gap that our clock does not count."""
 
     def opened(self, at: Instant) -> None:
         """A watch is open."""
@@ -43,17 +43,19 @@ class Coverage:
         self._opened_first = min(self._opened_first, at)
 
     def lost(self, at: Instant) -> None:
-        """The watch is open no more; `at` may be a while ago."""
+        """The watch is closed; `at` may be a while ago."""
         self._down_since = at if self._down_since is None else min(self._down_since, at)
 
     def slept(self, at: Instant, seconds: float) -> None:
-        """At that moment the machine had been suspended for so long: no watch is known to live, until one is opened."""
+        """At that moment the machine had been suspended for so long: no watch is known to be alive until one is
+        opened.
+        """
         if self._has_been_open:
             self.lost(at)
             self._slept_seconds += seconds
 
     def gave_up_continuity(self, at: Instant) -> None:
-        """No watch will tell what is committed before the next one is open. The last one need not have ended yet."""
+        """No watch will deliver what is committed before the next one is open. The last one need not have ended yet."""
         if self._has_been_open:
             self.lost(at)
             self._loses_events = True

@@ -1,7 +1,7 @@
-"""All evidence about one write in, the interval of its commit out, with who said something and who contradicted.
+"""Combines all evidence about one write into the interval of its commit, and names agreeing and contradicting sources.
 
-Evidence has a type by what it rests on, and the most certain is heard first: our own clock's, then the Date header,
-then stamps under an assumption. What would empty the interval is left out and named.
+Evidence has a type by its basis, and the most certain is applied first: our own clock, then the Date header, then
+timestamps under an assumption. Evidence that would empty the interval is left out and named.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class DateEvidence(NamedTuple):
 
 
 class AssumedEvidence(NamedTuple):
-    """The commit lies in `interval`, if the clock of whoever stamped the object is right."""
+    """The commit lies in `interval`, if the clock of the writer of the timestamp is right."""
 
     source: AssumedSource
     interval: Interval
 
 
 class Evidence(NamedTuple):
-    """All that is said of one commit, by what it rests on."""
+    """All evidence about one commit, by its basis."""
 
     own: list[OwnEvidence]
     dates: list[DateEvidence]
@@ -45,7 +45,7 @@ class Evidence(NamedTuple):
 
 
 class Dated(NamedTuple):
-    """The interval of a commit, the sources that said something of it, and those that contradict the ones before."""
+    """The interval of a commit, the sources that narrowed it, and those that contradict earlier ones."""
 
     commit: Interval
     sources: tuple[Source, ...]
@@ -63,10 +63,10 @@ def before(instant: float) -> Interval:
 
 
 def date_commit(evidence: Evidence, arrived: Instant = inf) -> Dated:
-    """Intersect it, the most certain first. A source that knows nothing (an unbounded interval) has said nothing.
+    """Intersect the evidence, the most certain first. An unbounded interval says nothing.
 
-    An event was committed before it `arrived`: that narrows no latency, and refutes Dates and stamps that deny it.
-    Polls that do put their store in doubt before it comes to this.
+    An event was committed before it `arrived`: that narrows no latency, but refutes Dates and timestamps that deny it.
+    Polls that deny it put their store in doubt before they get here.
     """
     earliest, latest = ANY_TIME
     sources: list[Source] = []

@@ -1,6 +1,6 @@
-"""Bytes of a watch in, events out. Any cut of the byte stream gives the same events.
+"""Decodes the bytes of a watch into events. Any split of the byte stream gives the same events.
 
-Only what dates an event is decoded: type, revision, and the times in its metadata; no model of an object is built.
+Only what dates an event is decoded: type, revision, and the times in its metadata. No model of an object is built.
 """
 
 from __future__ import annotations

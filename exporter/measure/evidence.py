@@ -1,7 +1,7 @@
-"""What an object says of when it was written: evidence that rests on the clock of whoever stamped it.
+"""Evidence that an object itself contains about the time of its write. It rests on the clock of the writer.
 
-A new source is a function here, with its line in SOURCES_IN_OBJECTS, and its word in exporter.labels. Where it reads a
-field of the event that nobody has read before, exporter.measure.judging asks how that is compared.
+A new source is a function here, its line in SOURCES_IN_OBJECTS, and its label value in exporter.labels. If it reads a
+field of the event that no other source reads, exporter.measure.judging asks how that field is compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Wallclocks(NamedTuple):
-    """How the clocks of those who stamp objects stand to ours."""
+    """How the clocks of the writers of timestamps relate to ours."""
 
     apiservers: Offset | None
     """Bounds on the clock of every apiserver that may have stamped the object; None while they are not all known."""
@@ -34,12 +34,12 @@ class Wallclocks(NamedTuple):
         return self.apiservers.instant_of(stamped, self.drift) if self.apiservers is not None else None
 
     def by_others(self, stamped: WallTime) -> Instant:
-        """The earliest instant at which a clock that is as right as we assume showed this time."""
+        """The earliest instant at which a clock within the assumed error showed this time."""
         return stamped - self.ahead_seconds
 
 
 def in_object(event: Event, clocks: Wallclocks) -> list[AssumedEvidence]:
-    """All that the object itself says of its commit."""
+    """All evidence about its commit that the object itself contains."""
     return [evidence for source in SOURCES_IN_OBJECTS for evidence in source(event, clocks)]
 
 

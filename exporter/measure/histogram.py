@@ -1,4 +1,4 @@
-"""Durations in, counts of them by buckets out, as Prometheus has them."""
+"""Counts durations in buckets, as Prometheus histograms do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Histogram:
     """Counts of observed seconds up to each bound; the bucket +Inf has no bound of its own.
 
-    What has no finite value counts in the bucket +Inf and is left out of the sum, because one infinite summand would
-    make the sum, and every rate over it, useless for good. NaN goes there too: it must never look fast.
+    A value that is not finite counts in the bucket +Inf and is left out of the sum, because one infinite summand would
+    make the sum, and every rate over it, useless forever. NaN goes there too: it must never look fast.
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -34,7 +34,7 @@ class Histogram:
         return sum(self.counts)
 
     def observe(self, seconds: float, times: int = 1) -> None:
-        """Count an observation of seconds >= 0, so many times; inf is allowed and means: no limit known."""
+        """Count an observation of seconds >= 0, so many times; inf means: no upper bound."""
         if seconds < inf:
             self.counts[bisect_left(self.bounds, seconds)] += times
             self.sum += seconds * times

@@ -1,7 +1,7 @@
-"""Judging: what arrived on one stream is dated, judged and counted, as soon as nothing more will be learned about it.
+"""Dates, judges and counts the arrivals of one stream, as soon as no more evidence can come.
 
-Between two polls the same is known of all that came in one chunk: it is dated and judged at once. Until then it is
-said what is certain already. Time and clocks are arguments.
+Between two polls the same evidence applies to all events of one chunk: they are dated and judged together. Until then
+the window has the bounds that are certain so far. Time and clocks are arguments.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from exporter.measure.undecided import Undecided
 
 JUDGED_IN_ONE_TURN = 200
-"""After so many events the event loop gets its turn: the next bytes want their stamp."""
+"""After so many events the event loop runs, so that the next bytes are stamped in time."""
 
 HISTORY_TOLD_SECONDS = 2.0
 HISTORY_TOLD_POLLS = 3
-"""What was committed after a relist and before the first poll passes for history, if that poll is answered within
-this time (and so many poll periods): in good times that is a fifth of a second."""
+"""What was committed after a relist and before the first poll counts as history, if that poll is answered within this
+time (and so many poll periods): in a healthy cluster that is a fifth of a second."""
 
 NOTHING_KNOWN = Dated(ANY_TIME, (), ())
 
 
 class Rules(NamedTuple):
-    """What a verdict depends on besides evidence."""
+    """The settings on which a verdict depends."""
 
     threshold_seconds: float
     clock_error_seconds: float
-    """Whoever writes annotations and Leases has a clock that is ahead of ours by no more than this."""
+    """Upper bound of how far the clocks that write annotations and Leases are ahead of ours."""
     drift: float
     """No server's clock gains or loses more than so many seconds in one."""
     poll_period_seconds: float | None
@@ -63,20 +63,20 @@ class Rules(NamedTuple):
 
 
 class Clocks(NamedTuple):
-    """Whatever dates events at one moment."""
+    """The clocks that date events at one moment."""
 
     store: Store | None = None
-    """What polls say of the store; None while no clock is proven to read the same one."""
+    """Polls of the store; None while no clock is proven to read the same one."""
     cache: RevisionClock | None = None
-    """What polls say of the apiserver's watch cache of this very resource."""
+    """Polls of the apiserver's watch cache of this resource."""
     apiservers: Offset | None = None
     """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
 
 
 class Judge:
-    """The events of one stream from their arrival to their count. Each live one is counted once, under one verdict.
+    """The events of one stream from arrival to count. Each live one is counted once, under one verdict.
 
-    `judged`, if given, is told of every single judgement.
+    `judged`, if given, is called for every single judgement.
     """
 
     def __init__(  # noqa: PLR0913 all that bears on a verdict
@@ -100,12 +100,12 @@ class Judge:
         self._opening = Opening(at=-inf)
 
     def relisting(self) -> None:
-        """What comes from now on may be history: nothing is judged until a poll has told that from news."""
+        """Events from now on may be history: nothing is judged until a poll separates history from live events."""
         self._stamps.forget()
         self._opening = Opening()
 
     def opened(self, at: Instant) -> None:
-        """After a relist, all up to the first poll sent from now on is history, not news."""
+        """After a relist, everything up to the first poll sent from now on is history, not live."""
         self._opening.at = at
 
     def enter(self, events: Sequence[Event], arrival: Interval, wall_ahead: float) -> None:
@@ -113,7 +113,7 @@ class Judge:
         self._pending.enter(PendingChunk(events, arrival, self._opening, wall_ahead))
 
     def judge_settled(self, now: Instant, clocks: Clocks) -> bool:
-        """Judge what nothing more will be learned about, for one turn; whether the event loop has to come back."""
+        """Judge events about which no more evidence can come, for one turn; whether the event loop has to come back."""
         polls = clocks.store.polls if clocks.store is not None else None
         if polls is not None and self._opening.newest_history is None and self._opening.at is not None:
             newest_history = polls.answered_after(self._opening.at)
@@ -135,14 +135,14 @@ class Judge:
         return False
 
     def judge_all(self, clocks: Clocks) -> None:
-        """Judge whatever waits by what is known: nobody will wait for more."""
+        """Judge all pending events by the evidence so far, without waiting for more."""
         known_around = self._known_around(clocks)
         for pending in self._pending.clear():
             for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
                 self._count(batch, pending, clocks, self._dated(batch[0], pending, clocks))
 
     def dismiss_all(self, clocks: Clocks) -> None:
-        """Nothing can be said of what waits: its revisions exist no more."""
+        """Pending events become ambiguous without evidence: their revisions no longer exist."""
         known_around = self._known_around(clocks)
         for pending in self._pending.clear():
             for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
@@ -150,15 +150,15 @@ class Judge:
 
     @property
     def waiting(self) -> int:
-        """How many events wait for their verdict."""
+        """The number of pending events."""
         return len(self._pending)
 
     def undecided(self, store: Store | None) -> list[Undecided]:
-        """What is certain already of the events that wait."""
+        """The bounds that are certain so far for pending events."""
         return list(self._provisional.of_all(self._pending, store, self._canaries.lost))
 
     def _known_around(self, clocks: Clocks) -> Callable[[Opening, int], Known]:
-        """A function that says what is known now of the revisions around one, for events that came together."""
+        """A function that returns the evidence around a revision, for events that came together."""
         polled = [clock for clock in (clocks.store, clocks.cache) if clock is not None]
         canaries = self._canaries.revisions
 
@@ -173,9 +173,9 @@ class Judge:
         return known_around
 
     def _dated(self, event: Event, pending: PendingChunk, clocks: Clocks) -> Dated:
-        """When one event was committed, by all evidence.
+        """The interval of one event's commit, by all evidence.
 
-        It stands for a batch: whatever is asked here of a revision must end the span in `_known_around`.
+        It stands for a batch: every question here about a revision must end the span in `_known_around`.
         """
         evidence = Evidence([], [], [])
         if event.revision is not None:
@@ -234,7 +234,7 @@ class Judge:
                 self._counting.stage("cache_to_client", stages.cache_to_client, len(batch))
 
     def _moved_stamps(self, batch: Sequence[Event]) -> dict[str, int]:
-        """The stamps that the writes themselves put in, each with the number of events."""
+        """The timestamps that the writes themselves set, each with the number of events."""
         moved: dict[str, int] = {}
         for event in batch:
             if self._stamps.learn(event):
@@ -253,7 +253,7 @@ def _between(cuts: Sequence[int], revision: int) -> Span:
 
 
 def _stamped_until(revision: int, clocks: Clocks) -> str:
-    """The newest stamp that says no more of `revision` than our own clock does; "" if there is no such."""
+    """The newest timestamp that says no more about `revision` than our own clock does; "" if there is none."""
     if clocks.apiservers is None:
         return NEWEST_STAMP  # they say nothing
     if clocks.store is None:

@@ -1,4 +1,4 @@
-"""What waits for its verdict, which of it may be judged at once, and the verdict itself."""
+"""Pending events, which of them may be judged together, and the verdict itself."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ EarlyReason: TypeAlias = Literal["overflow", "waited_too_long"]
 Phase: TypeAlias = Literal["history", "news", "unknown"]
 
 LONGEST_WAIT_SECONDS = 10.0
-"""An event that no poll has settled by then is judged with what is known."""
+"""An event that no poll has settled by then is judged by the evidence so far."""
 
 MOST_PENDING = 50_000
-"""Events that may wait in one stream; beyond it the oldest are judged early with what is known."""
+"""Maximum of pending events on one stream; beyond it the oldest are judged early, by the evidence so far."""
 
 MOST_WAITING = 200_000
-"""Events that may wait in all streams that share their room: what is kept of each is a kilobyte at the most."""
+"""Maximum of pending events on all streams that share it: at most a kilobyte is kept of each."""
 
 ALWAYS_PENDING = 1_000
-"""Events that may wait in one stream however many wait in others: a flood on one stream costs the others nothing."""
+"""Pending events that one stream may always have: a flood on one stream costs the others nothing."""
 
 
 @dataclass(slots=True, eq=False)
 class Opening:
-    """The first watch after continuity was given up. What was committed before it was open is history, not news."""
+    """The first watch after a relist. What was committed before it was open is history, not live."""
 
     at: Instant | None = None
     """None until it is open."""
     newest_history: int | None = None
-    """What the first poll sent after it was open was answered with: what is newer is news."""
+    """The revision in the response to the first poll sent after it was open: newer events are live."""
     is_told_in_time: bool = False
-    """Whether that answer came soon: all up to it passes for history then, because nothing tells that from news."""
+    """Whether that response came soon: then everything up to it counts as history, because nothing separates the
+    two."""
 
     def told(self, newest_history: int, by: Instant, within_seconds: float) -> None:
         """The first poll sent after the opening was answered by then."""
@@ -51,7 +52,7 @@ class Opening:
         self.is_told_in_time = self.at is not None and by <= self.at + within_seconds
 
     def phase(self, revision: int | None, commit: Interval) -> Phase:
-        """What an event is, by what is known of its commit."""
+        """Whether an event is live or history, by the evidence about its commit."""
         if revision is None or (self.newest_history is not None and revision > self.newest_history):
             return "news"
         if self.at is None:
@@ -63,12 +64,12 @@ class Opening:
 
 @dataclass(slots=True, eq=False)
 class PendingChunk:
-    """Events that came together and wait for their verdicts, in the order in which they came."""
+    """Pending events that came together, in the order in which they came."""
 
     events: Sequence[Event]
     arrival: Interval
     opening: Opening
-    """What it was that they came after."""
+    """The opening that they came after."""
     wall_ahead: float = 0.0
     """Our wall clock was ahead of our monotonic one by no more than these seconds when they came."""
     _revisions: list[int] | None = None
@@ -82,7 +83,7 @@ class PendingChunk:
 
 
 class Judgement(NamedTuple):
-    """What is known for certain about one live event, for good. `arrival` excuses our own lag, and our clock's."""
+    """The certain and final result for one live event. `arrival` already excuses our own lag, and our clock's."""
 
     event: Event
     arrived: Instant
@@ -105,22 +106,22 @@ def judge(event: Event, arrived: Instant, arrival: Interval, dated: Dated, thres
 
 
 def verdict_on(latency: Interval, threshold_seconds: float) -> Verdict:
-    """What is certain of a latency that lies in this interval."""
+    """The verdict on a latency that lies in this interval."""
     if latency.latest <= threshold_seconds:
         return "on_time"
     return "late" if latency.earliest > threshold_seconds else "ambiguous"
 
 
 class Known(NamedTuple):
-    """What is known alike around a revision, of events that came together."""
+    """The evidence that is the same around a revision, for events that came together."""
 
     span: Span
     stamped_until: str = ""
-    """Stamps up to this one say nothing that polls do not say better."""
+    """Timestamps up to this one say nothing that polls do not say better."""
 
 
 def grouped_by_evidence(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iterator[list[Event]]:
-    """Cut events that came together into batches of which the same is known: one judgement holds for a batch.
+    """Split events that came together into batches with the same evidence: one judgement holds for a batch.
 
     Between two polls that is nearly everything that came in one chunk.
     """
@@ -143,11 +144,11 @@ def grouped_by_evidence(events: Iterable[Event], known_around: Callable[[int], K
 
 
 COMPARED_FIELDS = frozenset({"event_type", "annotation", "lease", "stamps"})
-"""Fields of an event that bear on its verdict by what they say: events that differ in one of them are judged apart."""
+"""Fields of an event whose values affect its verdict: events that differ in one of them are judged apart."""
 
 OTHER_FIELDS = frozenset({"revision", "uid"})
-"""A revision bears on it by the span of `Known` that it lies in; who the object is bears on no verdict. A test holds
-that every field of an event is in one of the two sets."""
+"""A revision affects it by the span of `Known` that it lies in; the identity of the object affects no verdict. A test
+checks that every field of an event is in one of the two sets."""
 
 
 def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:
@@ -170,14 +171,14 @@ def _is_old(stamps: Stamps, until: str) -> bool:
 
 @dataclass(slots=True)
 class Room:
-    """What several streams share: how many events wait in them, and may."""
+    """The number of pending events on several streams, and its maximum."""
 
     most: int = MOST_WAITING
     events: int = 0
 
 
 class PendingEvents:
-    """The events of one stream that wait for their verdict, in the order of their arrival."""
+    """The pending events of one stream, in the order of their arrival."""
 
     def __init__(self, most_pending: int = MOST_PENDING, room: Room | None = None) -> None:
         self._pending: deque[PendingChunk] = deque()
@@ -215,7 +216,7 @@ class PendingEvents:
             yield self._take(), early
 
     def clear(self) -> Iterator[PendingChunk]:
-        """Take everything out, oldest first: nothing more will be learned about any of it."""
+        """Take everything out, oldest first: no more evidence can come about any of it."""
         while self._pending:
             yield self._take()
 

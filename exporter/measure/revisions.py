@@ -1,7 +1,7 @@
-"""Polls of a store's revision in, the interval in which revision v was committed out.
+"""Bounds the commit of a revision by polls of the store's revision.
 
-A consistent LIST sent at t0 and answered at t1 with the revision R says: every v > R was committed after t0, every
-v <= R before t1. Only one clock is read, our own, so the interval is certain.
+A consistent LIST sent at t0 and answered at t1 with the revision R proves: every v > R was committed after t0, every
+v <= R before t1. Only our own clock is read, so the interval is certain.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 STEPS_KEPT = 4096
-"""Steps a staircase may have before its older half is thinned."""
+"""Steps that a step function may have before its older half is thinned."""
 
 VISIBLE_SECONDS = 0.25
-"""etcd tells its watchers of a write just before its readers see it (mvcc/watchable_store_txn.go): within this time an
-answer with less than has arrived is no sign of anything."""
+"""etcd notifies its watchers of a write just before its readers see it (mvcc/watchable_store_txn.go): within this time
+a response with a lower revision than has arrived is not a sign of anything."""
 
 STALE_SECONDS = 5.0
 """No store that reads stale is believed to lag by more: kine asks its database at least once a second."""
 
 
 class Span(NamedTuple):
-    """Revisions of which the same is known: all above `above`, up to `up_to`."""
+    """Revisions with the same evidence: all above `above`, up to `up_to`."""
 
     above: float = -inf
     up_to: float = inf
@@ -42,7 +42,7 @@ class Span(NamedTuple):
         return cls(max([span.above for span in spans]), min([span.up_to for span in spans]))
 
 
-class Staircase:
+class StepFunction:
     """Steps (revision, instant) that rise in both directions, oldest first; what a step means its subclass says."""
 
     __slots__ = ("instants", "revisions")
@@ -52,7 +52,7 @@ class Staircase:
         self.instants: list[Instant] = []
 
     def span(self, revision: int) -> Span:
-        """The revisions of which this says the same as of `revision`."""
+        """The revisions about which this says the same as about `revision`."""
         step = bisect_left(self.revisions, revision)
         above = self.revisions[step - 1] if step else -inf
         return Span(above, self.revisions[step] if step < len(self.revisions) else inf)
@@ -71,13 +71,13 @@ class Staircase:
         return True
 
     def _replace(self, start: int, end: int, revision: int, instant: Instant) -> None:
-        """Put one step in the place of those from `start` to before `end`, which it makes superfluous."""
+        """Replace the steps from `start` to before `end`, which it makes redundant, by one step."""
         self.revisions[start:end] = [revision]
         self.instants[start:end] = [instant]
 
 
-class CommittedBefore(Staircase):
-    """For each revision the earliest moment by which it is known to be committed: a staircase that rises both ways.
+class CommittedBefore(StepFunction):
+    """For each revision the earliest moment by which it is known to be committed: a step function that rises both ways.
 
     An entry (R, t) says that every revision up to R was committed before t.
     """
@@ -85,7 +85,7 @@ class CommittedBefore(Staircase):
     __slots__ = ()
 
     def learn(self, revision: int, instant: Instant) -> None:
-        """Take in that `revision` was committed before `instant`."""
+        """Learn that `revision` was committed before `instant`."""
         if self._rises_to(revision, instant):
             return
         revisions, instants = self.revisions, self.instants
@@ -107,7 +107,7 @@ class CommittedBefore(Staircase):
         return self.revisions[step - 1] if step else 0
 
 
-class CommittedAfter(Staircase):
+class CommittedAfter(StepFunction):
     """For each revision the latest moment at which it is known not to be committed yet.
 
     An entry (R, t) says that every revision above R was committed after t.
@@ -116,7 +116,7 @@ class CommittedAfter(Staircase):
     __slots__ = ()
 
     def learn(self, revision: int, instant: Instant) -> None:
-        """Take in that every revision above `revision` was committed after `instant`."""
+        """Learn that every revision above `revision` was committed after `instant`."""
         if self._rises_to(revision, instant):
             return
         revisions, instants = self.revisions, self.instants
@@ -140,7 +140,7 @@ class CommittedAfter(Staircase):
 
 @dataclass(frozen=True, slots=True)
 class WentBack:
-    """A poll was answered with less than was known before it was sent."""
+    """A poll returned a lower revision than was known before it was sent."""
 
     known_revision: int
     answered_revision: int
@@ -149,14 +149,15 @@ class WentBack:
 
 
 class Trust(Enum):
-    """How much of what polls said counts."""
+    """How far the responses to polls count."""
 
     ALL = "all"
     STALE = "stale"
-    """Its answers say which revisions were there; which were not there yet, they say of some seconds earlier only."""
+    """They prove which revisions exist; that a revision does not exist yet, they prove only as of some seconds
+    earlier."""
 
     NOTHING = "nothing"
-    """It is not known whether the revisions of before exist any more."""
+    """It is not known whether the earlier revisions still exist."""
 
 
 class RevisionClock:
@@ -203,7 +204,7 @@ class RevisionClock:
         return max(self._committed_before.newest_revision_by(instant), self._arrived_before.newest_revision_by(instant))
 
     def poll_given_up(self, poll: int) -> None:
-        """No answer to `poll` will be waited for; unknown polls are ignored, a request may fail before it is sent."""
+        """Stop waiting for `poll`; unknown polls are ignored, because a request may fail before it is sent."""
         self._in_flight.pop(poll, None)
 
     def sent_at(self, poll: int) -> Instant | None:
@@ -228,12 +229,12 @@ class RevisionClock:
         return inf if self.trust is Trust.NOTHING else self._arrived_before.of(revision)
 
     def span(self, revision: int) -> Span:
-        """The revisions of which polls and arrivals say the same as of `revision`."""
+        """The revisions about which polls and arrivals say the same as about `revision`."""
         known = (self._committed_after, self._committed_before, self._arrived_before)
-        return Span.in_all([staircase.span(revision) for staircase in known])
+        return Span.in_all([steps.span(revision) for steps in known])
 
     def polled_span(self, revision: int) -> Span:
-        """The revisions of which polls alone say the same as of `revision`."""
+        """The revisions about which polls alone say the same as about `revision`."""
         return Span.in_all([self._committed_after.span(revision), self._committed_before.span(revision)])
 
     def answered_after(self, instant: Instant) -> int | None:
@@ -248,13 +249,13 @@ class RevisionClock:
 
     @property
     def oldest_in_flight(self) -> Instant:
-        """When the oldest poll that is under way was sent; +inf if there is none."""
+        """When the oldest poll in flight was sent; +inf if there is none."""
         return min(self._in_flight.values(), default=inf)
 
     @property
     def settled_until(self) -> Instant:
-        """Nothing more will be learned about arrivals before this moment.
+        """No more evidence can come about arrivals before this moment.
 
-        A poll sent after them was answered, and none that was sent before is still under way.
+        A poll sent after them was answered, and no poll sent before is still in flight.
         """
         return -inf if self.trust is Trust.NOTHING else min(self._answered_t0, self.oldest_in_flight)

@@ -1,7 +1,7 @@
-"""Date headers of poll answers in, bounds of an apiserver's clock out, and with them when its answers were written.
+"""Bounds the offset of an apiserver's clock by the Date headers of poll responses, and dates responses with it.
 
-When polls and watch are late together, our clock cannot tell a late event from a late poll; the answer's own Date can.
-Certain while no clock slews faster than the drift allowance.
+When polls and watch are late together, our clock cannot tell a late event from a late poll; the response's own Date
+can. The bounds are certain while no clock slews faster than the drift allowance.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant, WallTime
 
 DATE_RESOLUTION_SECONDS = 1.0
-"""A Date header is cut to whole seconds (RFC 9110; Go's net/http when it writes the headers)."""
+"""A Date header is truncated to whole seconds (RFC 9110; Go's net/http when it writes the headers)."""
 
 SAMPLES_TO_EARN = 8
 WIDTH_TO_EARN_SECONDS = 0.3
-"""An offset counts once this many answers agree on it this closely: two clocks behind one connection do not."""
+"""An offset counts once this many responses agree on it this closely: two clocks behind one connection do not."""
 
 CONTRADICTIONS_TO_SWITCH_OFF = 3
 CONTRADICTIONS_WITHIN_SECONDS = 60.0
 SWITCHED_OFF_SECONDS = 300.0
 
 EXAMINED_WITHIN_SECONDS = 10.0
-"""Clocks of two connections are compared while both have shown a Date so lately: none has stepped since unnoticed."""
+"""Clocks of two connections are compared if both showed a Date this recently: none can have stepped unnoticed since."""
 
 STAMPS_JUDGED_WITHIN_SECONDS = 120.0
-"""No event that is judged was committed longer ago, by far."""
+"""No judged event was committed longer ago, by far."""
 
 ANSWERS_KEPT = 4096
 DISPROVED_KEPT = 16
 
 
 class ClockContradictionError(Exception):
-    """A Date that its clock, by what it said before, cannot have shown."""
+    """A Date that its clock cannot have shown, by its earlier Dates."""
 
     def __init__(self, clock: int) -> None:
         super().__init__(f"clock {clock} contradicts what it said before")
@@ -71,7 +71,7 @@ class Offset:
         return Offset(self.lower - slack, self.upper + slack, instant, self.samples)
 
     def narrowed(self, answer: DatedAnswer, drift: float) -> Offset | None:
-        """What both this and `answer` allow, at the answer's t1; None if they contradict each other."""
+        """The intersection of this and `answer`, at the response's t1; None if they contradict each other."""
         slack = (answer.t1 - answer.t0) * drift
         known = self.aged(answer.t1, drift)
         lower = max(known.lower, answer.date - answer.t1 - slack)
@@ -86,7 +86,7 @@ class Offset:
 
     @property
     def is_earned(self) -> bool:
-        """Whether enough answers agree closely enough for this to count as one server's clock."""
+        """Whether enough responses agree closely enough to count as one server's clock."""
         return self.samples >= SAMPLES_TO_EARN and self.upper - self.lower <= WIDTH_TO_EARN_SECONDS
 
 
@@ -150,7 +150,7 @@ class ServerClocks:
         return min(written_before, answer.t1)
 
     def connection_closed(self, connection: int) -> None:
-        """What only this connection had learned is gone with it; what it proved before stays true."""
+        """The offset that only this connection had learned is lost; what it proved before stays true."""
         self._examined.pop(connection, None)
         if not self._one_apiserver:
             self._offsets.pop(connection, None)
@@ -174,7 +174,7 @@ class ServerClocks:
         return bool(earned) and max(one.lower for one in earned) > min(one.upper for one in earned)
 
     def is_a_balancer(self) -> None:
-        """This address is no apiserver but stands before several: each connection has to learn its own clock."""
+        """This address is a load balancer for several apiservers: each connection has to learn its own clock."""
         self._one_apiserver = False
         self._offsets.clear()
         self._examined.clear()
@@ -224,7 +224,7 @@ class ServerClocks:
 
 
 class WrittenBefore:
-    """What Date headers prove of the revisions of one store, and which clock proved it, so that it can be withdrawn."""
+    """What Date headers prove about the revisions of one store, and by which clock, so that it can be withdrawn."""
 
     def __init__(self) -> None:
         self._answers: deque[tuple[int, int, Instant]] = deque(maxlen=ANSWERS_KEPT)
@@ -247,5 +247,5 @@ class WrittenBefore:
         return self._committed_before.of(revision)
 
     def span(self, revision: int) -> Span:
-        """The revisions of which the Dates say the same as of `revision`."""
+        """The revisions about which the Dates say the same as about `revision`."""
         return self._committed_before.span(revision)

@@ -1,4 +1,4 @@
-"""Commit, presence in the watch cache and arrival in, how long each stage between them took out."""
+"""Bounds the time that an event spent in each stage between commit, watch cache and arrival."""
 
 from __future__ import annotations
 

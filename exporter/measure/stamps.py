@@ -1,6 +1,6 @@
-"""Metadata of an object in, the write times in it out: evidence that rests on the clock of whoever stamped it.
+"""Extracts the write times from an object's metadata. They rest on the clock of the writer.
 
-A stamp says "committed after": it was made before the write was committed, whether or not this write moved it.
+A timestamp says "committed after": it was made before the write was committed, whether or not this write changed it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Polls, arrivals and Dates of one store in, what they say about a revision's commit out.
+"""Combines polls, arrivals and Dates of one store into evidence about the commit of a revision.
 
-Every apiserver that we watch has its own view of a store; the streams that are proven to read the same store share one.
+Every watched apiserver has its own view of a store; the streams that are proven to read the same store share one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 News: TypeAlias = Literal["restored", "read_stale"]
 
 RESTORED_AFTER_SECONDS = STALE_SECONDS
-"""A store that answers less than was known for so long was restored to an older state."""
+"""A store that returns lower revisions than were known for so long was restored to an older state."""
 
 
 class Doubt(NamedTuple):
-    """Since then it is not known whether the revisions up to `known_revision` exist any more."""
+    """Since then it is not known whether the revisions up to `known_revision` still exist."""
 
     since: Instant
     known_revision: int
@@ -39,7 +39,8 @@ class Store:
 
     def __init__(self, *, reads_stale: bool = False) -> None:
         self.reads_stale = reads_stale
-        """Whether that was ever shown: from then on an answer does not say which revisions were not there just then."""
+        """Whether a stale read was ever seen: from then on a response does not prove which revisions did not exist just
+        then."""
 
         self.polls = RevisionClock(self._usual_trust)
         self.dates = WrittenBefore()
@@ -47,7 +48,9 @@ class Store:
         self._was_away = False
 
     def poll_answered(self, poll: int, t1: Instant, revision: int) -> News | None:
-        """Take a poll's answer in. If the store was restored, forget everything: those revisions exist no more."""
+        """Learn from a poll's response. If the store was restored, discard everything: those revisions no longer
+        exist.
+        """
         t0 = self.polls.sent_at(poll)
         if t0 is None:
             return None
@@ -70,7 +73,7 @@ class Store:
         self._was_away = True
 
     def forget(self) -> None:
-        """What was learned is about other revisions than those to come."""
+        """Discard everything: it is about other revisions than those to come."""
         self.polls = RevisionClock(self._usual_trust)
         self.dates = WrittenBefore()
         self._doubt = None
@@ -97,7 +100,7 @@ class Store:
         return Trust.STALE if self.reads_stale else Trust.ALL
 
     def evidence(self, revision: int, arrived: Instant) -> Evidence:
-        """What polls, other arrivals and Dates say about the commit of `revision`, which arrived at `arrived`.
+        """What polls, other arrivals and Dates prove about the commit of `revision`, which arrived at `arrived`.
 
         The event's own arrival is no evidence of its own.
         """
@@ -110,9 +113,9 @@ class Store:
         return Evidence(own, [DateEvidence("date", before(written_before))] if is_known else [], [])
 
     def span(self, revision: int) -> Span:
-        """The revisions of which the same is known as of `revision`, for events that arrived together."""
+        """The revisions with the same evidence as `revision`, for events that arrived together."""
         return Span.in_all([self.polls.span(revision), self.dates.span(revision)])
 
     def answered_span(self, revision: int) -> Span:
-        """The revisions of which polls and their Dates say the same as of `revision`, whatever arrivals say."""
+        """The revisions about which polls and their Dates say the same as about `revision`, whatever arrivals say."""
         return Span.in_all([self.polls.polled_span(revision), self.dates.span(revision)])

@@ -1,7 +1,7 @@
-"""What happened on one stream, as one value: page, status, metrics and `watchslo measure` all read it.
+"""The state of one stream as one value: page, status, metrics and `watchslo measure` all read it.
 
-A stream is one resource on one apiserver. Its counts go on for as long as its series are there; a state is a frozen
-copy of them, with what holds at that moment.
+A stream is one resource on one apiserver. Its counters continue for as long as its series exist; a state is a frozen
+copy of them, together with the current status.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _Key = TypeVar("_Key")
 
 @dataclass(slots=True, kw_only=True)
 class StreamCounts:
-    """Everything that is counted of a stream, from 0 on. Times are in seconds."""
+    """All counters of a stream, from 0 on. Times are in seconds."""
 
     events: dict[tuple[EventType, Phase], int]
     judged: dict[Verdict, int]
@@ -108,7 +108,7 @@ class StreamCounts:
 
     @property
     def losses(self) -> int:
-        """How many times continuity was given up, so that events may be missing; a start loses nothing."""
+        """The number of relists at which events may be missing; a start loses nothing."""
         return sum(self.relists.values()) - self.relists["start"]
 
     def copy(self) -> StreamCounts:
@@ -131,7 +131,7 @@ class Trouble(NamedTuple):
 
     reason: StartReason | Literal["not started yet"]
     error: str = ""
-    """As others have worded it."""
+    """The error message of the apiserver or the connection."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.error}" if self.error else self.reason
@@ -144,10 +144,10 @@ class RevisionClockState(NamedTuple):
     """What dates the events of a stream."""
 
     kind: str | None = None
-    """What is polled, as flags have it; None while nothing dates them."""
+    """The polled kind, as flags have it; None while nothing dates the events."""
     reads: ClockReads = "nothing"
     reads_stale: bool = False
-    """Whether the store has answered with less than it had committed."""
+    """Whether the store has returned a lower revision than it had committed."""
 
 
 NOTHING_DATES = RevisionClockState()

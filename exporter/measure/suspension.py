@@ -1,4 +1,4 @@
-"""A clock that counts on while the machine is suspended in, beside ours that does not; how long it was suspended, out.
+"""Computes how long the machine was suspended, from a clock that continues during suspension and one that does not.
 
 The two cannot be read at the same moment: ours is read just before and just after the other.
 """

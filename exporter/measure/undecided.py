@@ -1,7 +1,7 @@
-"""Events that wait for their verdicts in, what is certain of them so far out.
+"""Computes the bounds that are certain so far for pending events.
 
-More evidence only narrows an interval, so bounds are certain at every moment: whoever looks at the window need not wait
-for the last poll. The work grows with the time that events wait and with the polls of that time, not with the events.
+More evidence only narrows an interval, so bounds are certain at every moment: a reader of the window need not wait for
+the last poll. The work grows with the time that events are pending and with the polls in that time, not with events.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 TOGETHER_SECONDS = 0.1
-"""Events that came within this time are looked at together, which makes their bounds wider by no more than this."""
+"""Events that came within this time are computed together, which widens their bounds by at most this."""
 
 NO_BOUND = Interval(0.0, inf)
 
 
 class Undecided(NamedTuple):
-    """So many events that wait took so long, as far as that is certain by now."""
+    """So many pending events have this latency, as far as it is certain so far."""
 
     latency: Interval
     verdict: Verdict
@@ -41,14 +41,16 @@ class Undecided(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Events that wait and of which polls and Dates say the same; their revisions and arrivals lie within bounds."""
+    """A batch of pending events about which polls and Dates say the same; their revisions and arrivals lie within
+    bounds.
+    """
 
     oldest: int
     newest: int
     earliest: Instant
     latest: Instant
     closes: Instant
-    """What arrived later belongs to another one."""
+    """Events that arrived later belong to another batch."""
     opening: Opening
     events: int = 0
 
@@ -62,7 +64,7 @@ class Batch:
 def batches(
     pending: Iterable[PendingChunk], span_around: Callable[[int], Span], lost: Collection[int]
 ) -> Iterator[Batch]:
-    """Put together those that have a revision and are not `lost`; `span_around` says of which the same is known."""
+    """Group the events that have a revision and are not `lost` by evidence, which `span_around` gives."""
     batch: Batch | None = None
     span = Span()
     for chunk in pending:
@@ -85,16 +87,16 @@ def batches(
 
 
 class Provisional:
-    """What can be said of the events of one stream before their verdicts, and that no verdict contradicts."""
+    """The bounds of one stream's events before their verdicts, which no verdict contradicts."""
 
     def __init__(self, arrivals: Arrivals, threshold_seconds: float) -> None:
         self._arrivals = arrivals
         self._threshold_seconds = threshold_seconds
 
     def of_all(self, pending: PendingEvents, store: Store | None, lost: Collection[int]) -> Iterator[Undecided]:
-        """What is certain of the events that wait, without those known to be history and the canaries that are `lost`.
+        """The certain bounds of pending events, without known history and the canaries that are `lost`.
 
-        What nothing is known of, because it has no revision or no clock dates it, has no bound.
+        An event without evidence, because it has no revision or no clock dates it, has no bound.
         """
         nameless = sum([len(chunk.events) - len(chunk.revisions) for chunk in pending])
         if nameless:
@@ -105,9 +107,9 @@ class Provisional:
                 yield undecided
 
     def of(self, batch: Batch, store: Store | None) -> Undecided | None:
-        """What is certain of every event of the batch; None if they are history.
+        """The certain bounds of every event of the batch; None if they are history.
 
-        Annotations, stamps and canaries are not asked: they differ from event to event, and only narrow.
+        Annotations, timestamps and canaries are left out: they differ from event to event, and only narrow.
         """
         # Of arrivals those count that are no part of the batch.
         commit = date_commit(store.evidence(batch.newest, batch.earliest)).commit if store is not None else ANY_TIME

@@ -1,7 +1,7 @@
-"""Judgements in, the rolling window's verdict counts, P99 bounds and SLO state out. Bounded memory.
+"""The rolling window: counts of verdicts, bounds of the P99 and the SLO state, in bounded memory.
 
-The window goes by arrival, in slots of a whole second each. P99 <= threshold in a window is the same statement as "at
-least 99 % of its events within the threshold", so the state counts events and interpolates nothing.
+The window is ordered by arrival, in slots of one second. "P99 <= threshold" in a window is equivalent to "at least
+99 % of its events within the threshold", so the state counts events and interpolates nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SLOT_SECONDS = 1.0
 QUIET_BELOW_EVENTS = 50
 
 GROWTH = 1.02
-"""Neighbouring steps of a sketch are 2 % apart: a quantile's ends are exact to that, rounded outwards."""
+"""Neighbouring steps of a sketch are 2 % apart: a quantile's bounds are exact to that, rounded outwards."""
 
 FINEST_SECONDS = 1e-4
 _LOG_GROWTH = log(GROWTH)
@@ -42,7 +42,7 @@ def step_of(seconds: float) -> float:
 
 
 def steps_of(latency: Interval) -> Steps:
-    """The steps that hold a latency's lower end, its middle and its upper end."""
+    """The steps that hold a latency's lower bound, its middle and its upper bound."""
     earliest, latest = latency
     return step_of(earliest), step_of((earliest + latest) / 2), step_of(latest)
 
@@ -92,7 +92,7 @@ class Sketch:
 
 
 class Slot:
-    """Events of one second, or of several, by verdict, and how their latencies are spread."""
+    """The slot of one second, or of several: events by verdict, and the distribution of their latencies."""
 
     __slots__ = ("lower", "middle", "upper", "verdicts")
 
@@ -133,12 +133,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class WindowReport:
-    """The window at one moment. The quantiles are None while it is empty; +Inf says that more events are unbounded."""
+    """The window at one moment. The quantiles are None while it is empty; +Inf means that more events have no upper
+    bound.
+    """
 
     events: int
     late: int
     undecided: int
-    """Neither late nor on time for certain, as far as is known by now."""
+    """Neither late nor on time for certain, by the evidence so far."""
     state: SloState
     p99_lower_seconds: float | None
     p99_seconds: float | None
@@ -157,10 +159,10 @@ class Window:
         self._slots: dict[int, Slot] = {}
         self._total = Slot()
         self._began: Instant = -inf
-        """What arrived before is left behind."""
+        """Events that arrived before have left the window."""
 
     def judged(self, arrived: Instant, latency: Interval, verdict: Verdict, events: int = 1) -> None:
-        """Events that arrived at `arrived` got their verdict; ignored if the window has left them behind."""
+        """Events that arrived at `arrived` got their verdict; ignored if they have left the window."""
         number = floor(arrived / SLOT_SECONDS)
         slot = self._slots.get(number)
         if slot is None:
@@ -173,13 +175,14 @@ class Window:
         self._total.add(steps, verdict, events)
 
     def since(self, now: Instant) -> Instant:
-        """When the window that ends now began: a second leaves it as a whole."""
+        """When the window that ends now began: a slot leaves it as a whole."""
         return floor((now - self._seconds) / SLOT_SECONDS) * SLOT_SECONDS if self._seconds < inf else -inf
 
     def report(self, now: Instant, undecided: Sequence[Undecided] = (), *, is_covered: bool = True) -> WindowReport:
-        """The window that ends now, with what is certain of the events that wait for their verdict.
+        """The window that ends now, with the bounds of pending events that are certain so far.
 
-        They arrived in it: none waits longer than the shortest window. Where it is not covered, events may be missing.
+        They arrived in it: no event is pending for longer than the shortest window. Where it is not covered, events may
+        be missing.
         """
         self._expire(now)
         total = self._total

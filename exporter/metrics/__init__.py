@@ -1,1 +1,1 @@
-"""The metric contract, and one scrape of it. It must not know where a number comes from."""
+"""The metric contract, and one scrape of it. This room does not know where the numbers come from."""

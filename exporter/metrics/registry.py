@@ -1,7 +1,7 @@
-"""Everything that is counted, by whom it speaks of: a resource on an apiserver, a clock, an apiserver, the exporter.
+"""All counters, gauges and histograms, by scope: a resource on an apiserver, a clock, an apiserver, the exporter.
 
-The daemon takes children from here and moves them; a scrape asks for the families with their children.
-This room must not know where a number comes from, nor read a clock.
+The daemon takes children from here and changes them; a scrape asks for the families with their children.
+This room does not know where a number comes from, and reads no clock.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,7 @@
-"""One scrape: the metrics come in, blocks of exposition text go out, and the event loop runs in between.
+"""Writes one scrape as blocks of exposition text, and lets the event loop run between them.
 
-Events are stamped on the same loop, so a scrape that held it for long would itself look like watch latency.
-It must not know who asks, nor what the numbers mean.
+Events are stamped on the same loop, so a scrape that blocked it for long would itself look like watch latency.
+This module does not know the client, nor what the numbers mean.
 """
 
 import asyncio

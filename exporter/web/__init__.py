@@ -1,1 +1,1 @@
-"""Our own HTTP server: who may ask, how much, and what is answered. No answer waits for an apiserver."""
+"""Our own HTTP server: access, limits and answers. No answer waits for an apiserver."""

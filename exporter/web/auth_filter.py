@@ -1,6 +1,6 @@
-"""Requests in; those whose bearer token the cluster lets pass go on, the others are answered here.
+"""Lets requests pass whose bearer token the cluster accepts, and refuses the others.
 
-It must not know the apiserver: a callable reviews a token for a path and says the HTTP status that this deserves.
+It does not know the apiserver: a callable reviews a token for a path and returns the HTTP status.
 """
 
 from __future__ import annotations
@@ -32,26 +32,27 @@ MOST_WAITING = 100
 WAITING_SECONDS = 5.0
 AT_ONCE = 2
 TURN_SECONDS = 0.05
-"""So many reviews are in flight of those who were let in before, and as many of everybody else, and each has its turn
-for that long at least: strangers make us ask no more than 40 times a second, and a full line is asked in 2.5 s."""
+"""So many reviews may be in flight for clients that were admitted before, and as many for all others, and each keeps
+its slot at least this long: unknown clients cause at most 40 requests a second, and a full queue takes 2.5 s."""
 
 MOST_TOKEN_BYTES = 7 * 2**10
-"""A service account's has one KiB, one with 200 groups in it seven; no header longer than eight comes this far."""
+"""A service account's token has one KiB, one with 200 groups in it seven; a header longer than eight never gets
+here."""
 
 METRICS, PAGE = "/metrics", "/"
-"""What is reviewed. All but the metrics is reviewed as the page, for it says the same: every user of a cluster may get
-/api/* and the probes of its apiserver (system:discovery, system:public-info-viewer)."""
+"""The reviewed paths. Everything but the metrics is reviewed as the page, because it has the same content: every user
+of a cluster may get /api/* and the probes of its apiserver (system:discovery, system:public-info-viewer)."""
 
 _UNANSWERED = 503
 _SENTENCES = {
-    401: "a token is needed that this cluster accepts: Authorization: Bearer TOKEN\n",
-    403: "this token's user may not get this: bind a ClusterRole with verb get on the nonResourceURLs /metrics, or /\n",
-    503: "the apiserver does not say now whether this token may pass\n",
+    401: "a bearer token that this cluster accepts is required: Authorization: Bearer TOKEN\n",
+    403: "this token's user is not allowed: bind a ClusterRole with verb get on the nonResourceURLs /metrics, or /\n",
+    503: "the apiserver cannot be asked about this token now\n",
 }
 
 
 class AuthFilter:
-    """Lets requests pass that the reviews let pass. What a review says holds for a minute, from when it was asked."""
+    """Lets requests pass that the reviews allow. The result of a review holds for a minute from its request."""
 
     def __init__(self, review: Review, remembered_seconds: float = REMEMBERED_SECONDS) -> None:
         self._review = review
@@ -68,7 +69,7 @@ class AuthFilter:
         return len(self._admitted) + len(self._refused)
 
     def guard(self, app: web.Application) -> None:
-        """From now on nothing passes but through here."""
+        """Check every request of this app from now on."""
         app.middlewares.append(self._admit)
 
     @web.middleware

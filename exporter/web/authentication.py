@@ -1,6 +1,6 @@
-"""Requests in; those that the file of --web.config.file lets pass go on, the others are answered here.
+"""Lets requests pass that --web.config.file allows, and refuses the others.
 
-It must not know where the file is, nor what an answer says.
+It does not know where the file is, nor what an answer contains.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ MOST_WAITING = 100
 
 
 class CrowdedError(Exception):
-    """Too many wait for their passwords to be compared."""
+    """Too many logins wait for their passwords to be compared."""
 
 
 class Bucket:
-    """Tokens that come one each interval, up to the burst; full at first."""
+    """A token bucket: one token each interval, up to the burst; full at first."""
 
     def __init__(self) -> None:
         self._tokens = inf
@@ -76,7 +76,7 @@ class Passwords:
     def __init__(self) -> None:
         self._key = os.urandom(32)
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By client, whose turn it is first."""
+        """Waiting logins by client, the next client first."""
         self._is_comparing = False
         # Apart, so that strangers who guess push out no user.
         self._fitted: OrderedDict[bytes, None] = OrderedDict()
@@ -119,7 +119,7 @@ class Passwords:
             known.popitem(last=False)
 
     async def _turn(self, client: str) -> None:
-        """Wait until this client may have one compared. Raises CrowdedError."""
+        """Wait until this client may have a password compared. Raises CrowdedError."""
         if sum(map(len, self._waiting.values())) >= MOST_WAITING:
             greediest = max(self._waiting, key=lambda other: len(self._waiting[other]))
             if len(self._waiting[greediest]) <= len(self._waiting.get(client, ())) + 1:
@@ -162,12 +162,12 @@ class Access:
 
     @property
     def is_protected(self) -> bool:
-        """Whether whoever is answered had to say who they are, with a password or a certificate."""
+        """Whether clients have to authenticate, with a password or a certificate."""
         tls = self.config.tls_server_config
         return bool(self.config.basic_auth_users) or tls.client_auth_type == "RequireAndVerifyClientCert"
 
     def guard(self, app: web.Application) -> None:
-        """From now on nothing passes but through here."""
+        """Check every request of this app from now on."""
         app.middlewares.append(self._admit)
         app.on_response_prepare.append(self._add_headers)
 
@@ -190,13 +190,13 @@ class Access:
         if not self._bucket.take(self.config.rate_limit, time.monotonic()):
             return web.Response(status=429, text="too many requests\n")
         if not self._has_allowed_name(request):
-            return web.Response(status=403, text="the certificate has none of the names that are allowed\n")
+            return web.Response(status=403, text="the client certificate has no allowed name\n")
         try:
             is_user = await self._is_user(request)
         except CrowdedError:
-            return web.Response(status=503, text="too many passwords to compare\n")
+            return web.Response(status=503, text="too many logins at once: try again in a few seconds\n")
         if not is_user:
-            return web.Response(status=401, text="who are you?\n", headers={"WWW-Authenticate": "Basic"})
+            return web.Response(status=401, text="authentication required\n", headers={"WWW-Authenticate": "Basic"})
         return None
 
     async def _add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:
@@ -232,14 +232,14 @@ class Access:
         return fits and user in users
 
     def _nobodys_hash(self, user: str) -> str:
-        """One that costs as much as that of one of the users, and for this name always the same."""
+        """A hash that costs as much as one of the users', and always the same for this name."""
         costs = sorted(_COST.sub(r"\1", password_hash) for password_hash in self.config.basic_auth_users.values())
         cost = costs[self._passwords.digest(user)[0] % len(costs)]
         return NOBODYS_HASH.replace("$10$", f"${cost}$", 1)
 
 
 def _basic_auth(authorization: str) -> tuple[str, str] | None:
-    """User and password of RFC 7617; None if it says something else."""
+    """User and password of RFC 7617; None if the header has something else."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,9 +1,9 @@
-"""Connections in, no more of them, of their requests and of their time than the limits allow; aiohttp speaks with each.
+"""Accepts connections within the limits for their number, their requests and their time; aiohttp handles each.
 
 A connection waits for its client (for a handshake, for headers, for the next request, or until what was written is
-read) or its client waits for us. Beyond the maximum the one that has waited for its client longest is cut off: whoever
-asks and reads at once is served, whatever others do. So probes need no place of their own.
-It must not know what is asked, nor what is answered.
+read), or its client waits for us. Beyond the maximum, the one that has waited for its client the longest is closed:
+a client that asks and reads at once is always served. So probes need no reserved connections.
+This module does not know what is asked, nor what is answered.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SHUTDOWN_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
 BACKLOG = 512
 MOST_ACCEPTED_AT_ONCE = 32
-"""And an eighth of the connections: nobody makes place before what it has asked is read."""
+"""And an eighth of the connections: no connection is closed before its request is read."""
 MOST_UNANSWERED_BYTES = 65_536
 """Of a client, since its last answer: all headers of a request, and what follows them."""
 
@@ -50,7 +50,7 @@ _FAMILY_IS_MISSING = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What all clients together, or one of them, may take."""
+    """Limits for all clients together, or for each."""
 
     connections: int = 500
     requests: int = 40
@@ -59,9 +59,9 @@ class Limits:
     write_seconds: float = 10.0
     """Until a client that reads nothing, or next to nothing, is cut off."""
     idle_seconds: float = 360.0
-    """Longer than Prometheus keeps a connection that it does not use, so that it is the one to close it."""
+    """Longer than Prometheus keeps an idle connection, so that Prometheus closes it first."""
     stalled_seconds: float = 1.0
-    """A client that has read nothing for so long makes place for another's request."""
+    """A client that has read nothing for so long is closed if another request needs room."""
 
 
 Waits: TypeAlias = Literal["headers", "idle", "reader"]
@@ -74,7 +74,7 @@ class Connection(web.RequestHandler):
         super().__init__(manager, loop=asyncio.get_running_loop(), access_log=None, logger=log)  # type: ignore[arg-type]
         self._server = server
         self._wire: asyncio.Transport | None = None
-        """aiohttp forgets its own when it closes it, and bytes that nobody reads would keep it open."""
+        """aiohttp forgets its transport when it closes it, and bytes that nobody reads would keep it open."""
         self._has_begun = True
         self._is_answered = False
         self._unanswered_bytes = 0
@@ -107,7 +107,7 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client has sent, but not without end."""
+        """Receive what the client has sent, up to a limit."""
         if not self._has_begun and not self._is_answered:
             self._has_begun = True
             self._server.turned(self)
@@ -150,13 +150,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is no HTTP is counted and gets one sentence: a line in the log for each would be the client's to write.
+        """Count data that is not HTTP, and answer it with one sentence, not with a log line.
 
-        Everything else is a fault of ours, as aiohttp's.
+        Else clients could fill the log. Everything else is a bug of ours, as in aiohttp.
         """
         if status == HTTPStatus.BAD_REQUEST:
             self._server.count("malformed")
-            response: web.StreamResponse = web.Response(status=400, text="this is no HTTP request that can be read\n")
+            response: web.StreamResponse = web.Response(status=400, text="not a valid HTTP request\n")
             response.force_close()
         else:
             response = super().handle_error(request, status, exc, message)
@@ -164,7 +164,7 @@ class Connection(web.RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """As aiohttp's, except for what the client can cause whenever it likes."""
+        """Like aiohttp's, except for errors that a client can cause whenever it likes."""
         match kwargs.get("exc_info"):
             case web.RequestPayloadError() | HttpProcessingError():
                 self._server.count("malformed")
@@ -186,30 +186,30 @@ class Connection(web.RequestHandler):
 
 
 def name_server(response: web.StreamResponse) -> None:
-    """Say who we are, without versions."""
+    """Set the Server header, without versions."""
     response.headers["Server"] = "watchslo"
 
 
 class WebServer:
-    """Listens, and keeps the limits, from `start` to `cleanup`."""
+    """Listens, and enforces the limits, from `start` to `cleanup`."""
 
     def __init__(self, refused: Mapping[str, Counter], limits: Limits, is_free: Callable[[web.Request], bool]) -> None:
         self._refused = refused
         self._limits = limits
         self._is_free = is_free
         self._open: OrderedDict[Connection, None] = OrderedDict()
-        """In the order of `since`: to find who makes place must not take long while many come."""
+        """In the order of `since`: finding the connection to close must be fast while many arrive."""
         self._requests = 0
         self._runner: web.AppRunner | None = None
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._spare: int | None = None
-        """A descriptor kept back: with none left, a connection that is to make place could not be accepted."""
+        """A reserved descriptor: with none left, a new connection could not be accepted to replace another."""
 
     @property
     def addresses(self) -> list[Any]:
-        """Of the sockets that are listened on."""
+        """Of the listening sockets."""
         return [listening.getsockname() for listening in self._sockets]
 
     def __len__(self) -> int:
@@ -226,7 +226,9 @@ class WebServer:
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer it and write the answer, if there is place for it. The innermost: who may not ask takes no place."""
+        """Answer the request if there is room for it. This is the innermost middleware: a refused client takes no
+        room.
+        """
         connection = request.protocol
         if isinstance(connection, Connection):
             connection.admitted()
@@ -234,7 +236,7 @@ class WebServer:
             return await handler(request)
         if self._requests >= self._limits.requests and not self._displace_stalled():
             self.count("too_many_requests")
-            return web.Response(status=503, text="too many requests at once: ask again in a few seconds\n")
+            return web.Response(status=503, text="too many requests at once: try again in a few seconds\n")
         self._requests += 1
         try:
             response = await handler(request)
@@ -287,7 +289,7 @@ class WebServer:
         self._drop_spare()
 
     def turned(self, connection: Connection) -> None:
-        """What it waits for, or what is waited for, is something else from now on."""
+        """The connection waits for something else from now on."""
         connection.since = self.now()
         if connection in self._open:
             self._open.move_to_end(connection)
@@ -349,11 +351,11 @@ class WebServer:
             connection.opening = None
 
     def _displace(self) -> bool:
-        """Make place for a connection; whether that could be."""
+        """Close a connection to make room for a new one; whether that was possible."""
         return self._cut_longest_waiting(("headers", "idle", "reader"), 0, "too_many_connections")
 
     def _displace_stalled(self) -> bool:
-        """Make place for a request; whether that could be."""
+        """Close a connection to make room for a request; whether that was possible."""
         return self._cut_longest_waiting(("reader",), self._limits.stalled_seconds, "slow_reader")
 
     def _cut_longest_waiting(self, waits: Container[Waits | None], at_least: float, reason: str) -> bool:
@@ -367,7 +369,7 @@ class WebServer:
         return False
 
     async def _sweep(self) -> None:
-        """Cut off whoever takes longer than allowed, for ever."""
+        """Close connections that take longer than allowed, forever."""
         limits = self._limits
         allowed: dict[Waits | None, tuple[float, str | None]] = {
             "headers": (limits.headers_seconds, "slow_headers"),

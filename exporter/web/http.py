@@ -1,7 +1,7 @@
-"""The HTTP side: /metrics, the probes, the page and the status, and the sockets they are served on.
+"""The HTTP endpoints: /metrics, the probes, the page and the status, and the sockets that they are served on.
 
-The metrics and two callables come in: why we are not ready, and the status document. Answers go out.
-It must not know the apiserver: every answer is made from what is here already, so none of them waits for it.
+The server gets the metrics and two callables: the reasons why we are not ready, and the status document.
+It does not know the apiserver: every answer is made from data in memory, so none of them waits for it.
 """
 
 import os
@@ -93,7 +93,7 @@ class _Answers:
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _shown_status(self) -> Mapping[str, Any]:
-        """What others have written, such as an apiserver in its errors, is for people who had to say who they are."""
+        """Texts from others, such as an apiserver's errors, are only for clients that had to authenticate."""
         status = self.status()
         if self.is_protected():
             return status

@@ -1,7 +1,7 @@
-"""The page at /: what this is, where its pages are, and the streams of the status as one plain table.
+"""The page at /: what this is, links, and the streams of the status as one plain table.
 
-The status document comes in, HTML goes out: no scripts, nothing loaded from elsewhere, every value escaped.
-Of what the columns mean it knows only which numbers are counted since the start, and which are of the window.
+It renders the status document as HTML: no scripts, nothing loaded from elsewhere, every value escaped.
+Of the columns it only knows which numbers are counted since the start, and which are of the window.
 """
 
 from collections.abc import Mapping, Sequence

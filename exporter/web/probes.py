@@ -1,9 +1,9 @@
-"""Requests in; whether they are a kubelet's, which has no password, whatever others do."""
+"""Recognises a kubelet's probes, which have no password and are always answered."""
 
 from aiohttp import web
 
 PROBES = frozenset({"/livez", "/healthz", "/readyz"})
-"""What a kubelet asks: it learns yes or no."""
+"""The paths that a kubelet requests: the answer is only yes or no."""
 
 
 def is_probe(request: web.Request) -> bool:

@@ -1,7 +1,7 @@
-"""--web.config.file and the files that it names: read at the start, and again whenever one of them has changed.
+"""Reads --web.config.file and the files that it names, at the start and whenever one of them changes.
 
-New users, headers, limits, certificates and client CAs hold from the next request or handshake on. What else is said
-of TLS needs a restart. A change that cannot be used is logged, and what held before goes on holding.
+New users, headers, limits, certificates and client CAs apply from the next request or handshake on. Other changes of
+TLS settings need a restart. An invalid change is logged, and the old configuration stays in force.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOOK_SECONDS = 5.0
 
 
 class WebFiles:
-    """What the files say now."""
+    """The current content of the files."""
 
     def __init__(self, path: Path, *, without_users: bool = False) -> None:
         """Raises ValueError, which completes a sentence that begins with the path."""
@@ -48,13 +48,13 @@ class WebFiles:
             context.sni_callback = self._use_newest
 
     async def follow(self) -> None:
-        """Look for changes, for ever."""
+        """Check for changes, forever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
-        """Take over what has changed since the last look."""
+        """Apply the changes since the last check."""
         seen = self._state()
         if seen == self._seen:
             return
@@ -73,14 +73,14 @@ class WebFiles:
     def _read(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         config = read_web_config(self._path)
         if self._without_users and config.basic_auth_users:
-            raise ValueError("has basic_auth_users beside --web.auth-filter: a request has room for one of them")
+            raise ValueError("has basic_auth_users, which cannot be used together with --web.auth-filter")
         tls = config.tls_server_config
         return config, tls.context(self._path.parent) if tls.is_enabled else None
 
     def _read_again(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         config, context = self._read()
         if config.tls_server_config != self.access.config.tls_server_config:
-            raise ValueError("says something else of TLS, which needs a restart")
+            raise ValueError("has changed its TLS settings, which needs a restart")
         return config, context
 
     def _state(self) -> list[tuple[int, ...]]:

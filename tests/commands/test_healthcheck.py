@@ -145,8 +145,8 @@ def test_tls_without_its_file_says_so(door: Door, web_config: Path) -> None:
         answer = door.call("healthcheck", f"--web.listen-address=:{port}")
     assert (answer.exit_code, answer.err) == (1, "")
     assert answer.out == (
-        f"http://127.0.0.1:{port}/livez does not answer, but TLS is spoken there: "
-        "name its file with --web.config.file\n"
+        f"http://127.0.0.1:{port}/livez does not answer, but the port uses TLS: "
+        "set --web.config.file to the exporter's file\n"
     )
 
 

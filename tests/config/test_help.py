@@ -68,7 +68,7 @@ def test_the_reference_says_default_repeatable_and_command() -> None:
         for flag in ("--apiserver.discover`", "--resource ", "--duration ")
     )
     assert switch.startswith("| `--apiserver.discover` | `WATCHSLO_APISERVER_DISCOVER` | `false` | watch every")
-    assert switch.endswith("Service default/kubernetes, 64 at most |")
+    assert switch.endswith("Service default/kubernetes, at most 64 |")
     assert "| `pods`, `nodes` |" in listed
     assert listed.endswith("plural.version.group (repeatable) |")
     assert single.startswith("| `--duration DURATION` |")
@@ -80,4 +80,4 @@ def test_the_example_in_the_reference_is_accepted(door: Door) -> None:
     FILE.write_text(example)
     # The last refusal there is: all of the file is valid.
     sentence = door.refusal("healthcheck", "--config.file", str(FILE), "--web.listen-address", ":0")
-    assert sentence == "healthcheck needs the port to ask, and port 0 is any free one"
+    assert sentence == "healthcheck needs a fixed port: port 0 means any free port"

@@ -272,7 +272,7 @@ def test_only_the_demo_listens_on_loopback_unless_told_otherwise() -> None:
 def test_requests_leave_a_connection_to_probes() -> None:
     with pytest.raises(ConfigError) as refused:
         said("--web.max-requests=40", "--web.max-connections=40")
-    assert str(refused.value).startswith("--web.max-requests: 40 requests at once leave no connection to a probe: ")
+    assert str(refused.value).startswith("--web.max-requests: 40 concurrent requests leave no connection for a probe: ")
 
 
 def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> None:
@@ -341,5 +341,5 @@ def test_a_canary_of_our_own_kind_is_watched_too() -> None:
 
 
 def test_a_canary_that_is_never_written_is_a_warning() -> None:
-    assert said("--canary.node=a").warnings == ("--canary.node: nothing is written without --canary.interval",)
+    assert said("--canary.node=a").warnings == ("--canary.node: has no effect without --canary.interval",)
     assert said("--canary.node=a", "--canary.interval=1").warnings == ()

@@ -144,7 +144,7 @@ def test_a_fault_of_our_own_is_no_verdict(capsys: pytest.CaptureFixture[str], mo
     assert cli.main(["measure"]) == 2
     said = capsys.readouterr().err
     assert "Traceback" in said
-    assert said.endswith("watchslo: error: this is a fault of watchslo, please report it with the lines above\n")
+    assert said.endswith("watchslo: error: this is a bug in watchslo: please report it with the lines above\n")
 
 
 def in_shell(words: tuple[str, ...], redirection: str) -> subprocess.CompletedProcess[str]:

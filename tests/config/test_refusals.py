@@ -42,23 +42,23 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run --zzz", 'unknown flag "--zzz"'),
         ("run -x", 'unknown flag "-x"'),
         ("run pods", 'unexpected argument "pods": run takes only flags'),
-        ("run --scenario slow", "--scenario: is not a flag of run (but of demo)"),
-        ("demo --resource pods", "--resource: is not a flag of demo (but of check, measure, run)"),
-        ("demo --namespace lab", "--namespace: is not a flag of demo (but of check, measure, run)"),
+        ("run --scenario slow", "--scenario: is not a flag of run, only of demo"),
+        ("demo --resource pods", "--resource: is not a flag of demo, only of check, measure, run"),
+        ("demo --namespace lab", "--namespace: is not a flag of demo, only of check, measure, run"),
         (
             "check --web.listen-address :1",
-            "--web.listen-address: is not a flag of check (but of demo, healthcheck, run)",
+            "--web.listen-address: is not a flag of check, only of demo, healthcheck, run",
         ),
-        ("check --log.level debug", "--log.level: is not a flag of check (but of demo, measure, run)"),
-        ("check --shard 0/2", "--shard: is not a flag of check (but of measure, run)"),
-        ("measure --web.config.file w", "--web.config.file: is not a flag of measure (but of demo, healthcheck, run)"),
-        ("measure --slo.window 5", "--slo.window: is not a flag of measure (but of check, demo, run)"),
-        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo (but of check, measure, run)"),
-        ("demo --no-apiserver.discover", "--apiserver.discover: is not a flag of demo (but of check, measure, run)"),
+        ("check --log.level debug", "--log.level: is not a flag of check, only of demo, measure, run"),
+        ("check --shard 0/2", "--shard: is not a flag of check, only of measure, run"),
+        ("measure --web.config.file w", "--web.config.file: is not a flag of measure, only of demo, healthcheck, run"),
+        ("measure --slo.window 5", "--slo.window: is not a flag of measure, only of check, demo, run"),
+        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo, only of check, measure, run"),
+        ("demo --no-apiserver.discover", "--apiserver.discover: is not a flag of demo, only of check, measure, run"),
         ("run --slo.objective", "--slo.objective: needs a value"),
         ("run --annotation --log.level info", "--annotation: needs a value"),
         ("run --apiserver.discover=yes", "--apiserver.discover: takes no value"),
-        ("run --namespace a --namespace b", '--namespace: is given 2 times, with "a" and "b"'),
+        ("run --namespace a --namespace b", '--namespace: is given 2 times: "a" and "b"'),
         # One value.
         ("run --slo.objective 2", f'--slo.objective: "2" {RATIO}'),
         ("run --slo.objective 0", f'--slo.objective: "0" {RATIO}'),
@@ -83,7 +83,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run --slo.threshold 1sec", f'--slo.threshold: "1sec" {SOME_SECONDS}'),
         ("run --slo.threshold=", f'--slo.threshold: "" {SOME_SECONDS}'),
         ("run --slo.window 9s999ms", f'--slo.window: "9s999ms" {WINDOW}'),
-        ("run --resource pods,pods", '--resource: "pods" is there twice'),
+        ("run --resource pods,pods", '--resource: "pods" is given twice'),
         ("run --resource pods,Nodes", f'--resource: "Nodes" {RESOURCE}'),
         ("run --resource ,", f'--resource: "," {RESOURCE}'),
         ("run --slo.threshold inf", f'--slo.threshold: "inf" {SOME_SECONDS}'),
@@ -125,7 +125,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run https://me:s3cret@127.0.0.1", 'unexpected argument "https://...@127.0.0.1": run takes only flags'),
         (
             "run --context https://me:s3cret@a --context b",
-            '--context: is given 2 times, with "https://...@a" and "b"',
+            '--context: is given 2 times: "https://...@a" and "b"',
         ),
         ("run --apiserver https://127.0.0.256", f'--apiserver: "https://127.0.0.256" {URL}'),
         ("run --apiserver https://a..b", f'--apiserver: "https://a..b" {URL}'),
@@ -134,7 +134,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run --apiserver https://[::zz]:1", f'--apiserver: "https://[::zz]:1" {URL}'),
         (
             "run --tls-server-name not/a/name",
-            '--tls-server-name: "not/a/name" is not the name of a server, as it stands in its certificate',
+            '--tls-server-name: "not/a/name" is not a server name as in a certificate',
         ),
         ("run --web.listen-address 9985", f'--web.listen-address: "9985" {LISTEN}'),
         ("run --web.listen-address a/b:1", f'--web.listen-address: "a/b:1" {LISTEN}'),
@@ -151,7 +151,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ),
         ("measure --duration 0", f'--duration: "0" {SOME_SECONDS}'),
         ("version --output yaml", '--output: "yaml" is not one of table, json'),
-        ("healthcheck --web.listen-address :0", "healthcheck needs the port to ask, and port 0 is any free one"),
+        ("healthcheck --web.listen-address :0", "healthcheck needs a fixed port: port 0 means any free port"),
         # Files.
         ("run --kubeconfig nowhere", '--kubeconfig: "nowhere" does not exist'),
         ("run --kubeconfig .", '--kubeconfig: "." is not a file'),
@@ -159,10 +159,10 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run --config.file nowhere", '--config.file: "nowhere" does not exist'),
         ("run --web.config.file nowhere", '--web.config.file: "nowhere" does not exist'),
         # Values against each other.
-        (f"run --apiserver {A} --apiserver {A}/", f'--apiserver: "{A}" is there twice'),
+        (f"run --apiserver {A} --apiserver {A}/", f'--apiserver: "{A}" is given twice'),
         (
             "run --apiserver https://A --apiserver https://a:443",
-            '--apiserver: "https://a:443" is there twice',
+            '--apiserver: "https://a:443" is given twice',
         ),
         (
             f"run --apiserver {A} --apiserver.discover",
@@ -170,9 +170,9 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ),
         (
             "run --apiserver http://127.0.0.1 --tls-server-name kubernetes",
-            '--tls-server-name: there is no certificate to verify at "http://127.0.0.1:80": use https there',
+            '--tls-server-name: there is no TLS certificate to verify at "http://127.0.0.1:80": use https there',
         ),
-        ("run --resource pods --resource pods", '--resource: "pods" is there twice'),
+        ("run --resource pods --resource pods", '--resource: "pods" is given twice'),
         (
             "run --resource deployments.apps --resource deployments.v1.apps",
             '--resource: "deployments.apps" and "deployments.v1.apps" are the same kind',
@@ -205,11 +205,11 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ),
         (
             "run --canary.interval 1 --namespace here --canary.pod there/b",
-            '--canary.pod: "there/b" is not in the namespace "here" that is watched',
+            '--canary.pod: "there/b" is outside the watched namespace "here" that is watched',
         ),
         (
             "run --canary.interval 1 --namespace here --canary.custom-resource there/b",
-            '--canary.custom-resource: "there/b" is not in the namespace "here" that is watched',
+            '--canary.custom-resource: "there/b" is outside the watched namespace "here" that is watched',
         ),
     ],
 )
@@ -222,8 +222,8 @@ def test_a_bad_command_line_gets_one_sentence(door: Door, line: str, sentence: s
     [
         ("WATCHSLO_SLO_OBJECTIVE", "2", f'WATCHSLO_SLO_OBJECTIVE: "2" {RATIO}'),
         ("WATCHSLO_RESOURCE", "pods, Nodes", f'WATCHSLO_RESOURCE: "Nodes" {RESOURCE}'),
-        ("WATCHSLO_RESOURCE", "pods,pods", 'WATCHSLO_RESOURCE: "pods" is there twice'),
-        ("WATCHSLO_APISERVER_DISCOVER", "perhaps", 'WATCHSLO_APISERVER_DISCOVER: "perhaps" is neither true nor false'),
+        ("WATCHSLO_RESOURCE", "pods,pods", 'WATCHSLO_RESOURCE: "pods" is given twice'),
+        ("WATCHSLO_APISERVER_DISCOVER", "perhaps", 'WATCHSLO_APISERVER_DISCOVER: "perhaps" is not true or false'),
         ("WATCHSLO_CONFIG_FILE", "nowhere", 'WATCHSLO_CONFIG_FILE: "nowhere" does not exist'),
         ("WATCHSLO_NAMESPACE", "Müller\\", f'WATCHSLO_NAMESPACE: "Müller\\" {NAMESPACE}'),
         ("WATCHSLO_CONTEXT", "a\tb", r'WATCHSLO_CONTEXT: "a\tb" is not a name'),
@@ -262,7 +262,10 @@ def test_a_bad_variable_is_named(door: Door, variable: str, text: str, sentence:
         ("namespace: {}\n", "watchslo.yaml:1: namespace: takes a value, not a mapping or a list"),
         ("resource: [[pods]]\n", "watchslo.yaml:1: resource: takes values, not a mapping or a list"),
         ("resource: [pods, ~]\n", f'watchslo.yaml:1: resource: "" {RESOURCE}'),
-        ("resource: []\n", "watchslo.yaml:1: resource: names nothing to watch, and neither does --custom-resources"),
+        (
+            "resource: []\n",
+            "watchslo.yaml:1: resource: there is nothing to watch: name it here or with --custom-resources",
+        ),
         ("web: {listen-address: [9985]}\n", f'watchslo.yaml:1: web.listen-address: "9985" {LISTEN}'),
         (
             "canary:\n  interval: -1\n",

@@ -71,23 +71,26 @@ BAD = {
     ),
     "no certificate in it": (
         tls(cert_file="none.crt", key_file="server.key"),
-        "names a cert_file and a key_file that cannot be used: no pem in it",
+        "has a cert_file and key_file that cannot be used: it contains no pem",
     ),
     "a key of another": (
         tls(cert_file="server.crt", key_file="other.key"),
-        "names a cert_file and a key_file that cannot be used: key values mismatch",
+        "has a cert_file and key_file that cannot be used: key values mismatch",
     ),
-    "a client CA for nothing": (tls(**SERVER, client_ca_file="ca.crt"), "needs a client_auth_type that verifies and"),
+    "a client CA for nothing": (
+        tls(**SERVER, client_ca_file="ca.crt"),
+        "needs both a client_auth_type that verifies and",
+    ),
     "no client CA there": (tls(**{**VERIFIED, "client_ca_file": "x.crt"}), 'names the client_ca_file "x.crt", which'),
     "an unknown client_auth_type": (tls(**SERVER, client_auth_type="Please"), "is not understood: Invalid enum value"),
     "an unknown version": (tls(**SERVER, min_version="SSL3"), "is not understood: Invalid enum value 'SSL3'"),
-    "an unknown suite": (tls(**SERVER, cipher_suites=["RC4"]), 'has the cipher suite "RC4", which is none of'),
+    "an unknown suite": (tls(**SERVER, cipher_suites=["RC4"]), 'has the cipher suite "RC4", which is not one of'),
     "an unknown curve": (tls(**SERVER, curve_preferences=["P1"]), 'has the curve "P1": there are CurveP256, '),
     "an unknown header": (headers(Server="x"), 'has the header "Server": there are Content-Security-Policy, '),
     "a header's wrong value": (headers(X_Frame_Options="x"), 'has the header X-Frame-Options with "x": it may be deny'),
     "a user without a password": (
         {"basic_auth_users": {"me": None}},
-        'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
+        'has a password of "me" that is not a bcrypt hash: create one with htpasswd -nBC 10',
     ),
     "a word for a list": (
         tls(**VERIFIED, client_allowed_sans="null"),
@@ -95,7 +98,7 @@ BAD = {
     ),
     "a password in clear": (
         {"basic_auth_users": {"me": "secret"}},
-        'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
+        'has a password of "me" that is not a bcrypt hash: create one with htpasswd -nBC 10',
     ),
 }
 
@@ -105,26 +108,35 @@ NOT_HERE = {
         tls(**{**VERIFIED, "client_auth_type": "VerifyClientCertIfGiven"}, client_allowed_sans=["a"]),
         "has client_allowed_sans, which needs client_auth_type RequireAndVerifyClientCert",
     ),
-    "a key in the file": (tls(cert="x", key="y"), "has a certificate or key in itself: name their files with"),
+    "a key in the file": (tls(cert="x", key="y"), "contains a certificate or key inline: use cert_file"),
     "certificates that nobody verifies": (
         tls(**SERVER, client_auth_type="RequireAnyClientCert"),
-        "has the client_auth_type RequireAnyClientCert, which verifies nothing: use RequireAndVerifyClientCert",
+        "has the client_auth_type RequireAnyClientCert, which verifies no certificate: use RequireAndVerifyClientCert",
     ),
-    "several curves": (tls(**SERVER, curve_preferences=["X25519", "CurveP256"]), "prefers several curves: Python can"),
+    "several curves": (
+        tls(**SERVER, curve_preferences=["X25519", "CurveP256"]),
+        "has several curve_preferences: Python",
+    ),
     "an encrypted key": (
         tls(cert_file="server.crt", key_file="encrypted.key"),
-        "names a key_file that is encrypted: there is nowhere to say its password",
+        "has an encrypted key_file, which is not supported",
     ),
     "versions the wrong way round": (tls(**SERVER, min_version="TLS13", max_version="TLS12"), "has the min_version"),
     "a limit that answers nobody": ({"rate_limit": {"interval": "1s"}}, "has a rate_limit whose burst is not at least"),
     "a limit without unit": ({"rate_limit": {"interval": "5", "burst": "1"}}, 'has the rate_limit interval "5": write'),
-    "a header of two lines": (headers(X_XSS_Protection="1\n2"), "has the header X-XSS-Protection with what is not"),
-    "a user with a colon": ({"basic_auth_users": {"a:b": HASH}}, "has a user with a colon or a dollar in the name"),
+    "a header of two lines": (
+        headers(X_XSS_Protection="1\n2"),
+        "has the header X-XSS-Protection with a value that is not",
+    ),
+    "a user with a colon": (
+        {"basic_auth_users": {"a:b": HASH}},
+        "has a user name that contains a colon or a dollar sign",
+    ),
     "a hash that nothing fits": (
         {"basic_auth_users": {"me": HASH.replace("zoubF", "zovbF")}},
-        'has a password of "me" that is no bcrypt hash: htpasswd -nBC 10 makes one',
+        'has a password of "me" that is not a bcrypt hash: create one with htpasswd -nBC 10',
     ),
-    "a limit that limits nothing": ({"rate_limit": {"burst": "5"}}, "has a rate_limit with a burst and no interval"),
+    "a limit that limits nothing": ({"rate_limit": {"burst": "5"}}, "has a rate_limit with a burst but no interval"),
     "a limit of nothing": ({"rate_limit": {"interval": "", "burst": "5"}}, 'has the rate_limit interval "": write it'),
     "a burst that is none": ({"rate_limit": {"interval": "1s", "burst": "x"}}, 'has the rate_limit burst "x": it is a'),
     "a folder for a certificate": (tls(cert_file=".", key_file="server.key"), 'names the cert_file ".", which is no'),
@@ -165,8 +177,8 @@ def test_what_cannot_be_done_here_is_refused_in_one_sentence(door: Door, content
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: 1\na: 2\n", "says the same twice, again in line 2"),
-        (f"basic_auth_users: {{prometheus:{HASH}}}\n", "has a user with a colon or a dollar in the name"),
+        ("a: 1\na: 2\n", "has a duplicate key in line 2"),
+        (f"basic_auth_users: {{prometheus:{HASH}}}\n", "has a user name that contains a colon or a dollar sign"),
         (f"prometheus: {HASH}\n", "is not understood: Object contains unknown field prometheus"),
         (f"{HASH}: prometheus\n", "is not understood: Object contains unknown field (a hash)"),
         (
@@ -184,8 +196,8 @@ def test_what_cannot_be_done_here_is_refused_in_one_sentence(door: Door, content
             ),
             "is not usable YAML: it has more than 10000 values",
         ),
-        ("[a]: 1\n", "has a key that is no word in line 1"),
-        ("a: &a [*a]\n", "is not usable YAML: it contains itself"),
+        ("[a]: 1\n", "has a key that is not text in line 1"),
+        ("a: &a [*a]\n", "is not usable YAML: an alias contains itself"),
     ],
 )
 def test_what_is_not_that_kind_of_yaml_is_refused_in_one_sentence(door: Door, text: str, reason: str) -> None:

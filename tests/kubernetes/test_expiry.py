@@ -184,7 +184,7 @@ async def test_what_is_over_from_the_start_is_left_to_the_apiserver(plugin: Plug
     [
         ({}, r"exec: the plugin gave neither a token nor a certificate with its key"),
         ({"clientCertificateData": "one"}, r"exec: the plugin gave neither a token nor a certificate with its key"),
-        ({"token": "one", "expirationTimestamp": "soon"}, r"exec: the plugin's expirationTimestamp is no time"),
+        ({"token": "one", "expirationTimestamp": "soon"}, r"exec: the plugin's expirationTimestamp is not a time"),
     ],
     ids=["nothing", "no key", "no time"],
 )

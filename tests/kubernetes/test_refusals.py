@@ -94,7 +94,7 @@ async def test_a_context_that_is_not_there(tmp_path: Path) -> None:
         (
             {"name": "oidc", "config": {"client-id": "it"}},
             (
-                'the auth-provider "oidc": its id-token is missing or over; '
+                'the auth-provider "oidc": its id-token is missing or has expired; '
                 "the exec plugin kubelogin (kubectl oidc-login) renews such tokens by itself"
             ),
         ),
@@ -234,7 +234,7 @@ async def test_a_tls_server_name_that_is_none(name: Any, tmp_path: Path) -> None
     path = write_kubeconfig(tmp_path, SERVER, user=USER, cluster={"tls-server-name": name})
     message = await refusal(Credentials(Source(path)))
     assert message.startswith(f'kubeconfig {path}: tls-server-name: "')
-    assert message.endswith('" is not the name of a server, as it stands in its certificate')
+    assert message.endswith('" is not a server name as in a certificate')
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_who_allows_it_is_warned() -> None:
     words = ["--allow-insecure-token"]
     loaded = load(read_flags("run", flag_parser("run", ""), words), {})
     assert loaded.warnings == (
-        "--allow-insecure-token: the credentials' token goes to http:// addresses as well, where others can read it",
+        "--allow-insecure-token: the credentials' token is also sent to http:// addresses, where others can read it",
     )
 
 

@@ -118,7 +118,7 @@ async def test_a_proxy_that_refuses(tmp_path: Path) -> None:
 async def test_tls_on_one_side_only(tmp_path: Path) -> None:
     async with serving(answering(GO_SPEAKS_TLS)) as port:
         words = await said(tmp_path, f"https://127.0.0.1:{port}")
-    assert words == "no connection: what answers there speaks no TLS: write http:// if that is meant"
+    assert words == "no connection: the server does not use TLS: use http:// if that is intended"
 
 
 async def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ async def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
 
 def test_errors_that_say_nothing_themselves() -> None:
     assert sentence(TimeoutError()) == "no answer in time"
-    assert sentence(ValueError()) == "it is not known why"
+    assert sentence(ValueError()) == "unknown cause"
     assert sentence(aiohttp.ClientConnectionError("Connector is closed")) == "the connection was closed"
     assert sentence(OSError(28, "[Errno 28] wrapped by a loop")) == "No space left on device"
     several = "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 113] Connect call failed"

@@ -148,7 +148,7 @@ async def test_without_the_right_to_review_nobody_gets_in_and_the_log_says_why(
         await cluster.revoke(granted.pop())
         assert [await status(f"{url}/metrics", cluster.token("admin")) for _ in range(3)] == [503] * 3
     [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.getMessage() == "who asks us cannot be reviewed"
+    assert warning.getMessage() == "token or access review failed"
     assert "cannot create resource" in warning.fields["error"]  # type: ignore[attr-defined]
 
 
@@ -158,6 +158,9 @@ async def test_check_names_both_rights(cluster: Cluster, tmp_path: Path) -> None
     assert ended.exit_code == 2
     printed = {(rule.group, rule.resource, rule.verbs, rule.namespace) for rule in rules_in(ended.table)}
     assert {(group, kind, ("create",), None) for group, kind in NEEDED.items()} <= printed
-    assert "nobody can be let in without the permission to create tokenreviews.authentication.k8s.io" in ended.last_line
+    assert (
+        "no client can be authenticated without the permission to create tokenreviews.authentication.k8s.io"
+        in ended.last_line
+    )
     without = await check("--kubeconfig", kubeconfig)
     assert "tokenreviews" not in without.out

@@ -107,7 +107,7 @@ async def test_a_limited_token_is_told_what_to_grant(cluster: Cluster, tmp_path:
     async with running(*words) as it:
         pods, nodes = await it.says("resource=pods"), await it.says("resource=nodes")
     in_default = 'cannot list resource "pods" in API group "" in the namespace "default"'
-    assert f"{in_default}; all namespaces are watched, and this one is only asked for the revision{check_says}" in pods
+    assert f"{in_default}; all namespaces are watched, and this one is polled only for the revision{check_says}" in pods
     assert nodes.endswith(f'cannot list resource "nodes" in API group "" at the cluster scope{check_says}')
     assert '  - {apiGroups: [""], resources: [pods], verbs: [list, watch]}\n' in (await check(*words)).out
 

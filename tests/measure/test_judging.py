@@ -1,4 +1,4 @@
-"""Verdicts, and the docket from which every event comes exactly once."""
+"""Verdicts, and the pending events from which every event comes exactly once."""
 
 from itertools import islice
 from math import inf
@@ -114,11 +114,11 @@ def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
 
 
 def test_nothing_is_settled_before_the_watch_is_open_that_brought_it() -> None:
-    docket, opening = PendingEvents(), Opening()
-    docket.enter(PendingChunk([Event("modified", 1)], Interval(0.0, 1.0), opening))
-    assert list(docket.ready(settled_until=5.0, now=5.0)) == []
+    queue, opening = PendingEvents(), Opening()
+    queue.enter(PendingChunk([Event("modified", 1)], Interval(0.0, 1.0), opening))
+    assert list(queue.ready(settled_until=5.0, now=5.0)) == []
     opening.at = 0.5
-    assert len(list(docket.ready(settled_until=5.0, now=5.0))) == 1
+    assert len(list(queue.ready(settled_until=5.0, now=5.0))) == 1
 
 
 MOST_PENDING = 3
@@ -133,7 +133,7 @@ ASKED = st.tuples(st.just("ask"), PASSED, st.sampled_from([0.0, 1.0, 5.0, inf]),
 def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
     steps: list[tuple[str, float, float, int]],
 ) -> None:
-    docket = PendingEvents(most_pending=MOST_PENDING)
+    queue = PendingEvents(most_pending=MOST_PENDING)
     now, entered, handed_out = 0.0, 0, 0
     arrived: dict[int, float] = {}
     for step, passed, unsettled_seconds, number in steps:
@@ -142,10 +142,10 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
             together = range(entered + 1, entered + number + 1)
             entered += number
             arrived.update(dict.fromkeys(together, now))
-            docket.enter(pending_at(Interval(now - 0.5, now), *together))
+            queue.enter(pending_at(Interval(now - 0.5, now), *together))
             continue
         settled_until, wanted = now - unsettled_seconds, number
-        for pending, early in islice(docket.ready(settled_until, now), wanted or None):
+        for pending, early in islice(queue.ready(settled_until, now), wanted or None):
             waiting = entered - handed_out
             assert [event.revision for event in pending.events] == [
                 *range(handed_out + 1, handed_out + len(pending.events) + 1)
@@ -158,37 +158,37 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
             else:
                 assert early == "waited_too_long"
                 assert now - arrived[handed_out] >= LONGEST_WAIT_SECONDS
-        assert len(docket) == entered - handed_out
+        assert len(queue) == entered - handed_out
         if not wanted:
-            assert len(docket) <= MOST_PENDING
+            assert len(queue) <= MOST_PENDING
             for revision in range(handed_out + 1, entered + 1):
                 assert arrived[revision] >= settled_until
                 assert now - arrived[revision] < LONGEST_WAIT_SECONDS
 
 
-def test_what_waits_in_all_dockets_together_is_bounded_and_a_flood_in_one_costs_the_others_nothing() -> None:
+def test_what_waits_in_all_queues_together_is_bounded_and_a_flood_in_one_costs_the_others_nothing() -> None:
     room = Room(most=3 * ALWAYS_PENDING)
     flooded, quiet = [PendingEvents(room=room) for _ in range(4)], PendingEvents(room=room)
     quiet.enter(pending_at(Interval(0.0, 1.0), *range(1, ALWAYS_PENDING + 1)))
     for first in range(1, 3 * ALWAYS_PENDING, 100):
-        for docket in flooded:
-            docket.enter(pending_at(Interval(0.0, 1.0), *range(first, first + 100)))
-            assert {early for _, early in docket.ready(settled_until=0.5, now=1.0)} <= {"overflow"}
+        for queue in flooded:
+            queue.enter(pending_at(Interval(0.0, 1.0), *range(first, first + 100)))
+            assert {early for _, early in queue.ready(settled_until=0.5, now=1.0)} <= {"overflow"}
         assert list(quiet.ready(settled_until=0.5, now=1.0)) == []
         assert room.events == sum(map(len, [*flooded, quiet])) <= room.most + len(flooded) * ALWAYS_PENDING
-    assert all(len(docket) >= ALWAYS_PENDING for docket in flooded)
-    for docket in [*flooded, quiet]:
-        assert sum(len(pending.events) for pending in docket.clear())
+    assert all(len(queue) >= ALWAYS_PENDING for queue in flooded)
+    for queue in [*flooded, quiet]:
+        assert sum(len(pending.events) for pending in queue.clear())
     assert room.events == 0
 
 
-def test_a_cleared_docket_hands_out_all_in_order() -> None:
-    docket = PendingEvents()
-    docket.enter(pending_at(Interval(0.0, 1.0), 1, 2))
-    docket.enter(pending_at(Interval(0.0, 1.0), 3))
-    assert [event.revision for pending in docket.clear() for event in pending.events] == [1, 2, 3]
-    assert len(docket) == 0
-    assert list(docket.ready(inf, inf)) == []
+def test_a_cleared_queue_hands_out_all_in_order() -> None:
+    queue = PendingEvents()
+    queue.enter(pending_at(Interval(0.0, 1.0), 1, 2))
+    queue.enter(pending_at(Interval(0.0, 1.0), 3))
+    assert [event.revision for pending in queue.clear() for event in pending.events] == [1, 2, 3]
+    assert len(queue) == 0
+    assert list(queue.ready(inf, inf)) == []
 
 
 SECONDS = [f"2026-11-22T16:33:5{second}Z" for second in range(4)]

@@ -77,9 +77,9 @@ def watching() -> Arrivals:
 
 
 def said_of(
-    docket: PendingEvents, store: Store | None, lost: tuple[int, ...] = (), arrivals: Arrivals | None = None
+    pending: PendingEvents, store: Store | None, lost: tuple[int, ...] = (), arrivals: Arrivals | None = None
 ) -> list[Undecided]:
-    return list(Provisional(arrivals or watching(), 1.0).of_all(docket, store, lost))
+    return list(Provisional(arrivals or watching(), 1.0).of_all(pending, store, lost))
 
 
 def polled(*answers: tuple[float, int]) -> Store:
@@ -91,9 +91,9 @@ def polled(*answers: tuple[float, int]) -> Store:
 
 
 def waiting(opening: Opening, *revisions: int | None) -> PendingEvents:
-    docket = PendingEvents()
-    docket.enter(PendingChunk([Event("modified", one) for one in revisions], Interval(11.9, 12.0), opening))
-    return docket
+    pending = PendingEvents()
+    pending.enter(PendingChunk([Event("modified", one) for one in revisions], Interval(11.9, 12.0), opening))
+    return pending
 
 
 def test_what_nothing_is_known_of_has_no_bound() -> None:
@@ -127,7 +127,7 @@ def test_our_own_stall_is_excused_before_the_verdict_too() -> None:
     """We slept from 9.0 to 11.8, and the event was committed by 10.51."""
     kept_up, slept = watching(), watching()
     slept.stood_still(9.0, 11.8)
-    docket, store = waiting(Opening(at=5.0), 101), polled((8.0, 100), (10.5, 101))
+    pending, store = waiting(Opening(at=5.0), 101), polled((8.0, 100), (10.5, 101))
     for arrivals, verdict in ((kept_up, "late"), (slept, "ambiguous")):
-        (said,) = said_of(docket, store, arrivals=arrivals)
+        (said,) = said_of(pending, store, arrivals=arrivals)
         assert said.verdict == verdict

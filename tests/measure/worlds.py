@@ -110,7 +110,7 @@ class Stream:
 
     deliveries: deque[tuple[int, float]]
     arrivals: Arrivals
-    docket: PendingEvents
+    pending: PendingEvents
     reached: dict[int, float]
     said: defaultdict[int, list[Undecided]]
     opening: Opening = field(default_factory=lambda: Opening(at=-inf))
@@ -124,7 +124,7 @@ class Stream:
         if not read:
             return None
         arrival = self.arrivals.received(now, 1000 * len(read))
-        self.docket.enter(PendingChunk([Event("modified", revision) for revision in read], arrival, self.opening))
+        self.pending.enter(PendingChunk([Event("modified", revision) for revision in read], arrival, self.opening))
         return read[-1]
 
 
@@ -214,7 +214,7 @@ class Observer:
             self._store.dates.learn(self._clocks.clock_of(1), answer.revision, proven)
 
     def _judge(self, stream: Stream, now: float) -> None:
-        for pending, early in stream.docket.ready(self._store.polls.settled_until, now):
+        for pending, early in stream.pending.ready(self._store.polls.settled_until, now):
             for run in grouped_by_evidence(pending.events, lambda revision: Known(self._store.span(revision))):
                 assert run[0].revision is not None
                 dated = date_commit(self._store.evidence(run[0].revision, pending.arrival.latest))
@@ -229,10 +229,10 @@ class Observer:
     def _say_what_is_certain(self, stream: Stream) -> None:
         provisional = Provisional(stream.arrivals, THRESHOLD_SECONDS)
         count = 0
-        for batch in batches(stream.docket, self._store.answered_span, lost=()):
+        for batch in batches(stream.pending, self._store.answered_span, lost=()):
             undecided = provisional.of(batch, self._store)
             assert undecided is not None
             count += undecided.events
             for revision in range(batch.oldest, batch.newest + 1):
                 stream.said[revision].append(undecided)
-        assert count == len(stream.docket)
+        assert count == len(stream.pending)

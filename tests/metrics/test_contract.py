@@ -218,7 +218,7 @@ def test_help_texts_say_what_a_number_cannot_tell() -> None:
     helps = {name: family.documentation for name, family in families_in(text_of(Metrics(1, 0.99, 60))).items()}
     assert "resolves nothing below half a poll period" in helps["watchslo_apiserver_time_span_seconds"]
     assert "middle of its certain bounds" in helps["watchslo_apiserver_time_span_seconds"]
-    assert "an informer pays" in helps["watchslo_relist_seconds"]
+    assert "an informer needs a full LIST" in helps["watchslo_relist_seconds"]
     assert "left out of the sum" in helps["watchslo_apiserver_time_span_upper_seconds"]
 
 

@@ -18,7 +18,7 @@ SCOPES = ("clock", "resource", "apiserver")
 
 ROW = re.compile(r"^\| of (?:each|the) (clock|resource|apiserver|exporter)\b[^|]*\| (\d+) \|$", re.MULTILINE)
 DROPPED = re.compile(r"^ +regex: (watchslo_.+)$", re.MULTILINE)
-KEPT = re.compile(r"without the panels that plot them, (\d+) remain of")
+KEPT = re.compile(r"without the panels that\s+plot them, (\d+) remain of")
 CLOCKS = 2
 """One of the store and one of the watch cache of pods."""
 

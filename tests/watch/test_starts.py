@@ -82,7 +82,7 @@ async def test_a_refusal_is_a_failed_start_and_the_next_try_succeeds(verb: str, 
 
 def test_what_to_grant_is_said_in_plain_words() -> None:
     assert WHAT_TO_GRANT == '; "watchslo check" with the same flags prints the missing rules'
-    assert ONLY_A_PROBE == "; all namespaces are watched, and this one is only asked for the revision"
+    assert ONLY_A_PROBE == "; all namespaces are watched, and this one is polled only for the revision"
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_a_list_that_is_none_is_a_bad_response(tmp_path: Path) -> None:
     for recorder in recorders:
         assert recorder.start_reasons == ["bad_response"]
         message = str(recorder.start_errors[0])
-        assert message.startswith("/api/v1/namespaces/default/configmaps: the answer is no list (")
+        assert message.startswith("/api/v1/namespaces/default/configmaps: the response is not a list (")
 
 
 async def test_a_refusal_that_cannot_be_read_is_told_by_its_status(tmp_path: Path) -> None:

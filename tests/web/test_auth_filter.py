@@ -109,7 +109,7 @@ async def test_every_refusal_says_what_would_be_right() -> None:
             assert "WWW-Authenticate" not in response.headers
         cluster.is_there = False
         async with client.get(f"{url}/metrics", headers=bearer("somebody")) as response:
-            assert (response.status, "does not say now" in await response.text()) == (503, True)
+            assert (response.status, "cannot be asked" in await response.text()) == (503, True)
 
 
 async def test_probes_need_no_token_and_say_nothing_more_than_yes_or_no() -> None:

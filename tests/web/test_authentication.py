@@ -396,7 +396,7 @@ async def test_a_client_authority_may_be_any_link_of_the_chain(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [
-        ({"tls_server_config": TLS, "basic_auth_users": {"prometheus": "secret"}}, "no bcrypt hash"),
+        ({"tls_server_config": TLS, "basic_auth_users": {"prometheus": "secret"}}, "not a bcrypt hash"),
         ({"tls_server_config": {**TLS, "min_version": "TLS13"}}, "needs a restart"),
         ({}, "needs a restart"),
         ({"tls_server_config": {**TLS, "cert_file": "nowhere"}}, "cannot be read"),
@@ -415,7 +415,7 @@ async def test_a_change_that_cannot_be_used_changes_nothing_and_is_said_once(
         assert await status(f"{url}/metrics", ssl=trusting, headers=US) == 200
         warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert [reason in record.fields["error"] for record in warnings] == [True]  # type: ignore[attr-defined]
-        assert "secret" not in str(warnings[0].__dict__).replace("no bcrypt", "")
+        assert "secret" not in str(warnings[0].__dict__).replace("not a bcrypt", "")
 
         files.write(tls_server_config=TLS)
         await served.look()

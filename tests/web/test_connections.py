@@ -203,7 +203,7 @@ async def test_more_requests_at_once_than_the_limit_get_one_sentence() -> None:
         await wait_until(lambda: len(web.server) == 3, "they are connected")
         await asyncio.sleep(0.1)
         for path in ("/metrics", "/", "/api/v1/status"):
-            assert await web.asked(path) == (503, "too many requests at once: ask again in a few seconds\n")
+            assert await web.asked(path) == (503, "too many requests at once: try again in a few seconds\n")
         for path in ("/livez", "/healthz", "/readyz"):
             assert await web.asked(path) == (200, "ok\n")
         assert web.refused() == {"too_many_requests": 3}

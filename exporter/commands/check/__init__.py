@@ -1,6 +1,6 @@
-"""`watchslo check`: the configuration in, one table of all that a daemon would need out, and whether it is there.
+"""`watchslo check`: one table of everything that the daemon would need, and whether it is there.
 
-Nothing is watched and nothing is written; what is not looked at is in the table as well.
+It watches and writes nothing; the table also has what was not checked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["findings_of", "report", "run"]
 
 
 def run(config: Config) -> int:
-    """Print the table and a last line, `all good` or what is missing for what: 0 if all is good, else 2."""
+    """Print the table and a last line, `all good` or what is missing: 0 if all is good, else 2."""
     try:
         all_findings = loop.run(findings_of(config))
     except CredentialsError as error:
@@ -41,7 +41,7 @@ def run(config: Config) -> int:
 
 
 async def findings_of(config: Config) -> list[Findings]:
-    """What is found about each address that the daemon would watch. Raises CredentialsError or ConfigError."""
+    """The findings about each address that the daemon would watch. Raises CredentialsError or ConfigError."""
     credentials = await load_credentials(config)
     home = home_of(credentials)
     found = named_servers(config)
@@ -54,12 +54,12 @@ async def findings_of(config: Config) -> list[Findings]:
         await session.close()
         if not found:
             raise ConfigError(
-                "--apiserver.discover: no apiserver is found; list endpointslices.discovery.k8s.io in namespace "
-                f"default must be allowed, and one must be there ({why})"
+                "--apiserver.discover: no apiserver found: it needs permission to list endpointslices.discovery.k8s.io "
+                f"in namespace default, and at least one endpoint there ({why})"
             )
         if len(found) > MOST_APISERVERS:
             left_out = (
-                f"{len(found) - MOST_APISERVERS} of {len(found)} apiservers are left out: {MOST_APISERVERS} at most"
+                f"{len(found) - MOST_APISERVERS} of {len(found)} apiservers are left out: at most {MOST_APISERVERS}"
             )
             print(f"watchslo: warning: --apiserver.discover: {left_out}", file=sys.stderr)  # noqa: T201 as above
             found = found[:MOST_APISERVERS]

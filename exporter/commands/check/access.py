@@ -1,4 +1,4 @@
-"""Reviews of permissions in, rows out: what each permission is for, and the RBAC rule that gives what is missing."""
+"""Rows about permissions: what each one is for, and the RBAC rule that grants a missing one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLOCK = "revision clock"
 
 
 def permission_rows(findings: Findings) -> list[Row]:
-    """A row for each thing that we want to do."""
+    """A row for each permission that the daemon needs."""
     rows = _watch_rows(findings)
     if findings.config.custom_resources:
         rows.append(_definitions_row(findings.definitions))
@@ -24,7 +24,7 @@ def permission_rows(findings: Findings) -> list[Row]:
     for review in findings.canaries or ():
         rows.append(_required(f"canary {review.resource}", review, "a canary cannot be written"))
     for review in findings.readers:
-        rows.append(_required(f"auth filter {review.resource.plural}", review, "nobody can be let in"))
+        rows.append(_required(f"auth filter {review.resource.plural}", review, "no client can be authenticated"))
     rows.append(_endpoints_row(findings.endpoints))
     return rows
 
@@ -47,29 +47,31 @@ def _definitions_row(review: Review | None) -> Row:
 
 def _required(check: str, review: Review, loss: str) -> Row:
     if isinstance(review.missing, Trouble):
-        return Row(check, "failed", review.missing.sentence, loss=f"{loss}, as far as can be known")
+        return Row(check, "failed", review.missing.sentence, loss=f"{loss}, or this could not be checked")
     if not review.missing:
         return Row(check, "ok", _wanted(review))
     without = f"{loss} without the permission to {_verbs(review)} {review.resource}"
-    means = "" if review.grants("watch") else ", and to watch is to be able to read all of each"
+    means = "" if review.grants("watch") else "; watch includes the right to read whole objects"
     return Row(check, "missing", f"{_verbs(review)} {review.resource}{means}; {_add(review)}", _rule(review), without)
 
 
 def _clock_row(findings: Findings) -> Row:
-    """Without the first of its kinds the clock polls another, and says less; without any it says next to nothing."""
+    """Without the first of its kinds the clock polls another, with wider bounds; without any, bounds hardly exist."""
     if findings.clock is None:
         return Row(CLOCK, "not checked")
     kind = findings.clock_kind
     best = findings.clock[0]
     if isinstance(best.missing, Trouble):
-        return Row(CLOCK, "failed", best.missing.sentence, loss="whether the revision clock may poll is not known")
+        return Row(CLOCK, "failed", best.missing.sentence, loss="it is not known whether the revision clock may poll")
     if kind == EVENTS:
-        return Row(CLOCK, "ok", f"{_wanted(best)}; polls read them from etcd and wait for no watch cache")
+        return Row(CLOCK, "ok", f"{_wanted(best)}; polls read from etcd and wait for no watch cache")
     if kind is None:
-        own = "each resource is polled itself, and its polls wait for the very watch cache that they should show"
+        own = (
+            "each watched resource is polled instead, and these polls wait for the watch cache that they should measure"
+        )
         loss = f"a slow watch cache stays hidden without the permission to list {EVENTS}"
         return Row(CLOCK, "missing", f"list {EVENTS}; {own}; {_add(best)}", _rule(best), loss)
-    instead = f"{kind} are polled instead, which have a watch cache: while it lags, polls wait and say less"
+    instead = f"{kind} are polled instead; they have a watch cache, and while it lags, polls wait and bounds are wider"
     return Row(CLOCK, "note", f"list {EVENTS} is not allowed; {instead}; to poll {EVENTS}, {_add(best)}", _rule(best))
 
 
@@ -81,7 +83,7 @@ def _endpoints_row(review: Review | None) -> Row:
         return Row(check, "note", review.missing.sentence)
     if not review.missing:
         return Row(check, "ok", _wanted(review))
-    need = "only needed to let stamps in objects narrow intervals"
+    need = "only needed so that timestamps in objects narrow intervals"
     return Row(check, "note", f"list {review.resource} is not allowed; {need}; for that, {_add(review)}", _rule(review))
 
 

@@ -1,4 +1,4 @@
-"""How many apiservers stand behind an address: by the certificates it shows, and by the Leases that apiservers keep."""
+"""Counts the apiservers behind an address: by the certificates it shows, and by the apiservers' identity Leases."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def certificates(server: Server, credentials: Credentials) -> int | None:
 
 
 async def identities(session: ApiSession) -> int | None:
-    """How many apiservers renew a Lease that tells of them; None where nobody says so, or not to us.
+    """The number of apiservers that renew an identity Lease; None if that is not known, or we may not list Leases.
 
     Raises UNREACHABLE or CredentialsError.
     """

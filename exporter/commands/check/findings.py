@@ -1,4 +1,4 @@
-"""What was found about one apiserver address, as values. None is what was not looked at, or not in time."""
+"""The findings about one apiserver address, as values. None means not checked, or not in time."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Greeting:
     is_certificate_verified: bool | None
     """None without TLS."""
     on_the_way: tuple[str, ...]
-    """Headers and settings that tell of proxies."""
+    """Headers and settings that reveal proxies."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """As whom the apiserver knows us; None where it does not tell."""
+    """The user name that the apiserver sees; None if it does not report it."""
 
     name: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What discovery says of a name."""
+    """The result of discovery for a name."""
 
     name: ResourceName
     resource: Resource | NotServed | Trouble
@@ -65,11 +65,11 @@ class CustomResources:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Permissions that belong together on one resource, and which of them we do not have."""
+    """Permissions that belong together on one resource, and the missing ones."""
 
     resource: Resource
     namespace: str | None
-    """Where they are to be granted: a Role there, or (None) a ClusterRole."""
+    """Where to grant them: the namespace of a Role, or (None) a ClusterRole."""
     permissions: tuple[Permission, ...]
     missing: tuple[Permission, ...] | Trouble
 
@@ -79,7 +79,7 @@ class Review:
 
 
 class CanaryTrial(NamedTuple):
-    """A write to an object of our own of which nothing was kept; None is success."""
+    """A dry-run write to a canary object; None is success."""
 
     what: CanaryObject
     failure: Trouble | None
@@ -88,7 +88,7 @@ class CanaryTrial(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the polls ask that will date a resource: the best kind in its store that we may list, or itself."""
+    """The kind that polls will list to date a resource: the best kind in its store that we may list, or itself."""
 
     resource: Resource
     polled: Resource | Trouble
@@ -105,12 +105,12 @@ class Polls:
     """How many answers had a Date that the apiserver itself wrote."""
     contradictions: int
     offset_seconds: tuple[float, float] | None
-    """Bounds of the apiserver's wall clock minus ours; None while the Dates do not tell enough."""
+    """Bounds of the apiserver's wall clock minus ours; None while the Dates are not enough."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """All of it, filled in as it is found."""
+    """All findings, filled in one after the other."""
 
     config: Config
     server: Server
@@ -136,7 +136,7 @@ class Findings:
     apiservers: int | None = None
     """How many the cluster has, if it says so."""
     identities: int | None = None
-    """How many apiservers keep a Lease that tells of them, if we may list these."""
+    """The number of apiservers that renew an identity Lease, if we may list these."""
     certificates: int | None = None
     """How many different certificates the address shows."""
     polls: Polls | None = None
@@ -145,17 +145,17 @@ class Findings:
 
     @property
     def clock_kinds(self) -> tuple[Resource, ...]:
-        """What revision clocks may poll, in the order of preference."""
+        """The kinds that revision clocks may poll, in the order of preference."""
         return tuple(review.resource for review in self.clock or () if review.grants("list"))
 
     @property
     def clock_kind(self) -> Resource | None:
-        """What the first revision clock will poll; None if we may list none of the quiet kinds."""
+        """The kind that the first revision clock will poll; None if we may list none of the quiet kinds."""
         return next(iter(self.clock_kinds), None)
 
     @property
     def watched_names(self) -> tuple[ResourceName, ...]:
-        """Everything that is to be watched as far as it is known: what is configured, then what matches globs."""
+        """All resources to watch, as far as known: the configured ones, then those that match globs."""
         configured = self.config.resources
         kinds = {(name.plural, name.group) for name in configured}
         matching = self.custom.watched if isinstance(self.custom, CustomResources) else ()

@@ -1,6 +1,6 @@
-"""One apiserver address in, everything that can be found out about it out: asked in order, within a time limit.
+"""Finds out everything about one apiserver address, in order and within a time limit.
 
-What is asked is what the daemon asks, with the same parts. What an answer means to a person is not known here.
+It sends the same requests as the daemon, with the same parts. It does not know what a response means to a person.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CONNECTIONS = 8
 
 POLLS = 16
 POLL_PERIOD_SECONDS = 3 / POLLS
-"""In three seconds the polls meet every sixteenth of a second once: the Dates' bounds end up that close, and a round
+"""In three seconds the polls hit every sixteenth of a second once: the Dates' bounds become that narrow, plus a round
 trip."""
 POLLING_SECONDS = 6.0
 FAILURES_ENOUGH = 3
@@ -70,7 +70,7 @@ TROUBLES = (AnswerError, CredentialsError, StartError, *UNREACHABLE)
 async def inspect(
     config: Config, credentials: Credentials, server: Server, time_limit_seconds: float = TIME_LIMIT_SECONDS
 ) -> Findings:
-    """Look at `server` until everything is looked at, or until time is up."""
+    """Check `server` until everything is checked, or until time is up."""
     findings = Findings(config, server, credentials.origin)
     session = ApiSession(server, credentials, connections=CONNECTIONS)
     try:
@@ -205,7 +205,7 @@ class _Inspection:
             async with asyncio.timeout(FOLLOWING_SECONDS):
                 _, definitions = await custom_resources.list_definitions(self._session)
         except TimeoutError:
-            return Trouble(f"the definitions were not listed within {FOLLOWING_SECONDS:.0f} s")
+            return Trouble(f"the CRDs were not listed within {FOLLOWING_SECONDS:.0f} s")
         except TROUBLES as error:
             return Trouble(sentence(error))
         names = custom_resources.matching(definitions, self._config.custom_resources)
@@ -223,7 +223,7 @@ class _Inspection:
             return Found(name, Trouble(sentence(error)))
 
     async def _polls(self) -> Polls | None:
-        """Polls of the clock's kind, or of what is watched where there is no better."""
+        """Polls of the clock's kind, or of a watched resource if there is none."""
         kind = next(iter((*filter(None, [self._findings.clock_kind]), *self._findings.listable)), None)
         if kind is None:
             return None
@@ -288,4 +288,4 @@ def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Trouble:
     try:
         return printable(msgspec.json.decode(content, type=_Version).git_version)
     except msgspec.DecodeError:
-        return Trouble(f"/version is answered with {response.content_type}, not with a version of Kubernetes")
+        return Trouble(f"/version returned {response.content_type}, not a Kubernetes version")

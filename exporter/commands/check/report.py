@@ -1,4 +1,4 @@
-"""Findings in, what they mean for a person out: the table and the sentence below it. Nothing is asked here."""
+"""Explains findings to a person: the table and the sentence below it. It sends no requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _last_line(findings: Findings, rows: list[Row], *, is_good: bool) -> str:
         return "all good"
     losses = [row.loss for row in rows if row.loss]
     if findings.ran_out_of_time:
-        losses.append("the apiserver was too slow for the rest to be checked")
+        losses.append("the apiserver was too slow to check the rest")
     return f"not good: {'; '.join(losses or ['not everything could be checked'])}"
 
 
@@ -66,7 +66,7 @@ def _configuration(findings: Findings) -> list[Row]:
         most_polls = f"at most {config.clock_max_requests_hz:g} in all"
         rows.append(Row("revision clock", "ok", f"{hz:g} polls per second, {most_polls}"))
     else:
-        rows.append(Row("revision clock", "note", "off: without it no event is certainly on time or late"))
+        rows.append(Row("revision clock", "note", "off: without it, no event is certainly on time or late"))
     if (few := too_few_alone(config, config.slo_window_seconds)) is not None:
         rows.append(Row("canary", "note", few))
     return rows
@@ -78,7 +78,7 @@ def _server(findings: Findings) -> list[Row]:
     if greeting is None:
         return [Row("connection", "not checked"), *unchecked]
     if isinstance(greeting, Trouble):
-        loss = f"{findings.server.name} cannot be asked"
+        loss = f"no answer from {findings.server.name}"
         return [Row("connection", "failed", greeting.sentence, loss=loss), *unchecked]
     return [
         _connection(greeting),
@@ -95,16 +95,16 @@ def _namer(findings: Findings) -> str:
 
 
 def _connection(greeting: Greeting) -> Row:
-    answered = f"first answer after {greeting.seconds * 1000:.0f} ms, connecting included"
+    answered = f"first response after {greeting.seconds * 1000:.0f} ms, including the connection setup"
     if greeting.is_certificate_verified:
         return Row("connection", "ok", f"TLS, certificate verified; {answered}")
     what = "no TLS" if greeting.is_certificate_verified is None else "TLS, but the certificate is not verified"
-    return Row("connection", "note", f"{what}: whoever stands between can read and change everything; {answered}")
+    return Row("connection", "note", f"{what}: anyone on the network path can read and change everything; {answered}")
 
 
 def _version(greeting: Greeting) -> Row:
     if isinstance(greeting.version, Trouble):
-        return Row("version", "note", f"not told: {greeting.version.sentence}")
+        return Row("version", "note", f"not known: {greeting.version.sentence}")
     return Row("version", "ok", greeting.version)
 
 
@@ -114,15 +114,15 @@ def _address(findings: Findings) -> Row:
             "address",
             "note",
             f"{_namer(findings)} as one apiserver, but it shows {findings.certificates} different certificates: it "
-            "stands before several, and stages would be wrong until that is noticed; give each apiserver's own address",
+            "is a load balancer, and stages would be wrong until this is detected; use each apiserver's own address",
         )
     if findings.server.is_one_apiserver:
         return Row("address", "ok", f"one apiserver, {_namer(findings)}: its connections share what they learn")
     return Row(
         "address",
         "note",
-        "may be a balancer over several apiservers: each connection has to learn its clock's offset before its Date is "
-        "evidence, and stages and stamps in objects are not measured; --apiserver URL names one apiserver",
+        "may be a load balancer for several apiservers: each connection has to learn its clock's offset before its "
+        "Date is evidence; neither stages nor timestamps in objects can be used; --apiserver URL names one",
     )
 
 
@@ -130,26 +130,29 @@ def _apiservers(findings: Findings) -> Row:
     return Row("apiservers", *_count(findings))
 
 
-_ONE_BUT_WHICH = "1, but only named with --apiserver URL is it known to be the one that answers"
+_ONE_BUT_WHICH = "1, but only with --apiserver URL is it certain that it is the one that answers"
 
 
 def _count(findings: Findings) -> tuple[Result, str]:
     count, identities = findings.apiservers, findings.identities
     named = len(findings.config.apiservers) or int(findings.server.is_one_apiserver)
     if count is None:
-        untold = "how many there are is not told: stamps in objects do not narrow intervals"
+        untold = "their number is not known: timestamps in objects do not narrow intervals"
         return ("not checked", "") if findings.endpoints is None else ("note", untold)
     addresses = f"{count} address{'' if count == 1 else 'es'}"
     if identities is not None and identities > count:
-        said = f"{identities} keep a Lease that tells of them, but the cluster lists {addresses}"
-        return "note", f"{said}: one stands before several; give each apiserver's own address"
+        said = f"{identities} apiservers renew an identity Lease, but the cluster lists {addresses}"
+        return "note", f"{said}: one is a load balancer; use each apiserver's own address"
     if findings.config.discover_apiservers or count == named:
         whose = "whose clock's offset is" if count == 1 else "whose clocks' offsets are"
-        return "ok", f"{count}, {whose} learned: stamps in objects narrow intervals"
+        return "ok", f"{count}, {whose} learned: timestamps in objects narrow intervals"
     if named > count:
         said = f"{named} are named with --apiserver, but the cluster lists {addresses}"
-        return "note", f"{said}: which of them stamps an object is not known, so stamps do not narrow intervals"
-    unknown = "any may stamp an object: stamps do not narrow intervals"
+        return (
+            "note",
+            f"{said}: it is not known which of them writes an object's timestamps, so these do not narrow intervals",
+        )
+    unknown = "any of them may write an object's timestamps, so these do not narrow intervals"
     return "note", f"{count}, and {unknown}" if count > 1 else _ONE_BUT_WHICH
 
 
@@ -157,7 +160,7 @@ def _proxies(greeting: Greeting) -> Row:
     if not greeting.on_the_way:
         return Row("proxies", "ok", "none seen")
     seen = ", ".join(greeting.on_the_way)
-    return Row("proxies", "note", f"{seen}: the latency of what stands between is measured too")
+    return Row("proxies", "note", f"{seen}: their latency is included in the measurement")
 
 
 def _credentials(findings: Findings) -> Row:
@@ -165,16 +168,16 @@ def _credentials(findings: Findings) -> Row:
     if user is None:
         return Row("identity", "not checked")
     if isinstance(user, Trouble):
-        loss = f"{findings.server.name} does not let us in: {user.sentence}"
+        loss = f"{findings.server.name} did not accept the credentials: {user.sentence}"
         return Row("identity", "failed", user.sentence, loss=loss)
     return _known_as(user)
 
 
 def _known_as(user: User) -> Row:
     if user.name is None:
-        return Row("identity", "ok", "accepted; the apiserver does not tell as whom")
+        return Row("identity", "ok", "accepted; the apiserver does not report the user name")
     if user.name == "system:anonymous":
-        return Row("identity", "note", "system:anonymous: no credentials were given, or none that this server reads")
+        return Row("identity", "note", "system:anonymous: no credentials were given, or the server ignores them")
     return Row("identity", "ok", user.name)
 
 
@@ -195,21 +198,29 @@ def _namespace(name: str, is_there: bool | Trouble | None) -> Row:  # noqa: FBT0
     if is_there is None:
         return Row(check, "not checked")
     if isinstance(is_there, Trouble):
-        return Row(check, "note", f"whether it is there is not known: {is_there.sentence}")
+        return Row(check, "note", f"not known whether it exists: {is_there.sentence}")
     if not is_there:
         return Row(
-            check, "missing", "it is not there", loss=f"there is no namespace {name}, so nothing can be watched in it"
+            check,
+            "missing",
+            "it does not exist",
+            loss=f"namespace {name} does not exist, so nothing in it can be watched",
         )
-    return Row(check, "ok", "it is there")
+    return Row(check, "ok", "it exists")
 
 
 def _canary(trial: CanaryTrial) -> Row:
     check = f"canary {trial.what}"
     if trial.failure is None:
-        return Row(check, "ok", "a write to it was tried, and nothing kept of it")
+        return Row(check, "ok", "a dry-run write succeeded")
     if not trial.is_there:
-        return Row(check, "missing", trial.failure.sentence, loss=f"there is no {trial.what} to write to")
-    return Row(check, "note", f"no write to it could be tried: {trial.failure.sentence}")
+        return Row(
+            check,
+            "missing",
+            trial.failure.sentence,
+            loss=f"{trial.what} does not exist, so the canary cannot write to it",
+        )
+    return Row(check, "note", f"the dry-run write failed: {trial.failure.sentence}")
 
 
 def _found(found: Found, namespace: str | None) -> Row:
@@ -232,12 +243,12 @@ def _custom_resources(findings: Findings) -> Row:
         return Row(check, "failed", custom.sentence, loss="custom resources cannot be followed")
     count = len(custom.watched)
     matching = (
-        [f"{count} custom resource{'s match' if count > 1 else ' matches'} now, and more may come"] if count else []
+        [f"{count} custom resource{'s match' if count > 1 else ' matches'} now; more may be added"] if count else []
     )
     notes = list(custom.unmatched)
     if custom.left_out:
         most = findings.config.custom_resources_max
-        notes.insert(0, f"{custom.left_out} more match and are left out by --custom-resources.max {most}")
+        notes.insert(0, f"{custom.left_out} more match but are left out by --custom-resources.max {most}")
     return Row(check, "note" if notes else "ok", "; ".join([*matching, *notes]))
 
 
@@ -252,21 +263,21 @@ def _proof(name: str, proof: Proof | None, findings: Findings) -> Row:
     if proof is None:
         return Row(name, "not checked")
     if isinstance(proof.polled, Trouble):
-        loss = f"whether the revision clock is good for {name} is not known"
+        loss = f"it is not known whether the revision clock can date {name}"
         return Row(name, "failed", proof.polled.sentence, loss=loss)
     first = findings.clock_kind
     if proof.polled == first:
-        return Row(name, "ok", f"its revisions and those of {first} are one sequence: one revision clock serves both")
+        return Row(name, "ok", f"it shares one revision sequence with {first}: one revision clock dates both")
     if proof.polled != proof.resource:
         return Row(
             name,
             "note",
-            f"its revisions are not those of {first} but those of {proof.polled}, which are polled instead: they have "
-            "a watch cache of their own, and while that lags, polls wait and say less",
+            f"it shares no revision sequence with {first} but one with {proof.polled}, which are polled instead: "
+            "they have a watch cache of their own, and while it lags, polls wait and bounds are wider",
         )
     return Row(
         name,
         "note",
-        f"its revisions are those of no quiet kind: its revision clock polls {name} itself and so waits for the very "
-        "watch cache that it should show",
+        f"it shares its revision sequence with no quiet kind: its revision clock polls {name} itself and so waits for "
+        "the watch cache that it should measure",
     )

@@ -1,4 +1,4 @@
-"""Rows in, one plain-text table out. What the rows say is not known here."""
+"""Formats rows as one plain-text table. It does not know what the rows say."""
 
 from __future__ import annotations
 

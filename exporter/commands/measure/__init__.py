@@ -1,6 +1,6 @@
-"""`watchslo measure`: a configuration and a duration in, one result out, as a table or as JSON, and its exit code.
+"""`watchslo measure`: measures once for a duration, and prints one result as a table or as JSON.
 
-All that is judged is judged by the same parts as the daemon's; nothing is served.
+The same parts as the daemon's judge the events; nothing is served.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ __all__ = ["run"]
 
 
 def run(config: Config, duration_seconds: float, output: str) -> int:
-    """Print the result of one measurement: 0 met, 1 violated, 3 unknown; 2 if the credentials are no good.
+    """Print the result of one measurement: 0 met, 1 violated, 3 unknown; 2 if the credentials are not accepted.
 
-    SIGINT and SIGTERM end it early, with the result of what there is; a second one ends it at once.
+    SIGINT and SIGTERM end it early, with the result so far; a second one ends it at once.
     """
     logs.set_up(_quieter(config))
     if (warning := too_few_alone(config, duration_seconds)) is not None:
@@ -62,7 +62,7 @@ def _cannot_start(why: str) -> int:
 
 
 def _quieter(config: Config) -> Config:
-    """Streams that open are no news here; on a terminal only errors may break into the line of progress."""
+    """Opened streams are not logged; on a terminal only errors may interrupt the progress line."""
     if config.log_level != "info":
         return config
     return replace(config, log_level="error" if sys.stderr.isatty() else "warn")

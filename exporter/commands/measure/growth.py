@@ -1,4 +1,4 @@
-"""What everything that is counted has grown by between two moments."""
+"""The increase of all counters between two moments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Labels(NamedTuple):
-    """By these the metrics tell streams apart."""
+    """The labels that distinguish streams in the metrics."""
 
     apiserver: str
     group: str
@@ -25,7 +25,7 @@ class Labels(NamedTuple):
 
 
 class _Counted(NamedTuple):
-    """The counts of one stream at one moment, and those that go on: where they are others, they began at 0 since."""
+    """The counts of one stream at one moment, and the live ones: if these were replaced, they began at 0 since."""
 
     counts: StreamCounts
     going_on: StreamCounts
@@ -46,7 +46,7 @@ class Moment(NamedTuple):
 
 
 class Growth:
-    """What came between two moments."""
+    """The increase between two moments."""
 
     def __init__(self, before: Moment, after: Moment, threshold_seconds: float) -> None:
         self._before = before
@@ -73,5 +73,5 @@ class Growth:
 
 
 def no_limit_as_none(seconds: float | None) -> float | None:
-    """Seconds, or None where nothing bounds them."""
+    """Seconds, or None without a bound."""
     return None if seconds == inf else seconds

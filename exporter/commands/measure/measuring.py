@@ -1,4 +1,4 @@
-"""The daemon's parts for the time of one measurement: wait for the streams, count, wait for the last verdicts."""
+"""Runs the daemon's parts for one measurement: waits for the streams, counts, and waits for the last verdicts."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 READY_SECONDS = 30.0
 SETTLING_SECONDS = LONGEST_WAIT_SECONDS + 2.0
-"""Every event has its verdict by then: the longest wait, and the next look of the daemon after it."""
+"""By then every event has its verdict: the longest wait, plus the daemon's next check."""
 
 WARM_UP_POLLS = 3
 LONGEST_WARM_UP_SECONDS = 10.0
-"""The first poll that is sent after a stream has opened tells history from news; what comes before it is not judged."""
+"""The first poll after a stream has opened separates history from live events; events before it are not judged."""
 
 LOOK_PERIOD_SECONDS = 0.1
 
@@ -66,15 +66,15 @@ class Measurement:
         self._exporter = Exporter(serving_nowhere, credentials, self._count, progress.advise)
         self._tallies: defaultdict[Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._counted: dict[Stream, None] = {}
-        """In this order: what goes and comes is another stream with the same labels."""
+        """In this order: a stream that is replaced has the same labels."""
         self._began: Instant = inf
         self._ended: Instant = inf
         self._settled: set[Stream] = set()
         self._expected: set[Stream] = set()
-        """What was to be watched when the duration began."""
+        """The resources to watch when the duration began."""
 
     async def run(self) -> Result:
-        """Measure, for about 45 s longer than the duration at most, and the threshold besides if there are canaries."""
+        """Measure, for at most about 45 s longer than the duration, plus the threshold if there are canaries."""
         async with self._exporter.running():
             await self._look_until(lambda: self._is_ready() or bool(self._refusal()), self._ready_seconds, self._wait)
             refused = self._refusal()
@@ -119,7 +119,7 @@ class Measurement:
         return [stream for apiserver in self._exporter.apiservers for stream in apiserver.streams]
 
     def _is_ready(self) -> bool:
-        """Whether every stream has had its answer, and those that are up can date what arrives."""
+        """Whether every stream is up or refused, and those that are up can date events."""
         streams = self._streams()
         needs_clock = self._config.revision_clock_hz > 0
         return (
@@ -132,7 +132,7 @@ class Measurement:
         return self._exporter.not_ready()
 
     def _refusal(self) -> str | None:
-        """What an apiserver says if all say that they do not know us: that is no matter of waiting."""
+        """The apiservers' error if all of them reject our credentials: waiting does not help then."""
         streams = self._streams()
         is_refused = [one.trouble is not None and one.trouble.reason == "unauthorized" for one in streams]
         return streams[0].not_ready(with_errors=True) if streams and all(is_refused) else None
@@ -144,7 +144,7 @@ class Measurement:
         self._progress.measuring(time.monotonic() - self._began, self._tallies.values())
 
     async def _settle(self) -> None:
-        """Wait for the verdicts of all that has arrived, and for streams that are just being resumed."""
+        """Wait for the verdicts of all arrived events, and for streams that are just being resumed."""
         until = time.monotonic() + max(SETTLING_SECONDS, self._losing_seconds)
         came_up = [stream for stream in self._streams() if self._has_come_up(stream)]
         while not all(map(self._is_settled, came_up)) and time.monotonic() < until:
@@ -163,7 +163,7 @@ class Measurement:
 
     @property
     def _losing_seconds(self) -> float:
-        """After so long a canary is lost, with some time for its answer and for the next look at it."""
+        """After this time a canary is lost; it includes time for its response and for the next check."""
         if not self._config.canary_interval_seconds:
             return 0.0
         return self._config.slo_threshold_seconds + CANARY_SECONDS + 4 * REFRESH_PERIOD_SECONDS

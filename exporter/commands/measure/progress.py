@@ -1,4 +1,4 @@
-"""What is counted so far in, a line about it on stderr out: rewritten each second on a terminal, else every ten."""
+"""Shows the progress as a line on stderr: rewritten each second on a terminal, otherwise a new one every ten."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Progress:
             self._stream.flush()
 
     def advise(self, sentence: str) -> None:
-        """A line that stays."""
+        """Print a warning that stays."""
         self._stream.write(f"{CLEAR_LINE if self._is_terminal else ''}watchslo: warning: {sentence}\n")
         self._stream.flush()
         self._due = 0.0
@@ -58,7 +58,7 @@ class Progress:
         self._say("measuring", f"{elapsed_seconds:.0f} of {self._duration_seconds:g} s: {counts}")
 
     def settling(self) -> None:
-        """The duration is over and the last events wait for their verdict."""
+        """The duration is over; events are still pending."""
         self._say("settling", "waiting for the last verdicts")
 
     def _say(self, phase: str, text: str) -> None:

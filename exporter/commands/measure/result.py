@@ -1,4 +1,4 @@
-"""What was measured on each stream in, the verdict with its reasons out, and the JSON document. No clock, no I/O."""
+"""The verdict over what was measured on each stream, with its reasons, and the JSON document. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXIT_CODES: dict[Verdict, int] = {"met": 0, "violated": 1, "unknown": 3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantiles:
-    """Seconds that bound the P50 and the P99 from both sides. An upper one is None where nothing bounds it."""
+    """Bounds of the P50 and the P99 in seconds. An upper one is None if there is none."""
 
     p50_lower_seconds: float | None
     p50_upper_seconds: float | None
@@ -53,15 +53,15 @@ class StreamResult:
     """By reason; those of a start lose nothing."""
     uncovered_seconds: float
     canaries_lost: int
-    """Of our own writes, those whose events did not come: they are among the late ones."""
+    """Canaries whose events did not arrive; they also count as late."""
     owes_canary: bool
-    """At the end one was awaited still, and for too short a time to call it lost."""
+    """Whether a canary was still awaited at the end, for too short a time to call it lost."""
     contradictions: dict[str, int]
     """By source of evidence."""
     revision_clock: str | None
     """The kind that is polled to date this stream's events; None if none is proven to read the same store."""
     undecodable: int
-    """Lines that were no events as far as could be read: they are among the ambiguous."""
+    """Lines that could not be decoded; they also count as ambiguous."""
     is_covered: bool
     """Whether no events of the duration may be missing."""
 
@@ -82,7 +82,9 @@ class ApiserverResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One measurement. `refused` is a sentence, if nobody let us in: then nothing was measured."""
+    """One measurement. `refused` is a sentence if every apiserver rejected our credentials: then nothing was
+    measured.
+    """
 
     version: str
     asked_seconds: float
@@ -98,12 +100,12 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of what holds."""
+        """The worst verdict that holds."""
         return _judged(self.streams, self.unfollowed)[0]
 
     @property
     def reasons(self) -> list[str]:
-        """Why the verdict is not met: a sentence each."""
+        """The reasons why the verdict is not met: a sentence each."""
         return _judged(self.streams, self.unfollowed)[1]
 
 
@@ -113,7 +115,7 @@ class _Judged(NamedTuple):
 
 
 def lost_events(relists: dict[str, int]) -> int:
-    """How many times continuity was given up: there, events are missing."""
+    """The number of relists at which events are missing."""
     return sum(count for reason, count in relists.items() if reason != "start")
 
 
@@ -127,7 +129,7 @@ def _judged(streams: Sequence[StreamResult], unfollowed: str | None) -> _Judged:
     if not doubts and not any(_is(one, "met") for one in streams):
         events = Counter({one.name: one.events for one in streams})
         most = "; ".join(f"{name}: {count}" for name, count in events.most_common(1))
-        doubts = [f"too few events to judge by{f' (most on {most})' if most else ': nothing was watched'}"]
+        doubts = [f"too few events for a verdict{f' (most on {most})' if most else ': nothing was watched'}"]
     return _Judged("unknown", doubts) if doubts else _Judged("met", [])
 
 
@@ -137,31 +139,31 @@ def _is(stream: StreamResult, state: SloState) -> bool:
 
 def _lateness(stream: StreamResult) -> str:
     lateness = f"{stream.late} of {stream.events} events were late"
-    return lateness + (f", {stream.canaries_lost} of them canaries that never came" if stream.canaries_lost else "")
+    return lateness + (f", {stream.canaries_lost} of them lost canaries" if stream.canaries_lost else "")
 
 
 def _doubts(stream: StreamResult) -> list[str]:
-    """What keeps the objective from being met for certain; a quiet stream is none, a blind one is."""
+    """The reasons why it is not certain that the objective is met; a quiet stream is none, an uncovered one is."""
     doubts = []
     if stream.stream == "down":
         doubts.append(f"its stream is down: {stream.trouble or 'it ended'}")
     lost = lost_events(stream.relists)
     if not (doubts or lost or stream.is_covered):
-        doubts.append(f"nothing was watched for {stream.uncovered_seconds:.3f} s")
+        doubts.append(f"no watch was open for {stream.uncovered_seconds:.3f} s")
     if lost:
-        doubts.append(f"events were lost before {lost} relist{'s' if lost > 1 else ''}")
+        doubts.append(f"events may be missing: {lost} relist{'s' if lost > 1 else ''}")
     if stream.canaries_lost:
-        doubts.append(f"{stream.canaries_lost} canaries never came")
+        doubts.append(f"{stream.canaries_lost} canaries were lost")
     elif stream.owes_canary:
-        doubts.append("a canary has not come yet")
+        doubts.append("a canary write has not arrived yet")
     if stream.state == "unknown" and not doubts:
-        unread = f", {stream.undecodable} of them lines that could not be decoded" if stream.undecodable else ""
+        unread = f", {stream.undecodable} of them undecodable lines" if stream.undecodable else ""
         doubts.append(f"{stream.ambiguous} of {stream.events} events are ambiguous{unread}")
     return doubts
 
 
 def document(result: Result) -> dict[str, Any]:
-    """The result as JSON has it; times are in seconds, and null is `no limit known`, or `no events`."""
+    """The result as JSON; times are in seconds, and null means no bound known, or no events."""
     return {
         "version": result.version,
         "result": result.verdict,

@@ -1,4 +1,4 @@
-"""A result in, the text that a person reads out."""
+"""Formats a result as text for a person."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table(result: Result, width: int | None = None) -> str:
         aligned([_STREAM, *(_stream(stream) for stream in result.streams)], width),
         aligned([_STAGE, *stages], width) if stages else [],
         aligned([_TRUST, *(_trust(stream) for stream in result.streams)], width),
-        _folded(_surroundings(result), width),
+        _folded(_dependencies(result), width),
         _folded([*result.reasons, result.verdict], width),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
@@ -62,7 +62,7 @@ def _stream(stream: StreamResult) -> Sequence[str]:
 
 
 def _lost(relists: Mapping[str, int]) -> Mapping[str, int]:
-    """A start is no relist to a reader: nothing was lost."""
+    """A start is not shown as a relist, because nothing was lost."""
     return {reason: count for reason, count in relists.items() if reason != "start"}
 
 
@@ -77,11 +77,11 @@ def _trust(stream: StreamResult) -> Sequence[str]:
     return (stream.name, *shown, _counts(stream.contradictions), stream.revision_clock or "none")
 
 
-def _surroundings(result: Result) -> Iterator[str]:
+def _dependencies(result: Result) -> Iterator[str]:
     for apiserver in result.apiservers:
         yield f"{apiserver.apiserver}: {apiserver.polls_answered} polls answered, {apiserver.polls_failed} failed"
     if result.loop_lag_p99_seconds is not None:
-        yield f"our own event loop: 99 % of its turns at most {_seconds(result.loop_lag_p99_seconds)} late"
+        yield f"our own event loop: 99 % of its iterations at most {_seconds(result.loop_lag_p99_seconds)} late"
 
 
 def _bounds(quantiles: Quantiles, *, has_events: bool) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Judgements of one stream in, what they say together about a whole duration out. No clock, no I/O."""
+"""Sums the judgements of one stream over a whole duration. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from exporter.measure.judging import Judgement
 
 WHOLE_DURATION = 0.0
-"""Every event counts as of one instant: a window that never moves needs one slot, however long it lasts."""
+"""All events count as of one instant: a window that never moves needs one slot, however long it lasts."""
 
 
 class Tally:
@@ -36,7 +36,7 @@ class Tally:
         self._width.add(judgement.latency.width)
 
     def undecodable(self, count: int) -> None:
-        """So many events of which nothing is known."""
+        """Count so many events without evidence."""
         if not count:
             return
         self._window.judged(WHOLE_DURATION, NO_BOUND, "ambiguous", count)
@@ -45,7 +45,7 @@ class Tally:
         self._upper.add_to(step_of(NO_BOUND.latest), count)
 
     def lost_canaries(self, count: int, awaited_seconds: float) -> None:
-        """So many events that had to come did not, however long they were awaited."""
+        """Count so many lost events, which were awaited for this long."""
         if not count:
             return
         self._window.judged(WHOLE_DURATION, Interval(awaited_seconds, inf), "late", count)

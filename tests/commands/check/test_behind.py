@@ -61,6 +61,8 @@ async def test_apiservers_that_keep_leases_are_more_than_the_addresses(cluster: 
         finally:
             await client.delete(f"{path}/apiserver-of-a-second-one")
             await cluster.list_apiservers()
-    assert before == ("ok", "1, whose clock's offset is learned: stamps in objects narrow intervals")
+    assert before == ("ok", "1, whose clock's offset is learned: timestamps in objects narrow intervals")
     assert after[0] == "note"
-    assert after[1].startswith("2 keep a Lease that tells of them, but the cluster lists 1 address: one stands before")
+    assert after[1].startswith(
+        "2 apiservers renew an identity Lease, but the cluster lists 1 address: one is a load balancer"
+    )

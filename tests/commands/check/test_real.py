@@ -83,7 +83,7 @@ async def test_the_printed_rules_are_enough(fresh_cluster: FreshCluster, tmp_pat
         },
         {("gadgets", ("list", "watch"), None)},
     ]
-    assert "1 more match and are left out" in ended.table["resources"]["*.check.example.com"][1]
+    assert "1 more match but are left out" in ended.table["resources"]["*.check.example.com"][1]
 
 
 async def test_in_one_namespace_the_printed_rules_are_enough_too(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ async def test_the_apiservers_are_counted(fresh_cluster: FreshCluster, tmp_path:
 
 async def test_a_server_that_is_not_there(cluster: Cluster, tmp_path: Path) -> None:
     ended = await check("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig", server="https://127.0.0.1:1"))
-    assert (ended.exit_code, ended.last_line) == (2, "not good: 127.0.0.1:1 cannot be asked")
+    assert (ended.exit_code, ended.last_line) == (2, "not good: no answer from 127.0.0.1:1")
     assert ended.table["server"]["connection"] == ("failed", "no connection: Connection refused")
     assert ended.table["permissions"]["watch pods"] == ("not checked", "")
 
@@ -211,7 +211,9 @@ async def test_a_wrong_token(cluster: Cluster, tmp_path: Path) -> None:
     kubeconfig.write_text(json.dumps(written))
     ended = await check("--kubeconfig", kubeconfig)
     assert (ended.exit_code, ended.table["credentials"]["identity"]) == (2, ("failed", "Unauthorized"))
-    assert ended.last_line == f"not good: 127.0.0.1:{cluster.apiserver.port} does not let us in: Unauthorized"
+    assert (
+        ended.last_line == f"not good: 127.0.0.1:{cluster.apiserver.port} did not accept the credentials: Unauthorized"
+    )
     assert ended.table["permissions"]["revision clock"] == ("not checked", "")
 
 
@@ -236,7 +238,7 @@ async def test_what_a_slow_apiserver_leaves_open_is_not_checked(cluster: Cluster
     assert table["server"]["connection"][0] == "ok"
     assert table["clock"]["offset"][0] == "not checked"
     assert not is_good
-    assert text.endswith("not good: the apiserver was too slow for the rest to be checked")
+    assert text.endswith("not good: the apiserver was too slow to check the rest")
 
 
 async def test_an_unverified_certificate_is_said(cluster: Cluster, tmp_path: Path) -> None:
@@ -258,9 +260,10 @@ async def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> No
     canary = ("--canary.interval=1", "--canary.node=nope", "--canary.pod=default/nope")
     ended = await check("--kubeconfig", kubeconfig, "--namespace=nope", *canary[:2])
     assert ended.exit_code == 2
-    assert ended.table["resources"]["namespace nope"] == ("missing", "it is not there")
+    assert ended.table["resources"]["namespace nope"] == ("missing", "it does not exist")
     assert ended.table["resources"]["canary nodes nope"] == ("missing", 'nodes "nope" not found')
-    said = "there is no namespace nope, so nothing can be watched in it; there is no nodes nope to write to"
+    no_node = "nodes nope does not exist, so the canary cannot write to it"
+    said = f"namespace nope does not exist, so nothing in it can be watched; {no_node}"
     assert ended.last_line == f"not good: {said}"
     assert "by --kubeconfig; context real, its current one" in ended.table["configuration"]["credentials"][1]
     ended = await check("--kubeconfig", kubeconfig, *canary)

@@ -104,7 +104,7 @@ def test_all_good() -> None:
             {"greeting": dataclasses.replace(GREETING, version=Trouble("forbidden"))},
             "server",
             "version",
-            "not told: forbidden",
+            "not known: forbidden",
         ),
         (
             {"greeting": dataclasses.replace(GREETING, on_the_way=("Via: 1.1 lb", "Age: 3"))},
@@ -114,8 +114,8 @@ def test_all_good() -> None:
         ),
         ({"server": Server("https://127.0.0.1:6443", is_one_apiserver=False)}, "server", "address", "--apiserver URL"),
         ({"server": Server("https://127.0.0.1:6443", is_one_apiserver=False)}, "server", "apiservers", "1, but only"),
-        ({"apiservers": None}, "server", "apiservers", "is not told"),
-        ({"apiservers": 3}, "server", "apiservers", "3, and any may stamp"),
+        ({"apiservers": None}, "server", "apiservers", "is not known"),
+        ({"apiservers": 3}, "server", "apiservers", "3, and any of them may write"),
         ({"user": User("system:anonymous")}, "credentials", "identity", "no credentials were given"),
         ({"clock": clock_reviews(forbidden=1)}, "permissions", "revision clock", "while it lags, polls wait"),
         (
@@ -134,10 +134,10 @@ def test_all_good() -> None:
             {"proofs": (Proof(PODS, LEASES), Proof(NODES, EVENTS))},
             "one store",
             "pods",
-            "not those of events but those of leases.coordination.k8s.io, which are polled instead",
+            "no revision sequence with events but one with leases.coordination.k8s.io, which are polled instead",
         ),
         ({"certificates": 2}, "server", "address", "2 different certificates"),
-        ({"apiservers": 1, "identities": 3}, "server", "apiservers", "3 keep a Lease"),
+        ({"apiservers": 1, "identities": 3}, "server", "apiservers", "3 apiservers renew an identity Lease"),
         (
             {"polls": dataclasses.replace(POLLS, failed=("throttled",))},
             "server",
@@ -163,12 +163,12 @@ def test_all_good() -> None:
             "offset",
             "contradict each other",
         ),
-        ({"polls": dataclasses.replace(POLLS, offset_seconds=None)}, "clock", "offset", "only 3 polls were answered"),
+        ({"polls": dataclasses.replace(POLLS, offset_seconds=None)}, "clock", "offset", "only 3 polls got a response"),
         (
             {"polls": Polls(EVENTS, (0.4,) * 16, (), dated=16, contradictions=0, offset_seconds=None)},
             "clock",
             "offset",
-            "round trips of 0.400 s and more",
+            "round trips of 0.400 s or more",
         ),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_missing_permission_names_its_loss_and_its_rule() -> None:
     assert table["permissions"]["watch pods"] == (
         "missing",
         (
-            "list, watch pods, and to watch is to be able to read all of each; "
+            "list, watch pods; watch includes the right to read whole objects; "
             'add to a ClusterRole: - {apiGroups: [""], resources: [pods], verbs: [list, watch]}'
         ),
     )
@@ -262,28 +262,28 @@ def test_a_revision_clock_that_is_off_needs_nothing() -> None:
             "permissions",
             "watch pods",
             "failed",
-            "pods cannot be watched, as far as can be known",
+            "pods cannot be watched, or this could not be checked",
         ),
         (
             {"clock": (Review(EVENTS, "default", (to_poll(EVENTS, None),), Trouble("HTTP 503")),)},
             "permissions",
             "revision clock",
             "failed",
-            "whether the revision clock may poll is not known",
+            "it is not known whether the revision clock may poll",
         ),
         (
             {"proofs": (Proof(PODS, Trouble("no list")), Proof(NODES, EVENTS))},
             "one store",
             "pods",
             "failed",
-            "whether the revision clock is good for pods is not known",
+            "it is not known whether the revision clock can date pods",
         ),
         (
             {"polls": Polls(EVENTS, (), ("no list",) * 3, dated=0, contradictions=0, offset_seconds=None)},
             "server",
             "round trip",
             "failed",
-            "polls get no answer, and without them nothing is dated",
+            "polls get no response, and without polls no event can be dated",
         ),
     ],
 )
@@ -302,12 +302,12 @@ def test_without_a_connection_everything_else_is_not_checked() -> None:
     assert table["server"].pop("connection") == ("failed", "no connection")
     del table["configuration"]
     assert {result for rows in table.values() for result, _ in rows.values()} == {"not checked"}
-    assert (last_line, is_good) == ("not good: 127.0.0.1:6443 cannot be asked", False)
+    assert (last_line, is_good) == ("not good: no answer from 127.0.0.1:6443", False)
 
 
 def test_what_is_not_known_in_time_is_not_good() -> None:
     _, last_line, is_good = reported(all_good(polls=None, proofs=None, ran_out_of_time=True))
-    assert (last_line, is_good) == ("not good: the apiserver was too slow for the rest to be checked", False)
+    assert (last_line, is_good) == ("not good: the apiserver was too slow to check the rest", False)
 
 
 def test_custom_resources_are_counted_and_watched_once() -> None:
@@ -329,7 +329,7 @@ def test_custom_resources_are_counted_and_watched_once() -> None:
     result, detail = table["resources"]["*.example.com"]
     assert result == "note"
     assert "1 custom resource matches now" in detail
-    assert "2 more match and are left out by --custom-resources.max 1" in detail
+    assert "2 more match but are left out by --custom-resources.max 1" in detail
     assert last_line == "all good"
 
 

@@ -36,7 +36,7 @@ async def test_a_resource_in_another_store_is_a_note(tmp_path: Path) -> None:
     assert ended.table["one store"]["nodes"][0] == "ok"
     result, detail = ended.table["one store"][WIDGETS_NAME]
     assert result == "note"
-    assert "its revisions are those of no quiet kind" in detail
+    assert "shares its revision sequence with no quiet kind" in detail
     assert ended.table["server"]["connection"][0] == "note", "there is no TLS"
 
 
@@ -87,7 +87,7 @@ async def test_definitions_that_are_not_listed_are_not_waited_for(tmp_path: Path
     ("rejection", "html_verbs", "sentence"),
     [
         (Rejection(429, verbs=frozenset({"list"})), frozenset[str](), "too many requests, please try again later"),
-        (None, frozenset({"list"}), "/api/v1/namespaces/default/events: the answer is no list"),
+        (None, frozenset({"list"}), "/api/v1/namespaces/default/events: the response is not a list"),
     ],
 )
 async def test_polls_that_get_no_list_are_given_up_soon(
@@ -117,9 +117,9 @@ async def test_a_page_to_log_in_is_no_apiserver(tmp_path: Path) -> None:
     assert ended.exit_code == 2
     assert ended.table["server"]["version"] == (
         "note",
-        "not told: /version is answered with text/html, not with a version of Kubernetes",
+        "not known: /version returned text/html, not a Kubernetes version",
     )
-    assert ended.last_line.startswith(f"not good: {address} does not let us in: ")
+    assert ended.last_line.startswith(f"not good: {address} did not accept the credentials: ")
     assert ended.table["permissions"]["watch pods"] == ("not checked", "")
 
 
@@ -145,7 +145,7 @@ async def test_every_discovered_apiserver_is_looked_at(tmp_path: Path) -> None:
     for apiserver in simulator.apiservers:
         assert f"{apiserver.host}:{apiserver.port}" in every.out
     assert none.exit_code == 2
-    assert none.err.startswith("watchslo: error: --apiserver.discover: no apiserver is found; ")
+    assert none.err.startswith("watchslo: error: --apiserver.discover: no apiserver found: ")
 
 
 async def test_a_write_that_is_tried_leaves_nothing(tmp_path: Path) -> None:

@@ -47,18 +47,18 @@ def test_the_worst_of_what_holds(streams: list[StreamResult], verdict: str, exit
         (stream("unknown", ambiguous=3), "pods on 10.0.0.1:6443: 3 of 100 events are ambiguous"),
         (quiet(**DOWN), "nodes on 10.0.0.1:6443: its stream is down: forbidden: nodes is forbidden"),
         (quiet(stream="down"), "nodes on 10.0.0.1:6443: its stream is down: it ended"),
-        (quiet(relists=RELISTED), "nodes on 10.0.0.1:6443: events were lost before 2 relists"),
+        (quiet(relists=RELISTED), "nodes on 10.0.0.1:6443: events may be missing: 2 relists"),
         (
             stream("unknown", is_covered=False, uncovered_seconds=1.25, group="apps"),
-            "pods.apps on 10.0.0.1:6443: nothing was watched for 1.250 s",
+            "pods.apps on 10.0.0.1:6443: no watch was open for 1.250 s",
         ),
         (
             stream("violated", late=9, canaries_lost=7),
-            "pods on 10.0.0.1:6443: 9 of 100 events were late, 7 of them canaries that never came",
+            "pods on 10.0.0.1:6443: 9 of 100 events were late, 7 of them lost canaries",
         ),
-        (stream(late=1, canaries_lost=1), "pods on 10.0.0.1:6443: 1 canaries never came"),
-        (stream(owes_canary=True), "pods on 10.0.0.1:6443: a canary has not come yet"),
-        (stream("quiet", events=49), "too few events to judge by (most on pods on 10.0.0.1:6443: 49)"),
+        (stream(late=1, canaries_lost=1), "pods on 10.0.0.1:6443: 1 canaries were lost"),
+        (stream(owes_canary=True), "pods on 10.0.0.1:6443: a canary write has not arrived yet"),
+        (stream("quiet", events=49), "too few events for a verdict (most on pods on 10.0.0.1:6443: 49)"),
     ],
 )
 def test_the_reason_is_a_sentence(one: StreamResult, sentence: str) -> None:
@@ -66,7 +66,7 @@ def test_the_reason_is_a_sentence(one: StreamResult, sentence: str) -> None:
 
 
 def test_nothing_watched_is_said_so() -> None:
-    assert result().reasons == ["too few events to judge by: nothing was watched"]
+    assert result().reasons == ["too few events for a verdict: nothing was watched"]
 
 
 STREAM_KEYS = [

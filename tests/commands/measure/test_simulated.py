@@ -169,7 +169,7 @@ async def test_a_relist_keeps_it_from_being_met(tmp_path: Path) -> None:
     assert sum(pods["stream_ends"].values()) >= 1
     assert pods["uncovered_seconds"] > 0
     assert (pods["state"], pods["late"]) == ("unknown", 0)
-    assert "events were lost before 1 relist" in ended.document["reasons"][-1]
+    assert "events may be missing: 1 relist" in ended.document["reasons"][-1]
 
 
 async def test_a_resumed_watch_loses_nothing_and_may_be_met(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ async def test_a_watch_that_was_down_for_longer_than_the_threshold_may_hide_some
     assert sum(pods.relists.values()) == 0, "it was resumed, and nothing is lost"
     assert 1 < pods.uncovered_seconds < 8
     assert (result.verdict, pods.state) == ("unknown", "unknown")
-    assert result.reasons == [f"{pods.name}: nothing was watched for {pods.uncovered_seconds:.3f} s"]
+    assert result.reasons == [f"{pods.name}: no watch was open for {pods.uncovered_seconds:.3f} s"]
 
 
 @pytest.mark.parametrize("leaving_seconds", [leaving.LEAVING_SECONDS, 0.1], ids=["in grace", "dropped"])
@@ -326,7 +326,7 @@ async def test_a_watch_that_opens_late_has_not_watched_the_whole_duration(tmp_pa
         result = await measuring
     nodes = next(stream for stream in result.streams if stream.resource == "nodes")
     assert result.verdict == "unknown"
-    assert result.reasons == [f"{nodes.name}: nothing was watched for {nodes.uncovered_seconds:.3f} s"]
+    assert result.reasons == [f"{nodes.name}: no watch was open for {nodes.uncovered_seconds:.3f} s"]
 
 
 async def test_custom_resources_that_nobody_may_list_are_not_met(tmp_path: Path) -> None:
