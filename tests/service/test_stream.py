@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.kubernetes.errors import StartError
 from exporter.measure.canaries import Canary
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.measure.times import Interval
@@ -313,3 +314,15 @@ async def test_a_cache_that_goes_back_under_a_watch_that_lives_is_anothers(
         fed.target.lost(fed.now - 1)
     fed.reads(101, ago=0.5)
     assert bool(noticed) == is_noticed
+
+
+def test_a_stream_that_is_refused_for_good_owes_no_canary_until_it_is_open() -> None:
+    fed = Fed()
+    for is_open in (False, True, False):
+        if is_open:
+            fed.relists("start", ago=50)
+        else:
+            fed.target.start_failed(StartError("forbidden", "no"))
+        fed.target.canary_sending()
+        fed.target.canary_answered(Canary(1000, sent=fed.now - 30, answered=fed.now - 29))
+        assert fed.target.owes_canary(fed.now) == is_open
