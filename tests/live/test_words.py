@@ -98,7 +98,7 @@ async def test_no_tls_to_a_server_that_has_nothing_else(cluster: Cluster, tmp_pa
     looked = await check(*words)
     assert (looked.exit_code, looked.table["server"]["connection"]) == (2, ("failed", ONLY_TLS))
     address = cluster.apiserver.url.removeprefix("https://")
-    assert looked.last_line == f"not good: {address} cannot be asked"
+    assert looked.last_line == f"not good: no answer from {address}"
 
 
 async def test_a_limited_token_is_told_what_to_grant(cluster: Cluster, tmp_path: Path) -> None:
