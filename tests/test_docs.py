@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from exporter import config
+from exporter.kubernetes.apiservers import MOST_APISERVERS
 from exporter.kubernetes.backoff import LONGEST_ASKED_SECONDS
-from exporter.kubernetes.endpoints import MOST_APISERVERS
 from exporter.limits import MOST_MESSAGE_BYTES
 from exporter.measure.events import LONGEST_LINE_BYTES
 from exporter.metrics import families
@@ -91,3 +91,12 @@ def test_prose_is_wrapped(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     prose = [line for line in text.splitlines() if not line.startswith(("|", "    ", "  |", "#", "!["))]
     assert not [line for line in prose if len(re.sub(r"\]\(\S*\)", "]", line)) > 100]
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("**Where does a change belong?**") : text.index("**Not wanted")]
+    paths = set(re.findall(r"`([\w/]+/[\w/]*(?:\.py)?)`", table))
+    assert len(paths) > 20
+    missing = [path for path in paths if not (ROOT / path).exists() and not (ROOT / "exporter" / path).exists()]
+    assert not missing

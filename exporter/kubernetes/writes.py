@@ -11,7 +11,7 @@ import msgspec
 
 from exporter.config import ResourceName
 from exporter.config.wording import quoted
-from exporter.kubernetes.discovery import find
+from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.errors import translated
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, Request, refusal

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from exporter.clocks.same_store import keep_proving_peers
+from exporter.kubernetes.apiservers import MOST_APISERVERS, count_apiservers, find_apiservers
 from exporter.kubernetes.backoff import Backoff
-from exporter.kubernetes.endpoints import MOST_APISERVERS, count_apiservers, find_apiservers
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.failures import RepeatedFailure
 from exporter.kubernetes.session import ApiSession, Server

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.discovery import DEFINITION
+from exporter.kubernetes.api_discovery import DEFINITION
 from tests.commands.check.command import check
 from tests.commands.measure.command import measure
 from tests.conftest import FreshCluster

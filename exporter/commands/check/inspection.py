@@ -32,9 +32,9 @@ from exporter.commands.check.findings import (
     User,
 )
 from exporter.config.wording import printable
+from exporter.kubernetes.api_discovery import find
+from exporter.kubernetes.apiservers import count_apiservers
 from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.discovery import find
-from exporter.kubernetes.endpoints import count_apiservers
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write

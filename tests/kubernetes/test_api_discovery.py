@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.config import ResourceName
-from exporter.kubernetes import discovery
+from exporter.kubernetes import api_discovery
+from exporter.kubernetes.api_discovery import find
+from exporter.kubernetes.apiservers import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
 from exporter.kubernetes.credentials import Credentials, Source
-from exporter.kubernetes.discovery import find
-from exporter.kubernetes.endpoints import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.permissions import own_name
 from exporter.kubernetes.resources import MOST_VERSIONS, NotServedError, discover
@@ -170,7 +170,7 @@ async def test_a_hint_asks_no_endless_groups_and_keeps_no_endless_names(
     assert asked[0] == "/apis"
     assert len(asked) <= most_asked
     assert refused("discovery") == 1
-    assert discovery.ASKED_AT_ONCE <= 8
+    assert api_discovery.ASKED_AT_ONCE <= 8
 
 
 async def test_other_answers_are_read_as_what_they_should_be_at_once(
