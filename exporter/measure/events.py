@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -87,6 +88,17 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     stamps: Stamps = Stamps()
     annotation: str | None = None
     lease: Lease | None = None
+
+
+COMPARED_FIELDS = ("event_type", "annotation", "lease")
+"""Events that differ in one of these are judged apart: their values affect the verdict."""
+
+OTHER_FIELDS = ("stamps", "revision", "uid")
+"""Stamps are compared too, but old ones say the same. A revision affects the verdict by what polls know around it. The
+identity of the object affects no verdict. A test checks that every field of an event is in one of the two."""
+
+compared = attrgetter(*COMPARED_FIELDS)
+"""The values of COMPARED_FIELDS."""
 
 
 class WatchError(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from exporter.measure.events import compared
 from exporter.measure.times import Interval, latency_between
 
 if TYPE_CHECKING:
@@ -143,23 +144,9 @@ def grouped_by_evidence(events: Iterable[Event], known_around: Callable[[int], K
         yield batch
 
 
-COMPARED_FIELDS = frozenset({"event_type", "annotation", "lease", "stamps"})
-"""Fields of an event whose values affect its verdict: events that differ in one of them are judged apart."""
-
-OTHER_FIELDS = frozenset({"revision", "uid"})
-"""A revision affects it by the span of `Known` that it lies in; the identity of the object affects no verdict. A test
-checks that every field of an event is in one of the two sets."""
-
-
 def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:
-    return (
-        event.event_type == other.event_type
-        and event.annotation == other.annotation
-        and event.lease is other.lease is None
-        and (
-            event.stamps == other.stamps
-            or (_is_old(event.stamps, stamped_until) and _is_old(other.stamps, stamped_until))
-        )
+    return compared(event) == compared(other) and (
+        event.stamps == other.stamps or (_is_old(event.stamps, stamped_until) and _is_old(other.stamps, stamped_until))
     )
 
 
