@@ -53,6 +53,8 @@ async def prepared(
             await kubectl.apply("-f", definitions / f"monitoring.coreos.com_{kind}.yaml")
         await kubectl.apply("-f", "-", stdin=_victoria_definitions())
         await kubectl.apply("-f", CHART / "crds")
+        # One that has no status yet is an error to `kubectl wait`.
+        await kubectl.run("wait", "--for=jsonpath={.status.acceptedNames.kind}", "crd", "--all")
         await kubectl.run("wait", "--for=condition=Established", "crd", "--all")
         site = Site(cluster, kubectl)
         await site.create_namespace(MONITORING)

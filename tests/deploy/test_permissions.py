@@ -204,7 +204,11 @@ async def missed(world: World, loss: Loss, folder: Path, a_few: asyncio.Semaphor
                 load(read_flags("check", flag_parser("check", ""), words), world.installed.environment).config
             )
         except ConfigError as error:
-            return [str(error).partition("; ")[2]]
+            return [str(error).partition("needs permission to ")[2]]
     table = read_table(report(findings)[0])
     rows = [row for section in table.values() for row in section.values()]
-    return [said for result, said in rows if result in {"missing", "note"} and not said.startswith("no write to it")]
+    return [
+        said
+        for result, said in rows
+        if result in {"missing", "note"} and not said.startswith("the dry-run write failed")
+    ]

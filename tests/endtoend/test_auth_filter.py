@@ -112,8 +112,8 @@ async def test_passwords_and_tokens_together_are_refused(tmp_path: Path) -> None
     ended = await asyncio.to_thread(subprocess.run, words, check=False, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert ended.stderr == (
-        f'watchslo: error: --web.config.file: "{web_config}" has basic_auth_users beside --web.auth-filter: '
-        "a request has room for one of them\n"
+        f'watchslo: error: --web.config.file: "{web_config}" has basic_auth_users, which cannot be used '
+        "together with --web.auth-filter\n"
     )
     # So is a file that comes to have users later, and then nobody's request changes.
     web_config.write_text("{}")
