@@ -1,4 +1,4 @@
-"""Beginnings and ends of one stream's watches in; whether one is open, why not, and for how long none was, counted.
+"""Whether a watch of one stream is open, why not, and for how long none was: counted as watches begin and end.
 
 What a relist or an end costs is known when the next watch opens. Time is an argument.
 """

@@ -127,8 +127,7 @@ class Judge:
             return False
         known_around, judged = self._known_around(clocks), 0
         for pending, early in self._pending.ready(settled_until, now):
-            for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
-                self._count(batch, pending, clocks, self._dated(batch[0], pending, clocks), early)
+            self._judge_chunk(pending, clocks, known_around, early=early)
             judged += len(pending.events)
             if judged >= JUDGED_IN_ONE_TURN:
                 return True
@@ -136,17 +135,11 @@ class Judge:
 
     def judge_all(self, clocks: Clocks) -> None:
         """Judge all pending events by the evidence so far, without waiting for more."""
-        known_around = self._known_around(clocks)
-        for pending in self._pending.clear():
-            for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
-                self._count(batch, pending, clocks, self._dated(batch[0], pending, clocks))
+        self._judge_rest(clocks)
 
     def dismiss_all(self, clocks: Clocks) -> None:
         """Pending events become ambiguous without evidence: their revisions no longer exist."""
-        known_around = self._known_around(clocks)
-        for pending in self._pending.clear():
-            for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
-                self._count(batch, pending, clocks, NOTHING_KNOWN)
+        self._judge_rest(clocks, NOTHING_KNOWN)
 
     @property
     def waiting(self) -> int:
@@ -156,6 +149,24 @@ class Judge:
     def undecided(self, store: Store | None) -> list[Undecided]:
         """The bounds that are certain so far for pending events."""
         return list(self._provisional.of_all(self._pending, store, self._canaries.lost))
+
+    def _judge_rest(self, clocks: Clocks, dated: Dated | None = None) -> None:
+        known_around = self._known_around(clocks)
+        for pending in self._pending.clear():
+            self._judge_chunk(pending, clocks, known_around, dated=dated)
+
+    def _judge_chunk(
+        self,
+        pending: PendingChunk,
+        clocks: Clocks,
+        known_around: Callable[[Opening, int], Known],
+        *,
+        early: EarlyReason | None = None,
+        dated: Dated | None = None,
+    ) -> None:
+        """Judge events that came together, by their evidence or, if given, as `dated` says of all of them."""
+        for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
+            self._count(batch, pending, clocks, dated or self._dated(batch[0], pending, clocks), early)
 
     def _known_around(self, clocks: Clocks) -> Callable[[Opening, int], Known]:
         """A function that returns the evidence around a revision, for events that came together."""
@@ -194,7 +205,7 @@ class Judge:
         pending: PendingChunk,
         clocks: Clocks,
         dated: Dated,
-        early: EarlyReason | None = None,
+        early: EarlyReason | None,
     ) -> None:
         event = batch[0]
         phase = pending.opening.phase(event.revision, dated.commit)
