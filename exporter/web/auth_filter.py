@@ -6,10 +6,7 @@ It does not know the apiserver: a callable reviews a token for a path and return
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 import time
-from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +14,7 @@ from aiohttp import web
 
 from exporter.limits import refused_texts
 from exporter.web.probes import is_probe
+from exporter.web.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     Review: TypeAlias = Callable[[str, str], Awaitable[int]]
 
 REMEMBERED_SECONDS = 60.0
-MOST_REMEMBERED = 100
 MOST_WAITING = 100
 WAITING_SECONDS = 5.0
 AT_ONCE = 2
@@ -57,16 +54,14 @@ class AuthFilter:
     def __init__(self, review: Review, remembered_seconds: float = REMEMBERED_SECONDS) -> None:
         self._review = review
         self._remembered_seconds = remembered_seconds
-        # With a key of our own: nobody can look up what was seen, nor choose tokens that meet.
-        self._key = secrets.token_bytes(32)
-        # Apart, so that strangers who guess push out nobody who was let in, and make none of them wait.
-        self._admitted: OrderedDict[bytes, tuple[int, Instant]] = OrderedDict()
-        self._refused: OrderedDict[bytes, tuple[int, Instant]] = OrderedDict()
+        self._remembered: Remembered[tuple[int, Instant]] = Remembered()
+        """The status of each answer, and until when it holds."""
+        # Apart, so that strangers who guess make nobody wait who was admitted.
         self._turns = {True: asyncio.Semaphore(AT_ONCE), False: asyncio.Semaphore(AT_ONCE)}
         self._reviews: dict[bytes, asyncio.Task[int]] = {}
 
     def __len__(self) -> int:
-        return len(self._admitted) + len(self._refused)
+        return len(self._remembered)
 
     def guard(self, app: web.Application) -> None:
         """Check every request of this app from now on."""
@@ -91,9 +86,9 @@ class AuthFilter:
         token = _token(request.headers.get("Authorization", ""))
         if token is None:
             return 401
-        digest = hashlib.blake2b(f"{path} {token}".encode(), key=self._key, digest_size=32).digest()
-        was_let_in = digest in self._admitted
-        status, until = self._admitted.get(digest) or self._refused.get(digest) or (_UNANSWERED, -inf)
+        digest = self._remembered.digest(path, token)
+        was_let_in = digest in self._remembered.admitted
+        status, until = self._remembered.get(digest) or (_UNANSWERED, -inf)
         if time.monotonic() < until:
             return status
         review = self._reviews.get(digest)
@@ -105,7 +100,7 @@ class AuthFilter:
         return await asyncio.shield(review)  # who goes away takes the answer from nobody else
 
     async def _ask(self, digest: bytes, token: str, path: str) -> int:
-        turns = self._turns[digest in self._admitted]
+        turns = self._turns[digest in self._remembered.admitted]
         try:
             async with asyncio.timeout(WAITING_SECONDS):
                 await turns.acquire()
@@ -120,16 +115,9 @@ class AuthFilter:
         finally:
             del self._reviews[digest]
         if status != _UNANSWERED:
-            self._remember(digest, status, asked + self._remembered_seconds)
+            answer = status, asked + self._remembered_seconds
+            self._remembered.put(digest, answer, is_admitted=status == 200)
         return status
-
-    def _remember(self, digest: bytes, status: int, until: Instant) -> None:
-        for known in (self._admitted, self._refused):
-            known.pop(digest, None)
-        known = self._admitted if status == 200 else self._refused
-        known[digest] = status, until
-        if len(known) > MOST_REMEMBERED:
-            known.popitem(last=False)
 
 
 def _reviewed_path(request: web.Request) -> str:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
-import os
 import re
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from ipaddress import ip_address
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,6 +18,7 @@ import bcrypt
 from aiohttp import web
 
 from exporter.web.probes import is_probe
+from exporter.web.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,7 +37,6 @@ _COST = re.compile(r"\$[^$]+\$(\d+)\$.*", re.DOTALL)
 # As every other implementation does; ours would refuse longer ones.
 _LONGEST_PASSWORD_BYTES = 72
 
-MOST_REMEMBERED = 100
 MOST_WAITING = 100
 """At the usual cost they are compared in less than the ten seconds that Prometheus waits for."""
 
@@ -74,16 +72,13 @@ class Passwords:
     """
 
     def __init__(self) -> None:
-        self._key = os.urandom(32)
+        self._remembered: Remembered[bool] = Remembered()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         """Waiting logins by client, the next client first."""
         self._is_comparing = False
-        # Apart, so that strangers who guess push out no user.
-        self._fitted: OrderedDict[bytes, None] = OrderedDict()
-        self._misfits: OrderedDict[bytes, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._fitted) + len(self._misfits)
+        return len(self._remembered)
 
     async def fit(
         self, user: str, password: str, password_hash: str, *, client: str, is_asked: Callable[[], bool] = lambda: True
@@ -94,29 +89,20 @@ class Passwords:
         """
         # With the user: else a quick answer would tell that two names have the same hash, which is nobody's.
         attempt = self.digest(user, password, password_hash)
-        if not self._is_known(attempt):
+        if self._remembered.get(attempt) is None:
             await self._turn(client)
             try:
-                if not self._is_known(attempt) and is_asked():
+                if self._remembered.get(attempt) is None and is_asked():
                     fits = await asyncio.to_thread(_fits, password, password_hash)
-                    self._remember(attempt, self._fitted if fits else self._misfits)
+                    self._remembered.put(attempt, fits, is_admitted=fits)
             finally:
                 self._is_comparing = False
                 self._next()
-        return attempt in self._fitted
+        return bool(self._remembered.get(attempt))
 
     def digest(self, *words: str) -> bytes:
-        """Of words whose lengths count too; the words themselves are kept nowhere, and no list of digests fits."""
-        together = "".join(f"{len(word)}:{word}" for word in words)
-        return hashlib.blake2b(together.encode(), key=self._key, digest_size=32).digest()
-
-    def _is_known(self, attempt: bytes) -> bool:
-        return attempt in self._fitted or attempt in self._misfits
-
-    def _remember(self, attempt: bytes, known: OrderedDict[bytes, None]) -> None:
-        known[attempt] = None
-        if len(known) > MOST_REMEMBERED:
-            known.popitem(last=False)
+        """Of words; always the same while this process runs."""
+        return self._remembered.digest(*words)
 
     async def _turn(self, client: str) -> None:
         """Wait until this client may have a password compared. Raises CrowdedError."""

@@ -18,12 +18,12 @@ from exporter.metrics.registry import Metrics
 from exporter.web import auth_filter, http
 from exporter.web.auth_filter import (
     AT_ONCE,
-    MOST_REMEMBERED,
     MOST_TOKEN_BYTES,
     MOST_WAITING,
     TURN_SECONDS,
     AuthFilter,
 )
+from exporter.web.remembered import MOST_REMEMBERED
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ async def test_what_is_kept_is_bounded_and_tells_no_token(monkeypatch: pytest.Mo
         await runner.cleanup()
         assert len(one) == 2 * MOST_REMEMBERED
         assert not one._reviews
-    assert not door._admitted.keys() & other._admitted.keys(), "each process has a key of its own"
+    assert not door._remembered.admitted.keys() & other._remembered.admitted.keys(), "each process has a key of its own"
     assert "of-somebody" not in repr(vars(door))
 
 

@@ -22,8 +22,9 @@ from exporter.config.web_config import RateLimit
 from exporter.metrics.registry import Metrics
 from exporter.service import loop
 from exporter.web import authentication, http
-from exporter.web.authentication import MOST_REMEMBERED, MOST_WAITING, Bucket, CrowdedError, Passwords
+from exporter.web.authentication import MOST_WAITING, Bucket, CrowdedError, Passwords
 from exporter.web.reload import WebFiles
+from exporter.web.remembered import MOST_REMEMBERED
 from tests.real.certificates import CertificateAuthority
 from tests.support.waiting import wait_until
 from tests.web.passwords import HASH, PASSWORD
