@@ -72,6 +72,37 @@ EndReason: TypeAlias = Literal[
 ]
 END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
 
+Fault: TypeAlias = Literal[
+    "apiserver_restarted",
+    "apiserver_unreachable",
+    "list_storm",
+    "relist_storm",
+    "initial_events_burst",
+    "write_storm",
+    "connections_unbalanced",
+    "requests_queued",
+    "apiserver_overloaded",
+    "store_slow",
+    "admission_slow",
+    "conversion_slow",
+    "objects_large",
+    "cache_stuck",
+    "cache_behind",
+    "watchers_closed",
+    "clients_slow",
+    "connection_shared",
+    "path_full",
+    "path_slow",
+    "connection_dropped",
+    "exporter_starved",
+    "exporter_refused",
+    "unknown_cause",
+]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+Certainty: TypeAlias = Literal["shown", "suspected"]
+CERTAINTIES: tuple[Certainty, ...] = get_args(Certainty)
+
 WebRefusal: TypeAlias = Literal[
     "malformed", "handshake", "too_many_connections", "too_many_requests", "slow_headers", "slow_reader"
 ]

@@ -1,0 +1,1 @@
+"""Whose fault is it: typed facts in, findings out. No clock, no I/O."""

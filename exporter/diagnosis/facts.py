@@ -1,0 +1,142 @@
+"""What rules may look at: each stream, apiserver and the exporter itself, over the last seconds. Frozen values.
+
+Times are in seconds. An Interval says what is certain: at least `earliest`, at most `latest`; None means that nothing
+is known, or that nothing happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.diagnosis.server_facts import ServerFacts
+    from exporter.labels import ClockReads, EndReason, StartReason, Verdict
+    from exporter.measure.times import Interval
+
+
+class SocketFacts(NamedTuple):
+    """What our kernel says of the connection that carries a watch (tcp(7), linux/tcp.h)."""
+
+    round_trip_seconds: float
+    """Smoothed, of what we send: as far as whoever ends the connection, which may be a balancer."""
+    silent_seconds: float
+    """Since the last byte came."""
+    unread_bytes: int
+    """Arrived, but not read by us."""
+    out_of_order_packets: int
+    """Since the facts before: packets were lost on the way to us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """One resource on one apiserver."""
+
+    apiserver: str
+    group: str
+    resource: str
+    is_up: bool = True
+    trouble: StartReason | None = None
+    """Why no watch is open."""
+    is_late: bool = False
+    """Whether more events than the objective allows are certainly late."""
+    late_since: float | None = None
+    """Unix time since when it is late, or uncovered."""
+    judged: Mapping[Verdict, int] = field(default_factory=dict)
+    time_span: Interval | None = None
+    """Bounds of the P99."""
+    storage_to_cache: Interval | None = None
+    """Bounds of the P99, as for the other stages."""
+    cache_to_client: Interval | None = None
+    write: Interval | None = None
+    canary_write: Interval | None = None
+    """From sending our own write to its answer, P50."""
+    canaries_lost: int = 0
+    events_per_second: float = 0.0
+    usual_events_per_second: float | None = None
+    """While nothing was wrong; None before that was so for a minute."""
+    bytes_per_second: float = 0.0
+    is_rate_steady: bool = False
+    """Whether as many bytes came in each part of the time, as where a link is full."""
+    uncovered_seconds: float = 0.0
+    ends: Mapping[EndReason, int] = field(default_factory=dict)
+    start_errors: Mapping[StartReason, int] = field(default_factory=dict)
+    relists: int = 0
+    """That lost events."""
+    clock_reads: ClockReads = "nothing"
+    undelivered_seconds: float = 0.0
+    """For how long a revision of this resource has been delivered elsewhere, or written by us, but not arrived here."""
+    is_undelivered_cached: bool | None = None
+    """Whether the watch cache of this apiserver has that revision; None if that is not known."""
+    cache_still_seconds: float | None = None
+    """For how long the watch cache has answered with the same revision."""
+    socket: SocketFacts | None = None
+    converts_by_webhook: bool | None = None
+    """Whether its definition names a conversion webhook; None if that is not known, or it is built in."""
+
+    @property
+    def name(self) -> str:
+        """The resource as flags have it."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+    @property
+    def is_on_time(self) -> bool:
+        """Whether events came, and none of the last ones is late."""
+        return self.judged.get("on_time", 0) > 0 and not self.judged.get("late", 0) and self.is_up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollFacts:
+    """Polls of one clock at one apiserver."""
+
+    answered: int = 0
+    failed: Mapping[StartReason, int] = field(default_factory=dict)
+    seconds: Interval | None = None
+    """The bucket of the P50."""
+    usual_seconds: float | None = None
+    """The P50 while nothing was wrong, at most; None before that was so for a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiserverFacts:
+    """One apiserver address."""
+
+    apiserver: str
+    is_one_apiserver: bool = True
+    """False for an address that may be a balancer's."""
+    store_polls: PollFacts = PollFacts()
+    """Of a kind that the apiserver reads from the store."""
+    store_polls_read: ClockReads = "nothing"
+    cache_polls: PollFacts = PollFacts()
+    """Of watched resources with resourceVersion=0: answered from memory."""
+    way_back: Interval | None = None
+    """How long answers were on their way to us, by their Date: the longest of the last ones."""
+    throttled: int = 0
+    """Polls, lists and watches that were answered with 429."""
+    server: ServerFacts | None = None
+    """Its own metrics; None where they are not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """The exporter itself."""
+
+    loop_lag: Interval | None = None
+    """Bounds of the P99."""
+    stalled_share: float = 0.0
+    """Of the time that nothing of ours ran."""
+    throttled_share: float | None = None
+    """Of the time that the kernel kept us from running because of a CPU limit (cgroup cpu.stat)."""
+    suspended_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything that is known of one moment."""
+
+    threshold_seconds: float
+    streams: tuple[StreamFacts, ...] = ()
+    apiservers: tuple[ApiserverFacts, ...] = ()
+    process: ProcessFacts = ProcessFacts()

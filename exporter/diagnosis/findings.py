@@ -1,0 +1,39 @@
+"""What the rules find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.labels import Certainty, Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fault, where it is, since when, and why we say so."""
+
+    fault: Fault
+    certainty: Certainty
+    apiserver: str = ""
+    """host:port; "" where it is the exporter's own."""
+    group: str = ""
+    resource: str = ""
+    """"" where it concerns all resources."""
+    since: float
+    """Unix time."""
+    sentence: str
+    """What it is, where, in words."""
+    evidence: tuple[str, ...]
+    """Facts for it, with their figures; what confirms comes last."""
+    excluded: tuple[str, ...]
+    """What else it could be, and which fact excludes that."""
+    remedy: str
+    """What people do about it."""
+    runbook: str
+    """A link to the fault in docs/faults.md."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What makes it the same finding at another moment."""
+        return self.fault, self.apiserver, self.group, self.resource

@@ -1,0 +1,100 @@
+"""What an apiserver's own metrics say of the time between two readings: evidence that confirms or excludes a fault.
+
+Which families, labels and versions these come from: exporter.server_metrics.families. Every rate is per second; a
+value is None, or its key missing, where this apiserver does not export what it is made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind: TypeAlias = tuple[str, str]
+"""Group and resource; apiservers before 1.34 name no group in most families, which then is "*"."""
+
+
+class Timed(NamedTuple):
+    """Operations between the two readings."""
+
+    per_second: float
+    mean_seconds: float
+    most_seconds: float
+    """The upper end of the bucket that holds the slowest 1 %; inf where the last bucket does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """One apiserver between two readings of its metrics."""
+
+    seconds: float
+    """Between the two readings."""
+    started_at: float | None = None
+    """Unix time of its process' start."""
+    cpu_cores_used: float | None = None
+    cpu_cores: float | None = None
+    """What Go may use (GOMAXPROCS)."""
+    scheduling: Timed | None = None
+    """How long goroutines that could run waited for a CPU."""
+    garbage_collection_share: float | None = None
+
+    store_requests: Mapping[str, Timed] = field(default_factory=dict)
+    """Requests to etcd by operation (get, list, create, update, delete, ...)."""
+
+    admission_webhooks: Mapping[str, Timed] = field(default_factory=dict)
+    """By the webhook's name."""
+    conversion_webhooks: Mapping[str, Timed] = field(default_factory=dict)
+    """By the definition's name (`widgets.example.com`); "*" where the metric does not say."""
+
+    requests: Mapping[tuple[str, Kind], Timed] = field(default_factory=dict)
+    """By verb (LIST, GET, POST, PUT, PATCH, DELETE, APPLY, ...) and kind; WATCH is left out."""
+    conflicts_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    """Writes answered with 409."""
+    too_many_per_second: float | None = None
+    """Requests answered with 429."""
+    listed_objects_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    """Objects read for LISTs, from etcd or the watch cache."""
+
+    queued_requests: float | None = None
+    """Waiting in the queues of API Priority and Fairness now."""
+    queue_wait: Timed | None = None
+    rejected_per_second: float | None = None
+
+    open_watches: Mapping[Kind, float] = field(default_factory=dict)
+    open_watches_before: float | None = None
+    """All of them at the earlier reading."""
+    open_connections: float | None = None
+    """Open descriptors of the process: most are clients' connections."""
+    terminated_watchers: Mapping[Kind, float] = field(default_factory=dict)
+    """How many were closed by force between the readings because they did not keep up."""
+    initial_events_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    """Replayed to watches that began: from resourceVersion 0, resumed, or as streaming lists."""
+    sent_events_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    """To all watches together."""
+    sent_bytes_per_second: float | None = None
+    """Of events and responses, before compression."""
+
+    received_events_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    """From etcd."""
+    dispatch: Mapping[tuple[Kind, str], Timed] = field(default_factory=dict)
+    """The apiserver's own stages (1.37 and later), whatever their names are."""
+    cache_revisions: Mapping[Kind, int] = field(default_factory=dict)
+    cache_read_wait: Mapping[Kind, Timed] = field(default_factory=dict)
+    """How long consistent reads waited for the watch cache."""
+    cache_fallbacks: Mapping[Kind, float] = field(default_factory=dict)
+    """Consistent reads between the readings that gave up waiting and went to etcd."""
+    cache_initializations: Mapping[Kind, float] = field(default_factory=dict)
+    cache_inconsistencies: Mapping[Kind, float] = field(default_factory=dict)
+    """Failed comparisons of cache and etcd, since the apiserver started."""
+    object_bytes: Mapping[Kind, float] = field(default_factory=dict)
+    """The mean size of an object of the kind, as stored or sent."""
+
+
+def of_kind(values: Mapping[Kind, float], group: str, resource: str, absent: float | None = None) -> float | None:
+    """What `values` say of a kind, also where the apiserver names no group; `absent` if nothing."""
+    for key in ((group, resource), ("*", resource)):
+        if key in values:
+            return values[key]
+    return absent
