@@ -94,9 +94,9 @@ class PollFacts:
     answered: int = 0
     failed: Mapping[StartReason, int] = field(default_factory=dict)
     seconds: Interval | None = None
-    """The bucket of the P50."""
+    """The bucket of the P90."""
     usual_seconds: float | None = None
-    """The P50 while nothing was wrong, at most; None before that was so for a minute."""
+    """The P90 while nothing was wrong, at most; None before that was so for a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,8 @@ class ProcessFacts:
 class Facts:
     """Everything that is known of one moment."""
 
+    now: float
+    """Unix time."""
     threshold_seconds: float
     streams: tuple[StreamFacts, ...] = ()
     apiservers: tuple[ApiserverFacts, ...] = ()
