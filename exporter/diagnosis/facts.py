@@ -142,3 +142,13 @@ class Facts:
     streams: tuple[StreamFacts, ...] = ()
     apiservers: tuple[ApiserverFacts, ...] = ()
     process: ProcessFacts = ProcessFacts()
+
+    @property
+    def troubled_since(self) -> dict[tuple[str, str, str], float]:
+        """Since when each stream is late or uncovered, and each apiserver one of its streams. Unix times."""
+        since: dict[tuple[str, str, str], float] = {}
+        for one in self.streams:
+            if one.late_since is not None:
+                for place in ((one.apiserver, one.group, one.resource), (one.apiserver, "", "")):
+                    since[place] = min(one.late_since, since.get(place, one.late_since))
+        return since
