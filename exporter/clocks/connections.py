@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from exporter.kubernetes.cost import Cost
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.session import Server
-    from exporter.labels import Purpose
     from exporter.measure.times import Instant, WallTime
+    from exporter.vocabulary import Purpose
 
 POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
 """An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.labels import ClockName, Purpose
     from exporter.measure.times import Instant
+    from exporter.vocabulary import ClockName, Purpose
 
 JITTER = 0.3
 """Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""

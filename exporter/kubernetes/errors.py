@@ -15,7 +15,7 @@ from exporter.kubernetes.session import UNREACHABLE, UNREADABLE, AnswerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exporter.labels import EndReason, Refusal, StartReason
+    from exporter.vocabulary import EndReason, Refusal, StartReason
 
 WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from exporter.kubernetes.credentials import Credentials
-    from exporter.labels import Purpose
     from exporter.measure.times import Instant, WallTime
+    from exporter.vocabulary import Purpose
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0

@@ -13,11 +13,11 @@ from exporter.measure.times import Interval, latency_between
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from exporter.labels import Verdict
     from exporter.measure.dating import Dated
     from exporter.measure.events import Event, Stamps
     from exporter.measure.revisions import Span
     from exporter.measure.times import Instant
+    from exporter.vocabulary import Verdict
 
 EarlyReason: TypeAlias = Literal["overflow", "waited_too_long"]
 Phase: TypeAlias = Literal["history", "news", "unknown"]

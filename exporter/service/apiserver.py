@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.labels import ClockName, Purpose
     from exporter.measure.serverclock import Offset
     from exporter.measure.times import Instant
     from exporter.metrics.registry import ClockMetrics, Metrics
     from exporter.service.dependencies import Dependencies
+    from exporter.vocabulary import ClockName, Purpose
 
 log = logging.getLogger(__name__)
 

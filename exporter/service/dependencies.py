@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from exporter.config import Config
     from exporter.kubernetes.credentials import Credentials
-    from exporter.labels import StartReason
     from exporter.measure.judging import Judgement
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream
+    from exporter.vocabulary import StartReason
     from exporter.watch.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)

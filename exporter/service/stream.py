@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
-    from exporter.labels import RelistReason
     from exporter.measure.canaries import Canary
     from exporter.measure.coverage import Coverage
     from exporter.measure.events import Event
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant, Interval
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
+    from exporter.vocabulary import RelistReason
     from exporter.watch.watch import End, Reading
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from exporter.config import ResourceName
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
-    from exporter.labels import RelistReason
     from exporter.measure.events import Event
     from exporter.measure.times import Instant, Interval
+    from exporter.vocabulary import RelistReason
     from exporter.watch.watch import End, WatchDependencies
 
 HEALTHY_AFTER_SECONDS = 10.0

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from exporter.kubernetes.lists import Collection
-    from exporter.labels import EndReason
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.times import Instant, Interval
+    from exporter.vocabulary import EndReason
     from exporter.watch.heartbeat import Heartbeat
 
 WHOLE_OBJECTS = "application/json"

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.labels import EventType, Verdict
 from exporter.measure.dating import Dated
 from exporter.measure.events import COMPARED_FIELDS, OTHER_FIELDS, Event, Lease, LeaseMetadata, Stamps
 from exporter.measure.judging import (
@@ -26,6 +25,7 @@ from exporter.measure.judging import (
 )
 from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
+from exporter.vocabulary import EventType, Verdict
 from tests.measure.drawing import seconds
 
 THRESHOLD_SECONDS = 1.0

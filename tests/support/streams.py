@@ -9,13 +9,13 @@ from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
-from exporter.labels import Phase, Verdict
 from exporter.measure.canaries import Canary
 from exporter.measure.events import EventDecoder
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
 from exporter.service import status
 from exporter.service.stream import Stream, StreamDependencies
+from exporter.vocabulary import Phase, Verdict
 from exporter.watch.watch import Reading
 from tests.support.observing import config
 

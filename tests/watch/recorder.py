@@ -12,10 +12,10 @@ from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
-from exporter.labels import EventType, RelistReason
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
+from exporter.vocabulary import EventType, RelistReason
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import End, Reading, WatchDependencies, WatchTimes

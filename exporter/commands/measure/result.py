@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.labels import SloState
+    from exporter.vocabulary import SloState
 
 Verdict: TypeAlias = Literal["met", "violated", "unknown"]
 
