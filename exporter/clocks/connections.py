@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
+    from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost
-    from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant, WallTime
     from exporter.vocabulary import Purpose

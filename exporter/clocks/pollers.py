@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from exporter.clocks.connections import Answer, Place
     from exporter.clocks.rate_limit import Lane
+    from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost
-    from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.sentences import sentence
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.session import UNREACHABLE, UNREADABLE, AnswerError
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

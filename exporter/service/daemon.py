@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
-from exporter.config.wording import quoted
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
@@ -29,6 +28,7 @@ from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
 from exporter.web.auth_filter import AuthFilter
 from exporter.web.connections import Limits
+from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.measure.judging import Judgement
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream

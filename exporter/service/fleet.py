@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.measure.serverclock import Offset
     from exporter.service.dependencies import Dependencies
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from exporter.config import ResourceName
-from exporter.config.wording import did_you_mean, quoted
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.lists import Collection
@@ -21,6 +20,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 from exporter.watch.places import Allowance
 from exporter.watch.watch import Watch, WatchDependencies
+from exporter.wording.quoting import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.backoff import Backoff
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, start_error
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.session import UNREACHABLE, AnswerError

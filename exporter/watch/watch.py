@@ -8,10 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.config.wording import printable
-from exporter.kubernetes.credentials import CredentialsError
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, end_reason, start_error, start_reason
-from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import (
     METADATA_WATCH,
     STREAM,
@@ -23,6 +21,8 @@ from exporter.kubernetes.session import (
 from exporter.limits import refused_texts
 from exporter.measure.events import Event, EventDecoder, LineBudget, LineSplitter, WatchError
 from exporter.watch.body import StampedBody
+from exporter.wording.quoting import printable
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.config import ResourceName
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes import api_discovery
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.apiservers import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
-from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.permissions import own_name
 from exporter.kubernetes.resources import MOST_VERSIONS, NotServedError, discover
@@ -23,7 +23,7 @@ from exporter.kubernetes.session import MOST_VALUES, AnswerError, ApiSession, Se
 from exporter.limits import Refused, refused_texts
 from exporter.watch import custom_resources
 from exporter.watch.custom_resources import list_definitions
-from tests.kubernetes.configuring import write_kubeconfig
+from tests.support.configuring import write_kubeconfig
 
 Told = Callable[[str], str]
 """A path in, a body out."""

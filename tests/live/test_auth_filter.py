@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from exporter.config import ListenAddress
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.metrics.registry import Metrics

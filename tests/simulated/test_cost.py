@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout, web
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.metrics.registry import CostMetrics, Metrics
 from exporter.service.apiserver import CountedCost

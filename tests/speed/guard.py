@@ -17,7 +17,7 @@ from pathlib import Path
 
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from exporter.clocks.pollers import RevisionPoller, ServerPolls
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server

@@ -31,23 +31,23 @@ from exporter.commands.check.findings import (
     Trouble,
     User,
 )
-from exporter.config.wording import printable
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.apiservers import count_apiservers
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
-from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, Request, refusal
 from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 from exporter.watch import custom_resources
+from exporter.wording.quoting import printable
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.kubernetes.session import Server
 
 TIME_LIMIT_SECONDS = 15.0

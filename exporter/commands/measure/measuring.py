@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from exporter.commands.measure.progress import Progress
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.measure.histogram import Histogram
     from exporter.measure.judging import Judgement
     from exporter.measure.times import Instant

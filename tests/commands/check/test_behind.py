@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from exporter.commands.check.behind import certificates
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.session import Server
 from tests.commands.check.command import check
-from tests.kubernetes.configuring import write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
+from tests.support.configuring import write_kubeconfig
 
 
 @contextlib.asynccontextmanager

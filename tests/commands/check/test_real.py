@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter.commands.check import report
 from exporter.commands.check.inspection import inspect
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.session import Server
 from tests.commands.check.command import check, config, read_table, rules_in
 from tests.conftest import FreshCluster

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from exporter.commands.check.findings import Findings, Polls, Trouble
 from exporter.commands.check.inspection import inspect
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.session import Server
 from exporter.simulator import NODES, WIDGETS, Rejection, Simulator
 from tests.commands.check.command import check, config, plain_kubeconfig

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from exporter.config import flag_parser, load, read_flags
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.session import ApiSession, Request, Server
 from exporter.service.daemon import load_credentials
-from tests.config.door import Door
-from tests.kubernetes.configuring import exec_user, write_kubeconfig
-from tests.kubernetes.plugins import GOOD, SECRET
+from tests.credentials.plugins import GOOD, SECRET
+from tests.support.configuring import exec_user, write_kubeconfig
+from tests.support.door import Door
 from tests.support.observing import config
 
 AWAY = "http://127.0.0.1.example.com:8080"

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from kubernetes_asyncio.config import incluster_config
 
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.session import ApiSession, Server
-from tests.kubernetes.configuring import exec_user, status, statuses, write_kubeconfig
 from tests.real.cluster import Cluster
+from tests.support.configuring import exec_user, status, statuses, write_kubeconfig
 from tests.support.waiting import wait_until
 
 PLUGIN = """

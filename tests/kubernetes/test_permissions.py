@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch

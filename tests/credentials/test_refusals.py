@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
-from tests.kubernetes.configuring import write_kubeconfig
+from exporter.credentials import Credentials, CredentialsError, Source
+from tests.support.configuring import write_kubeconfig
 
 SERVER = "https://127.0.0.1:1"
 USER = {"token": "token"}

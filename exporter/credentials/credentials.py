@@ -1,4 +1,4 @@
-"""A kubeconfig or a Pod's service account in, who we are out. kubernetes_asyncio is known here and in loader.py only.
+"""Loads, renews and applies credentials. kubernetes_asyncio is used here and in kubeconfig.py only.
 
 Tokens rotate, exec plugins expire, certificates are replaced: what will expire is loaded anew before it does, and what
 the apiserver refused at once.
@@ -25,14 +25,14 @@ from urllib.parse import urlsplit
 import yaml
 
 from exporter.config.parsers import apiserver_url, server_name
-from exporter.config.wording import did_you_mean, printable, quoted
-from exporter.kubernetes.kubeconfig import Kubeconfig, files_in_memory, loader, read
-from exporter.kubernetes.sentences import sentence
+from exporter.credentials.kubeconfig import Kubeconfig, files_in_memory, loader, read
+from exporter.wording.quoting import did_you_mean, printable, quoted
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.kubernetes.kubeconfig import Contexts, User
+    from exporter.credentials.kubeconfig import Contexts, User
     from exporter.measure.times import WallTime
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
-from exporter.kubernetes.sentences import sentence
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, Request, Server
-from tests.kubernetes.configuring import write_kubeconfig
+from exporter.wording.sentences import sentence
 from tests.real.certificates import CertificateAuthority
+from tests.support.configuring import write_kubeconfig
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

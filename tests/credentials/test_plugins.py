@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from exporter import descriptors
-from exporter.kubernetes import plugin
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, Source, plugin
 from exporter.limits import refused_texts
 from exporter.service import loop
-from tests.kubernetes.configuring import exec_user, write_kubeconfig
-from tests.kubernetes.plugins import GOOD, SECRET
+from tests.credentials.plugins import GOOD, SECRET
+from tests.support.configuring import exec_user, write_kubeconfig
 from tests.support.waiting import wait_until
 
 SERVER = "https://127.0.0.1:1"

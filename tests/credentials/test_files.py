@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from exporter.config.reading import MOST_BYTES, content_of
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
-from exporter.kubernetes.kubeconfig import files_in_memory, loader
+from exporter.credentials import Credentials, CredentialsError, Source
+from exporter.credentials.kubeconfig import files_in_memory, loader
 from exporter.limits import refused_texts
-from tests.config.door import Door
-from tests.kubernetes.certificates import ClientAuthority
-from tests.kubernetes.configuring import exec_user, inline, write_kubeconfig
+from tests.credentials.certificates import ClientAuthority
+from tests.support.configuring import exec_user, inline, write_kubeconfig
+from tests.support.door import Door
 
 SERVER = "https://127.0.0.1:1"
 GIBIBYTE = 2**30
@@ -98,7 +98,7 @@ async def test_the_file_of_a_token(make: Make, complaint: str, tmp_path: Path) -
 
 
 async def test_the_file_of_a_token_that_grows_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.credentials.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     path = write_kubeconfig(tmp_path, SERVER, user={"tokenFile": "token"})
     credentials = Credentials(Source(path))

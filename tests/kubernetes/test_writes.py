@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.writes import canary_objects, why_no_canary
 from tests.support.observing import config
 

@@ -12,10 +12,11 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.kubernetes.credentials import RENEWAL_PAUSE_SECONDS, Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, Source
+from exporter.credentials.credentials import RENEWAL_PAUSE_SECONDS
 from exporter.kubernetes.session import ApiSession, Server
-from tests.kubernetes.certificates import ClientAuthority
-from tests.kubernetes.configuring import exec_user, status, write_kubeconfig
+from tests.credentials.certificates import ClientAuthority
+from tests.support.configuring import exec_user, status, write_kubeconfig
 from tests.support.waiting import wait_until
 
 PLUGIN = """
@@ -198,7 +199,7 @@ async def test_what_makes_no_sense_is_one_sentence(said: dict[str, str], message
 async def test_the_file_of_a_token_is_read_again_before_it_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.credentials.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user={"tokenFile": "token"})
     credentials = Credentials(Source(kubeconfig))

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.clocks.connections import Place
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server

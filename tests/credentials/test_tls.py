@@ -9,15 +9,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
-from exporter.kubernetes.kubeconfig import loader
+from exporter.credentials import Credentials, Source
+from exporter.credentials.kubeconfig import loader
 from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.simulator import Simulator
 from tests.conftest import FreshCluster
-from tests.kubernetes.certificates import ClientAuthority
-from tests.kubernetes.configuring import NAMESPACES, VERSION, inline, status, statuses, write_kubeconfig
+from tests.credentials.certificates import ClientAuthority
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
+from tests.support.configuring import NAMESPACES, VERSION, inline, status, statuses, write_kubeconfig
 from tests.watch.scripted import ScriptedApiserver
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from exporter.kubernetes.credentials import Credentials, Source
-from tests.kubernetes.configuring import statuses, write_kubeconfig
+from exporter.credentials import Credentials, Source
 from tests.real.cluster import Cluster
+from tests.support.configuring import statuses, write_kubeconfig
 from tests.support.waiting import wait_until
 
 
