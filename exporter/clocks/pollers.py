@@ -23,7 +23,7 @@ from exporter.measure.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exporter.clocks.connections import Answer, Place
+    from exporter.clocks.connections import Answer, PollConnection
     from exporter.clocks.rate_limit import Lane
     from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost
@@ -182,7 +182,7 @@ class Poller(ABC):
         full = self._lane.period_seconds(self._hz)
         return max(full, min(full / self._slowing.share(now), LONGEST_SLOWED_SECONDS))
 
-    async def _poll(self, place: Place) -> None:
+    async def _poll(self, place: PollConnection) -> None:
         number = next(_poll_numbers)
         kind, revisions, asked = self.kind, self.revisions, time.monotonic()
         sent_at: list[Instant] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import Verdict
 
 EarlyReason: TypeAlias = Literal["overflow", "waited_too_long"]
-Phase: TypeAlias = Literal["history", "news", "unknown"]
+EvidentPhase: TypeAlias = Literal["history", "news", "unknown"]
 
 LONGEST_WAIT_SECONDS = 10.0
 """An event that no poll has settled by then is judged by the evidence so far."""
@@ -52,7 +52,7 @@ class Opening:
         self.newest_history = newest_history
         self.is_told_in_time = self.at is not None and by <= self.at + within_seconds
 
-    def phase(self, revision: int | None, commit: Interval) -> Phase:
+    def phase(self, revision: int | None, commit: Interval) -> EvidentPhase:
         """Whether an event is live or history, by the evidence about its commit."""
         if revision is None or (self.newest_history is not None and revision > self.newest_history):
             return "news"

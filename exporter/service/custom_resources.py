@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.kubernetes.failures import RepeatedFailure
 from exporter.service.leaving import Leaving
 from exporter.service.stream import CURABLE_ONLY_BY_PEOPLE
-from exporter.watch.custom_resources import Definitions
+from exporter.watch.definitions import Definitions
 from exporter.watch.places import Allowance, newcomers
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
-from exporter.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
@@ -91,7 +91,7 @@ async def load_credentials(config: Config) -> Credentials:
     """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object,
     or if an address that is known already must not be told who we are.
     """
-    source = Source(config.kubeconfig, config.context, expects_verification=config.discover_apiservers)
+    source = CredentialsSource(config.kubeconfig, config.context, expects_verification=config.discover_apiservers)
     credentials = Credentials(source, config.tls_server_name, allow_insecure_token=config.allow_insecure_token)
     await credentials.load()
     for url in (credentials.server_url, *config.apiservers):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
     from exporter.vocabulary import RelistReason
-    from exporter.watch.watch import End, Reading
+    from exporter.watch.watch import DecodedBatch, End
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Stream:
         level = logging.INFO if end.reason == "timeout" else logging.WARNING
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
-    def read(self, reading: Reading, arrival: Interval) -> None:
+    def read(self, reading: DecodedBatch, arrival: Interval) -> None:
         """What came together on the watch: every event waits for its verdict from now on."""
         counts = self.counts
         counts.received_bytes += reading.size_bytes

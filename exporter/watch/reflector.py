@@ -16,7 +16,7 @@ from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError, start_error
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.session import UNREACHABLE, AnswerError
-from exporter.watch.watch import Reading, Watch
+from exporter.watch.watch import DecodedBatch, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ class ReflectorListener(Protocol):
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open since `at`; after a relist, it starts at the revision that was listed."""
 
-    def read(self, reading: Reading, arrival: Interval) -> None:
+    def read(self, reading: DecodedBatch, arrival: Interval) -> None:
         """A chunk of the open watch."""
 
     def lost(self, at: Instant) -> None:
@@ -274,7 +274,7 @@ class Reflector:
         self._position.give_up()
         self._listener.relisting(reason)
 
-    def _read(self, reading: Reading, arrival: Interval) -> None:
+    def _read(self, reading: DecodedBatch, arrival: Interval) -> None:
         """Keep the revision to resume from, and hand on what was not there before."""
         if self._watch is None:
             return  # the last words of a history that exists no more

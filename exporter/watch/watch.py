@@ -70,7 +70,7 @@ class End(NamedTuple):
     retry_after_seconds: float | None = None
 
 
-class Reading(NamedTuple):
+class DecodedBatch(NamedTuple):
     """What was found in bytes of a watch that came together."""
 
     events: Sequence[Event]
@@ -93,7 +93,7 @@ class Watch:
     """One watch: opened once, from one revision on, and read to its end."""
 
     def __init__(
-        self, collection: Collection, dependencies: WatchDependencies, take: Callable[[Reading, Interval], None]
+        self, collection: Collection, dependencies: WatchDependencies, take: Callable[[DecodedBatch, Interval], None]
     ) -> None:
         decoder = dependencies.decoder
         self._collection = collection
@@ -239,7 +239,7 @@ class Watch:
             self.has_delivered = True
         if overlong or self._dependencies.decoder.refused:
             self._count_refused(overlong)
-        self._take(Reading(events, undecodable + overlong, sum(map(len, content))), arrival)
+        self._take(DecodedBatch(events, undecodable + overlong, sum(map(len, content))), arrival)
 
     def _count_refused(self, overlong: int) -> None:
         """What was beyond its limit, in the lines or as a line."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 LOADED = """
 import asyncio, sys
-from exporter.credentials import Credentials, Source
-asyncio.run(Credentials(Source()).load())
+from exporter.credentials import Credentials, CredentialsSource
+asyncio.run(Credentials(CredentialsSource()).load())
 """
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.times import Interval
     from exporter.watch.heartbeat import Heartbeat
-    from exporter.watch.watch import Reading
+    from exporter.watch.watch import DecodedBatch
 
 PAGE = "50"
 MOST_PAGES = 400
@@ -184,6 +184,6 @@ class Definitions:
                 changed.cancel()
                 await asyncio.wait({reading, changed})
 
-    def _read(self, reading: Reading, _arrival: Interval) -> None:
+    def _read(self, reading: DecodedBatch, _arrival: Interval) -> None:
         if any(event.event_type != "bookmark" for event in reading.events):
             self._changed.set()
