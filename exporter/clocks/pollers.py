@@ -23,14 +23,14 @@ from exporter.measure.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exporter.clocks.connections import Answer, Place
+    from exporter.clocks.connections import Answer, PollConnection
     from exporter.clocks.rate_limit import Lane
+    from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost
-    from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.labels import ClockName, Purpose
     from exporter.measure.times import Instant
+    from exporter.vocabulary import ClockName, Purpose
 
 JITTER = 0.3
 """Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""
@@ -182,7 +182,7 @@ class Poller(ABC):
         full = self._lane.period_seconds(self._hz)
         return max(full, min(full / self._slowing.share(now), LONGEST_SLOWED_SECONDS))
 
-    async def _poll(self, place: Place) -> None:
+    async def _poll(self, place: PollConnection) -> None:
         number = next(_poll_numbers)
         kind, revisions, asked = self.kind, self.revisions, time.monotonic()
         sent_at: list[Instant] = []

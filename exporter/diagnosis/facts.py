@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.diagnosis.server_facts import ServerFacts
-    from exporter.labels import ClockReads, EndReason, StartReason, Verdict
     from exporter.measure.times import Interval
+    from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
 
 
 class SocketFacts(NamedTuple):

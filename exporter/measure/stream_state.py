@@ -10,7 +10,9 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from exporter.labels import (
+from exporter.measure.histogram import Histogram
+from exporter.measure.window import EMPTY
+from exporter.vocabulary import (
     END_REASONS,
     EVENT_TYPES,
     FINE_BOUNDS,
@@ -25,13 +27,13 @@ from exporter.labels import (
     UNMEASURED_REASONS,
     VERDICTS,
 )
-from exporter.measure.histogram import Histogram
-from exporter.measure.window import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.labels import (
+    from exporter.measure.times import WallTime
+    from exporter.measure.window import WindowReport
+    from exporter.vocabulary import (
         ClockReads,
         EndReason,
         EventType,
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
         UnmeasuredReason,
         Verdict,
     )
-    from exporter.measure.times import WallTime
-    from exporter.measure.window import WindowReport
 
 _Key = TypeVar("_Key")
 

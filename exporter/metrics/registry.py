@@ -10,12 +10,12 @@ from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol, TypeVar
 
-from exporter.labels import CERTAINTIES, CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, Certainty, PollResult
 from exporter.limits import refused_texts
 from exporter.measure.histogram import Histogram
 from exporter.measure.stream_state import StreamCounts, StreamState
 from exporter.metrics.families import FAMILIES, Family
 from exporter.metrics.series import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
+from exporter.vocabulary import CERTAINTIES, CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, Certainty, PollResult
 
 _FAMILY = {family.name: family for family in FAMILIES}
 

@@ -1,4 +1,4 @@
-"""What the parts of the daemon share, handed down as one value."""
+"""Dependencies that the parts of the daemon share, passed down as one value."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
-    from exporter.labels import StartReason
+    from exporter.credentials import Credentials
     from exporter.measure.judging import Judgement
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream
+    from exporter.vocabulary import StartReason
     from exporter.watch.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -22,17 +22,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the daemon hands down to its fleet, its apiservers and their streams."""
+    """What the daemon passes to the fleet, its apiservers and their streams."""
 
     config: Config
     credentials: Credentials
     metrics: Metrics
     heartbeat: Heartbeat
     judged: Callable[[Stream, Judgement], None] | None = None
-    """Told of every judgement."""
+    """Called with every judgement."""
     advise: Callable[[str], None] = log.warning
-    """Told what may have been meant by a setting that does nothing now."""
+    """Called with a suggestion if a setting has no effect now."""
 
     def count_discovery_error(self, reason: StartReason) -> None:
-        """What there is to watch cannot be found."""
+        """Count a failure to find apiservers or custom resources."""
         self.metrics.discovery_errors[reason].inc()

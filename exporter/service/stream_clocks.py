@@ -1,4 +1,4 @@
-"""The pollers that date one stream's events, and what its arrivals tell them in turn."""
+"""The pollers that date one stream's events. Arrivals on the stream are evidence for the pollers in turn."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class StreamClocks:
-    """At most one poller of the store and one of the watch cache, either of which may be exchanged at any time."""
+    """At most one poller of the store and one of the watch cache; either may be replaced at any time."""
 
     def __init__(self, apiservers: Callable[[], Offset | None]) -> None:
         self._apiservers = apiservers
         self.revision: RevisionPoller | None = None
-        """None while no clock is proven to read the same store."""
+        """None while no revision clock is proven to read the same store."""
         self.cache: CachePoller | None = None
         self._newest: tuple[int, Instant] | None = None
-        """The newest revision that has arrived, and when."""
+        """The newest revision that has arrived, and its arrival time."""
 
     @property
     def store(self) -> Store | None:
-        """What is known of the store."""
+        """The evidence about the store's revisions."""
         return self.revision.store if self.revision is not None else None
 
     def now(self) -> Clocks:
-        """Whatever dates events now."""
+        """The clocks that date events now."""
         return Clocks(self.store, self.cache.revisions if self.cache is not None else None, self._apiservers())
 
     def arrived(self, revision: int, at: Instant, *, is_event: bool) -> None:
-        """What is newest here is committed; an event was in the watch cache of the apiserver that serves this watch."""
+        """A revision that arrives is committed. If it is an event's, it is also in this apiserver's watch cache."""
         self._newest = revision, at
         if self.revision is not None:
             self.revision.arrived(revision, at)
@@ -47,17 +47,17 @@ class StreamClocks:
             self.cache.revisions.arrived(revision, at)
 
     def use_revision(self, poller: RevisionPoller | None) -> None:
-        """If its store was restored while nobody polled it, only what has arrived shows it."""
+        """Use `poller`. The newest arrival shows it whether the store was restored while nobody polled."""
         self.revision = poller
         if poller is not None and self._newest is not None:
             poller.store.polls.arrived(*self._newest)
 
     def store_went_back(self) -> None:
-        """What has arrived is of a history that is gone."""
+        """Forget the newest arrival: its revision belongs to a store that was replaced."""
         self._newest = None
 
     def state(self, name: ResourceName) -> RevisionClockState:
-        """What dates the events of the resource."""
+        """Which clock dates the events of the resource, for status and metrics."""
         if self.revision is None:
             return RevisionClockState()
         kind, reads_stale = self.revision.kind, self.revision.store.reads_stale

@@ -20,7 +20,7 @@ from tests.support.streams import revision_poller
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from exporter.labels import StartReason
+    from exporter.vocabulary import StartReason
 
 POLLS_FOR_A_PROOF = 20
 """It takes two or three, and a second until there are two apiservers."""

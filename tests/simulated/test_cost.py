@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout, web
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.metrics.registry import CostMetrics, Metrics
 from exporter.service.apiserver import CountedCost
@@ -37,7 +37,7 @@ def body_bytes(cost: CostMetrics) -> float:
 @contextlib.asynccontextmanager
 async def session(folder: Path, url: str) -> AsyncIterator[tuple[ApiSession, CostMetrics]]:
     """A session whose requests are counted."""
-    credentials = Credentials(Source(kubeconfig(folder, url)))
+    credentials = Credentials(CredentialsSource(kubeconfig(folder, url)))
     await credentials.load()
     metrics, server = Metrics(1, 0.99, 60), Server(url, is_one_apiserver=True)
     api = ApiSession(server, credentials, cost=CountedCost(metrics, server))

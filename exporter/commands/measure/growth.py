@@ -5,15 +5,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.labels import POLL_RESULTS
 from exporter.measure.stream_state import StreamCounts
+from exporter.vocabulary import POLL_RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.labels import PollResult
     from exporter.measure.histogram import Histogram
     from exporter.metrics.registry import Metrics
+    from exporter.vocabulary import PollResult
 
 
 class Labels(NamedTuple):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from exporter.config import ResourceName
-from exporter.config.wording import did_you_mean, quoted
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.lists import Collection
@@ -21,6 +20,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder, revision_of
 from exporter.watch.places import Allowance
 from exporter.watch.watch import Watch, WatchDependencies
+from exporter.wording.quoting import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.times import Interval
     from exporter.watch.heartbeat import Heartbeat
-    from exporter.watch.watch import Reading
+    from exporter.watch.watch import DecodedBatch
 
 PAGE = "50"
 MOST_PAGES = 400
@@ -184,6 +184,6 @@ class Definitions:
                 changed.cancel()
                 await asyncio.wait({reading, changed})
 
-    def _read(self, reading: Reading, _arrival: Interval) -> None:
+    def _read(self, reading: DecodedBatch, _arrival: Interval) -> None:
         if any(event.event_type != "bookmark" for event in reading.events):
             self._changed.set()

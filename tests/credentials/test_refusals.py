@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
-from tests.kubernetes.configuring import write_kubeconfig
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
+from tests.support.configuring import write_kubeconfig
 
 SERVER = "https://127.0.0.1:1"
 USER = {"token": "token"}
@@ -29,11 +29,11 @@ async def refusal(credentials: Credentials) -> str:
 async def test_no_kubeconfig_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/a:{tmp_path}/b")
-    message = await refusal(Credentials(Source(service_account=tmp_path)))
+    message = await refusal(Credentials(CredentialsSource(service_account=tmp_path)))
     assert message == f"no credentials: this is no Pod, and there is no kubeconfig at {tmp_path}/a:{tmp_path}/b"
     monkeypatch.delenv("KUBECONFIG")
     monkeypatch.setenv("HOME", str(tmp_path))
-    message = await refusal(Credentials(Source(service_account=tmp_path)))
+    message = await refusal(Credentials(CredentialsSource(service_account=tmp_path)))
     assert message == "no credentials: this is no Pod, and there is no kubeconfig at ~/.kube/config"
 
 
@@ -49,28 +49,28 @@ def test_a_user_without_a_home_is_refused_like_any_other(tmp_path: Path) -> None
 
 async def test_a_context_that_is_not_there(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user=USER)
-    message = await refusal(Credentials(Source(path, "other")))
+    message = await refusal(Credentials(CredentialsSource(path, "other")))
     assert message == f'--context: "other" is not among the contexts of kubeconfig {path}: it'
     named = json.loads(path.read_text())
     named["contexts"] = [{**named["contexts"][0], "name": name} for name in ("kind-dev", "prod", "a\nb")]
     path.write_text(json.dumps(named))
-    assert await refusal(Credentials(Source(path, "kind-de"))) == (
+    assert await refusal(Credentials(CredentialsSource(path, "kind-de"))) == (
         f'--context: "kind-de" is not among the contexts of kubeconfig {path}: kind-dev, prod, a\\nb, '
         'did you mean "kind-dev"?'
     )
-    assert await refusal(Credentials(Source(path))) == (
+    assert await refusal(Credentials(CredentialsSource(path))) == (
         f'kubeconfig {path}: has no context "it", its current-context: name one with --context: kind-dev, prod, a\\nb'
     )
     del named["current-context"]
     named["contexts"] = [{**named["contexts"][0], "name": f"c{number}"} for number in range(12)]
     path.write_text(json.dumps(named))
-    assert await refusal(Credentials(Source(path))) == (
+    assert await refusal(Credentials(CredentialsSource(path))) == (
         f"kubeconfig {path}: has no current-context: name one with --context: "
         "c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
     )
     del named["contexts"]
     path.write_text(json.dumps(named))
-    assert await refusal(Credentials(Source(path))) == f"kubeconfig {path}: has no contexts"
+    assert await refusal(Credentials(CredentialsSource(path))) == f"kubeconfig {path}: has no contexts"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ async def test_an_auth_provider_says_what_to_use_instead(
     provider: dict[str, Any], sentence: str, tmp_path: Path
 ) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user={"auth-provider": provider})
-    assert await refusal(Credentials(Source(path))) == f"kubeconfig {path}: {sentence}"
+    assert await refusal(Credentials(CredentialsSource(path))) == f"kubeconfig {path}: {sentence}"
 
 
 async def test_an_oidc_token_that_is_good_is_used(tmp_path: Path) -> None:
     claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + 3600}).encode()).decode().rstrip("=")
     user = {"auth-provider": {"name": "oidc", "config": {"id-token": f"head.{claims}.signature"}}}
-    credentials = Credentials(Source(write_kubeconfig(tmp_path, SERVER, user=user)))
+    credentials = Credentials(CredentialsSource(write_kubeconfig(tmp_path, SERVER, user=user)))
     await credentials.load()
     assert await credentials.headers() == {"Authorization": f"Bearer head.{claims}.signature"}
 
@@ -130,28 +130,28 @@ async def test_an_oidc_token_that_is_good_is_used(tmp_path: Path) -> None:
 async def test_a_kubeconfig_that_is_none(content: str, complaint: str, tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(content)
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message.startswith(f"kubeconfig {path}: ")
     assert complaint in message
 
 
 async def test_a_kubeconfig_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "kubeconfig").write_bytes(b"\xff\xfe\xfd")
-    assert "can't decode byte" in await refusal(Credentials(Source(tmp_path / "kubeconfig")))
+    assert "can't decode byte" in await refusal(Credentials(CredentialsSource(tmp_path / "kubeconfig")))
 
 
 async def test_a_missing_authority_or_certificate(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user=USER, cluster={"certificate-authority": "no.crt"})
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message == f"kubeconfig {path}: File does not exists: {tmp_path}/no.crt"
     path = write_kubeconfig(tmp_path, SERVER, user={"client-certificate": "user.crt", "client-key": "user.key"})
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message == f"kubeconfig {path}: File does not exists: {tmp_path}/user.crt"
 
 
 async def test_an_authority_that_is_no_certificate(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user=USER, authority=b"no certificate")
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message == f"kubeconfig {path}: the certificate authority is no certificate in PEM"
 
 
@@ -159,19 +159,19 @@ async def test_a_client_certificate_that_is_none(tmp_path: Path) -> None:
     for name in ("user.crt", "user.key"):
         (tmp_path / name).write_text("no certificate")
     path = write_kubeconfig(tmp_path, SERVER, user={"client-certificate": "user.crt", "client-key": "user.key"})
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message == f"kubeconfig {path}: the client certificate and its key are no matching pair in PEM"
 
 
 async def test_a_missing_token_file(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user={"tokenFile": "token"})
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message == f"kubeconfig {path}: {tmp_path}/token: No such file or directory"
 
 
 async def test_a_token_of_two_lines_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user={"token": "two\nlines"})
-    credentials = Credentials(Source(path))
+    credentials = Credentials(CredentialsSource(path))
     await credentials.load()
     with pytest.raises(CredentialsError, match=r"^kubeconfig \S+: the token is more than one line$"):
         await credentials.headers()
@@ -220,19 +220,19 @@ SERVERS = {
 @pytest.mark.parametrize(("server", "said"), SERVERS.items())
 async def test_a_server_that_cannot_be_asked(server: str, said: str, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, server, user=USER)
-    assert await refusal(Credentials(Source(path))) == f"kubeconfig {path}: the server {said}"
+    assert await refusal(Credentials(CredentialsSource(path))) == f"kubeconfig {path}: the server {said}"
 
 
 @pytest.mark.parametrize("server", [5, ["https://127.0.0.1"], {"s3cret": 1}, True])
 async def test_a_server_that_is_no_text(server: Any, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, server, user=USER)
-    assert await refusal(Credentials(Source(path))) == f"kubeconfig {path}: is not a complete kubeconfig"
+    assert await refusal(Credentials(CredentialsSource(path))) == f"kubeconfig {path}: is not a complete kubeconfig"
 
 
 @pytest.mark.parametrize("name", ["a..b", "a b", f"{'a' * 70}", 5, ["a"]])
 async def test_a_tls_server_name_that_is_none(name: Any, tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path, SERVER, user=USER, cluster={"tls-server-name": name})
-    message = await refusal(Credentials(Source(path)))
+    message = await refusal(Credentials(CredentialsSource(path)))
     assert message.startswith(f'kubeconfig {path}: tls-server-name: "')
     assert message.endswith('" is not a server name as in a certificate')
 
@@ -241,7 +241,7 @@ async def test_a_tls_server_name_that_is_none(name: Any, tmp_path: Path) -> None
     "server", ["https://127.0.0.1:1/k8s/clusters/c-x1", "HTTPS://LocalHost:1/", "https://[::1]:1", "http://localhost"]
 )
 async def test_a_server_that_can_be_asked(server: str, tmp_path: Path) -> None:
-    credentials = Credentials(Source(write_kubeconfig(tmp_path, server, user=USER)))
+    credentials = Credentials(CredentialsSource(write_kubeconfig(tmp_path, server, user=USER)))
     await credentials.load()
     assert credentials.server_url == server.rstrip("/")
 
@@ -263,7 +263,7 @@ async def test_a_pod_whose_environment_names_no_server(
     (tmp_path / "ca.crt").write_text("authority")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    message = await refusal(Credentials(Source(service_account=tmp_path)))
+    message = await refusal(Credentials(CredentialsSource(service_account=tmp_path)))
     assert message.startswith("in-cluster credentials: the server ")
     assert message.endswith((IS_NO_URL, HAS_A_USER))
     assert "s3cret" not in message

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from exporter import descriptors
-from exporter.kubernetes import plugin
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource, plugin
 from exporter.limits import refused_texts
 from exporter.service import loop
-from tests.kubernetes.configuring import exec_user, write_kubeconfig
-from tests.kubernetes.plugins import GOOD, SECRET
+from tests.credentials.plugins import GOOD, SECRET
+from tests.support.configuring import exec_user, write_kubeconfig
 from tests.support.waiting import wait_until
 
 SERVER = "https://127.0.0.1:1"
@@ -37,7 +36,7 @@ HANGING = "note('plugin', os.getpid())\ntime.sleep(600)\n"
 
 def credentials_of(folder: Path, script: str, loading_seconds: float = 60.0) -> Credentials:
     kubeconfig = write_kubeconfig(folder, SERVER, user=exec_user(folder, script))
-    return Credentials(Source(kubeconfig, loading_seconds=loading_seconds))
+    return Credentials(CredentialsSource(kubeconfig, loading_seconds=loading_seconds))
 
 
 async def refusal(credentials: Credentials) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from exporter.config import flag_parser, load, read_flags
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.kubernetes.session import ApiSession, Request, Server
 from exporter.service.daemon import load_credentials
-from tests.config.door import Door
-from tests.kubernetes.configuring import exec_user, write_kubeconfig
-from tests.kubernetes.plugins import GOOD, SECRET
+from tests.credentials.plugins import GOOD, SECRET
+from tests.support.configuring import exec_user, write_kubeconfig
+from tests.support.door import Door
 from tests.support.observing import config
 
 AWAY = "http://127.0.0.1.example.com:8080"
@@ -38,7 +38,7 @@ def refusal(kubeconfig: Path, url: str) -> str:
 async def headers_to(url: str, folder: Path, *, allowed: bool = False, proxy: str | None = None) -> Mapping[str, str]:
     cluster = {"proxy-url": proxy} if proxy else {}
     path = write_kubeconfig(folder, "https://127.0.0.1:1", user=TOKEN, cluster=cluster)
-    credentials = Credentials(Source(path), allow_insecure_token=allowed)
+    credentials = Credentials(CredentialsSource(path), allow_insecure_token=allowed)
     await credentials.load()
     return await credentials.headers(url)
 
@@ -194,5 +194,5 @@ async def test_a_kubeconfig_with_a_token_in_the_wrong_place_is_complained_of_wit
     path = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=TOKEN)
     path.write_text(path.read_text().replace('"user": {"token": "s3cret"}', '"token": "s3cret"'))
     with pytest.raises(CredentialsError) as raised:
-        await Credentials(Source(path)).load()
+        await Credentials(CredentialsSource(path)).load()
     assert str(raised.value) == f"kubeconfig {path}: Invalid kube-config file. Expected key user in users[name=it]"

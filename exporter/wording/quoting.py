@@ -29,11 +29,6 @@ def quoted(text: str) -> str:
     return f'"{printable(_USER.sub(_HIDDEN, text))}"'
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """The items of a list with commas, without empty ones."""
-    return tuple(part for item in text.split(",") if (part := item.strip()))
-
-
 def did_you_mean(text: str, known: Iterable[str], prefix: str = "") -> str:
     """End of a sentence that names the known word closest to the text; empty if none is close.
 

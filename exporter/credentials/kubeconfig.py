@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from exporter.config.reading import content_of
-from exporter.kubernetes import plugin
+from exporter.credentials import plugin
 from exporter.limits import refused_texts
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
-from exporter.kubernetes.kubeconfig import loader
+from exporter.credentials import Credentials, CredentialsSource
+from exporter.credentials.kubeconfig import loader
 from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.simulator import Simulator
 from tests.conftest import FreshCluster
-from tests.kubernetes.certificates import ClientAuthority
-from tests.kubernetes.configuring import NAMESPACES, VERSION, inline, status, statuses, write_kubeconfig
+from tests.credentials.certificates import ClientAuthority
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
+from tests.support.configuring import NAMESPACES, VERSION, inline, status, statuses, write_kubeconfig
 from tests.watch.scripted import ScriptedApiserver
 
 
@@ -28,7 +28,7 @@ async def test_a_client_certificate_and_its_successor(fresh_cluster: FreshCluste
     user = {"client-certificate": "user.crt", "client-key": "user.key"}
     unknown.issue(*files, user="jane", group="system:masters")
     kubeconfig = write_kubeconfig(tmp_path, cluster.apiserver.url, user=user, authority=cluster.authority.bundle)
-    credentials = Credentials(Source(kubeconfig), renewal_pause_seconds=0)
+    credentials = Credentials(CredentialsSource(kubeconfig), renewal_pause_seconds=0)
     await credentials.load()
     session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
     assert await status(session) == 401
@@ -44,7 +44,7 @@ async def test_a_renewed_token_leaves_open_connections_alone(cluster: Cluster, t
     (tmp_path / "token").write_text(cluster.token("admin"))
     user = {"tokenFile": "token"}
     kubeconfig = write_kubeconfig(tmp_path, cluster.apiserver.url, user=user, authority=cluster.authority.bundle)
-    credentials = Credentials(Source(kubeconfig), renewal_pause_seconds=0)
+    credentials = Credentials(CredentialsSource(kubeconfig), renewal_pause_seconds=0)
     await credentials.load()
     session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
     watch = await session.send(Request(NAMESPACES, {"watch": "true", "timeoutSeconds": "30"}))
@@ -64,7 +64,7 @@ async def test_a_renewed_token_leaves_open_connections_alone(cluster: Cluster, t
 
 async def test_a_watch_outlives_however_many_certificates(tmp_path: Path) -> None:
     async with Simulator() as simulator:
-        credentials = Credentials(Source(write_kubeconfig(tmp_path, simulator.url, user={})))
+        credentials = Credentials(CredentialsSource(write_kubeconfig(tmp_path, simulator.url, user={})))
         await credentials.load()
         session = ApiSession(Server(simulator.url, is_one_apiserver=True), credentials)
         watch = await session.send(Request("/api/v1/pods", {"watch": "true"}, time_limit=STREAM))
@@ -94,7 +94,7 @@ async def test_an_authority_that_is_replaced_is_read_again(cluster: Cluster, tmp
         user={"token": cluster.token()},
         authority=CertificateAuthority(other).bundle,
     )
-    credentials = Credentials(Source(kubeconfig), renewal_pause_seconds=0)
+    credentials = Credentials(CredentialsSource(kubeconfig), renewal_pause_seconds=0)
     await credentials.load()
     session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
     for _ in range(2):
@@ -110,7 +110,7 @@ async def test_the_name_to_verify_may_differ_from_the_address(given_by: str, clu
     def credentials(name: str) -> Credentials:
         in_file = name if given_by == "kubeconfig" else None
         kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", tls_server_name=in_file)
-        return Credentials(Source(kubeconfig), name if given_by == "flag" else None)
+        return Credentials(CredentialsSource(kubeconfig), name if given_by == "flag" else None)
 
     assert await statuses(credentials("kubernetes"), cluster.apiserver.url) == [200]
     with pytest.raises(aiohttp.ClientConnectorCertificateError, match=r"not valid for 'example\.com'"):
@@ -120,10 +120,10 @@ async def test_the_name_to_verify_may_differ_from_the_address(given_by: str, clu
 async def test_no_verification_only_if_the_kubeconfig_says_so(cluster: Cluster, tmp_path: Path) -> None:
     user, url = {"token": cluster.token()}, cluster.apiserver.url
     careless = write_kubeconfig(tmp_path, url, user=user, cluster={"insecure-skip-tls-verify": True})
-    assert await statuses(Credentials(Source(careless)), url) == [200]
+    assert await statuses(Credentials(CredentialsSource(careless)), url) == [200]
     careful = write_kubeconfig(tmp_path, url, user=user)
     with pytest.raises(aiohttp.ClientConnectorCertificateError):
-        await statuses(Credentials(Source(careful)), url)
+        await statuses(Credentials(CredentialsSource(careful)), url)
 
 
 def test_the_label_of_an_address() -> None:
@@ -169,7 +169,7 @@ async def test_what_stands_in_the_kubeconfig_itself_needs_no_file(tmp_path: Path
             },
             cluster={"certificate-authority-data": inline(authority.bundle)},
         )
-        credentials = Credentials(Source(kubeconfig), renewal_pause_seconds=0)
+        credentials = Credentials(CredentialsSource(kubeconfig), renewal_pause_seconds=0)
         assert await statuses(credentials, apiserver.url) == [200]
         generation = credentials.generation
         credentials.refused()

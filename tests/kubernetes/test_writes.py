@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.writes import canary_objects, why_no_canary
 from tests.support.observing import config
 
@@ -19,7 +19,7 @@ def in_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Credentials:
     monkeypatch.setattr("socket.gethostname", lambda: "watchslo-0")
     (tmp_path / "token").write_text("a-token")
     (tmp_path / "namespace").write_text("monitoring")
-    return Credentials(Source(service_account=tmp_path))
+    return Credentials(CredentialsSource(service_account=tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 LOADED = """
 import asyncio, sys
-from exporter.kubernetes.credentials import Credentials, Source
-asyncio.run(Credentials(Source()).load())
+from exporter.credentials import Credentials, CredentialsSource
+asyncio.run(Credentials(CredentialsSource()).load())
 """
 
 
@@ -47,7 +47,7 @@ def test_who_imports_the_package_later_gets_all_of_it(tmp_path: Path) -> None:
 
 def test_who_imported_the_package_before_keeps_it(tmp_path: Path) -> None:
     used = "from kubernetes_asyncio import client, config" + LOADED
-    used += "from exporter.kubernetes.kubeconfig import loader; print(loader() == (config, client.Configuration))"
+    used += "from exporter.credentials.kubeconfig import loader; print(loader() == (config, client.Configuration))"
     assert python(used, KUBECONFIG=kubeconfig(tmp_path)) == "True\n"
 
 
@@ -62,5 +62,5 @@ def test_a_version_whose_loader_wants_more_is_imported_whole(tmp_path: Path) -> 
         path = tmp_path / "kubernetes_asyncio" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code, encoding="utf-8")
-    code = "from exporter.kubernetes.kubeconfig import loader; print(loader().config.More)"
+    code = "from exporter.credentials.kubeconfig import loader; print(loader().config.More)"
     assert python(code, PYTHONPATH=tmp_path) == "more\n"

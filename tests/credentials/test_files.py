@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from exporter.config.reading import MOST_BYTES, content_of
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
-from exporter.kubernetes.kubeconfig import files_in_memory, loader
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
+from exporter.credentials.kubeconfig import files_in_memory, loader
 from exporter.limits import refused_texts
-from tests.config.door import Door
-from tests.kubernetes.certificates import ClientAuthority
-from tests.kubernetes.configuring import exec_user, inline, write_kubeconfig
+from tests.credentials.certificates import ClientAuthority
+from tests.support.configuring import exec_user, inline, write_kubeconfig
+from tests.support.door import Door
 
 SERVER = "https://127.0.0.1:1"
 GIBIBYTE = 2**30
@@ -85,7 +85,7 @@ async def test_a_kubeconfig_of_the_environment(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", f"{good}:{tmp_path / 'it'}")
     before = refused_texts.times["credentials"]
-    message = await refusal(Credentials(Source()))
+    message = await refusal(Credentials(CredentialsSource()))
     assert message == f"kubeconfig {good}:{tmp_path / 'it'}: {tmp_path / 'it'} {complaint}"
     assert refused_texts.times["credentials"] == before + 1
 
@@ -94,14 +94,14 @@ async def test_a_kubeconfig_of_the_environment(
 async def test_the_file_of_a_token(make: Make, complaint: str, tmp_path: Path) -> None:
     make(tmp_path / "it")
     path = write_kubeconfig(tmp_path, SERVER, user={"tokenFile": "it"})
-    assert await refusal(Credentials(Source(path))) == f"kubeconfig {path}: {tmp_path / 'it'} {complaint}"
+    assert await refusal(Credentials(CredentialsSource(path))) == f"kubeconfig {path}: {tmp_path / 'it'} {complaint}"
 
 
 async def test_the_file_of_a_token_that_grows_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.credentials.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     path = write_kubeconfig(tmp_path, SERVER, user={"tokenFile": "token"})
-    credentials = Credentials(Source(path))
+    credentials = Credentials(CredentialsSource(path))
     await credentials.load()
     huge(tmp_path / "token")
     with pytest.raises(CredentialsError, match=TOO_LONG):
@@ -115,7 +115,7 @@ async def test_what_is_mounted_into_a_pod(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "token").write_text("token")
         (tmp_path / "ca.crt").write_text("none")
         huge(tmp_path / name)
-        message = await refusal(Credentials(Source(service_account=tmp_path)))
+        message = await refusal(Credentials(CredentialsSource(service_account=tmp_path)))
         assert message == f"in-cluster credentials: {tmp_path / name} {TOO_LONG}"
 
 
@@ -131,7 +131,7 @@ async def test_a_certificate_or_key(which: str, make: Make, tmp_path: Path) -> N
     else:
         path = write_kubeconfig(tmp_path, SERVER, user={**user, **wrong})
     complaint = f"{tmp_path / 'it'} {TOO_LONG}" if make is huge else f"File does not exists: {tmp_path / 'it'}"
-    assert await refusal(Credentials(Source(path))) == f"kubeconfig {path}: {complaint}"
+    assert await refusal(Credentials(CredentialsSource(path))) == f"kubeconfig {path}: {complaint}"
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -168,7 +168,7 @@ async def test_no_key_is_left_behind(source: str, key: str, temporary_folder: Pa
     }
     if source == "plugin":
         user = exec_user(tmp_path, CERTIFICATE_PLUGIN.replace("KEY", repr(key)))
-    credentials = Credentials(Source(write_kubeconfig(tmp_path, SERVER, user=user)))
+    credentials = Credentials(CredentialsSource(write_kubeconfig(tmp_path, SERVER, user=user)))
     if key == "user.key":
         await credentials.load()
         assert credentials.ssl is not None

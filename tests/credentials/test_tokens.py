@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from kubernetes_asyncio.config import incluster_config
 
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.kubernetes.session import ApiSession, Server
-from tests.kubernetes.configuring import exec_user, status, statuses, write_kubeconfig
 from tests.real.cluster import Cluster
+from tests.support.configuring import exec_user, status, statuses, write_kubeconfig
 from tests.support.waiting import wait_until
 
 PLUGIN = """
@@ -30,7 +30,7 @@ async def refused_first(cluster: Cluster, tmp_path: Path, request: pytest.Fixtur
     (tmp_path / "token").write_text("not-a-token\n")
     user = {"tokenFile": "token"} if request.param == "tokenFile" else exec_user(tmp_path, PLUGIN)
     kubeconfig = write_kubeconfig(tmp_path, cluster.apiserver.url, user=user, authority=cluster.authority.bundle)
-    credentials = Credentials(Source(kubeconfig), renewal_pause_seconds=0.3)
+    credentials = Credentials(CredentialsSource(kubeconfig), renewal_pause_seconds=0.3)
     await credentials.load()
     session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
     yield session
@@ -38,7 +38,7 @@ async def refused_first(cluster: Cluster, tmp_path: Path, request: pytest.Fixtur
 
 
 async def test_the_token_of_a_kubeconfig(cluster: Cluster, tmp_path: Path) -> None:
-    credentials = Credentials(Source(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    credentials = Credentials(CredentialsSource(cluster.kubeconfig(tmp_path / "kubeconfig")))
     assert await statuses(credentials, cluster.apiserver.url) == [200]
     assert credentials.server_url == cluster.apiserver.url
 
@@ -78,7 +78,7 @@ async def test_a_plugin_that_is_not_there_is_one_sentence(tmp_path: Path) -> Non
     user["exec"]["command"] = "no-such-plugin"
     kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=user)
     with pytest.raises(CredentialsError, match=r": no-such-plugin: No such file or directory$"):
-        await Credentials(Source(kubeconfig)).load()
+        await Credentials(CredentialsSource(kubeconfig)).load()
 
 
 @pytest.fixture
@@ -92,14 +92,14 @@ def service_account(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 async def test_a_pods_service_account(service_account: Path, cluster: Cluster) -> None:
-    credentials = Credentials(Source(service_account=service_account))
+    credentials = Credentials(CredentialsSource(service_account=service_account))
     assert await statuses(credentials, cluster.apiserver.url) == [200]
     assert credentials.server_url == cluster.apiserver.url
 
 
 async def test_a_pods_token_that_is_refused_is_read_again(service_account: Path, cluster: Cluster) -> None:
     (service_account / "token").write_text("expired")
-    credentials = Credentials(Source(service_account=service_account), renewal_pause_seconds=0)
+    credentials = Credentials(CredentialsSource(service_account=service_account), renewal_pause_seconds=0)
     await credentials.load()
     session = ApiSession(Server(cluster.apiserver.url, is_one_apiserver=True), credentials)
     assert await status(session) == 401
@@ -113,7 +113,7 @@ async def test_a_pods_token_is_read_again_before_it_expires(
 ) -> None:
     """The kubelet replaces it; the library reads it anew once a minute, which is shortened here."""
     monkeypatch.setattr(incluster_config, "TOKEN_REFRESH_PERIOD", dt.timedelta(0))
-    credentials = Credentials(Source(service_account=service_account))
+    credentials = Credentials(CredentialsSource(service_account=service_account))
     await credentials.load()
     (service_account / "token").write_text("second\n")
     assert await credentials.headers() == {"Authorization": "Bearer second"}
@@ -128,7 +128,7 @@ async def test_a_pods_token_is_read_again_before_it_expires(
 
 async def test_a_pod_without_an_authority_is_one_sentence(service_account: Path) -> None:
     (service_account / "ca.crt").unlink()
-    credentials = Credentials(Source(service_account=service_account))
+    credentials = Credentials(CredentialsSource(service_account=service_account))
     with pytest.raises(
         CredentialsError, match=r"^in-cluster credentials: Service certification file does not exists\.$"
     ):

@@ -1,4 +1,4 @@
-"""A kubeconfig or a Pod's service account in, who we are out. kubernetes_asyncio is known here and in loader.py only.
+"""Loads, renews and applies credentials. kubernetes_asyncio is used here and in kubeconfig.py only.
 
 Tokens rotate, exec plugins expire, certificates are replaced: what will expire is loaded anew before it does, and what
 the apiserver refused at once.
@@ -25,14 +25,14 @@ from urllib.parse import urlsplit
 import yaml
 
 from exporter.config.parsers import apiserver_url, server_name
-from exporter.config.wording import did_you_mean, printable, quoted
-from exporter.kubernetes.kubeconfig import Kubeconfig, files_in_memory, loader, read
-from exporter.kubernetes.sentences import sentence
+from exporter.credentials.kubeconfig import Kubeconfig, files_in_memory, loader, read
+from exporter.wording.quoting import did_you_mean, printable, quoted
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.kubernetes.kubeconfig import Contexts, User
+    from exporter.credentials.kubeconfig import Contexts, User
     from exporter.measure.times import WallTime
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class CredentialsError(Exception):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Loaded:
+class LoadedCredentials:
     """What was loaded at one time. It shows nobody what is in it: keys and tokens are."""
 
     origin: str
@@ -111,7 +111,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CredentialsSource:
     """Where credentials are loaded from: a kubeconfig, or the Pod's service account where none is named."""
 
     kubeconfig: Path | None = None
@@ -121,7 +121,7 @@ class Source:
     """Whether whoever shows no certificate that can be verified is refused."""
     loading_seconds: float = LOADING_SECONDS
 
-    async def load(self, before: Loaded | None = None) -> Loaded:
+    async def load(self, before: LoadedCredentials | None = None) -> LoadedCredentials:
         """Load; what is as it was `before` stays the same TLS context. Raises CredentialsError."""
         config, new_configuration = loader()
         # It logs what it raises as well.
@@ -142,7 +142,7 @@ class Source:
             raise CredentialsError(f"{self.words}: {sentence(error)}") from error
         except (LookupError, TypeError, AttributeError, AssertionError) as error:
             raise CredentialsError(f"{self.words}: is not a complete kubeconfig") from error
-        return Loaded(self.words, context, loaded, material, tls, *_believed(expires))
+        return LoadedCredentials(self.words, context, loaded, material, tls, *_believed(expires))
 
     @property
     def is_in_cluster(self) -> bool:
@@ -244,7 +244,7 @@ class Credentials:
 
     def __init__(
         self,
-        source: Source,
+        source: CredentialsSource,
         tls_server_name: str | None = None,
         *,
         allow_insecure_token: bool = False,
@@ -254,7 +254,7 @@ class Credentials:
         self._tls_server_name = tls_server_name
         self._allow_insecure_token = allow_insecure_token
         self._renewal_pause_seconds = renewal_pause_seconds
-        self._held: Loaded | None = None
+        self._held: LoadedCredentials | None = None
         self._loaded_at = 0.0
         self._failed_at = -inf
         self._failure: CredentialsError | None = None
@@ -275,7 +275,7 @@ class Credentials:
         self._failed_at, self._failure = -inf, None
 
     @property
-    def _loaded(self) -> Loaded:
+    def _loaded(self) -> LoadedCredentials:
         assert self._held is not None, "they are loaded first"
         return self._held
 

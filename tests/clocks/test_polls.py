@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.clocks.connections import Place
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.clocks.connections import PollConnection
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server
@@ -16,7 +16,7 @@ from tests.support.kubeconfig import kubeconfig
 
 async def polled(credentials: Credentials, url: str) -> str:
     """The reason that a poll fails for."""
-    place = Place(Server(url, is_one_apiserver=True), credentials, closed=lambda _connection: None)
+    place = PollConnection(Server(url, is_one_apiserver=True), credentials, closed=lambda _connection: None)
     try:
         with pytest.raises(StartError) as failed:
             await place.poll(*EVENTS.empty_list(None), sent=lambda _instant: None)
@@ -27,7 +27,7 @@ async def polled(credentials: Credentials, url: str) -> str:
 
 async def test_credentials_that_cannot_be_renewed_fail_a_poll(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, "http://127.0.0.1:1")
-    credentials = Credentials(Source(path), renewal_pause_seconds=0)
+    credentials = Credentials(CredentialsSource(path), renewal_pause_seconds=0)
     await credentials.load()
     path.unlink()
     credentials.refused()
@@ -44,6 +44,6 @@ async def test_an_answer_that_is_no_list_fails_a_poll(tmp_path: Path, body: byte
     app.router.add_get("/{path:.*}", answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        credentials = Credentials(Source(kubeconfig(tmp_path, url)))
+        credentials = Credentials(CredentialsSource(kubeconfig(tmp_path, url)))
         await credentials.load()
         assert await polled(credentials, url) == "bad_response"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from exporter.kubernetes.credentials import Credentials, Source
-from tests.kubernetes.configuring import statuses, write_kubeconfig
+from exporter.credentials import Credentials, CredentialsSource
 from tests.real.cluster import Cluster
+from tests.support.configuring import statuses, write_kubeconfig
 from tests.support.waiting import wait_until
 
 
@@ -64,14 +64,14 @@ async def test_the_environments_proxy_is_used_unless_it_excepts_the_host(
     url = cluster.apiserver.url
     kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-    assert await statuses(Credentials(Source(kubeconfig)), url) == [200]
+    assert await statuses(Credentials(CredentialsSource(kubeconfig)), url) == [200]
     assert proxy.targets == [url.removeprefix("https://")]
     for excepted in ("127.0.0.1", "*", "example.com,127.0.0.1", "127.0.0.0/8"):
         monkeypatch.setenv("NO_PROXY", excepted)
-        assert await statuses(Credentials(Source(kubeconfig)), url) == [200]
+        assert await statuses(Credentials(CredentialsSource(kubeconfig)), url) == [200]
         assert len(proxy.targets) == 1, excepted
     monkeypatch.setenv("NO_PROXY", "example.com,10.0.0.0/8,nonsense/99")
-    assert await statuses(Credentials(Source(kubeconfig)), url) == [200]
+    assert await statuses(Credentials(CredentialsSource(kubeconfig)), url) == [200]
     assert len(proxy.targets) == 2
 
 
@@ -87,5 +87,5 @@ async def test_the_kubeconfigs_proxy_comes_before_the_environments(
         authority=cluster.authority.bundle,
         cluster={"proxy-url": f"http://127.0.0.1:{proxy.port}"},
     )
-    assert await statuses(Credentials(Source(kubeconfig)), cluster.apiserver.url) == [200]
+    assert await statuses(Credentials(CredentialsSource(kubeconfig)), cluster.apiserver.url) == [200]
     assert len(proxy.targets) == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
@@ -18,7 +18,7 @@ NODES = Resource("", "v1", "nodes", is_namespaced=False)
 
 
 async def session_of(cluster: Cluster, kubeconfig: Path, user: str) -> ApiSession:
-    credentials = Credentials(Source(cluster.kubeconfig(kubeconfig, user=user)))
+    credentials = Credentials(CredentialsSource(cluster.kubeconfig(kubeconfig, user=user)))
     await credentials.load()
     return ApiSession(Server(credentials.server_url, is_one_apiserver=True), credentials)
 
@@ -97,7 +97,7 @@ async def test_the_apiserver_knows_us_by_name(cluster: Cluster, tmp_path: Path) 
 async def test_an_unknown_token_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     path = cluster.kubeconfig(tmp_path / "kubeconfig")
     path.write_text(path.read_text().replace(cluster.token(), "of-nobody"))
-    credentials = Credentials(Source(path))
+    credentials = Credentials(CredentialsSource(path))
     await credentials.load()
     session = ApiSession(Server(credentials.server_url, is_one_apiserver=True), credentials)
     try:

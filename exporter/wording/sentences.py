@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from exporter.config.wording import NO_TLS, printable
+from exporter.wording.quoting import NO_TLS, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

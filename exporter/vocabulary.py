@@ -1,6 +1,6 @@
-"""What labels may say: each enumeration once, as a type and as its values, and the bounds of histograms' buckets.
+"""The values that labels of metrics may have, each enumeration once, as a type and as its values; histograms' buckets.
 
-A leaf: everybody may read it. A new value is one word here; what has to do something about it, its tests say.
+A leaf: every room may import it. A new value is one word here; tests fail wherever it must be handled as well.
 """
 
 from __future__ import annotations

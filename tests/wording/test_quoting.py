@@ -5,7 +5,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.wording import printable, quoted
+from exporter.wording.quoting import printable, quoted
 
 SCHEMES = st.sampled_from(["http://", "https://", "socks5://", "HTTP://"])
 HOSTS = st.sampled_from(["127.0.0.1:3128", "proxy.example.com", "[::1]:1", "[bad", "", ":99999"])

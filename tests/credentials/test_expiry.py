@@ -12,10 +12,11 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.kubernetes.credentials import RENEWAL_PAUSE_SECONDS, Credentials, CredentialsError, Source
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
+from exporter.credentials.credentials import RENEWAL_PAUSE_SECONDS
 from exporter.kubernetes.session import ApiSession, Server
-from tests.kubernetes.certificates import ClientAuthority
-from tests.kubernetes.configuring import exec_user, status, write_kubeconfig
+from tests.credentials.certificates import ClientAuthority
+from tests.support.configuring import exec_user, status, write_kubeconfig
 from tests.support.waiting import wait_until
 
 PLUGIN = """
@@ -86,7 +87,7 @@ def credentials_of(
     plugin: Plugin, url: str = "https://127.0.0.1:1", renewal_pause_seconds: float = RENEWAL_PAUSE_SECONDS
 ) -> Credentials:
     kubeconfig = write_kubeconfig(plugin.folder, url, user=plugin.user)
-    return Credentials(Source(kubeconfig), renewal_pause_seconds=renewal_pause_seconds)
+    return Credentials(CredentialsSource(kubeconfig), renewal_pause_seconds=renewal_pause_seconds)
 
 
 async def test_a_token_of_a_plugin_is_renewed_before_it_expires(plugin: Plugin, audited: tuple[Audited, str]) -> None:
@@ -192,16 +193,16 @@ async def test_what_makes_no_sense_is_one_sentence(said: dict[str, str], message
     answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": said}
     user = exec_user(tmp_path, f"print('''{json.dumps(answer)}''')")
     with pytest.raises(CredentialsError, match=rf"^kubeconfig \S+: {message}$"):
-        await Credentials(Source(write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=user))).load()
+        await Credentials(CredentialsSource(write_kubeconfig(tmp_path, "https://127.0.0.1:1", user=user))).load()
 
 
 async def test_the_file_of_a_token_is_read_again_before_it_expires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.kubernetes.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr("exporter.credentials.kubeconfig.TOKEN_FILE_SECONDS", 0.0)
     (tmp_path / "token").write_text("first")
     kubeconfig = write_kubeconfig(tmp_path, "https://127.0.0.1:1", user={"tokenFile": "token"})
-    credentials = Credentials(Source(kubeconfig))
+    credentials = Credentials(CredentialsSource(kubeconfig))
     await credentials.load()
     (tmp_path / "token").write_text("second\n")
     assert await credentials.headers() == {"Authorization": "Bearer second"}

@@ -12,11 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.kubernetes.credentials import Credentials, Source
-from exporter.kubernetes.sentences import sentence
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, Request, Server
-from tests.kubernetes.configuring import write_kubeconfig
+from exporter.wording.sentences import sentence
 from tests.real.certificates import CertificateAuthority
+from tests.support.configuring import write_kubeconfig
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -52,7 +52,7 @@ def answering(*pieces: bytes) -> Serve:
 async def said(folder: Path, url: str, *, proxy: str | None = None) -> str:
     """What is said of one GET."""
     cluster = {"proxy-url": proxy} if proxy else {}
-    credentials = Credentials(Source(write_kubeconfig(folder, url, user={"token": "any"}, cluster=cluster)))
+    credentials = Credentials(CredentialsSource(write_kubeconfig(folder, url, user={"token": "any"}, cluster=cluster)))
     await credentials.load()
     session = ApiSession(Server(url, is_one_apiserver=True), credentials)
     try:
@@ -138,7 +138,7 @@ async def test_a_certificate_that_is_not_accepted(tmp_path: Path) -> None:
             user={"token": "any"},
             cluster={"insecure-skip-tls-verify": True},
         )
-        credentials = Credentials(Source(kubeconfig))
+        credentials = Credentials(CredentialsSource(kubeconfig))
         await credentials.load()
         session = ApiSession(Server(f"https://127.0.0.1:{port}", is_one_apiserver=True), credentials)
         with pytest.raises(UNREACHABLE) as raised:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter import descriptors
-from exporter.config.wording import quoted
 from exporter.limits import refused_texts
+from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exporter.kubernetes.credentials import Credentials
+from exporter.credentials import Credentials
 from exporter.kubernetes.session import ApiSession, Request, Server
 
 VERSION = "/version"
