@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
 from exporter.kubernetes.cost import Cost
-from exporter.kubernetes.resources import QUIET_KINDS
+from exporter.kubernetes.resources import EVENTS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
+from exporter.labels import CLOCKS
+from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
 from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.reflector import Reflector
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.labels import ClockName, Purpose
+    from exporter.labels import ClockName, ClockReads, Purpose
     from exporter.measure.serverclock import Offset
+    from exporter.measure.stream_state import StreamState
     from exporter.measure.times import Instant
     from exporter.metrics.registry import ClockMetrics, Metrics
     from exporter.service.dependencies import Dependencies
@@ -203,6 +206,26 @@ class Apiserver:
         self._metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
         self._metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))
 
+    def stream_states(self) -> Iterator[StreamState]:
+        """The state of each stream as of its last refresh, with what the kernel says of its connection now."""
+        for watched in tuple(self._watched.values()):
+            yield watched.stream.state
+
+    def state(self) -> ApiserverState:
+        """What our polls of it say, now."""
+        polls = {
+            PolledClock(clock, group, resource, _what_is_read(clock, group, resource)): counts.copy()
+            for clock in CLOCKS
+            for (group, resource), counts in self._dependencies.metrics.poll_counts(self.server.name, clock)
+        }
+        return ApiserverState(
+            apiserver=self.server.name,
+            at=time.monotonic(),
+            is_one_apiserver=self.server.is_one_apiserver and not self._is_noticed_balancer,
+            polls=polls,
+            ways_back=tuple(self._polls.ways_back),
+        )
+
     # What the heartbeat tells (exporter.watch.heartbeat.Sleeper)
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
@@ -224,13 +247,11 @@ class Apiserver:
 
     def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
         """A poll took this long."""
-        metrics = self._clock_metrics(kind, clock)
-        metrics.polls["ok"].inc()
-        metrics.poll_seconds.observe(seconds)
+        self._clock_metrics(kind, clock).counts.seconds.observe(seconds)
 
     def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
         """A poll got no answer, or not the one it asked for."""
-        self._clock_metrics(kind, clock).polls["error"].inc()
+        self._clock_metrics(kind, clock).counts.failed[error.reason] += 1
         log.debug("poll failed", extra={"fields": {"apiserver": self.server.name, "reason": error.reason}})
 
     def date_contradicted(self) -> None:
@@ -289,6 +310,13 @@ class Apiserver:
 
     def _clock_metrics(self, kind: Resource, clock: ClockName) -> ClockMetrics:
         return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)
+
+
+def _what_is_read(clock: ClockName, group: str, resource: str) -> ClockReads:
+    """What the apiserver reads to answer such a poll."""
+    if clock == "cache":
+        return "own_cache"
+    return "store" if (group, resource) == (EVENTS.group, EVENTS.plural) else "another_cache"
 
 
 async def _ended(watched: _Watched | None) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from exporter.config import Config
+    from exporter.diagnosis.facts import Facts
     from exporter.measure.judging import Judgement
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
@@ -122,7 +123,10 @@ def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
 
 
 class Exporter:
-    """All parts of the daemon; `judged`, if given, is told of every judgement, and `advise` what else goes to the log.
+    """All parts of the daemon.
+
+    If given, `judged` is told of every judgement, `diagnose` the facts of the last seconds, and `advise` what else goes
+    to the log.
 
     Advice is a sentence about a setting that does nothing now, and what may have been meant.
     """
@@ -133,6 +137,7 @@ class Exporter:
         credentials: Credentials,
         judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
+        diagnose: Callable[[Facts], None] | None = None,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -140,7 +145,10 @@ class Exporter:
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
+        dependencies = Dependencies(
+            config, credentials, self.metrics, heartbeat, judged=judged, advise=advise or log.warning, diagnose=diagnose
+        )
+        self._fleet = Fleet(dependencies)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from exporter.config import Config
+    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.credentials import Credentials
     from exporter.labels import StartReason
     from exporter.measure.judging import Judgement
@@ -30,6 +32,10 @@ class Dependencies:
     heartbeat: Heartbeat
     judged: Callable[[Stream, Judgement], None] | None = None
     """Told of every judgement."""
+    diagnose: Callable[[Facts], None] | None = None
+    """Told the facts of the last seconds, every other second."""
+    servers: Callable[[], Mapping[str, ServerFacts]] = dict
+    """What apiservers say of themselves, by address."""
     advise: Callable[[str], None] = log.warning
     """Told what may have been meant by a setting that does nothing now."""
 

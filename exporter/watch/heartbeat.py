@@ -50,6 +50,10 @@ class Heartbeat:
         self._poller = select.poll()
         self._arrivals: dict[int, Arrivals] = {}
         self._last_beat: Instant | None = None
+        self.stalled_seconds = 0.0
+        """In all pauses together in which nothing of ours ran."""
+        self.suspended_seconds = 0.0
+        """Of the machine, at most; our clock did not count them."""
         self.sleepers: set[Sleeper] = set()
         """Told of every pause, whether they watch a socket at the moment or not."""
 
@@ -85,10 +89,12 @@ class Heartbeat:
         since, self._last_beat = now if self._last_beat is None else self._last_beat, now
         slept_seconds = self._suspension.slept(now, boottime, after)
         if slept_seconds:
+            self.suspended_seconds += slept_seconds
             log.warning("the machine was suspended", extra={"fields": {"seconds": slept_seconds}})
             for sleeper in tuple(self.sleepers):
                 # Up to `after`: it may have been between the two readings.
                 sleeper.slept(since, after, slept_seconds)
         if now - since > STALL_SECONDS:
+            self.stalled_seconds += now - since
             for sleeper in tuple(self.sleepers):
                 sleeper.stood_still(since, now)
