@@ -351,7 +351,7 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
         storage_to_cache=storage_to_cache,
         cache_to_client=cache_to_client,
         write=write,
-        canary_write=counts.canary_write.since(earlier.canary_write).quantile(0.5),
+        canary_write=_quantile(0.5, counts.canary_write, earlier.canary_write),
         canaries_lost=canaries_lost,
         events_per_second=(_events(counts) - _events(earlier)) / seconds if seconds else 0.0,
         bytes_per_second=(counts.received_bytes - earlier.received_bytes) / seconds if seconds else 0.0,
@@ -392,10 +392,13 @@ def _events(counts: StreamCounts) -> int:
 
 def _p99(lower: Histogram, upper: Histogram, earlier_lower: Histogram, earlier_upper: Histogram) -> Interval | None:
     """Bounds of the P99 of what was observed since: as certain as the buckets that hold it are narrow."""
-    if upper.counts == earlier_upper.counts:
-        return None
-    least, most = lower.since(earlier_lower).quantile(0.99), upper.since(earlier_upper).quantile(0.99)
+    least, most = _quantile(0.99, lower, earlier_lower), _quantile(0.99, upper, earlier_upper)
     return Interval(least.earliest, most.latest) if least is not None and most is not None else None
+
+
+def _quantile(ratio: float, now: Histogram, earlier: Histogram) -> Interval | None:
+    """The bucket that holds it of what was observed since."""
+    return now.since(earlier).quantile(ratio) if now.counts != earlier.counts else None
 
 
 def _is_cached(cache: CacheAnswer, revision: int, since: Instant) -> bool | None:

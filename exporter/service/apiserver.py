@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from exporter.clocks.pollers import CachePoller, ServerPolls
@@ -208,8 +208,9 @@ class Apiserver:
 
     def stream_states(self) -> Iterator[StreamState]:
         """The state of each stream as of its last refresh, with what the kernel says of its connection now."""
-        for watched in tuple(self._watched.values()):
-            yield watched.stream.state
+        heartbeat = self._dependencies.heartbeat
+        for stream in tuple(self.streams):
+            yield replace(stream.state, socket=heartbeat.socket_of(stream.arrivals))
 
     def state(self) -> ApiserverState:
         """What our polls of it say, now."""

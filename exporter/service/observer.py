@@ -20,19 +20,23 @@ if TYPE_CHECKING:
     from exporter.service.dependencies import Dependencies
 
 PERIOD_SECONDS = 2.0
+HOLD_SECONDS = 0.0005
 
 _Value = TypeVar("_Value")
 
 
 async def in_turns(steps: Generator[None, None, _Value]) -> _Value:
-    """What the steps come to; the event loop runs after each of them."""
+    """What the steps come to; they hold the event loop no longer than HOLD_SECONDS and one of them."""
+    turn_ends = time.perf_counter() + HOLD_SECONDS
     while True:
         try:
             next(steps)
         except StopIteration as over:
             value: _Value = over.value
             return value
-        await asyncio.sleep(0)
+        if time.perf_counter() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.perf_counter() + HOLD_SECONDS
 
 
 class Observer:
