@@ -108,7 +108,8 @@ class Fleet:
                     tasks.create_task(keeper.run())
                 tasks.create_task(self._custom.follow())
                 if (diagnose := self._dependencies.diagnose) is not None:
-                    tasks.create_task(Observer(self._dependencies, lambda: self.apiservers, diagnose).run())
+                    observer = Observer(self._dependencies, self._session, lambda: self.apiservers, diagnose)
+                    tasks.create_task(observer.run())
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
                     self._all_clocks.offset = self._bound_all_clocks()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from exporter.diagnosis.observing import Moment, Objective, Observations
 from exporter.measure.process_state import ProcessState
+from exporter.service.conversions import Conversions
 from exporter.service.cpu_limit import CpuLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from exporter.diagnosis.facts import Facts
+    from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
@@ -45,6 +47,7 @@ class Observer:
     def __init__(
         self,
         dependencies: Dependencies,
+        session: ApiSession,
         apiservers: Callable[[], Sequence[Apiserver]],
         diagnose: Callable[[Facts], None],
     ) -> None:
@@ -53,14 +56,18 @@ class Observer:
         self._apiservers = apiservers
         self._diagnose = diagnose
         self._cpu_limit = CpuLimit()
+        self._conversions = Conversions(session)
         self._observations = Observations(Objective(config.slo_threshold_seconds, config.slo_objective_ratio))
 
     async def run(self) -> None:
         """Observe until cancelled."""
-        while True:
-            await asyncio.sleep(PERIOD_SECONDS)
-            moment = await in_turns(self._moment())
-            self._diagnose(await in_turns(self._observations.take(moment)))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._conversions.run())
+            while True:
+                await asyncio.sleep(PERIOD_SECONDS)
+                moment = await in_turns(self._moment())
+                self._conversions.facts = facts = await in_turns(self._observations.take(moment))
+                self._diagnose(facts)
 
     def _moment(self) -> Generator[None, None, Moment]:
         """All states as they are now, in steps."""
@@ -79,6 +86,7 @@ class Observer:
             apiservers=apiservers,
             process=self._process_state(),
             servers=self._dependencies.servers(),
+            converting=self._conversions.known,
         )
 
     def _process_state(self) -> ProcessState:
