@@ -45,7 +45,7 @@ FORGETTING_SECONDS = 60.0
 STEADY_INTERVALS = 4
 STEADY_RATIO = 0.8
 STEADY_BYTES_PER_SECOND = 50_000.0
-"""A link that is full gives the same in each part of the time; nothing is full at less."""
+"""A link that is full gives about the same in each part of the time; nothing is full at less than this on average."""
 
 MOST_UNDELIVERED = 32
 """Of one stream; the oldest are kept, which say for how long."""
@@ -219,10 +219,11 @@ class ObservedStream:
             points.append((at, received_bytes))
         while points[0][0] < at - WINDOW_SECONDS - SPACING_SECONDS:
             points.popleft()
-        rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(points)]
-        if len(rates) < STEADY_INTERVALS or min(rates) <= STEADY_BYTES_PER_SECOND:
+        (began, bytes_before), (ended, bytes_after) = points[0], points[-1]
+        if bytes_after - bytes_before <= STEADY_BYTES_PER_SECOND * (ended - began):
             return False
-        return min(rates) >= STEADY_RATIO * max(rates)
+        rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(points)]
+        return len(rates) >= STEADY_INTERVALS and min(rates) >= STEADY_RATIO * max(rates)
 
     def _socket_facts(self, now: SocketState | None) -> SocketFacts | None:
         before, self._socket = self._socket, now
@@ -285,7 +286,10 @@ class ObservedApiserver:
             is_calm &= seconds.latest < inf and not is_slow and not polls.failures
         usual.see(at, seconds.latest if seconds is not None else None, is_calm=is_calm)
         return PollFacts(
-            answered=polls.answered, failed=_some(polls.failed), seconds=seconds, usual_seconds=usual.value
+            answered=polls.answered,
+            failed={reason: times for reason, times in polls.failed.items() if times},
+            seconds=seconds,
+            usual_seconds=usual.value,
         )
 
 
@@ -332,7 +336,7 @@ class Observations:
 def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objective: Objective) -> StreamFacts:
     """Whatever is the difference of two counts."""
     counts, trouble = state.counts, state.trouble
-    judged = _growth(counts.judged, earlier.judged)
+    judged = {verdict: events - earlier.judged[verdict] for verdict, events in counts.judged.items()}
     canaries_lost = counts.canaries_lost - earlier.canaries_lost
     write, storage_to_cache, cache_to_client = [
         _p99(counts.stage_lower[one], counts.stage_upper[one], earlier.stage_lower[one], earlier.stage_upper[one])
@@ -356,8 +360,8 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
         events_per_second=(_events(counts) - _events(earlier)) / seconds if seconds else 0.0,
         bytes_per_second=(counts.received_bytes - earlier.received_bytes) / seconds if seconds else 0.0,
         uncovered_seconds=counts.uncovered_seconds - earlier.uncovered_seconds,
-        ends=_some(_growth(counts.ends, earlier.ends)),
-        start_errors=_some(_growth(counts.start_errors, earlier.start_errors)),
+        ends=_grown(counts.ends, earlier.ends),
+        start_errors=_grown(counts.start_errors, earlier.start_errors),
         relists=counts.losses - earlier.losses,
         clock_reads=state.revision_clock.reads,
     )
@@ -375,13 +379,9 @@ def _numbers(counts: StreamCounts) -> tuple[Iterable[float], ...]:
     return alone, counts.time_span_upper.counts, *(one.values() for one in labelled)
 
 
-def _growth(counts: Mapping[_Key, int], earlier: Mapping[_Key, int]) -> dict[_Key, int]:
-    return {key: count - earlier[key] for key, count in counts.items()}
-
-
-def _some(counts: Mapping[_Key, int]) -> dict[_Key, int]:
-    """Those that there are any of."""
-    return {key: count for key, count in counts.items() if count}
+def _grown(counts: Mapping[_Key, int], earlier: Mapping[_Key, int]) -> dict[_Key, int]:
+    """By how much each has grown that has."""
+    return {key: count - earlier[key] for key, count in counts.items() if count != earlier[key]}
 
 
 def _events(counts: StreamCounts) -> int:
