@@ -17,7 +17,8 @@ RANGE = re.compile(r"(?<=[\[:])\d+[smhd](?=[\]:])")
 WHY = """\
     {{ range $number, $found := query (printf "max by (fault, certainty, apiserver, group, resource)
     (watchslo_fault{cluster=%q}) == 1" $labels.cluster ) }}{{ if $number }}; {{ end }}{{ .Labels.fault }}
-    ({{ .Labels.certainty }}){{ with .Labels.resource }} of {{ . }}{{ end }}{{ with .Labels.apiserver }} on {{ . }}{{ end }}
+    ({{ .Labels.certainty }}){{ with .Labels.resource }} of {{ . }}{{ end }}
+    {{- with .Labels.apiserver }} on {{ . }}{{ end }}
     {{- else }}No fault is found at the moment.{{ end }}"""
 """What the exporters find when the alert is sent: docs/faults.md explains each fault."""
 
@@ -130,7 +131,11 @@ class Writer:
 def with_cluster_label(text: str, label: str) -> str:
     """The rules with another name for the label that tells clusters apart. The chart replaces the same words."""
     default = DEFAULTS.cluster_label
-    return text.replace(f"({default}, job", f"({label}, job").replace(f"$labels.{default} ", f"$labels.{label} ").replace(f"{{{default}=%q", f"{{{label}=%q")
+    return (
+        text.replace(f"({default}, job", f"({label}, job")
+        .replace(f"$labels.{default} ", f"$labels.{label} ")
+        .replace(f"{{{default}=%q", f"{{{label}=%q")
+    )
 
 
 def _comment(text: str, indent: str) -> list[str]:

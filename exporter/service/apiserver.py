@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
 from exporter.kubernetes.cost import Cost
-from exporter.kubernetes.resources import QUIET_KINDS
+from exporter.kubernetes.resources import EVENTS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
+from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
 from exporter.service.stream import Stream, StreamDependencies
+from exporter.vocabulary import CLOCKS
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import WatchDependencies
 
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
     from exporter.measure.serverclock import Offset
+    from exporter.measure.stream_state import StreamState
     from exporter.measure.times import Instant
     from exporter.metrics.registry import ClockMetrics, Metrics
     from exporter.service.dependencies import Dependencies
-    from exporter.vocabulary import ClockName, Purpose
+    from exporter.vocabulary import ClockName, ClockReads, Purpose
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +206,27 @@ class Apiserver:
         self._metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
         self._metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))
 
+    def stream_states(self) -> Iterator[StreamState]:
+        """The state of each stream as of its last refresh, with what the kernel says of its connection now."""
+        heartbeat = self._dependencies.heartbeat
+        for stream in tuple(self.streams):
+            yield replace(stream.state, socket=heartbeat.socket_of(stream.arrivals))
+
+    def state(self) -> ApiserverState:
+        """What our polls say of this apiserver, now."""
+        polls = {
+            PolledClock(clock, group, resource, _what_is_read(clock, group, resource)): counts.copy()
+            for clock in CLOCKS
+            for (group, resource), counts in self._dependencies.metrics.poll_counts(self.server.name, clock)
+        }
+        return ApiserverState(
+            apiserver=self.server.name,
+            at=time.monotonic(),
+            is_one_apiserver=self.server.is_one_apiserver and not self._is_noticed_balancer,
+            polls=polls,
+            ways_back=tuple(self._polls.ways_back),
+        )
+
     # Callbacks of the heartbeat (exporter.watch.heartbeat.Sleeper)
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
@@ -224,13 +248,11 @@ class Apiserver:
 
     def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
         """A poll was answered after this time."""
-        metrics = self._clock_metrics(kind, clock)
-        metrics.polls["ok"].inc()
-        metrics.poll_seconds.observe(seconds)
+        self._clock_metrics(kind, clock).counts.seconds.observe(seconds)
 
     def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
         """A poll failed."""
-        self._clock_metrics(kind, clock).polls["error"].inc()
+        self._clock_metrics(kind, clock).counts.failed[error.reason] += 1
         log.debug("poll failed", extra={"fields": {"apiserver": self.server.name, "reason": error.reason}})
 
     def date_contradicted(self) -> None:
@@ -289,6 +311,13 @@ class Apiserver:
 
     def _clock_metrics(self, kind: Resource, clock: ClockName) -> ClockMetrics:
         return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)
+
+
+def _what_is_read(clock: ClockName, group: str, resource: str) -> ClockReads:
+    """What the apiserver reads to answer such a poll."""
+    if clock == "cache":
+        return "own_cache"
+    return "store" if (group, resource) == (EVENTS.group, EVENTS.plural) else "another_cache"
 
 
 async def _ended(watched: _Watched | None) -> None:

@@ -152,8 +152,18 @@ class Exporter:
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
         self.diagnosing = Diagnosing(self.metrics, changed)
+        self._fleet = Fleet(
+            Dependencies(
+                config,
+                credentials,
+                self.metrics,
+                heartbeat,
+                judged=judged,
+                advise=advise or log.warning,
+                diagnose=self.diagnosing.take,
+            )
+        )
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"

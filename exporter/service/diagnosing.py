@@ -27,11 +27,14 @@ class Diagnosing:
         self._metrics = metrics
         self._changed = changed
         self._tracker = Tracker()
+        self.facts: Facts | None = None
+        """The last ones that were looked at."""
         self.findings: list[Finding] = []
         """Most certain and most exact first."""
 
     async def take(self, facts: Facts) -> None:
         """Look at the facts of one moment, place by place: the event loop runs between them."""
+        self.facts = facts
         causes = []
         for found in diagnose(facts):
             causes += found

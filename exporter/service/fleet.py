@@ -20,6 +20,7 @@ from exporter.service.apiserver import AllClocks, Apiserver, CountedCost
 from exporter.service.canary import CanaryKeeper
 from exporter.service.custom_resources import CustomResources, say_left_out, why
 from exporter.service.leaving import Leaving
+from exporter.service.observer import Observer
 from exporter.service.stream import CURABLE_ONLY_BY_PEOPLE
 from exporter.watch.places import newcomers
 
@@ -106,6 +107,9 @@ class Fleet:
                     keeper = CanaryKeeper(what, interval_seconds, self._staying)
                     tasks.create_task(keeper.run())
                 tasks.create_task(self._custom.follow())
+                if (diagnose := self._dependencies.diagnose) is not None:
+                    observer = Observer(self._dependencies, self._session, lambda: self.apiservers, diagnose)
+                    tasks.create_task(observer.run())
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
                     self._all_clocks.offset = self._bound_all_clocks()

@@ -20,7 +20,7 @@ from exporter.measure.continuity import Continuity
 from exporter.measure.counting import Counting
 from exporter.measure.judge import Judge, Rules
 from exporter.measure.judging import Room
-from exporter.measure.stream_state import StreamState, Trouble
+from exporter.measure.stream_state import Delivered, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
 from exporter.service.stream_clocks import StreamClocks
@@ -300,8 +300,10 @@ class Stream:
         return f"{self.apiserver} {self.name}: {self.trouble if with_errors else self.trouble.reason}"
 
     def _state(self, now: Instant) -> StreamState:
+        canaries = self._awaited.canaries
         return StreamState(
             apiserver=self.apiserver,
+            at=now,
             group=self.name.group,
             resource=self.name.plural,
             is_up=self.is_up,
@@ -309,6 +311,9 @@ class Stream:
             window=self.report(now),
             revision_clock=self._clocks.state(self.name),
             last_activity=self._continuity.last_activity,
+            delivered=Delivered(canaries.newest, self._clocks.newest_event),
+            cache_answer=self._clocks.cache_answer,
+            owed_canary=canaries.oldest_owed,
             counts=self.counts.copy(),
         )
 

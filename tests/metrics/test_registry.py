@@ -173,7 +173,7 @@ def test_an_unknown_clock_is_refused(metrics: Metrics) -> None:
 def test_a_removed_resource_leaves_no_series_and_comes_back_at_0(metrics: Metrics) -> None:
     before = text_of(metrics)
     metrics.resource(**WATCHED).counts.judged["late"] += 1
-    metrics.clock(**WATCHED, clock="cache").polls["ok"].inc()
+    metrics.clock(**WATCHED, clock="cache").counts.seconds.observe(0.01)
     metrics.remove_resource(**WATCHED)
     assert text_of(metrics) == before
     assert metrics.resource(**WATCHED).counts.judged["late"] == 0

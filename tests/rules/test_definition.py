@@ -169,7 +169,9 @@ def test_rules_and_runbooks_name_the_labels_they_mean_and_keep_clusters_and_jobs
 
 
 def test_the_cluster_label_has_the_name_that_is_asked_for() -> None:
-    as_label = re.compile(r"(?<=[({\[.])cluster(?=,| }}|=%q| \))|(?<=alertname, )cluster(?=,)|(?<=- )cluster$", re.MULTILINE)
+    as_label = re.compile(
+        r"(?<=[({\[.])cluster(?=,| }}|=%q| \))|(?<=alertname, )cluster(?=,)|(?<=- )cluster$", re.MULTILINE
+    )
     named = files(Settings(cluster_label="k8s_cluster"))
     for name, text in files().items():
         assert named[name] == as_label.sub("k8s_cluster", text)

@@ -51,6 +51,11 @@ def reading(*revisions: int) -> DecodedBatch:
     return DecodedBatch(events, 0, 100)  # type: ignore[arg-type]  # each line is an event
 
 
+def bookmark(revision: int) -> DecodedBatch:
+    line = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%d"}}}' % revision
+    return DecodedBatch([EventDecoder().decode(line)], 0, 100)  # type: ignore[list-item]  # it is an event
+
+
 class Fed:
     """A target and its clock. All instants are seconds before now."""
 
