@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
-from exporter.diagnosis.observing import Moment, Objective, Observations
+from exporter.diagnosis.observing import Objective, Observations, Snapshot
 from exporter.measure.apiserver_state import ApiserverState, PollCounts, PolledClock, WayBack
 from exporter.measure.histogram import Histogram
 from exporter.measure.process_state import ProcessState
@@ -98,7 +98,7 @@ class World:
             )
             for name, polls in self.polls.items()
         ]
-        moment = Moment(
+        moment = Snapshot(
             now=self.now,
             wall=self.now + WALL_AHEAD,
             streams=[stream.state(self.now) for stream in self.streams],
