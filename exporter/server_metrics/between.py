@@ -33,7 +33,7 @@ class Reading(NamedTuple):
     @property
     def started_at(self) -> float | None:
         """Unix time."""
-        return self.numbers.value("started_at")
+        return next(iter(self.numbers.values.get("started_at", {}).values()), None)
 
 
 def between(earlier: Reading, later: Reading) -> ServerFacts:

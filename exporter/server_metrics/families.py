@@ -84,6 +84,11 @@ def _all(_labels: Labels) -> Key:
     return ()
 
 
+def _job(labels: Labels) -> Key:
+    """Only a Prometheus says one: two would count everything twice."""
+    return (labels.get("job", ""),)
+
+
 def _every(_labels: Labels) -> Key:
     """All of those together that another family tells apart, and what that leaves out."""
     return ("*",)
@@ -138,7 +143,7 @@ def _stage(labels: Labels) -> Key | None:
 
 FAMILIES: Final = (
     # The process.
-    Family("started_at", "process_start_time_seconds", _all),
+    Family("started_at", "process_start_time_seconds", _job),
     Family("cpu_seconds", "process_cpu_seconds_total", _all),
     Family("cpu_cores", "go_sched_gomaxprocs_threads", _all),
     Family("open_descriptors", "process_open_fds", _all),

@@ -44,6 +44,8 @@ class Numbers:
     """Their sum, then their buckets: a list would take four times as much memory."""
     bounds: dict[str, dict[bytes, int]] = field(default_factory=dict)
     """Which place each upper end has there."""
+    size_bytes: int = 0
+    """Of the text that was read."""
     series: int = 0
     refused: int = 0
     """How many lines were none, or of more series than are kept."""
@@ -70,6 +72,7 @@ class TextParser:
 
     def feed(self, data: bytes) -> None:
         """What comes next."""
+        self.numbers.size_bytes += len(data)
         if len(self._rest) > MOST_LINE_BYTES + 1:  # the end of a line that is too long whatever it says
             ends = data.find(b"\n")
             if ends < 0:
@@ -87,6 +90,7 @@ class TextParser:
     def finish(self) -> Numbers:
         """Nothing more comes."""
         self.feed(b"\n")
+        self.numbers.size_bytes -= len(b"\n")
         return self.numbers
 
     def _read(self, name: bytes, rest: bytes) -> None:

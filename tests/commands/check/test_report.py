@@ -63,6 +63,7 @@ def all_good(**changed: Any) -> Findings:
         watches=tuple(reviewed(resource, None, *to_watch(resource, None)) for resource in (PODS, NODES)),
         clock=clock_reviews(),
         endpoints=reviewed(SLICES, "default", Permission("list", SLICES, "default")),
+        server_metrics=True,
         apiservers=1,
         polls=POLLS,
         proofs=(Proof(PODS, EVENTS), Proof(NODES, EVENTS)),
