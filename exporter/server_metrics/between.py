@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 
 
 def between(earlier: Reading, later: Reading) -> ServerFacts:
-    """What happened, and how it stands at the later one."""
+    """What happened, and how it stands at the later one, which must not be of the same moment."""
     *_, facts = in_steps(earlier, later)
     assert facts is not None
     return facts

@@ -109,10 +109,11 @@ class TextParser:
 
     def _add(self, name: bytes, head: bytes, value: float) -> bool:
         """Whether it is a sample that found its place. Raises ValueError if it is none."""
-        series, has_bound, bound = head.rpartition(b',le="')
-        series = name + series
         family, part = SAMPLES[name.decode()]
-        if has_bound and series == self._series and bound.endswith(b'"'):
+        before, comma, bound = head.rpartition(b',le="')
+        series = name + before
+        is_last = bool(comma) and part == "bucket" and bound.find(b'"') == len(bound) - 1  # where apiservers have it
+        if is_last and series == self._series:
             return self._neighbours is None or self._add_to_bucket(family, self._neighbours, bound[:-1], value)
         labels = _labels(head.decode())
         key = family.by(labels)
@@ -121,10 +122,12 @@ class TextParser:
         if part == "value":
             return key is None or self._add_to_value(family.fact, key, value)
         numbers = None if key is None else self._histogram(family.fact, key)
-        if has_bound:
+        if numbers is None and key is not None:
+            return False
+        if is_last:
             self._series, self._neighbours = series, numbers
         if numbers is None:
-            return key is None
+            return True
         if part == "bucket":
             return self._add_to_bucket(family, numbers, labels.get("le", "").encode(), value)
         numbers[0] += value

@@ -83,12 +83,23 @@ def test_buckets_are_added_up_too() -> None:
 
 
 def test_le_may_stand_anywhere() -> None:
-    """A Prometheus sorts labels, apiservers have it last."""
+    """Apiservers have it last, a Prometheus sorts labels."""
     name = "etcd_request_duration_seconds_bucket"
-    last = numbers(f'{name}{{operation="get",le="1"}} 2', f'{name}{{operation="get",le="+Inf"}} 3')
-    first = numbers(f'{name}{{le="1",operation="get"}} 2', f'{name}{{le="+Inf",operation="get"}} 3')
-    assert last == first or last.histograms == first.histograms
-    assert last.bounds == first.bounds
+    found = []
+    for place in range(3):
+        lines = []
+        for resource, bound, count in (("a", "1", 2), ("a", "+Inf", 3), ("b", "1", 5), ("b", "+Inf", 7)):
+            pairs = ['operation="get"', f'resource="{resource}"']
+            pairs.insert(place, f'le="{bound}"')
+            lines.append(f"{name}{{{','.join(pairs)}}} {count}")
+        found.append(numbers(*lines))
+    for one in found:
+        assert (one.histograms, one.refused) == ({"store": {("get",): array("d", [0.0, 7.0, 10.0])}}, 0)
+
+
+def test_sums_without_labels_are_added_up_like_others() -> None:
+    found = numbers("go_sched_latencies_seconds_sum 1", "go_sched_latencies_seconds_sum 2")
+    assert (found.histograms, found.refused) == ({"scheduling": {(): array("d", [3.0])}}, 0)
 
 
 def test_escapes_are_undone() -> None:
@@ -138,12 +149,12 @@ def test_no_more_series_are_kept_than_there_is_room_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(text, "MOST_SERIES", 3)
     found = numbers(
         *(f'apiserver_init_events_total{{group="",resource="r{number}"}} 1' for number in range(5)),
-        *histogram("etcd_request_duration_seconds", 'operation="get"', 1, {"+Inf": 1}),
+        *histogram("etcd_request_duration_seconds", 'operation="get"', 1, {"1": 1, "+Inf": 1}),
         'apiserver_init_events_total{group="",resource="r0"} 1',
     )
     assert found.values == {"initial_events": {("", "r0"): 2.0, ("", "r1"): 1.0, ("", "r2"): 1.0}}
     assert found.histograms == {"store": {}}
-    assert (found.series, found.refused, found.is_whole) == (3, 4, False)
+    assert (found.series, found.refused, found.is_whole) == (3, 5, False)
 
 
 def test_no_more_bounds_are_kept_than_a_histogram_has() -> None:
