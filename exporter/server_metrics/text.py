@@ -122,16 +122,13 @@ class TextParser:
         if part == "value":
             return key is None or self._add_to_value(family.fact, key, value)
         numbers = None if key is None else self._histogram(family.fact, key)
-        if numbers is None and key is not None:
-            return False
-        if is_last:
+        if is_last and (key is None) == (numbers is None):
             self._series, self._neighbours = series, numbers
-        if numbers is None:
-            return True
-        if part == "bucket":
+        if numbers is not None and part == "sum":
+            numbers[0] += value
+        elif numbers is not None:
             return self._add_to_bucket(family, numbers, labels.get("le", "").encode(), value)
-        numbers[0] += value
-        return True
+        return (key is None) == (numbers is None)
 
     def _add_to_value(self, fact: str, key: Key, value: float) -> bool:
         values = self.numbers.values.setdefault(fact, {})
