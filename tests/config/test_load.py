@@ -265,6 +265,12 @@ def test_the_defaults_are_those_of_the_promise() -> None:
     assert (loaded.scenario, loaded.duration_seconds, loaded.output, loaded.warnings) == (None, 60, "table", ())
 
 
+def test_a_prometheus_may_be_behind_a_path_and_a_password_that_nobody_sees() -> None:
+    config = said("--prometheus.url=https://user:hidden@[::1]:9090/prometheus/").config
+    assert config.prometheus_url == "https://user:hidden@[::1]:9090/prometheus"
+    assert "hidden" not in repr(config)
+
+
 def test_only_the_demo_listens_on_loopback_unless_told_otherwise() -> None:
     def of_demo(**variables: str) -> tuple[ListenAddress, ...]:
         return load({}, variables, command="demo").config.listen_addresses
