@@ -97,11 +97,6 @@ class Recent(Generic[_Value]):
         then, earlier = kept[0]
         return max(0.0, at - then), earlier
 
-    def restart(self, at: Instant, value: _Value) -> None:
-        """What counts began anew: nothing before `value` can be compared."""
-        self._kept.clear()
-        self._kept.append((at, value))
-
 
 class Usual:
     """A number as it is while nothing is wrong."""
@@ -167,11 +162,12 @@ class Undelivered:
 class ObservedStream:
     """What is remembered of one stream."""
 
-    __slots__ = ("_bytes", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
+    __slots__ = ("_bytes", "_last", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
 
     def __init__(self) -> None:
         self.seen: Instant = -inf
         self._recent: Recent[StreamCounts] = Recent()
+        self._last: StreamCounts | None = None
         self._bytes: deque[tuple[Instant, int]] = deque()
         self._undelivered = Undelivered()
         self._usual = Usual()
@@ -183,11 +179,11 @@ class ObservedStream:
     ) -> StreamFacts:
         """Take in its state of this moment; `others` are the streams of its kind that are in the same store."""
         self.seen = moment.now
-        seconds, earlier = self._recent.earlier(state.at, state.counts)
-        if _began_anew(state.counts, earlier):
-            self._recent.restart(state.at, state.counts)
+        if self._last is not None and _began_anew(state.counts, self._last):
+            self._recent = Recent()
             self._bytes.clear()
-            seconds, earlier = 0.0, state.counts
+        self._last = state.counts
+        seconds, earlier = self._recent.earlier(state.at, state.counts)
         counted = _counted(state, earlier, seconds, objective)
         self._note_trouble(counted, moment.wall, objective)
         is_calm = self._late_since is None and state.is_up
