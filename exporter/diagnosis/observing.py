@@ -186,15 +186,16 @@ class ObservedStream:
         seconds, earlier = self._recent.earlier(state.at, state.counts)
         counted = _counted(state, earlier, seconds, objective)
         self._note_trouble(counted, moment.wall, objective)
-        is_calm = self._late_since is None and state.is_up
-        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
+        undelivered_seconds = moment.now - missing[1] if missing is not None else 0.0
+        is_calm = self._late_since is None and state.is_up and undelivered_seconds <= objective.threshold_seconds
+        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         return replace(
             counted,
             late_since=self._late_since,
             usual_events_per_second=self._usual.value,
             is_rate_steady=self._is_rate_steady(state.at, state.counts.received_bytes),
-            undelivered_seconds=moment.now - missing[1] if missing is not None else 0.0,
+            undelivered_seconds=undelivered_seconds,
             is_undelivered_cached=_is_cached(cache, *missing) if cache is not None and missing is not None else None,
             cache_still_seconds=max(0.0, cache.asked - cache.since) if cache is not None else None,
             socket=self._socket_facts(state.socket),

@@ -164,6 +164,15 @@ def test_nothing_is_learned_while_something_is_wrong(pods: Stream) -> None:
     assert facts.usual_events_per_second == pytest.approx(2.0)
 
 
+def test_a_stream_that_is_stuck_does_not_teach_that_nothing_comes(world: World, pods: Stream) -> None:
+    for _ in range(45):
+        pods.judges(on_time=20)
+        usual = world.stream().usual_events_per_second
+    pods.more |= {"delivered": Delivered(100, 100), "owed_canary": Canary(105, world.now, world.now)}
+    for _ in range(60):
+        assert world.stream().usual_events_per_second == usual
+
+
 def test_a_rate_is_steady_if_each_part_of_the_time_has_as_much(world: World, pods: Stream) -> None:
     for size_bytes in (200_000, 190_000, 200_000, 180_000) * 3:
         pods.counts.received_bytes += size_bytes
