@@ -95,11 +95,6 @@ class Recent(Generic[_Value]):
         then, earlier = kept[0]
         return max(0.0, at - then), earlier
 
-    def restart(self, at: Instant, value: _Value) -> None:
-        """What counts began anew: nothing before `value` can be compared."""
-        self._kept.clear()
-        self._kept.append((at, value))
-
 
 class Usual:
     """A number as it is while nothing is wrong."""
@@ -165,11 +160,12 @@ class Undelivered:
 class ObservedStream:
     """What is remembered of one stream."""
 
-    __slots__ = ("_bytes", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
+    __slots__ = ("_bytes", "_last", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
 
     def __init__(self) -> None:
         self.seen: Instant = -inf
         self._recent: Recent[StreamCounts] = Recent()
+        self._last: StreamCounts | None = None
         self._bytes: deque[tuple[Instant, int]] = deque()
         self._undelivered = Undelivered()
         self._usual = Usual()
@@ -181,22 +177,23 @@ class ObservedStream:
     ) -> StreamFacts:
         """Take in its state of this moment; `others` are the streams of its kind that are in the same store."""
         self.seen = moment.now
-        seconds, earlier = self._recent.earlier(state.at, state.counts)
-        if _began_anew(state.counts, earlier):
-            self._recent.restart(state.at, state.counts)
+        if self._last is not None and _began_anew(state.counts, self._last):
+            self._recent = Recent()
             self._bytes.clear()
-            seconds, earlier = 0.0, state.counts
+        self._last = state.counts
+        seconds, earlier = self._recent.earlier(state.at, state.counts)
         counted = _counted(state, earlier, seconds, objective)
         self._note_trouble(counted, moment.wall, objective)
-        is_calm = self._late_since is None and state.is_up
-        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
+        undelivered_seconds = moment.now - missing[1] if missing is not None else 0.0
+        is_calm = self._late_since is None and state.is_up and undelivered_seconds <= objective.threshold_seconds
+        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         return replace(
             counted,
             late_since=self._late_since,
             usual_events_per_second=self._usual.value,
             is_rate_steady=self._is_rate_steady(state.at, state.counts.received_bytes),
-            undelivered_seconds=moment.now - missing[1] if missing is not None else 0.0,
+            undelivered_seconds=undelivered_seconds,
             is_undelivered_cached=_is_cached(cache, *missing) if cache is not None and missing is not None else None,
             cache_still_seconds=max(0.0, cache.asked - cache.since) if cache is not None else None,
             socket=self._socket_facts(state.socket),
