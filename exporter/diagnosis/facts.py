@@ -98,6 +98,8 @@ class PollFacts:
     failed: Mapping[StartReason, int] = field(default_factory=dict)
     seconds: Interval | None = None
     """The bucket of the P90."""
+    waiting_seconds: float = 0.0
+    """So long ago the oldest poll was sent that is not answered yet."""
     usual_seconds: float | None = None
     """The P90 while nothing was wrong, at most; None before that was so for a minute."""
 
