@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from exporter.labels import (
         ClockReads,
+        Condition,
         EndReason,
         EventType,
         Phase,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         UnmeasuredReason,
         Verdict,
     )
+    from exporter.measure.late_objects import LateObject
     from exporter.measure.times import WallTime
     from exporter.measure.window import WindowReport
 
@@ -168,9 +170,18 @@ class StreamState:
     """Why it is not, if that is known."""
     window: WindowReport = EMPTY
     revision_clock: RevisionClockState = NOTHING_DATES
+    since: WallTime | None = None
+    """When the condition became what it is; None if that is not known."""
     last_activity: WallTime | None = None
     """Of the last byte or bookmark; None before the first one."""
+    late_objects: tuple[LateObject, ...] = ()
+    """The newest events that were certainly late, the newest last."""
     counts: StreamCounts
+
+    @property
+    def condition(self) -> Condition:
+        """The state of the window, or that no watch is open: then the window only speaks of what had arrived before."""
+        return self.window.state if self.is_up else "down"
 
     @property
     def name(self) -> str:

@@ -196,6 +196,10 @@ class Apiserver:
             if watched is not None:  # it may have gone since the step before
                 watched.stream.refresh()
                 yield
+        # The names of the first late events are not known then, and what is on time pays nothing for names.
+        self._decoder.reads_names = not self._dependencies.config.web_no_object_names and any(
+            stream.state.window.late for stream in self.streams
+        )
         now = time.monotonic()
         offset = self.offset
         ours = time.time() - time.monotonic()
