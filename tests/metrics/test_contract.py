@@ -63,7 +63,9 @@ HISTOGRAMS = {
     "watchslo_rewatch_seconds": ("", RECONNECTS),
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
-REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,credentials"
+REFUSED_TEXTS = (
+    "what=annotation,managed_fields,uid,name,line,encoding,answer,message,discovery,token,endpoint,credentials"
+)
 WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
 LEFT_OUT = ("watchslo_apiservers_left_out", "watchslo_custom_resources_left_out")
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
