@@ -22,6 +22,9 @@ MOST_NAMES = 4
 
 MOST_FINDINGS = 3
 
+SEVERE_FIRST: tuple[Condition, ...] = ("violated", *[one for one in CONDITIONS if one != "violated"])
+"""What is certainly late is said first: it is what the objective is about."""
+
 
 def sentence(states: Sequence[StreamState], findings: Sequence[Finding], now: WallTime) -> str:
     """All of it as one paragraph."""
@@ -105,8 +108,7 @@ def _groups(states: Sequence[StreamState]) -> list[_Group]:
     names = {
         (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
     }
-    severe_first: tuple[Condition, ...] = ("violated", *[one for one in CONDITIONS if one != "violated"])
-    groups = [_Group(one, [state for state in states if state.condition == one], names) for one in severe_first]
+    groups = [_Group(one, [state for state in states if state.condition == one], names) for one in SEVERE_FIRST]
     return [group for group in groups if group.states]
 
 

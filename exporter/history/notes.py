@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from exporter.measure.stream_state import NOT_STARTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -21,11 +23,12 @@ TOGETHER_SECONDS = 60.0
 """The same again within this time is no news: it is counted on."""
 
 IN_WORDS = {
-    "met": "the objective is met",
+    "met": "the objective is met again",
     "violated": "certainly late: the objective is violated",
     "unknown": "it is not certain whether the objective is met",
     "quiet": "too few events to judge",
 }
+TROUBLED = frozenset({"violated", "unknown"})
 
 
 class Note(NamedTuple):
@@ -67,9 +70,9 @@ def _turns(now: WallTime, before: StreamState, state: StreamState, of: tuple[str
     if before.is_up and not state.is_up:
         why = f": {state.trouble.reason}" if state.trouble is not None else ""
         yield Note(now, "stream_down", f"no watch is open{why}", *of)
-    if state.is_up and not before.is_up:
-        yield Note(now, "stream_up", "a watch is open", *of)
-    if state.condition != before.condition and state.condition in IN_WORDS:
+    if state.is_up and not before.is_up and before.trouble != NOT_STARTED:
+        yield Note(now, "stream_up", "a watch is open again", *of)
+    if state.condition != before.condition and state.is_up and {state.condition, before.condition} & TROUBLED:
         yield Note(now, "condition", IN_WORDS[state.condition], *of)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from exporter.history.notes import changes, last_end, of_findings
 from exporter.history.steps import Steps
 from exporter.history.totals import Totals
+from exporter.measure.stream_state import NOT_STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -81,6 +82,8 @@ class History:
         self._streams: defaultdict[Key, StreamHistory] = defaultdict(StreamHistory)
         self._notes: deque[Note] = deque(maxlen=NOTES_OF_ALL)
         self._found: dict[tuple[str, ...], Finding] = {}
+        self.began: WallTime | None = None
+        """When the first stream was recorded."""
 
     def record(self, now: WallTime, states: Sequence[StreamState]) -> Iterator[None]:
         """All streams as they are now, in steps: those that are watched no more are forgotten."""
@@ -88,6 +91,9 @@ class History:
         for gone in self._streams.keys() - keys:
             del self._streams[gone]
         for state in states:
+            if state.trouble == NOT_STARTED:
+                continue
+            self.began = now if self.began is None else min(now, self.began)
             for note in self._streams[key_of(state)].record(now, state):
                 _add(self._notes, note)
             yield

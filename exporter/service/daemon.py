@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
+from exporter.history.recording import History
 from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
@@ -25,20 +27,25 @@ from exporter.service.apiserver import CountedCost
 from exporter.service.canary import too_few_alone
 from exporter.service.dependencies import Dependencies
 from exporter.service.fleet import Fleet, home_of
+from exporter.service.recording import record
 from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
 from exporter.web.auth_filter import AuthFilter
 from exporter.web.connections import Limits
+from exporter.web.page.live import Page
+from exporter.web.page.look import Look, Objective
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from exporter.config import Config
+    from exporter.diagnosis.findings import Finding
     from exporter.measure.judging import Judgement
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
     from exporter.service.stream import Stream
     from exporter.web.connections import WebServer
+    from exporter.web.page.live import Demo
     from exporter.web.reload import WebFiles
 
 log = logging.getLogger(__name__)
@@ -124,7 +131,8 @@ def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
 class Exporter:
     """All parts of the daemon; `judged`, if given, is told of every judgement, and `advise` what else goes to the log.
 
-    Advice is a sentence about a setting that does nothing now, and what may have been meant.
+    Advice is a sentence about a setting that does nothing now, and what may have been meant. With `demo` the page lets
+    people switch its scenarios.
     """
 
     def __init__(
@@ -133,6 +141,7 @@ class Exporter:
         credentials: Credentials,
         judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
+        demo: Demo | None = None,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -141,6 +150,8 @@ class Exporter:
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
+        self.history = History()
+        self._demo = demo
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -158,6 +169,8 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
                 running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
+                recording = record(self.history, self.states, self.findings)
+                running.append(tasks.create_task(recording, name="history"))
                 if files:
                     running.append(tasks.create_task(files.follow(), name="web configuration"))
                 try:
@@ -176,7 +189,10 @@ class Exporter:
         auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
         # Probes are never authenticated: they tell everybody, so not what others have said.
         not_ready = partial(self.not_ready, with_errors=False)
-        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
+        access = files.access if files else None
+        is_protected = http.protection(access, auth_filter)
+        page = Page(lambda: self.look(has_errors=is_protected()), self._demo)
+        app = http.application(self.metrics, not_ready, self.status, access, auth_filter, page)
         # Whatever clients do, half of the descriptors is for watches.
         connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
         limits = Limits(connections=connections, requests=self._config.web_max_requests)
@@ -215,6 +231,30 @@ class Exporter:
     def states(self) -> list[StreamState]:
         """The state of each stream, as of its last refresh."""
         return [stream.state for apiserver in self.apiservers for stream in apiserver.streams]
+
+    def findings(self) -> list[Finding]:
+        """What the rules find now: nothing, as long as nothing gathers their facts."""
+        return []
+
+    def look(self, *, has_errors: bool) -> Look:
+        """What the page shows now; `has_errors` if whoever asks may read what apiservers say."""
+        config = self._config
+        return Look(
+            now=time.time(),
+            version=self.metrics.version,
+            objective=Objective(
+                ratio=config.slo_objective_ratio,
+                threshold_seconds=config.slo_threshold_seconds,
+                window_seconds=config.slo_window_seconds,
+            ),
+            states=self.states(),
+            findings=self.findings(),
+            history=self.history,
+            shard=(config.shard.index, config.shard.count),
+            has_names=not config.web_no_object_names,
+            has_errors=has_errors,
+            scenarios=self._demo.scenarios() if self._demo is not None else None,
+        )
 
     def status(self) -> dict[str, Any]:
         """The status document."""

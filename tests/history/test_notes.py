@@ -3,7 +3,7 @@ from dataclasses import replace
 from exporter.diagnosis.findings import Finding
 from exporter.history.notes import Note
 from exporter.history.recording import NOTES_OF_A_STREAM, NOTES_OF_ALL, History
-from exporter.measure.stream_state import StreamState, Trouble
+from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
 from tests.support.states import state
 
 BEHIND = Finding(
@@ -48,7 +48,16 @@ def test_what_changes_between_two_states_is_noted_with_its_time() -> None:
     assert history.stream(after).last_end == (101.0, "early_eof")
     seen(history, 102.0, state(slo="violated", counts=counts))
     assert kinds(history)[5:] == ["stream_up", "condition"]
+    assert history.notes[-1].text == "certainly late: the objective is violated"
     assert list(history.stream(after).notes) == history.notes
+
+
+def test_the_start_is_nothing_of_note() -> None:
+    history = History()
+    for now, one in enumerate([state(is_up=False, trouble=NOT_STARTED), state(slo="quiet"), state(slo="met")]):
+        seen(history, float(now), one)
+    assert not history.notes
+    assert [step.condition for step in history.stream(state()).fine] == ["met"], "not as if a watch had been lost"
 
 
 def test_the_same_again_within_a_minute_is_counted_on() -> None:
