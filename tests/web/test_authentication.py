@@ -116,7 +116,17 @@ async def test_only_users_are_answered(tmp_path: Path) -> None:
     async with Files(tmp_path, **USERS).served() as (url, _):
         for path in SECRETS:
             assert [await status(url + path, headers=other) for other in OTHERS] == [401] * len(OTHERS)
-        assert [await status(url + path, headers=US) for path in SECRETS] == [200, 200, 200, 404, 404, 200, 404]
+        assert [await status(url + path, headers=US) for path in SECRETS] == [
+            200,
+            200,
+            404,
+            200,
+            200,
+            404,
+            404,
+            200,
+            404,
+        ]
         async with aiohttp.ClientSession() as client, client.get(f"{url}/metrics") as response:
             assert response.headers["WWW-Authenticate"] == "Basic"
             assert "watchslo" not in await response.text()
