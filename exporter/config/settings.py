@@ -375,6 +375,15 @@ SETTINGS: Final = (
         commands=_RUN | _SIMULATED,
     ),
     Setting(
+        name="web.no-object-names",
+        field="web_no_object_names",
+        parse=parsers.switch,
+        default=("false",),
+        help="never read names of objects; else the page and the API name the newest late ones, up to 20 per stream",
+        section="HTTP",
+        commands=_RUN | _SIMULATED,
+    ),
+    Setting(
         name="log.level",
         field="log_level",
         parse=parsers.one_of("debug", "info", "warn", "error"),

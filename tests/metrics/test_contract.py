@@ -65,7 +65,7 @@ HISTOGRAMS = {
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
 REFUSED_TEXTS = (
-    "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,"
+    "what=annotation,managed_fields,uid,name,line,encoding,answer,message,discovery,token,endpoint,"
     "server_metrics,credentials"
 )
 WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
