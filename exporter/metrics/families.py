@@ -323,8 +323,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _gauge(
         "watchslo_apiservers_left_out",
-        "Apiservers found by --apiserver.discover that are not watched because there are more than 64. Apiservers "
-        "that are being removed still count towards the 64.",
+        "Apiservers found by --apiserver.discover that are not watched: there are more than 64, which also counts "
+        "those that are being removed, or none of them answers, so that the configured server is watched instead.",
         Scope.EXPORTER,
     ),
     _gauge(

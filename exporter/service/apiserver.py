@@ -40,7 +40,6 @@ class CountedCost(Cost):
     def __init__(self, metrics: Metrics, server: Server) -> None:
         self._metrics = metrics
         self._address = server.name
-        metrics.cost(self._address)
 
     def request_sent(self, purpose: Purpose) -> None:
         """A request goes out."""
@@ -95,6 +94,7 @@ class Apiserver:
         self._tasks = tasks
         self._all_clocks = all_clocks
         cost = CountedCost(metrics, server)
+        metrics.cost(server.name)  # there with 0 before the first request
         self._session = ApiSession(server, credentials, cost=cost)
         # A watch keeps its connection to itself for minutes and then ends it: there is nothing to keep alive.
         self._watches = ApiSession(server, credentials, force_close=True, cost=cost)
