@@ -341,6 +341,12 @@ FAMILIES: tuple[Family, ...] = (
         Scope.EXPORTER,
     ),
     _gauge(
+        "watchslo_tasks",
+        "Tasks of the exporter's own event loop: a few for each stream, clock and connection. What grows while these "
+        "do not is a leak.",
+        Scope.EXPORTER,
+    ),
+    _gauge(
         "watchslo_shards", "Number of exporters that share the watches (--shard); 1 without sharding.", Scope.EXPORTER
     ),
     _gauge(

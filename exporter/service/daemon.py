@@ -139,6 +139,7 @@ class Exporter:
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
+        self.metrics.before_render.append(self._count_tasks)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
         self.listens_on: list[tuple[str, int]] = []
@@ -194,6 +195,10 @@ class Exporter:
         """One of its own: who asks us must not hold up what we measure."""
         home = home_of(self._credentials)
         return ApiSession(home, self._credentials, cost=CountedCost(self.metrics, home))
+
+    def _count_tasks(self) -> Iterable[None]:
+        self.metrics.tasks.set(len(asyncio.all_tasks()))
+        return ()
 
     @property
     def apiservers(self) -> list[Apiserver]:
