@@ -112,7 +112,8 @@ SETTINGS: Final = (
         field="discover_apiservers",
         parse=parsers.switch,
         default=("false",),
-        help="watch every endpoint of the Service default/kubernetes, at most 64",
+        help="watch every endpoint of the Service default/kubernetes, at most 64; while none answers, the server in "
+        "the credentials",
         section="Apiserver",
         commands=_CLUSTER,
     ),

@@ -49,7 +49,6 @@ class CountedCost(Cost):
     def __init__(self, metrics: Metrics, server: Server) -> None:
         self._metrics = metrics
         self._address = server.name
-        metrics.cost(self._address)
 
     def request_sent(self, purpose: Purpose) -> None:
         """A request was sent."""
@@ -105,6 +104,7 @@ class Apiserver:
         self._tasks = tasks
         self._all_clocks = all_clocks
         cost = CountedCost(metrics, server)
+        metrics.cost(server.name)  # there with 0 before the first request
         self._session = ApiSession(server, credentials, cost=cost)
         # A watch uses its connection alone for minutes and then closes it: there is nothing to keep alive.
         self._watches = ApiSession(server, credentials, force_close=True, cost=cost)

@@ -159,6 +159,7 @@ class Exporter:
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
+        self.metrics.before_render.append(self._count_tasks)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.history = History()
         self._demo = demo
@@ -232,6 +233,10 @@ class Exporter:
         """A session of its own, so that our clients' requests do not delay measurements."""
         home = home_of(self._credentials)
         return ApiSession(home, self._credentials, cost=CountedCost(self.metrics, home))
+
+    def _count_tasks(self) -> Iterable[None]:
+        self.metrics.tasks.set(len(asyncio.all_tasks()))
+        return ()
 
     @property
     def apiservers(self) -> list[Apiserver]:
