@@ -242,10 +242,15 @@ class Stream:
 
     # What others ask
 
-    def judge_settled(self) -> None:
-        """Judge every event about which nothing more will be learned, some in each turn of the loop."""
+    def judge_settled(self) -> bool:
+        """Judge every event about which nothing more will be learned, some in each turn of the loop.
+
+        Returns whether any were pending.
+        """
+        is_any_pending = not self.is_settled
         if self._judge.judge_settled(time.monotonic(), self._clocks.now()):
             asyncio.get_running_loop().call_soon(self.judge_settled)
+        return is_any_pending
 
     def refresh(self) -> None:
         """Bring everything that depends on the present moment up to it: just before a scrape, and every second."""
