@@ -16,14 +16,16 @@ from email.utils import format_datetime, formatdate
 from itertools import permutations
 from pathlib import Path
 
+import aiohttp
 import yaml
 
 from exporter.config import SETTINGS, ConfigError, flag_parser, load, read_flags
 from exporter.config.web_config import read_web_config
+from exporter.kubernetes.answer import AnswerReader
+from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from exporter.kubernetes.session import http_date
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
 from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
-from exporter.watch.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from tests.fuzz.mutation import cuts
 from tests.speed.recording import METADATA_JSON, PODS_JSON, recorded
 
@@ -114,6 +116,23 @@ def check_chunks(data: bytes, number: int) -> None:
         assert (refused_too, is_over_too) == (refused, is_over)
         assert bytewise.startswith(content) if refused else content == bytewise
     assert len(bytewise) <= len(data)
+
+
+def answered(pieces: Sequence[bytes]) -> object:
+    """What an answer says, and whether its connection is kept; None if it is refused."""
+    reader = AnswerReader(1000, 200)
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+            assert len(reader.body) <= 200
+    except aiohttp.ClientError:
+        return None
+    return reader.status, reader.headers, bytes(reader.body), reader.is_over, reader.is_over and reader.is_kept
+
+
+def check_answer(data: bytes, number: int) -> None:
+    """Any cut gives the same answer, or none."""
+    assert answered([data]) == answered(cuts(data, number)) == answered([data[at : at + 1] for at in range(len(data))])
 
 
 def check_stream(data: bytes, number: int) -> None:
@@ -318,6 +337,15 @@ YAML_WORDS = (
 )
 
 
+FRAMED = (
+    (b"Content-Length: 5", b"hello"),
+    (b"Content-Length: 0", b""),
+    (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n\r\n"),
+    (b"Connection: close", b"hello"),
+)
+"""An answer's last header, and its body."""
+
+
 def targets() -> list[Target]:
     """All of them."""
     content = short_lines()
@@ -338,6 +366,26 @@ def targets() -> list[Target]:
             ],
             [b"\r\n", b"0\r\n\r\n", b"5;name=value\r\n", b"ffffffffffffffff\r\n", b"+1\r\n", b";" + b"x" * 1100],
             check_chunks,
+            1500,
+        ),
+        Target(
+            "answer",
+            [
+                *(b"HTTP/1.1 200 OK\r\nAudit-Id: 1\r\n%b\r\n\r\n%b" % framed for framed in FRAMED),
+                b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 204 No Content\r\n\r\n",
+                b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n",
+            ],
+            [
+                b"\r\n",
+                b"\r\n\r\n",
+                b"HTTP/1.1 ",
+                b"HTTP/1.1 100 \r\n\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"Content-Length: 5\r\n",
+                b"Connection: close\r\n",
+                b"0\r\n\r\n",
+            ],
+            check_answer,
             1500,
         ),
         Target(
