@@ -86,7 +86,7 @@ class ServerFacts:
     """The apiserver's own stages (1.37 and later), whatever their names are."""
     cache_revisions: Mapping[Kind, int] = field(default_factory=dict)
     cache_read_wait: Mapping[Kind, Timed] = field(default_factory=dict)
-    """How long consistent reads waited for the watch cache: up to 0.1 s in health where a resource is seldom written."""
+    """How long consistent reads waited for the watch cache: up to 0.1 s in health where it is seldom written."""
     cache_fallbacks: Mapping[Kind, float] = field(default_factory=dict)
     """Consistent reads between the readings that gave up waiting and went to etcd."""
     cache_initializations: Mapping[Kind, float] = field(default_factory=dict)
