@@ -26,6 +26,9 @@ from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, Ch
 from exporter.kubernetes.session import http_date
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
 from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
+from exporter.server_metrics.between import ServerReading, between
+from exporter.server_metrics.families import SAMPLES
+from exporter.server_metrics.text import MOST_LINE_BYTES, Numbers, TextParser
 from tests.fuzz.mutation import cuts
 from tests.speed.recording import METADATA_JSON, PODS_JSON, recorded
 
@@ -49,6 +52,23 @@ LEASE = (
     b'"labels":{"apiserver.kubernetes.io/identity":"kube-apiserver"},"managedFields":[{"manager":"kube-apiserver","time":'
     b'"2026-11-22T22:10:09Z"}]},"spec":{"holderIdentity":"x","renewTime":"2026-11-22T22:10:09.123456Z"}}}\n'
 )
+
+
+METRICS_TEXT = rb"""# HELP process_start_time_seconds [STABLE] Start time of the process since unix epoch in seconds.
+process_start_time_seconds 1.79591783137e+09
+go_sched_latencies_seconds_bucket{le="6.399999999999999e-08"} 1161
+go_sched_latencies_seconds_bucket{le="+Inf"} 6696
+go_sched_latencies_seconds_sum 0.25436665599999997
+apiserver_longrunning_requests{component="apiserver",group="",resource="pods",verb="WATCH",version="v1"} 3
+apiserver_request_total{code="409",component="apiserver",dry_run="",group="",resource="pods",verb="PUT",version="v1"} 7
+etcd_request_duration_seconds_bucket{group="",operation="get",resource="pods",le="0.005"} 42
+etcd_request_duration_seconds_bucket{group="",operation="get",resource="pods",le="+Inf"} 44
+etcd_request_duration_seconds_bucket{instance="127.0.0.1:6443",le="+Inf",operation="get"} 44 1795917831370
+apiserver_watch_events_dispatch_duration_seconds_sum{group="apps",resource="deployments",stage="total"} 0.5
+apiserver_admission_webhook_admission_duration_seconds_count{name="a\"b\\c\n",type="validating"} 20
+apiserver_watch_cache_resource_version{resource="/minions"} 255
+"""
+"""As kube-apiserver 1.37 writes it, and a Prometheus."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,26 @@ def check_splitter(data: bytes, number: int) -> None:
     *whole, rest = data.split(b"\n")
     assert got == [line for line in whole if 0 < len(line) <= longest]
     assert overlong == sum(len(line) > longest for line in [*whole, rest])
+
+
+def check_metrics_text(data: bytes, number: int) -> None:
+    """Any cut of an apiserver's metrics gives the same numbers, all of them finite, and no more is kept than a line."""
+
+    def read(pieces: Sequence[bytes]) -> Numbers:
+        parser = TextParser()
+        for piece in pieces:
+            parser.feed(piece)
+            assert len(parser._rest) <= MOST_LINE_BYTES + 2
+        return parser.finish()
+
+    numbers = read([data])
+    assert read(cuts(data, number)) == numbers
+    kept = [list(of_fact.values()) for of_fact in numbers.values.values()]
+    kept += [list(of_key) for of_fact in numbers.histograms.values() for of_key in of_fact.values()]
+    assert all(math.isfinite(value) for values in kept for value in values)
+    series = sum(map(len, numbers.values.values())) + sum(map(len, numbers.histograms.values()))
+    assert numbers.series == series
+    assert between(ServerReading(0.0, Numbers()), ServerReading(1.0, numbers)).seconds == 1.0
 
 
 def fed(pieces: Sequence[bytes]) -> tuple[bytes, bool, bool]:
@@ -401,6 +441,13 @@ def targets() -> list[Target]:
             [b"[" * 3000, b'{"a":' * 3000, b'"metadata":', b"null", b'"ERROR"', *times],
             check_decoder,
             16384,
+        ),
+        Target(
+            "metrics text",
+            [METRICS_TEXT, *METRICS_TEXT.splitlines(keepends=True)],
+            [*[name.encode() for name in SAMPLES], b',le="', b'"}', b"{", b"} 1\n", b"NaN", b"1e999", b'\\"', b"\n"],
+            check_metrics_text,
+            6000,
         ),
         Target(
             "Date",
