@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -31,41 +32,58 @@ func main() {
 	kubeconfig := flag.String("kubeconfig", "", "whom to ask, as whom")
 	resources := flag.String("resources", "pods", "comma-separated, each plural or plural.version.group")
 	onlyJSON := flag.Bool("json", false, "ask for JSON instead of protobuf")
+	clients := flag.Int("clients", 1, "how many such informers, each with a connection and a cache of its own")
 	flag.Parse()
-	if err := run(*kubeconfig, strings.Split(*resources, ","), *onlyJSON); err != nil {
+	if err := run(*kubeconfig, strings.Split(*resources, ","), *onlyJSON, *clients); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig string, resources []string, onlyJSON bool) error {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return err
-	}
-	if onlyJSON {
-		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutProtobuf{next} })
-	}
-	client, err := metadata.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	factory := metadatainformer.NewSharedInformerFactory(client, 0)
-	for _, name := range resources {
-		informer := factory.ForResource(resource(name)).Informer()
-		if _, err := informer.AddEventHandler(handler()); err != nil {
-			return err
-		}
-	}
+func run(kubeconfig string, resources []string, onlyJSON bool, clients int) error {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
-	factory.Start(context.Background().Done())
-	factory.WaitForCacheSync(context.Background().Done())
+	var factories []metadatainformer.SharedInformerFactory
+	for range clients {
+		factory, err := started(kubeconfig, resources, onlyJSON)
+		if err != nil {
+			return err
+		}
+		factories = append(factories, factory)
+	}
+	for _, factory := range factories {
+		factory.WaitForCacheSync(context.Background().Done())
+	}
 	fmt.Println("ready")
 	for range asked {
 		fmt.Println(events.Load())
 	}
 	return nil
+}
+
+func started(kubeconfig string, resources []string, onlyJSON bool) (metadatainformer.SharedInformerFactory, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	// A dialer of its own keeps client-go from sharing one connection.
+	config.Dial = (&net.Dialer{}).DialContext
+	if onlyJSON {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutProtobuf{next} })
+	}
+	client, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	factory := metadatainformer.NewSharedInformerFactory(client, 0)
+	for _, name := range resources {
+		informer := factory.ForResource(resource(name)).Informer()
+		if _, err := informer.AddEventHandler(handler()); err != nil {
+			return nil, err
+		}
+	}
+	factory.Start(context.Background().Done())
+	return factory, nil
 }
 
 func resource(name string) schema.GroupVersionResource {
