@@ -28,7 +28,7 @@ async def furnish(client: ApiClient, objects: int) -> None:
     await allow(client)
     await client.post(NODES, {"metadata": {"name": "canary"}})
     await client.post(PODS, pod("canary"))
-    await client.post(CONFIGMAPS, {"metadata": {"name": "canary"}})
+    await create_many(client, CONFIGMAPS, GROUP_NODES, lambda number: {"metadata": {"name": f"many-{number}"}})
     await create_many(client, NODES, GROUP_NODES, lambda number: {"metadata": {"name": f"many-{number}"}})
     await create_many(client, PODS, objects, lambda number: pod(f"many-{number}", f"many-{number % GROUP_NODES}"))
     await create_many(client, EVENTS, objects, lambda number: event(f"many-{number}"))

@@ -7,6 +7,7 @@ path of its own, or both by a balancer's; each apiserver reaches etcd by a path 
 import asyncio
 import contextlib
 import itertools
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -36,7 +37,7 @@ OTHER_USER = "other"
 WRITES_PER_SECOND = 12.0
 SLOW_GROUP = "slow.test"
 READY_SECONDS = 60.0
-RESOURCES = ("pods", "nodes", "configmaps", "widgets.example.com", f"gadgets.v2.{SLOW_GROUP}")
+RESOURCES = ("pods", "nodes", "configmaps", "events", "widgets.example.com", f"gadgets.v2.{SLOW_GROUP}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ class Laboratory:
     client: ApiClient
     """Of the second apiserver, as somebody who may do everything."""
     exporter: Process
+    began: float = 0.0
+    """When the fault did, where something had to be prepared for it."""
     gadget_period_seconds: float = 1.0
     """Between two writes of the kind that is converted by a webhook."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(time.time_ns() // 1000))
@@ -97,6 +100,10 @@ class Laboratory:
         """By which the exporter reaches the apiserver that faults concern."""
         return self.paths[0]
 
+    def begins(self) -> None:
+        """What was before was its preparation."""
+        self.began = time.monotonic()
+
     def number(self) -> int:
         """For the name of something that was not there before."""
         return next(self._numbers)
@@ -115,10 +122,9 @@ class Laboratory:
             yield crowd
 
     @contextlib.contextmanager
-    def informers(self, clients: int, resource: str, server: str = "") -> Iterator["Crowd"]:
+    def informers(self, clients: int, resource: str) -> Iterator["Crowd"]:
         """client-go's, each with a connection and a cache of its own."""
-        file = self.cluster.folder / f"informers-{self.number()}"
-        self.cluster.kubeconfig(file, server=server or self.apiserver.url)
+        file = self.cluster.kubeconfig(self.cluster.folder / f"informers-{self.number()}")
         words = [str(informer_binary()), f"-kubeconfig={file}", f"-clients={clients}", f"-resources={resource}"]
         with running(words) as crowd:
             yield crowd
@@ -129,7 +135,10 @@ class Crowd:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
-        self.pid = process.pid
+
+    def cut(self) -> None:
+        """Informers lose their connections, and get none for some seconds."""
+        self._process.send_signal(signal.SIGUSR2)
 
     async def ready(self) -> None:
         """Wait until each of them has begun."""

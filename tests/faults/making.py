@@ -10,13 +10,17 @@ from typing import Literal, get_args
 from tests.accuracy.troubles import in_slices
 from tests.faults.furniture import BINDINGS, CONFIGMAPS, EVENTS, EXPORTER_USER, PODS, allow, event
 from tests.faults.laboratory import OTHER_USER, Laboratory, again
-from tests.real.proxy import Proxy
 
 Strength = Literal["light", "medium", "heavy"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 Make = Callable[[Laboratory, Strength], AbstractAsyncContextManager[None]]
 
-FOUGHT = 4
+WATCHERS = 150
+LARGE_OBJECTS = 4
+CALM_SECONDS = 25.0
+"""What a crowd brings when it comes is over then, and forgotten."""
+
+AWAY_SECONDS = 2.0
 WATCH_PODS = "/api/v1/pods?watch=true"
 PODS_KEY, CONFIGMAPS_KEY = b"/registry/pods/", b"/registry/configmaps/"
 LEVELS = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations"
@@ -88,11 +92,13 @@ async def slow_admission(lab: Laboratory, strength: Strength) -> AsyncIterator[N
 
 @contextlib.asynccontextmanager
 async def fighting_writers(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
-    """Controllers of different opinions about few objects, which many watch."""
-    paths = [f"/api/v1/nodes/many-{number}" for number in range(FOUGHT)]
-    with lab.crowd("watch", 150, "/api/v1/nodes?watch=true") as watching:
+    """Two controllers with different opinions about the same objects, which many watch."""
+    objects = int(of(strength, 60, 120, 240))
+    with lab.crowd("watch", WATCHERS, WATCH_PODS) as watching:
         await watching.ready()
-        with lab.crowd("fight", int(of(strength, 60, 150, 400)), *paths):
+        await asyncio.sleep(CALM_SECONDS)
+        lab.begins()
+        with lab.crowd("fight", 2 * objects, *(f"{PODS}/many-{number}" for number in range(objects))):
             yield
 
 
@@ -134,13 +140,17 @@ async def large_objects(lab: Laboratory, strength: Strength) -> AsyncIterator[No
     """Configmaps of up to a megabyte are written all the time, and others watch them."""
     data = {"data": {"blob": "x" * int(of(strength, 500_000, 800_000, 1_000_000))}}
 
-    async def rewrite(_: str) -> None:
+    async def rewrite(number: int) -> None:
         marked = {**data, "metadata": {"annotations": {"tests.example.com/note": str(lab.number())}}}
-        await lab.client.patch(f"{CONFIGMAPS}/canary", marked)
+        await lab.client.patch(f"{CONFIGMAPS}/many-{number}", marked)
 
-    with lab.crowd("watch", int(of(strength, 60, 90, 120)), "/api/v1/configmaps?watch=true") as watching:
+    with lab.crowd("watch", int(of(strength, 100, 150, 250)), "/api/v1/configmaps?watch=true") as watching:
         await watching.ready()
-        async with again(lambda: 0.1, rewrite):
+        await asyncio.sleep(CALM_SECONDS)
+        lab.begins()
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(LARGE_OBJECTS):
+                await stack.enter_async_context(again(lambda: 0.1, lambda _, number=number: rewrite(number)))
             yield
 
 
@@ -156,17 +166,19 @@ async def list_storm(lab: Laboratory, strength: Strength) -> AsyncIterator[None]
 
 @contextlib.asynccontextmanager
 async def relist_storm(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
-    """Informers of a kind without watch cache are cut, and what was before they come back is compacted."""
-    clients = int(of(strength, 50, 100, 200))
-    with Proxy(lab.apiserver.url) as way, lab.informers(clients, "events", server=way.url) as informers:
+    """Informers of a kind without watch cache are cut, as we are, and what was before they come back is compacted."""
+    with lab.informers(int(of(strength, 50, 100, 200)), "events") as informers:
         await informers.ready()
-        way.black_hole = True
+        await asyncio.sleep(CALM_SECONDS)
+        lab.begins()
+        informers.cut()
+        lab.path.black_hole = True
         lab.path.cut_all()
-        way.cut_all()
         await lab.client.post(EVENTS, event(f"new-{lab.number()}"))
         await lab.cluster.etcd.compact()
-        way.black_hole = False
-        way.cut_all()
+        await asyncio.sleep(AWAY_SECONDS)
+        lab.path.black_hole = False
+        lab.path.cut_all()
         yield
 
 
@@ -189,7 +201,7 @@ async def queued_requests(lab: Laboratory, strength: Strength) -> AsyncIterator[
     subjects = [{"kind": "User", "user": {"name": user}} for user in (EXPORTER_USER, OTHER_USER)]
     everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
     rules = {"subjects": subjects, "resourceRules": [everything]}
-    spec = {"priorityLevelConfiguration": {"name": name}, "matchingPrecedence": 1, "rules": [rules]}
+    spec = {"priorityLevelConfiguration": {"name": name}, "matchingPrecedence": 2, "rules": [rules]}
     await lab.client.post(SCHEMAS, {"metadata": {"name": name}, "spec": spec})
     clients = int(of(strength, 10, 30, 100))
     # Whoever reads nothing of a long answer keeps the seats that it takes.

@@ -50,7 +50,7 @@ class Played:
     strength: Strength
     setting: str
     right: tuple[str, ...]
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0
     ended: float = inf
     said: list[Said] = field(default_factory=list)
     documents: list[Json] = field(default_factory=list)
@@ -136,7 +136,9 @@ async def play(lab: Laboratory, made: Made, strength: Strength) -> Played:
     """Make the fault, wait until it is named or that takes too long, end it, and wait until it is withdrawn."""
     played = Played(made.name, strength, lab.setting.name, right_names(made, lab))
     async with listening(lab, played):
+        lab.begins()
         async with made.make(lab, strength):
+            played.began = lab.began
             await named(played)
         played.ended = time.monotonic()
         await silent(played, WITHDRAWN_SECONDS)

@@ -1,5 +1,6 @@
 // What client-go's metadata informer costs: it keeps every object's metadata, and of each event the newest managedFields
-// time is read. It prints a line when its cache is filled; SIGUSR1 makes it print how many events it has handled.
+// time is read. It prints a line when its cache is filled; SIGUSR1 makes it print how many events it has handled, SIGUSR2
+// takes its network away for some seconds.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,9 +25,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
+const awaySeconds = 5
+
 var (
 	events atomic.Int64
 	newest atomic.Int64
+	line   network
 )
 
 func main() {
@@ -41,8 +46,14 @@ func main() {
 }
 
 func run(kubeconfig string, resources []string, onlyJSON bool, clients int) error {
-	asked := make(chan os.Signal, 1)
+	asked, cut := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
+	signal.Notify(cut, syscall.SIGUSR2)
+	go func() {
+		for range cut {
+			line.cut()
+		}
+	}()
 	var factories []metadatainformer.SharedInformerFactory
 	for range clients {
 		factory, err := started(kubeconfig, resources, onlyJSON)
@@ -66,8 +77,10 @@ func started(kubeconfig string, resources []string, onlyJSON bool) (metadatainfo
 	if err != nil {
 		return nil, err
 	}
-	// A dialer of its own keeps client-go from sharing one connection.
-	config.Dial = (&net.Dialer{}).DialContext
+	// A function of its own keeps client-go from sharing one connection.
+	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return line.dial(ctx, network, address)
+	}
 	if onlyJSON {
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutProtobuf{next} })
 	}
@@ -113,6 +126,37 @@ func handle(object any) {
 	}
 	newest.Store(latest.Unix())
 	events.Add(1)
+}
+
+// network is what all connections go over.
+type network struct {
+	lock  sync.Mutex
+	open  []net.Conn
+	until time.Time
+}
+
+// dial fails while the network is away.
+func (all *network) dial(ctx context.Context, kind, address string) (net.Conn, error) {
+	connection, err := (&net.Dialer{}).DialContext(ctx, kind, address)
+	all.lock.Lock()
+	defer all.lock.Unlock()
+	if err == nil && time.Now().Before(all.until) {
+		connection.Close()
+		err = syscall.ENETDOWN
+	}
+	if err == nil {
+		all.open = append(all.open, connection)
+	}
+	return connection, err
+}
+
+func (all *network) cut() {
+	all.lock.Lock()
+	defer all.lock.Unlock()
+	for _, connection := range all.open {
+		connection.Close()
+	}
+	all.open, all.until = nil, time.Now().Add(awaySeconds*time.Second)
 }
 
 // withoutProtobuf takes protobuf out of what the client accepts.
