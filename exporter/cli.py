@@ -151,6 +151,13 @@ def _measure(flags: Mapping[str, Given]) -> int:
     return measure.run(loaded.config, loaded.duration_seconds, loaded.output)
 
 
+def _why(flags: Mapping[str, Given]) -> int:
+    loaded = _load_aloud(flags)
+    from exporter.commands import why  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+
+    return why.run(loaded.config, loaded.duration_seconds, loaded.output, loaded.url)
+
+
 def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
     """Load for a command that a person watches: warnings go to the terminal, not to a log."""
     loaded = load(flags, os.environ, command=command)
@@ -190,6 +197,7 @@ _COMMANDS = {
         _check,
     ),
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
+    "why": _Command("say whose fault late watches are: 0 no fault, 1 a fault is shown, 3 one is suspected", _why),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter import config
+from exporter.diagnosis import reference as faults
 from exporter.kubernetes.apiservers import MOST_APISERVERS
 from exporter.kubernetes.backoff import LONGEST_ASKED_SECONDS
 from exporter.limits import MOST_MESSAGE_BYTES
@@ -23,7 +24,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize(
     ("page", "text"),
-    [("configuration.md", config.reference_markdown()), ("metrics.md", families.reference_markdown())],
+    [
+        ("configuration.md", config.reference_markdown()),
+        ("metrics.md", families.reference_markdown()),
+        ("faults.md", faults.reference_markdown()),
+    ],
 )
 def test_a_reference_page_is_what_scripts_docs_writes(page: str, text: str) -> None:
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == text
@@ -78,7 +83,7 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     assert stream["relists"] == 0
 
 
-GENERATED = {"accuracy", "configuration", "growth", "metrics", "performance", "soak", "support"}
+GENERATED = {"accuracy", "configuration", "faults", "growth", "metrics", "performance", "soak", "support"}
 PROSE = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in GENERATED),

@@ -24,6 +24,7 @@ class Loaded:
     config: Config
     scenario: str | None
     duration_seconds: float
+    url: str | None
     output: str
     warnings: tuple[str, ...]
 
@@ -54,6 +55,7 @@ def load(
         config=Config(**{field.name: by_field[field.name] for field in fields(Config)}),
         scenario=by_field["scenario"],
         duration_seconds=by_field["duration_seconds"],
+        url=by_field["url"],
         output=by_field["output"],
         warnings=(*warnings, *_idle_canaries(given, values), *_insecure_token(given, values)),
     )

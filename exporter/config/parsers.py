@@ -175,6 +175,15 @@ def server_name(text: str) -> str:
 
 def apiserver_url(text: str) -> str:
     """Address of an apiserver as `scheme://host:port`, in lower case and always with its port."""
+    return _address(text, "an apiserver: write https://host:port")
+
+
+def exporter_url(text: str) -> str:
+    """Address of a running exporter, in the same form."""
+    return _address(text, "an exporter: write http://host:port")
+
+
+def _address(text: str, what: str) -> str:
     if match := _URL.fullmatch(text.lower()):
         scheme, ipv6, host = match["scheme"], match["ipv6"], match["host"]
         port = int(match["port"] or _DEFAULT_PORTS[scheme])
@@ -182,7 +191,7 @@ def apiserver_url(text: str) -> str:
         if is_known_host and 1 <= port <= 65535:
             return f"{scheme}://{f'[{ipv6}]' if ipv6 else host}:{port}"
     without = "a name or a password" if "@" in text else "a path"
-    raise ValueError(f"is not an apiserver: write https://host:port, without {without}")
+    raise ValueError(f"is not {what}, without {without}")
 
 
 def readable_yaml(text: str) -> Path:

@@ -16,9 +16,9 @@ from exporter.config.wording import listed
 
 _RUN = frozenset({"run"})
 _SIMULATED = frozenset({"demo"})
-_CLUSTER = _RUN | {"check", "measure"}
+_CLUSTER = _RUN | {"check", "measure", "why"}
 _MEASURING = _CLUSTER | _SIMULATED
-_JUDGING = _RUN | {"measure"}
+_JUDGING = _RUN | {"measure", "why"}
 _LIVE = _JUDGING | _SIMULATED
 _SERVED = _RUN | _SIMULATED | {"healthcheck"}
 _EVERYWHERE = _MEASURING | {"healthcheck"}
@@ -393,17 +393,27 @@ SETTINGS: Final = (
         default=("60",),
         help="how long to measure",
         section="This command",
-        commands=frozenset({"measure"}),
+        commands=frozenset({"measure", "why"}),
+    ),
+    Setting(
+        name="url",
+        field="url",
+        parse=parsers.exporter_url,
+        metavar="URL",
+        help="ask a running watchslo instead of measuring, such as http://127.0.0.1:9985",
+        section="This command",
+        commands=frozenset({"why"}),
+        in_file=False,
     ),
     Setting(
         name="output",
         field="output",
-        parse=parsers.one_of("table", "json"),
+        parse=parsers.one_of("table", "text", "json"),
         metavar="FORMAT",
         default=("table",),
-        help="output format: table for people, json for programs",
+        help="output format: table or text for people, json for programs",
         section="This command",
-        commands=frozenset({"measure", "version"}),
+        commands=frozenset({"measure", "version", "why"}),
     ),
 )
 

@@ -94,9 +94,9 @@ class PollFacts:
     answered: int = 0
     failed: Mapping[StartReason, int] = field(default_factory=dict)
     seconds: Interval | None = None
-    """The bucket of the P50."""
+    """The bucket of the P90."""
     usual_seconds: float | None = None
-    """The P50 while nothing was wrong, at most; None before that was so for a minute."""
+    """The P90 while nothing was wrong, at most; None before that was so for a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,19 @@ class ProcessFacts:
 class Facts:
     """Everything that is known of one moment."""
 
+    now: float
+    """Unix time."""
     threshold_seconds: float
     streams: tuple[StreamFacts, ...] = ()
     apiservers: tuple[ApiserverFacts, ...] = ()
     process: ProcessFacts = ProcessFacts()
+
+    @property
+    def troubled_since(self) -> dict[tuple[str, str, str], float]:
+        """Since when each stream is late or uncovered, and each apiserver one of its streams. Unix times."""
+        since: dict[tuple[str, str, str], float] = {}
+        for one in self.streams:
+            if one.late_since is not None:
+                for place in ((one.apiserver, one.group, one.resource), (one.apiserver, "", "")):
+                    since[place] = min(one.late_since, since.get(place, one.late_since))
+        return since

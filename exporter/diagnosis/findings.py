@@ -34,6 +34,6 @@ class Finding:
     """A link to the fault in docs/faults.md."""
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[Fault, str, str, str]:
         """What makes it the same finding at another moment."""
         return self.fault, self.apiserver, self.group, self.resource

@@ -13,6 +13,7 @@ from exporter.labels import (
     CLOCK_READS,
     END_REASONS,
     EVENT_TYPES,
+    FAULTS,
     FINE_BOUNDS,
     LATENCY_BOUNDS,
     LIFETIME_BOUNDS,
@@ -38,6 +39,7 @@ class Scope(Enum):
     # As text: Python 3.11.2, which is Debian 12's, loses a member whose value is an empty tuple.
     RESOURCE = "apiserver group resource"
     CLOCK = "apiserver group resource clock"
+    FAULT = "apiserver group resource fault certainty"
     APISERVER = "apiserver"
     EXPORTER = ""
 
@@ -362,6 +364,20 @@ FAMILIES: tuple[Family, ...] = (
         reason=WEB_REFUSALS,
     ),
     _counter("watchslo_decode_errors_total", "Lines of a watch that could not be decoded."),
+    Family(
+        name="watchslo_fault",
+        type="gauge",
+        help="Whether a fault is found now (1) or was found before (0). certainty: shown (by a fact from outside and "
+        "one that confirms it) or suspected (facts from outside only). group and resource are empty where the fault "
+        "concerns a whole apiserver, apiserver too where it is the exporter's own. docs/faults.md explains each.",
+        scope=Scope.FAULT,
+    ),
+    _counter(
+        "watchslo_fault_changes_total",
+        "How often a fault was found, changed its certainty, or was withdrawn.",
+        Scope.EXPORTER,
+        fault=FAULTS,
+    ),
     Family(
         name="watchslo_build_info",
         type="gauge",

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol, TypeVar
 
-from exporter.labels import CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, PollResult
+from exporter.labels import CERTAINTIES, CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, Certainty, PollResult
 from exporter.limits import refused_texts
 from exporter.measure.histogram import Histogram
 from exporter.measure.stream_state import StreamCounts, StreamState
@@ -191,6 +191,7 @@ class Metrics:
         self._clocks: dict[_Key, ClockMetrics] = {}
         self._apiservers: dict[_Key, ApiserverMetrics] = {}
         self._costs: dict[_Key, CostMetrics] = {}
+        self._faults: dict[_Key, dict[Certainty, Gauge]] = {}
         new = self._scoped()
         self.threshold_seconds = new.gauge("watchslo_threshold_seconds", threshold_seconds)
         self.objective_ratio = new.gauge("watchslo_objective_ratio", objective_ratio)
@@ -202,6 +203,7 @@ class Metrics:
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
         self._refused_text = new.counters("watchslo_refused_text_total")  # by what
         self.web_refused = new.counters("watchslo_web_refused_total")  # by reason
+        self.fault_changes = new.counters("watchslo_fault_changes_total")  # by fault
         self.before_render.append(self._refresh_refused_text)
         new.labelled_one("watchslo_build_info", {"version": self.version})
 
@@ -236,6 +238,16 @@ class Metrics:
             self._costs[key] = CostMetrics(self._scoped(*key))
         return self._costs[key]
 
+    def fault(self, fault: str, apiserver: str, group: str, resource: str) -> dict[Certainty, Gauge]:
+        """The series of a fault at one place, by certainty; they stay once it was found."""
+        key = (apiserver, group, resource, fault)
+        if key not in self._faults:
+            pairs = {"apiserver": apiserver, "group": group, "resource": resource, "fault": fault}
+            made = {one: Gauge("watchslo_fault", label_pairs({**pairs, "certainty": one})) for one in CERTAINTIES}
+            self._faults[key] = made
+            self._children["watchslo_fault"][key] = list(made.values())
+        return self._faults[key]
+
     def stream_counts(self) -> Iterator[tuple[_Key, StreamCounts]]:
         """The counts of each stream that there are series of, by apiserver, group and resource; they go on counting."""
         for key, stream in self._resources.items():
@@ -268,7 +280,7 @@ class Metrics:
         return _Scoped(self._children, key)
 
     def _remove(self, *labels: str) -> None:
-        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._costs]
+        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._costs, self._faults]
         for held in (*self._children.values(), *made):
             for key in [key for key in held if key[: len(labels)] == labels]:
                 del held[key]

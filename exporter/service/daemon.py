@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
+from exporter.diagnosis.document import document
 from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
@@ -24,6 +26,7 @@ from exporter.service import logs, loop, status
 from exporter.service.apiserver import CountedCost
 from exporter.service.canary import too_few_alone
 from exporter.service.dependencies import Dependencies
+from exporter.service.diagnosing import Diagnosing
 from exporter.service.fleet import Fleet, home_of
 from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from exporter.config import Config
+    from exporter.diagnosis.findings import Finding
+    from exporter.diagnosis.tracking import Change
     from exporter.measure.judging import Judgement
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
@@ -102,6 +107,11 @@ async def load_credentials(config: Config) -> Credentials:
     return credentials
 
 
+def serving_nowhere(config: Config) -> Config:
+    """The same for a command that measures by itself."""
+    return replace(config, listen_addresses=(), web_config_file=None)
+
+
 def _web_files(config: Config) -> WebFiles | None:
     path = config.web_config_file
     if path is None:
@@ -122,7 +132,8 @@ def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
 
 
 class Exporter:
-    """All parts of the daemon; `judged`, if given, is told of every judgement, and `advise` what else goes to the log.
+    """All parts of the daemon; `judged`, if given, is told of every judgement, `changed` of every finding that begins,
+    changes or ends, and `advise` what else goes to the log.
 
     Advice is a sentence about a setting that does nothing now, and what may have been meant.
     """
@@ -133,6 +144,7 @@ class Exporter:
         credentials: Credentials,
         judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
+        changed: Callable[[Change], None] | None = None,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -141,6 +153,7 @@ class Exporter:
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
+        self.diagnosing = Diagnosing(self.metrics, changed)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -176,7 +189,14 @@ class Exporter:
         auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
         # Probes are never authenticated: they tell everybody, so not what others have said.
         not_ready = partial(self.not_ready, with_errors=False)
-        app = http.application(self.metrics, not_ready, self.status, files.access if files else None, auth_filter)
+        app = http.application(
+            self.metrics,
+            not_ready,
+            self.status,
+            files.access if files else None,
+            auth_filter,
+            diagnosis=lambda: document(self.findings),
+        )
         # Whatever clients do, half of the descriptors is for watches.
         connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
         limits = Limits(connections=connections, requests=self._config.web_max_requests)
@@ -215,6 +235,11 @@ class Exporter:
     def states(self) -> list[StreamState]:
         """The state of each stream, as of its last refresh."""
         return [stream.state for apiserver in self.apiservers for stream in apiserver.streams]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The faults that are found now, the most certain and most exact first."""
+        return self.diagnosing.findings
 
     def status(self) -> dict[str, Any]:
         """The status document."""

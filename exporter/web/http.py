@@ -40,6 +40,7 @@ class _Answers:
     metrics: Metrics
     not_ready: Callable[[], Sequence[str]]
     status: Callable[[], Mapping[str, Any]]
+    diagnosis: Callable[[], Mapping[str, Any]]
     runtime: Sequence[CollectorRegistry]
     is_protected: Callable[[], bool]
 
@@ -52,6 +53,7 @@ class _Answers:
             web.get("/healthz", self.live),
             web.get("/readyz", self.ready),
             web.get("/api/v1/status", self.status_document),
+            web.get("/api/v1/diagnosis", self.diagnosis_document),
         ]
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
@@ -88,9 +90,10 @@ class _Answers:
         return web.Response(text=text, content_type="text/html", headers=_PAGE_HEADERS)
 
     async def status_document(self, _: web.Request) -> web.Response:
-        # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
-        body = msgspec.json.encode(self._shown_status())
-        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+        return _json(self._shown_status())
+
+    async def diagnosis_document(self, _: web.Request) -> web.Response:
+        return _json(self.diagnosis())
 
     def _shown_status(self) -> Mapping[str, Any]:
         """Texts from others, such as an apiserver's errors, are only for clients that had to authenticate."""
@@ -99,6 +102,12 @@ class _Answers:
             return status
         streams = [{key: value for key, value in row.items() if key != "error"} for row in status.get("streams", ())]
         return {**status, "streams": streams}
+
+
+def _json(document: Mapping[str, Any]) -> web.Response:
+    # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
+    body = msgspec.json.encode(document)
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -111,12 +120,14 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return False
 
 
-def application(
+def application(  # noqa: PLR0913 what is served, and who guards it
     metrics: Metrics,
     not_ready: Callable[[], Sequence[str]],
     status: Callable[[], Mapping[str, Any]],
     access: "Access | None" = None,
     auth_filter: "AuthFilter | None" = None,
+    *,
+    diagnosis: Callable[[], Mapping[str, Any]] = dict,
 ) -> web.Application:
     """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
 
@@ -128,7 +139,7 @@ def application(
     def is_protected() -> bool:
         return auth_filter is not None or (access is not None and access.is_protected)
 
-    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
+    answers = _Answers(metrics, not_ready, status, diagnosis, scrape.runtime_registries(), is_protected)
     app = web.Application()
     app[_METRICS] = metrics
     app.on_response_prepare.append(_name_server)

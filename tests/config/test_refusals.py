@@ -4,7 +4,7 @@ import pytest
 
 from tests.config.door import FILE, READ_FILE, Door
 
-COMMANDS = "run, demo, check, measure, healthcheck, version"
+COMMANDS = "run, demo, check, measure, why, healthcheck, version"
 LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"
 RESOURCE = "is not a resource: write plural, plural.group or plural.version.group, in lower case"
 URL = "is not an apiserver: write https://host:port, without a path"
@@ -43,18 +43,21 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run -x", 'unknown flag "-x"'),
         ("run pods", 'unexpected argument "pods": run takes only flags'),
         ("run --scenario slow", "--scenario: is not a flag of run, only of demo"),
-        ("demo --resource pods", "--resource: is not a flag of demo, only of check, measure, run"),
-        ("demo --namespace lab", "--namespace: is not a flag of demo, only of check, measure, run"),
+        ("demo --resource pods", "--resource: is not a flag of demo, only of check, measure, run, why"),
+        ("demo --namespace lab", "--namespace: is not a flag of demo, only of check, measure, run, why"),
         (
             "check --web.listen-address :1",
             "--web.listen-address: is not a flag of check, only of demo, healthcheck, run",
         ),
-        ("check --log.level debug", "--log.level: is not a flag of check, only of demo, measure, run"),
-        ("check --shard 0/2", "--shard: is not a flag of check, only of measure, run"),
+        ("check --log.level debug", "--log.level: is not a flag of check, only of demo, measure, run, why"),
+        ("check --shard 0/2", "--shard: is not a flag of check, only of measure, run, why"),
         ("measure --web.config.file w", "--web.config.file: is not a flag of measure, only of demo, healthcheck, run"),
         ("measure --slo.window 5", "--slo.window: is not a flag of measure, only of check, demo, run"),
-        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo, only of check, measure, run"),
-        ("demo --no-apiserver.discover", "--apiserver.discover: is not a flag of demo, only of check, measure, run"),
+        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo, only of check, measure, run, why"),
+        (
+            "demo --no-apiserver.discover",
+            "--apiserver.discover: is not a flag of demo, only of check, measure, run, why",
+        ),
         ("run --slo.objective", "--slo.objective: needs a value"),
         ("run --annotation --log.level info", "--annotation: needs a value"),
         ("run --apiserver.discover=yes", "--apiserver.discover: takes no value"),
@@ -150,7 +153,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
             '--canary.node: "Node" is not the name of an object: ' + OBJECT,
         ),
         ("measure --duration 0", f'--duration: "0" {SOME_SECONDS}'),
-        ("version --output yaml", '--output: "yaml" is not one of table, json'),
+        ("version --output yaml", '--output: "yaml" is not one of table, text, json'),
         ("healthcheck --web.listen-address :0", "healthcheck needs a fixed port: port 0 means any free port"),
         # Files.
         ("run --kubeconfig nowhere", '--kubeconfig: "nowhere" does not exist'),

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from exporter.labels import FAULTS
 from exporter.limits import REFUSED, refused_texts
 from exporter.measure.window import EMPTY
 from exporter.metrics.families import FAMILIES, reference_markdown
@@ -85,6 +86,7 @@ ALL_TYPES = (
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
     | {"watchslo_refused_text_total": "counter", "watchslo_web_refused_total": "counter"}
+    | {"watchslo_fault": "gauge", "watchslo_fault_changes_total": "counter"}
 )
 
 
@@ -139,6 +141,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics, monkey
     expected |= {(name, frozenset()) for name in LEFT_OUT}
     expected |= {("watchslo_discovery_errors_total", frozenset(reason.items())) for reason in seeded(COUNTERS[STARTS])}
     expected |= {("watchslo_refused_text_total", frozenset(what.items())) for what in seeded(REFUSED_TEXTS)}
+    expected |= {("watchslo_fault_changes_total", frozenset({("fault", fault)})) for fault in FAULTS}
     expected |= {("watchslo_web_refused_total", frozenset(reason.items())) for reason in seeded(WEB_REFUSALS)}
     expected |= {
         (name, frozenset({"apiserver": WATCHED["apiserver"], **purpose}.items()))
@@ -180,6 +183,21 @@ def test_gauges_without_a_value_are_absent_until_they_have_one(metrics: Metrics)
     assert [written[name, frozenset(WATCHED.items())] for name in GAUGES_WHEN_KNOWN] == [0.25] * 4
     refresh(watched, window=EMPTY)
     assert ("watchslo_p99_seconds", frozenset(WATCHED.items())) not in samples_in(text_of(metrics))
+
+
+def test_a_fault_has_series_from_when_it_is_found_until_its_place_is_gone(metrics: Metrics) -> None:
+    place = ("cache_behind", WATCHED["apiserver"], "", "pods")
+    metrics.fault(*place)["shown"].set(1)
+    metrics.fault(*place)["suspected"].set(0)
+    labels = {"apiserver": WATCHED["apiserver"], "group": "", "resource": "pods", "fault": "cache_behind"}
+    found = {key: value for key, value in samples_in(text_of(metrics)).items() if key[0] == "watchslo_fault"}
+    assert found == {
+        ("watchslo_fault", frozenset({**labels, "certainty": "shown"}.items())): 1.0,
+        ("watchslo_fault", frozenset({**labels, "certainty": "suspected"}.items())): 0.0,
+    }
+    metrics.remove_apiserver(WATCHED["apiserver"])
+    assert not [key for key in samples_in(text_of(metrics)) if key[0] == "watchslo_fault"]
+    assert metrics.fault(*place)["shown"].value is None
 
 
 def test_clock_offsets_carry_only_the_label_apiserver(metrics: Metrics) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exporter.commands.measure.result import Result
     from exporter.config import Config
 
-__all__ = ["run"]
+__all__ = ["quieter", "run", "set_by_signal"]
 
 
 def run(config: Config, duration_seconds: float, output: str) -> int:
@@ -37,7 +37,7 @@ def run(config: Config, duration_seconds: float, output: str) -> int:
 
     SIGINT and SIGTERM end it early, with the result so far; a second one ends it at once.
     """
-    logs.set_up(_quieter(config))
+    logs.set_up(quieter(config))
     if (warning := too_few_alone(config, duration_seconds)) is not None:
         print(f"watchslo: warning: {warning}", file=sys.stderr)  # noqa: T201 for the person who started it
     try:
@@ -61,7 +61,7 @@ def _cannot_start(why: str) -> int:
     return CANNOT_START
 
 
-def _quieter(config: Config) -> Config:
+def quieter(config: Config) -> Config:
     """Opened streams are not logged; on a terminal only errors may interrupt the progress line."""
     if config.log_level != "info":
         return config
@@ -71,12 +71,13 @@ def _quieter(config: Config) -> Config:
 async def _measured(config: Config, duration_seconds: float) -> Result:
     stopping = asyncio.Event()
     credentials = await load_credentials(config)
-    with _set_by_signal(stopping), Progress(sys.stderr, duration_seconds) as progress:
+    with set_by_signal(stopping), Progress(sys.stderr, duration_seconds) as progress:
         return await Measurement(config, credentials, duration_seconds, stopping, progress).run()
 
 
 @contextmanager
-def _set_by_signal(stopping: asyncio.Event) -> Iterator[None]:
+def set_by_signal(stopping: asyncio.Event) -> Iterator[None]:
+    """Set the event at the first SIGINT or SIGTERM within the block."""
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:

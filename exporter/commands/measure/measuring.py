@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from exporter.commands.measure.tally import Tally
 from exporter.labels import STAGES
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.measure.times import Interval
-from exporter.service.daemon import Exporter
+from exporter.service.daemon import Exporter, serving_nowhere
 from exporter.service.fleet import REFRESH_PERIOD_SECONDS
 from exporter.service.stream import CANARY_SECONDS
 
@@ -62,8 +61,7 @@ class Measurement:
         self._stopping = stopping
         self._progress = progress
         self._ready_seconds = ready_seconds
-        serving_nowhere = replace(config, listen_addresses=(), web_config_file=None)
-        self._exporter = Exporter(serving_nowhere, credentials, self._count, progress.advise)
+        self._exporter = Exporter(serving_nowhere(config), credentials, self._count, progress.advise)
         self._tallies: defaultdict[Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._counted: dict[Stream, None] = {}
         """In this order: a stream that is replaced has the same labels."""

@@ -1,0 +1,134 @@
+"""`watchslo why`: whose fault it is that watches are late, in sentences or as JSON.
+
+It asks a running exporter, or watches for a minute itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from exporter.commands.measure import quieter, set_by_signal
+from exporter.commands.outputs import say_error
+from exporter.commands.text_table import folded, width_of
+from exporter.config import ConfigError
+from exporter.config.wording import printable
+from exporter.diagnosis.document import document
+from exporter.kubernetes.credentials import CredentialsError
+from exporter.service import logs, loop
+from exporter.service.daemon import CANNOT_START, Exporter, load_credentials, reason_of, serving_nowhere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exporter.config import Config
+    from exporter.diagnosis.findings import Finding
+    from exporter.diagnosis.tracking import Change
+
+PATH = "/api/v1/diagnosis"
+TIMEOUT_SECONDS = 10
+MOST_BYTES = 2**20
+
+NOTHING, SHOWN, SUSPECTED = 0, 1, 3
+
+
+class Found(msgspec.Struct):
+    """A finding, of this version or a later one."""
+
+    fault: str
+    certainty: Literal["shown", "suspected"]
+    since: str
+    sentence: str
+    evidence: list[str]
+    excluded: list[str]
+    remedy: str
+    runbook: str
+
+
+class Diagnosis(msgspec.Struct):
+    """The document of /api/v1/diagnosis."""
+
+    version: int
+    sentence: str
+    findings: list[Found]
+
+
+def run(config: Config, duration_seconds: float, output: str, url: str | None) -> int:
+    """Print what is found: 0 nothing, 1 a fault is shown, 3 one is suspected; 2 if nobody can be asked.
+
+    Raises ConfigError if the exporter at `url` does not answer with a diagnosis.
+    """
+    if url is not None:
+        body = _asked(url)
+    else:
+        logs.set_up(quieter(config))
+        try:
+            body = msgspec.json.encode(document(loop.run(_watched(config, duration_seconds))))
+        except (CredentialsError, OSError) as error:
+            say_error(reason_of(error))
+            return CANNOT_START
+    try:
+        diagnosis = msgspec.json.decode(body, type=Diagnosis)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ConfigError(f"--url: {url}{PATH} does not answer with a diagnosis of watchslo") from None
+    text = msgspec.json.format(body).decode() if output == "json" else "\n".join(_text(diagnosis, width_of(sys.stdout)))
+    print(text)  # noqa: T201 a command line prints
+    certainties = {found.certainty for found in diagnosis.findings}
+    return SHOWN if "shown" in certainties else SUSPECTED if certainties else NOTHING
+
+
+def _asked(url: str) -> bytes:
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", PATH)
+        answer = connection.getresponse()
+        body = answer.read(MOST_BYTES)
+    except (OSError, HTTPException) as error:
+        raise ConfigError(f"--url: {url} does not answer: {printable(str(error))}") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ConfigError(f"--url: {url}{PATH} answers with status {answer.status}")
+    return body
+
+
+def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
+    if not diagnosis.findings:
+        yield printable(diagnosis.sentence)
+    for number, found in enumerate(diagnosis.findings):
+        if number:
+            yield ""
+        certainly = "" if found.certainty == "shown" else "Suspected: "
+        yield from folded(printable(f"{certainly}{found.sentence} Since {found.since}."), width)
+        because = [f"because {said}" for said in found.evidence]
+        for line in (*because, *found.excluded, f"what to do: {found.remedy}", f"see {found.runbook}"):
+            yield from folded(printable(line), width, "  ")
+
+
+async def _watched(config: Config, duration_seconds: float) -> list[Finding]:
+    """What is found within the time, also what was withdrawn again before its end: the last word of each."""
+    found: dict[object, Finding] = {}
+
+    def changed(change: Change) -> None:
+        found[change.finding.key] = change.finding
+
+    stopping = asyncio.Event()
+    credentials = await load_credentials(config)
+    exporter = Exporter(serving_nowhere(config), credentials, changed=changed)
+    with set_by_signal(stopping):
+        async with exporter.running():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), duration_seconds)
+            now, unready = exporter.findings, exporter.not_ready()
+    if unready and not found:
+        raise ConfigError(f"nothing can be said yet: {unready[0]}")
+    keys = {finding.key for finding in now}
+    return [*now, *(finding for key, finding in found.items() if key not in keys)]

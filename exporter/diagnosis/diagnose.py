@@ -1,0 +1,126 @@
+"""Rules over the facts of one moment: what is found, most certain and most exact first.
+
+In steps: many streams at once would hold the event loop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.diagnosis import outside as see
+from exporter.diagnosis.rules import RULE_OF, RULES, UNKNOWN_SAYS, Rule
+from exporter.diagnosis.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.view import Sign
+    from exporter.labels import Certainty, Fault
+
+
+class Cause(NamedTuple):
+    """What is found of one moment; a Finding is what lasts."""
+
+    fault: Fault
+    certainty: Certainty
+    apiserver: str
+    group: str
+    resource: str
+    says: str
+    evidence: tuple[str, ...]
+    excluded: tuple[str, ...]
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it is."""
+        return self.apiserver, self.group, self.resource
+
+
+def diagnose(facts: Facts) -> Iterator[list[Cause]]:
+    """What is found at each place in turn; between two of them the event loop may run."""
+    if facts.apiservers:
+        yield _found(View(facts, facts.apiservers[0]), "exporter")
+    for apiserver in facts.apiservers:
+        whole = View(facts, apiserver)
+        here = _found(whole, "apiserver")
+        yield here
+        for stream in whole.all_here:
+            view = View(facts, apiserver, stream)
+            found = _found(view, "stream")
+            explained = {fault for cause in (*here, *found) for fault in RULE_OF[cause.fault].explains}
+            kept = [cause for cause in found if cause.fault not in explained]
+            yield kept or _unexplained(view, here)
+
+
+def _found(view: View, scope: str) -> list[Cause]:
+    causes = [cause for rule in RULES if rule.scope == scope and (cause := _cause(rule, view)) is not None]
+    explained = {
+        fault
+        for cause in causes
+        for fault in RULE_OF[cause.fault].explains
+        if cause.certainty == "shown" or not _is_shown(fault, causes)
+    }
+    return [cause for cause in causes if cause.fault not in explained]
+
+
+def _is_shown(fault: Fault, causes: Iterable[Cause]) -> bool:
+    return any(cause.fault == fault and cause.certainty == "shown" for cause in causes)
+
+
+def _cause(rule: Rule, view: View) -> Cause | None:
+    evidence = []
+    for sign in rule.needs:
+        answer = sign.look(view)
+        if not answer.holds:
+            return None
+        evidence.append(answer.says)
+    if any(sign.look(view).holds for sign in rule.excludes):
+        return None
+    confirmed = [answer.says for sign in rule.confirms if (answer := sign.look(view)).holds]
+    return Cause(
+        rule.fault,
+        "shown" if confirmed else "suspected",
+        *_place(rule, view),
+        _filled(rule.says, view),
+        tuple(dict.fromkeys([*evidence, *confirmed])),
+        tuple(_excluded(rule, view)),
+    )
+
+
+def _excluded(rule: Rule, view: View) -> Iterator[str]:
+    """Of each fault that this one is mistaken for most easily: the first fact that speaks against it."""
+    for fault in rule.instead_of:
+        other = RULE_OF[fault]
+        for sign, wanted in [*((one, True) for one in other.needs), *((one, False) for one in other.excludes)]:
+            answer = sign.look(view)
+            if answer.holds is not None and answer.holds is not wanted and answer.says:
+                yield f"not {fault}: {answer.says}"
+                break
+
+
+def _unexplained(view: View, here: list[Cause]) -> list[Cause]:
+    stream = view.stream
+    assert stream is not None
+    answer = see.late.look(view)
+    if not answer.holds or any(cause.fault != "connection_shared" for cause in here):
+        return []
+    looked: list[tuple[Sign, str]] = [
+        (see.behind_in_cache, ""), (see.behind_after_cache, ""), (see.store_polls_prompt, ""), (see.peers_on_time, ""),
+    ]  # fmt: skip
+    known = [said.says for sign, _ in looked if (said := sign.look(view)).holds is not None]
+    place = (stream.apiserver, stream.group, stream.resource)
+    says = _filled(UNKNOWN_SAYS, view)
+    return [Cause("unknown_cause", "suspected", *place, says, (answer.says, *known), ())]
+
+
+def _place(rule: Rule, view: View) -> tuple[str, str, str]:
+    if rule.scope == "exporter":
+        return "", "", ""
+    stream = view.stream
+    return (view.apiserver.apiserver, stream.group, stream.resource) if stream else (view.apiserver.apiserver, "", "")
+
+
+def _filled(says: str, view: View) -> str:
+    resource = view.stream.name if view.stream is not None else "everything"
+    return says.replace("{apiserver}", view.apiserver.apiserver).replace("{resource}", resource)

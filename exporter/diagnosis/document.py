@@ -1,0 +1,45 @@
+"""Findings as JSON has them, described in docs/diagnosis.md."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.diagnosis.findings import Finding
+
+VERSION = 1
+"""Of the document: fields may be added to it, and none is changed or removed."""
+
+NOTHING = "No fault is found."
+
+
+def document(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The whole document: the sentence to read first, and every finding, the most certain and most exact first."""
+    return {
+        "version": VERSION,
+        "sentence": summary(findings),
+        "findings": [{**asdict(finding), "since": at(finding.since)} for finding in findings],
+    }
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """The first finding in words, and how many more there are."""
+    if not findings:
+        return NOTHING
+    more = f" {len(findings) - 1} more found." if len(findings) > 1 else ""
+    return f"{headline(findings[0])}{more}"
+
+
+def headline(finding: Finding) -> str:
+    """One finding in one sentence."""
+    certainly = "" if finding.certainty == "shown" else "Suspected: "
+    return f"{certainly}{finding.sentence} Since {at(finding.since)}."
+
+
+def at(unix_seconds: float) -> str:
+    """A moment, to the second, in UTC."""
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

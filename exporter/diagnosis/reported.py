@@ -1,0 +1,281 @@
+"""Signs in the apiserver's own metrics, which confirm or exclude what is seen from outside. Unknown without metrics."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.diagnosis.server_facts import ServerFacts, of_kind
+from exporter.diagnosis.view import UNKNOWN, Answer, View, inverse, no, server_sign, yes
+from exporter.diagnosis.wording import listed, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.diagnosis.server_facts import Kind, Timed
+
+BUSY_RATIO = 0.85
+"""Of the CPUs that the apiserver may use."""
+
+WAITING_FOR_CPU_SECONDS = 0.05
+QUEUED_SECONDS = 0.25
+SLOW_STORE_SECONDS = 0.1
+SLOW_WEBHOOK_SECONDS = 0.2
+LARGE_BYTES = 64 * 1024
+STORM_WRITES_PER_SECOND = 50.0
+STORM_CONFLICTS_PER_SECOND = 5.0
+STORM_LISTED_OBJECTS_PER_SECOND = 20_000.0
+STORM_INITIAL_EVENTS_PER_SECOND = 1_000.0
+STORM_SERVER_SHARE = 0.5
+STORM_SERVER_SECONDS = 0.3
+"""Of each second: less is no storm, whatever its share."""
+
+HERD_SHARE = 0.2
+HERD_FROM = 10
+UNBALANCED_RATIO = 2.0
+UNBALANCED_FROM = 20
+STREAMS_PER_CONNECTION = 60
+"""Go's HTTP/2 server opens 100 (Kubernetes 1.29 and later, --http2-max-streams-per-connection)."""
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"})
+
+
+@server_sign
+def busy(view: View, server: ServerFacts) -> Answer:
+    """It uses nearly all of its CPUs, or its goroutines wait for a CPU."""
+    del view
+    used, cores, waiting = server.cpu_cores_used, server.cpu_cores, server.scheduling
+    if used is not None and cores and used >= BUSY_RATIO * cores:
+        return yes(f"it uses {used:.1f} of {cores:.0f} CPUs")
+    if waiting is not None and waiting.most_seconds >= WAITING_FOR_CPU_SECONDS:
+        return yes(f"its goroutines wait {_most(waiting)} for a CPU")
+    if used is None and waiting is None:
+        return UNKNOWN
+    return no(f"it uses {used:.1f} of {cores:.0f} CPUs" if used is not None and cores else "CPUs are free")
+
+
+@server_sign
+def idle(view: View, server: ServerFacts) -> Answer:
+    """It has free CPUs."""
+    del server
+    return inverse(busy.look(view))
+
+
+@server_sign
+def started_anew(view: View, server: ServerFacts) -> Answer:
+    """Its process has just started."""
+    if server.started_at is None:
+        return UNKNOWN
+    age = view.facts.now - server.started_at
+    return Answer(age < 120, f"its process started {seconds(max(0.0, age))} ago")
+
+
+@server_sign
+def etcd_slow(view: View, server: ServerFacts) -> Answer:
+    """Requests to etcd are slow."""
+    del view
+    done = {name: timed for name, timed in server.store_requests.items() if timed.per_second > 0}
+    if not done:
+        return UNKNOWN
+    name, worst = max(done.items(), key=lambda item: item[1].mean_seconds)
+    said = f"its requests to etcd take {seconds(worst.mean_seconds)} on average ({name})"
+    return Answer(worst.mean_seconds >= SLOW_STORE_SECONDS, said)
+
+
+@server_sign
+def webhook_slow(view: View, server: ServerFacts) -> Answer:
+    """An admission webhook is slow."""
+    del view
+    return _slowest(server.admission_webhooks, "the admission webhook")
+
+
+@server_sign
+def conversion_webhook_slow(view: View, server: ServerFacts) -> Answer:
+    """The conversion webhook of this resource is slow."""
+    names = {f"{one.resource}.{one.group}" for one in view.here} | {"*"}
+    ours = {name: timed for name, timed in server.conversion_webhooks.items() if name in names}
+    return _slowest(ours, "the conversion webhook")
+
+
+@server_sign
+def reads_wait(view: View, server: ServerFacts) -> Answer:
+    """Consistent reads wait for this watch cache, or give up."""
+    for one in view.here:
+        gave_up = of_kind(server.cache_fallbacks, one.group, one.resource, 0.0) or 0.0
+        if gave_up:
+            return yes(f"{gave_up:.0f} consistent reads of {one.name} gave up waiting for the watch cache")
+        waited = _timed(server.cache_read_wait, one.group, one.resource)
+        if waited is not None and waited.most_seconds >= view.half:
+            return yes(f"consistent reads of {one.name} waited {_most(waited)} for the watch cache")
+    return no("no consistent read waited for it") if server.cache_read_wait else UNKNOWN
+
+
+@server_sign
+def dispatch_slow(view: View, server: ServerFacts) -> Answer:
+    """Its own stages are slow up to the watch cache (1.37)."""
+    return _dispatch(view, server, "storage_to_cache")
+
+
+@server_sign
+def sending_slow(view: View, server: ServerFacts) -> Answer:
+    """Its own stages are slow after the watch cache (1.37)."""
+    return _dispatch(view, server, "")
+
+
+def _dispatch(view: View, server: ServerFacts, stage: str) -> Answer:
+    stages = [
+        (name, timed)
+        for one in view.here
+        for (kind, name), timed in server.dispatch.items()
+        if kind in {(one.group, one.resource), ("*", one.resource)} and timed.per_second > 0
+        if (name == stage if stage else name not in {"storage_to_cache", "total"})
+    ]
+    if not stages:
+        return UNKNOWN
+    name, worst = max(stages, key=lambda one: one[1].most_seconds)
+    return Answer(worst.most_seconds >= view.half, f"its stage {name} takes {_most(worst)}")
+
+
+@server_sign
+def inconsistent(view: View, server: ServerFacts) -> Answer:
+    """The cache's revision stands still."""
+    for one in view.here:
+        failed = of_kind(server.cache_inconsistencies, one.group, one.resource, 0.0) or 0.0
+        if failed:
+            return yes(f"it has found {failed:.0f} times that the watch cache of {one.name} differs from etcd")
+    return UNKNOWN
+
+
+@server_sign
+def large(view: View, server: ServerFacts) -> Answer:
+    """Objects of this resource are large."""
+    sizes = {one.name: of_kind(server.object_bytes, one.group, one.resource) for one in view.here}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if not known:
+        return UNKNOWN
+    name, size = max(known.items(), key=lambda item: item[1])
+    return Answer(size >= LARGE_BYTES, f"an object of {name} has {size / 1024:.0f} KiB on average")
+
+
+@server_sign
+def lists_dominate(view: View, server: ServerFacts) -> Answer:
+    """Most of its time goes into LISTs."""
+    del view
+    by_kind = {kind: timed for (verb, kind), timed in server.requests.items() if verb == "LIST"}
+    busy_with = {kind: timed.per_second * timed.mean_seconds for kind, timed in by_kind.items()}
+    total = sum(timed.per_second * timed.mean_seconds for timed in server.requests.values())
+    objects = max(server.listed_objects_per_second.items(), key=lambda item: item[1], default=None)
+    if not by_kind:
+        return UNKNOWN
+    kind, worst = max(busy_with.items(), key=lambda item: item[1])
+    listed_seconds = sum(busy_with.values())
+    if objects is not None and objects[1] >= STORM_LISTED_OBJECTS_PER_SECOND:
+        return yes(f"LISTs of {_kind(objects[0])} read {objects[1]:.0f} objects a second")
+    said = (
+        f"LISTs take {seconds(listed_seconds)} of each second, {listed_seconds / total if total else 0:.0%} of all its "
+        f"time, most for {_kind(kind)} ({by_kind[kind].per_second:.1f} a second)"
+    )
+    return Answer(worst >= STORM_SERVER_SECONDS and listed_seconds >= STORM_SERVER_SHARE * total, said)
+
+
+@server_sign
+def herd(view: View, server: ServerFacts) -> Answer:
+    """Many watches began anew."""
+    del view
+    before, now = server.open_watches_before, sum(server.open_watches.values())
+    if not before:
+        return UNKNOWN
+    said = f"it has {now:.0f} open watches, {before:.0f} before"
+    return Answer(abs(now - before) >= max(HERD_SHARE * before, HERD_FROM), said)
+
+
+@server_sign
+def initial_events(view: View, server: ServerFacts) -> Answer:
+    """The whole state of a resource is replayed to watches that begin."""
+    del view
+    most = max(server.initial_events_per_second.items(), key=lambda item: item[1], default=None)
+    if most is None:
+        return UNKNOWN
+    said = f"{most[1]:.0f} objects of {_kind(most[0])} a second are replayed to watches that begin"
+    return Answer(most[1] >= STORM_INITIAL_EVENTS_PER_SECOND, said)
+
+
+@server_sign
+def writes_dominate(view: View, server: ServerFacts) -> Answer:
+    """Many writes, or many that conflict."""
+    names = {one.resource for one in view.here}
+    writes = sum(
+        timed.per_second for (verb, kind), timed in server.requests.items() if verb in WRITES and kind[1] in names
+    )
+    conflicts = sum(rate for kind, rate in server.conflicts_per_second.items() if kind[1] in names)
+    said = f"{writes:.0f} writes of {listed(names)} a second, {conflicts:.0f} of them conflict"
+    return Answer(writes >= STORM_WRITES_PER_SECOND or conflicts >= STORM_CONFLICTS_PER_SECOND, said)
+
+
+@server_sign
+def queued(view: View, server: ServerFacts) -> Answer:
+    """Requests wait in the queues of API Priority and Fairness, or are rejected."""
+    del view
+    waiting, rejected, wait = server.queued_requests, server.rejected_per_second, server.queue_wait
+    if rejected:
+        return yes(f"{rejected:.1f} requests a second are rejected")
+    if wait is not None and wait.most_seconds >= QUEUED_SECONDS:
+        return yes(f"requests wait {_most(wait)} in its queues")
+    if waiting:
+        return yes(f"{waiting:.0f} requests wait in its queues")
+    return UNKNOWN if waiting is None and wait is None else no("no request waits in its queues")
+
+
+@server_sign
+def most_watches(view: View, server: ServerFacts) -> Answer:
+    """It has at least twice as many open watches as the others."""
+    elsewhere = [sum(peer.server.open_watches.values()) for peer in view.peer_apiservers if peer.server is not None]
+    if not elsewhere:
+        return UNKNOWN
+    here, mean = sum(server.open_watches.values()), sum(elsewhere) / len(elsewhere)
+    said = f"it has {here:.0f} open watches, the others {mean:.0f}"
+    return Answer(here >= UNBALANCED_RATIO * mean and here - mean >= UNBALANCED_FROM, said)
+
+
+@server_sign
+def terminates(view: View, server: ServerFacts) -> Answer:
+    """It closes watches by force, because they do not keep up."""
+    for one in view.here:
+        closed = of_kind(server.terminated_watchers, one.group, one.resource, 0.0) or 0.0
+        if closed:
+            return yes(f"it has closed {closed:.0f} watches of {one.name} by force")
+    return no("it has closed no watch by force")
+
+
+@server_sign
+def shared_connections(view: View, server: ServerFacts) -> Answer:
+    """Many watches share each connection."""
+    del view
+    watches, connections = sum(server.open_watches.values()), server.open_connections
+    if not connections:
+        return UNKNOWN
+    said = f"{watches:.0f} watches come over at most {connections:.0f} connections"
+    return Answer(watches >= STREAMS_PER_CONNECTION * connections, said)
+
+
+def _slowest(webhooks: Mapping[str, Timed], what: str) -> Answer:
+    called = {name: timed for name, timed in webhooks.items() if timed.per_second > 0}
+    if not called:
+        return UNKNOWN
+    name, worst = max(called.items(), key=lambda item: item[1].mean_seconds)
+    named = "" if name == "*" else f" {name}"
+    said = f"{what}{named} takes {seconds(worst.mean_seconds)} on average"
+    return Answer(worst.mean_seconds >= SLOW_WEBHOOK_SECONDS, said)
+
+
+def _timed(values: Mapping[Kind, Timed], group: str, resource: str) -> Timed | None:
+    return values.get((group, resource), values.get(("*", resource)))
+
+
+def _most(timed: Timed) -> str:
+    return f"up to {seconds(timed.most_seconds)}" if timed.most_seconds < inf else "longer than it counts"
+
+
+def _kind(kind: Kind) -> str:
+    group, resource = kind
+    return resource if group in {"", "*"} else f"{resource}.{group}"

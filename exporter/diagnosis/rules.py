@@ -1,0 +1,308 @@
+"""The faults that the field knows: what each needs, what confirms and what excludes it, and what people do about it.
+
+Read it as a table; docs/faults.md is made of it. The more exact cause comes first: if it is found, what it `explains`
+is not reported beside it. Sources: Kubernetes issues, enhancement proposals and incident reports, and the source of
+kube-apiserver 1.29 to 1.37.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from exporter.diagnosis import outside as see
+from exporter.diagnosis import reported as it
+
+if TYPE_CHECKING:
+    from exporter.diagnosis.view import Sign
+    from exporter.labels import Fault
+
+Scope = Literal["stream", "apiserver", "exporter"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One fault. It is suspected if every sign it `needs` is there and none that `excludes` it; one that `confirms` it
+    makes it shown.
+    """
+
+    fault: Fault
+    scope: Scope
+    says: str
+    """What is wrong, as a sentence without its full stop; {resource} and {apiserver} are filled in."""
+    needs: tuple[Sign, ...]
+    confirms: tuple[Sign, ...]
+    excludes: tuple[Sign, ...] = ()
+    explains: tuple[Fault, ...] = ()
+    instead_of: tuple[Fault, ...] = ()
+    """What it is mistaken for most easily: the finding says why it is not that."""
+    remedy: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        fault="exporter_refused",
+        scope="stream",
+        says="the exporter may not watch {resource} on {apiserver}",
+        needs=(see.refused,),
+        confirms=(see.refused,),
+        remedy="Give the exporter's user get, list and watch on the resource, or new credentials; `watchslo check` "
+        "names each permission that is missing.",
+    ),
+    Rule(
+        fault="exporter_starved",
+        scope="exporter",
+        says="the exporter itself gets too little CPU or memory, so it cannot say how late events are",
+        needs=(see.ambiguous, see.stalled),
+        confirms=(see.held_back,),
+        remedy="Raise the exporter's CPU limit, or take it away; give it a node that is not overcommitted.",
+    ),
+    Rule(
+        fault="apiserver_unreachable",
+        scope="apiserver",
+        says="{apiserver} does not answer",
+        needs=(see.nothing_answers,),
+        confirms=(see.peers_answer,),
+        explains=("apiserver_restarted", "connection_dropped"),
+        remedy="Look whether its process runs, and whether the port can be reached from here; other clients have the "
+        "same gap if they use this address.",
+    ),
+    Rule(
+        fault="apiserver_restarted",
+        scope="apiserver",
+        says="{apiserver} was restarted",
+        needs=(see.was_away,),
+        confirms=(it.started_anew,),
+        explains=("watchers_closed", "relist_storm", "connection_dropped", "cache_behind", "apiserver_overloaded"),
+        remedy="Restart apiservers one by one, with --shutdown-delay-duration and --shutdown-watch-termination-grace-"
+        "period; see why it ended if nobody did it (memory, probes).",
+    ),
+    Rule(
+        fault="relist_storm",
+        scope="apiserver",
+        says="many clients of {apiserver} list everything anew at the same time",
+        needs=(see.troubled, see.history_gone),
+        confirms=(it.herd, it.lists_dominate, it.initial_events),
+        explains=("apiserver_overloaded", "list_storm", "initial_events_burst", "cache_behind"),
+        instead_of=("apiserver_restarted",),
+        remedy="Let clients use bookmarks and jittered backoff, and streaming lists (1.34); make watch caches larger; "
+        "restart apiservers one by one.",
+    ),
+    Rule(
+        fault="initial_events_burst",
+        scope="apiserver",
+        says="watches that begin get the whole state of a resource replayed by {apiserver}",
+        needs=(see.troubled, it.initial_events),
+        confirms=(it.initial_events,),
+        excludes=(it.lists_dominate,),
+        explains=("apiserver_overloaded", "cache_behind"),
+        instead_of=("list_storm",),
+        remedy="Find clients that watch from resourceVersion 0 or none again and again (audit log); they should resume "
+        "from the last revision, with bookmarks. 1.37 has cheaper streaming lists.",
+    ),
+    Rule(
+        fault="list_storm",
+        scope="apiserver",
+        says="LISTs take most of the time of {apiserver}",
+        needs=(see.troubled, it.lists_dominate),
+        confirms=(it.lists_dominate,),
+        explains=("apiserver_overloaded", "cache_behind", "store_slow"),
+        instead_of=("write_storm", "store_slow"),
+        remedy="Find who lists (audit log): an informer, a limit, resourceVersion=0 or a label index instead; a "
+        "FlowSchema with few seats holds it back until then.",
+    ),
+    Rule(
+        fault="write_storm",
+        scope="stream",
+        says="{resource} is written far more often than usual",
+        needs=(see.late, see.many_events),
+        confirms=(it.writes_dominate,),
+        explains=("cache_behind", "apiserver_overloaded"),
+        instead_of=("list_storm",),
+        remedy="Find who writes (audit log): controllers that fight over a field, that retry conflicts without "
+        "a pause, or that write what has not changed.",
+    ),
+    Rule(
+        fault="connections_unbalanced",
+        scope="apiserver",
+        says="{apiserver} serves most of the watches",
+        needs=(see.troubled, it.most_watches),
+        confirms=(it.most_watches,),
+        excludes=(see.peers_late,),
+        explains=("apiserver_overloaded",),
+        remedy="Start apiservers with --goaway-chance=.001, let the balancer count connections, or restart the "
+        "clients.",
+    ),
+    Rule(
+        fault="requests_queued",
+        scope="apiserver",
+        says="requests wait in the queues of {apiserver} (API Priority and Fairness)",
+        needs=(see.starts_slow,),
+        confirms=(it.queued,),
+        excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled),
+        explains=("store_slow",),
+        instead_of=("apiserver_overloaded", "path_slow"),
+        remedy="See which FlowSchema fills the level (apiserver_flowcontrol_current_inqueue_requests); give the "
+        "exporter a level of its own rather than the exempt one.",
+    ),
+    Rule(
+        fault="path_full",
+        scope="apiserver",
+        says="the way from {apiserver} to us is full: a link, a balancer or a network card",
+        needs=(see.late, see.way_back_long, see.rate_at_ceiling),
+        confirms=(see.packets_lost, it.idle, see.peers_on_time),
+        excludes=(see.stalled,),
+        explains=("path_slow", "apiserver_overloaded", "objects_large"),
+        instead_of=("apiserver_overloaded",),
+        remedy="See the network card's and balancer's bytes a second; fewer and smaller watches (metadata only, "
+        "selectors, EndpointSlices, immutable Secrets), compression, another way.",
+    ),
+    Rule(
+        fault="path_slow",
+        scope="apiserver",
+        says="bytes from {apiserver} are long on their way to us",
+        needs=(see.late, see.way_back_long),
+        confirms=(see.packets_lost, it.idle, see.peers_answer),
+        excludes=(see.stalled, see.rate_at_ceiling),
+        explains=("apiserver_overloaded", "requests_queued"),
+        instead_of=("apiserver_overloaded", "store_slow"),
+        remedy="Look at what stands between: balancer, proxy, VPN, konnectivity. The apiserver wrote in time.",
+    ),
+    Rule(
+        fault="store_slow",
+        scope="apiserver",
+        says="the store (etcd) of {apiserver} answers slowly",
+        needs=(see.store_polls_slow, see.cache_polls_prompt),
+        confirms=(it.etcd_slow, see.peers_store_slow),
+        excludes=(see.stalled, see.way_back_long),
+        explains=("cache_behind", "admission_slow"),
+        instead_of=("apiserver_overloaded", "path_slow", "admission_slow"),
+        remedy="Faster disks for etcd; defragment one member at a time; keep events in an etcd of their own; see its "
+        "leader changes and database size.",
+    ),
+    Rule(
+        fault="apiserver_overloaded",
+        scope="apiserver",
+        says="{apiserver} is overloaded: it is late with everything",
+        needs=(see.all_late, see.cache_polls_slow),
+        confirms=(it.busy,),
+        excludes=(see.stalled, see.way_back_long),
+        instead_of=("store_slow", "path_slow", "cache_behind"),
+        remedy="More CPU or more apiservers; hold back whoever asks most (API Priority and Fairness; audit log names "
+        "them); consistent lists from the cache (1.31), streaming encoding (1.34).",
+    ),
+    Rule(
+        fault="admission_slow",
+        scope="stream",
+        says="writes of {resource} are slow before they are committed, as a slow admission webhook makes them; watches "
+        "are not to blame",
+        needs=(see.late_before_commit, see.store_polls_prompt),
+        confirms=(it.webhook_slow,),
+        excludes=(it.etcd_slow,),
+        instead_of=("store_slow",),
+        remedy="Give webhooks short timeouts, matchConditions and failurePolicy; see "
+        "apiserver_admission_webhook_admission_duration_seconds by name.",
+    ),
+    Rule(
+        fault="conversion_slow",
+        scope="stream",
+        says="a conversion webhook holds up every event of {resource}",
+        needs=(see.late, see.behind_in_cache, see.converts),
+        confirms=(it.conversion_webhook_slow,),
+        excludes=(see.all_late_of_several,),
+        explains=("cache_behind", "objects_large"),
+        instead_of=("cache_behind",),
+        remedy="Make the version that is watched most the storage version; a faster webhook; 1.37 converts in "
+        "parallel.",
+    ),
+    Rule(
+        fault="objects_large",
+        scope="stream",
+        says="objects of {resource} are so large that coding them takes the time",
+        needs=(see.late, it.large),
+        confirms=(see.others_on_time,),
+        explains=("cache_behind",),
+        instead_of=("path_full",),
+        remedy="Smaller objects (split them, no blobs in annotations), metadata-only watches, protobuf or CBOR.",
+    ),
+    Rule(
+        fault="cache_stuck",
+        scope="stream",
+        says="the watch cache of {resource} on {apiserver} stands still",
+        needs=(see.cache_still, see.cache_polls_prompt),
+        confirms=(see.peers_delivered, it.inconsistent),
+        explains=("cache_behind", "connection_dropped"),
+        instead_of=("connection_dropped",),
+        remedy="Restart that apiserver; 1.34 finds lost events by itself (DetectCacheInconsistency), not a cache that "
+        "stands still.",
+    ),
+    Rule(
+        fault="connection_dropped",
+        scope="stream",
+        says="the connection that carries our watch of {resource} was dropped without a word",
+        needs=(see.silent_connection, see.cache_polls_prompt),
+        confirms=(see.socket_silent, see.peers_delivered),
+        excludes=(see.cache_still,),
+        instead_of=("cache_stuck",),
+        remedy="Look at idle timeouts of balancers, NAT and firewalls; clients need bookmarks and a limit on silence, "
+        "TCP keep-alive or HTTP/2 pings.",
+    ),
+    Rule(
+        fault="cache_behind",
+        scope="stream",
+        says="the watch cache of {resource} on {apiserver} is behind its store",
+        needs=(see.late, see.behind_in_cache),
+        confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
+        instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
+        remedy="Fewer streaming lists and watches from 0 at the same time; 1.37; etcd 3.4.25, 3.5.8 or later.",
+    ),
+    Rule(
+        fault="watchers_closed",
+        scope="stream",
+        says="{apiserver} closes watches of {resource} that do not keep up",
+        needs=(see.closed_alone_or_prompt, it.terminates),
+        confirms=(it.terminates,),
+        explains=("clients_slow",),
+        remedy="Find whose watches of that resource ended early (audit log); more CPU for them, metadata only, work in "
+        "a queue instead of the handler.",
+    ),
+    Rule(
+        fault="connection_shared",
+        scope="apiserver",
+        says="clients of {apiserver} put many watches on one connection; ours has one of its own and is on time",
+        needs=(see.watches_prompt, it.shared_connections),
+        confirms=(),
+        remedy="Watches on connections of their own, or several connections to a process "
+        "(--http2-max-streams-per-connection, DISABLE_HTTP2).",
+    ),
+    Rule(
+        fault="clients_slow",
+        scope="stream",
+        says="some clients of {apiserver} read their watches of {resource} slowly; ours is on time",
+        needs=(see.ours_prompt, it.sending_slow),
+        confirms=(it.sending_slow,),
+        excludes=(it.busy,),
+        remedy="See the CPU limits of the clients; metadata only, protobuf, work in a queue instead of the handler.",
+    ),
+)
+RULE_OF = {rule.fault: rule for rule in RULES}
+
+UNKNOWN_SAYS = "watches of {resource} on {apiserver} are late, and the evidence does not say why"
+UNKNOWN_REMEDY = (
+    "See which stage takes the time, and whether polls, other resources and other apiservers are slow too; with the "
+    "apiserver's own metrics (--apiserver.metrics) more causes can be told apart."
+)
+
+EXCLUSIVE: frozenset[frozenset[Fault]] = frozenset(
+    frozenset(pair)
+    for pair in (
+        ("path_full", "path_slow"),
+        ("cache_stuck", "connection_dropped"),
+        ("cache_behind", "conversion_slow"),
+        ("store_slow", "apiserver_overloaded"),
+        ("store_slow", "path_slow"),
+        ("requests_queued", "apiserver_overloaded"),
+        ("apiserver_unreachable", "apiserver_restarted"),
+    )
+)
+"""These are never shown together of the same place: what one needs excludes the other."""

@@ -1,0 +1,126 @@
+"""What is found at one moment becomes a finding that lasts: since when, and when it is withdrawn.
+
+A cause is named once it was seen twice in a row, and withdrawn once it has not been seen for some seconds: what comes
+and goes with single events is one finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from exporter.diagnosis.findings import Finding
+from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF, UNKNOWN_REMEDY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from exporter.diagnosis.diagnose import Cause
+    from exporter.labels import Fault
+
+WITHDRAWN_AFTER_SECONDS = 20.0
+SHOWN_FOR_SECONDS = 45.0
+"""What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
+
+RUNBOOK = "https://github.com/watchslo/watchslo/blob/main/docs/faults.md#"
+
+_Key: TypeAlias = "tuple[Fault, str, str, str]"
+
+
+class Change(NamedTuple):
+    """A finding that begins, ends, or whose certainty changes."""
+
+    what: Literal["found", "changed", "withdrawn"]
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    finding: Finding
+    seen_at: float
+    shown_at: float | None
+    is_named: bool = False
+
+
+class Findings:
+    """What is found, as it lasts. Times are Unix times."""
+
+    def __init__(self) -> None:
+        self._held: dict[_Key, _Held] = {}
+
+    @property
+    def named(self) -> list[Finding]:
+        """Everything that is found now: shown before suspected, the more exact cause first."""
+        order = {fault: number for number, fault in enumerate(RULE_OF)}
+        found = [held.finding for held in self._held.values() if held.is_named]
+        return sorted(
+            found, key=lambda one: (one.certainty != "shown", order.get(one.fault, len(order)), one.since, one.key)
+        )
+
+    def update(self, now: float, causes: Iterable[Cause], since: Mapping[tuple[str, str, str], float]) -> list[Change]:
+        """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
+        seen = {(cause.fault, *cause.place): cause for cause in causes}
+        changes = []
+        for key, cause in seen.items():
+            before = self._held.get(key)
+            began = before.finding.since if before else min(now, since.get(cause.place, now))
+            held = self._held[key] = _held(cause, before, now, began)
+            if held.is_named and not (before and before.is_named):
+                changes.append(Change("found", held.finding))
+            elif before and before.is_named and before.finding.certainty != held.finding.certainty:
+                changes.append(Change("changed", held.finding))
+        for key in [key for key, held in self._held.items() if self._is_over(key, held, now, seen)]:
+            gone = self._held.pop(key)
+            if gone.is_named:
+                changes.append(Change("withdrawn", gone.finding))
+        return changes
+
+    def _is_over(self, key: _Key, held: _Held, now: float, seen: Mapping[_Key, Cause]) -> bool:
+        if key in seen:
+            return False
+        if not held.is_named or now - held.seen_at >= WITHDRAWN_AFTER_SECONDS:
+            return True
+        # What is seen now is better than what was: the same place has a more exact cause, or another one.
+        return any(_replaces(cause, key) for cause in seen.values())
+
+
+def _replaces(cause: Cause, key: _Key) -> bool:
+    fault, *place = key
+    is_here = cause.apiserver == place[0] and (list(cause.place) == place or not cause.resource)
+    if not is_here or cause.fault == fault:
+        return False
+    rule = RULE_OF.get(cause.fault)
+    return (
+        fault == "unknown_cause"
+        or frozenset((cause.fault, fault)) in EXCLUSIVE
+        or bool(rule and fault in rule.explains)
+    )
+
+
+def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held:
+    shown_at = now if cause.certainty == "shown" else before.shown_at if before else None
+    is_still_shown = shown_at is not None and now - shown_at < SHOWN_FOR_SECONDS
+    if before is not None and is_still_shown and cause.certainty != "shown":
+        # The evidence that confirmed it is the better one to tell.
+        return replace(before, seen_at=now, is_named=True)
+    return _Held(_finding(cause, since), now, shown_at, is_named=before is not None)
+
+
+def _finding(cause: Cause, since: float) -> Finding:
+    return Finding(
+        fault=cause.fault,
+        certainty=cause.certainty,
+        apiserver=cause.apiserver,
+        group=cause.group,
+        resource=cause.resource,
+        since=since,
+        sentence=f"{cause.says[0].upper()}{cause.says[1:]}.",
+        evidence=cause.evidence,
+        excluded=cause.excluded,
+        remedy=_remedy(cause.fault),
+        runbook=RUNBOOK + cause.fault,
+    )
+
+
+def _remedy(fault: Fault) -> str:
+    return RULE_OF[fault].remedy if fault in RULE_OF else UNKNOWN_REMEDY

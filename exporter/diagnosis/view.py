@@ -1,0 +1,113 @@
+"""The place from which signs of faults are looked for, and what a sign says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
+    from exporter.diagnosis.server_facts import ServerFacts
+
+
+class Answer(NamedTuple):
+    """What a sign says of one place."""
+
+    holds: bool | None
+    """None: it is not known."""
+    says: str = ""
+    """A clause with figures, of what is seen, whether it holds or not."""
+
+
+UNKNOWN = Answer(None)
+
+
+class View:
+    """All that can be seen from one place: a stream, or an apiserver with all its streams."""
+
+    def __init__(self, facts: Facts, apiserver: ApiserverFacts, stream: StreamFacts | None = None) -> None:
+        self.facts = facts
+        self.apiserver = apiserver
+        self.stream = stream
+
+    @property
+    def server(self) -> ServerFacts | None:
+        """The apiserver's own metrics, if they are read."""
+        return self.apiserver.server
+
+    @cached_property
+    def here(self) -> list[StreamFacts]:
+        """The stream, or all of the apiserver's."""
+        return [self.stream] if self.stream is not None else self.all_here
+
+    @cached_property
+    def all_here(self) -> list[StreamFacts]:
+        """All streams of this apiserver."""
+        return [one for one in self.facts.streams if one.apiserver == self.apiserver.apiserver]
+
+    @cached_property
+    def others(self) -> list[StreamFacts]:
+        """The other streams of this apiserver."""
+        return [one for one in self.all_here if one is not self.stream]
+
+    @cached_property
+    def peers(self) -> list[StreamFacts]:
+        """What watches the same on other apiservers."""
+        names = {(one.group, one.resource) for one in self.here}
+        away = self.apiserver.apiserver
+        return [one for one in self.facts.streams if one.apiserver != away and (one.group, one.resource) in names]
+
+    @cached_property
+    def peer_apiservers(self) -> list[ApiserverFacts]:
+        """The other apiservers."""
+        return [one for one in self.facts.apiservers if one.apiserver != self.apiserver.apiserver]
+
+    @property
+    def half(self) -> float:
+        """Half of the threshold: a stage that takes so long is where the time goes."""
+        return self.facts.threshold_seconds / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One thing to look for. `title` says in general what it is, for docs/faults.md."""
+
+    title: str
+    look: Callable[[View], Answer]
+
+
+def sign(look: Callable[[View], Answer]) -> Sign:
+    """Make a sign of a function; its docstring is the title."""
+    return Sign(_title(look), look)
+
+
+def server_sign(look: Callable[[View, ServerFacts], Answer]) -> Sign:
+    """Make a sign in the apiserver's own metrics; unknown where they are not read."""
+
+    def looked(view: View) -> Answer:
+        return look(view, view.server) if view.server is not None else UNKNOWN
+
+    return Sign(f"its metrics: {_title(look)}", looked)
+
+
+def _title(look: Callable[..., Answer]) -> str:
+    first = (look.__doc__ or "").strip().split("\n", 1)[0].removesuffix(".")
+    return first[:1].lower() + first[1:]
+
+
+def yes(says: str) -> Answer:
+    """The sign is there."""
+    return Answer(True, says)  # noqa: FBT003 named here
+
+
+def no(says: str) -> Answer:
+    """The sign is certainly not there."""
+    return Answer(False, says)  # noqa: FBT003 named here
+
+
+def inverse(answer: Answer) -> Answer:
+    """The same facts, for the sign that says the opposite."""
+    return answer._replace(holds=None if answer.holds is None else not answer.holds)

@@ -1,0 +1,60 @@
+"""From facts to findings: said in the log when one begins, changes or ends, counted, and kept for whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from exporter.diagnosis.diagnose import diagnose
+from exporter.diagnosis.tracking import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.findings import Finding
+    from exporter.diagnosis.tracking import Change
+    from exporter.metrics.registry import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Diagnosing:
+    """What is found at the moment."""
+
+    def __init__(self, metrics: Metrics, changed: Callable[[Change], None] | None = None) -> None:
+        self._metrics = metrics
+        self._changed = changed
+        self._findings = Findings()
+        self.findings: list[Finding] = []
+        """Most certain and most exact first."""
+
+    async def take(self, facts: Facts) -> None:
+        """Look at the facts of one moment, place by place: the event loop runs between them."""
+        causes = []
+        for found in diagnose(facts):
+            causes += found
+            await asyncio.sleep(0)
+        changes = self._findings.update(facts.now, causes, facts.troubled_since)
+        self.findings = self._findings.named
+        for change in changes:
+            self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        finding = change.finding
+        for certainty, series in self._metrics.fault(*finding.key).items():
+            series.set(int(change.what != "withdrawn" and certainty == finding.certainty))
+        self._metrics.fault_changes[finding.fault].inc()
+        fields = {
+            "fault": finding.fault,
+            "certainty": finding.certainty,
+            "apiserver": finding.apiserver,
+            "resource": f"{finding.resource}.{finding.group}" if finding.group else finding.resource,
+            "says": finding.sentence,
+            "evidence": "; ".join(finding.evidence),
+        }
+        said = {key: value for key, value in fields.items() if value}
+        log.warning("fault %s", change.what, extra={"fields": said})
+        if self._changed is not None:
+            self._changed(change)

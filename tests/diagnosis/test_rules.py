@@ -1,0 +1,209 @@
+"""Every fault is named by the facts that show it, with the right certainty, and nothing else is."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
+from exporter.diagnosis.rules import EXCLUSIVE, RULES
+from exporter.diagnosis.server_facts import ServerFacts, Timed
+from exporter.labels import FAULTS, Fault
+from exporter.measure.times import Interval
+from tests.diagnosis.cases import CASES, NODES, NODES_ON_TIME, NOW, PODS, A, B, apiserver, causes, facts, server, stream
+
+NEVER_SHOWN = {"connection_shared", "unknown_cause"}
+
+
+def test_every_fault_has_a_rule_and_a_case() -> None:
+    assert {rule.fault for rule in RULES} | {"unknown_cause"} == set(FAULTS) == set(CASES)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_facts_that_confirm_a_fault_show_it_and_nothing_else(fault: Fault) -> None:
+    found = causes(CASES[fault][0])
+    certainty = "suspected" if fault in NEVER_SHOWN else "shown"
+    assert [(cause.fault, cause.certainty) for cause in found] == [(fault, certainty)]
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if CASES[fault][1] is not None])
+def test_without_what_confirms_it_a_fault_is_suspected(fault: Fault) -> None:
+    given_facts = CASES[fault][1]
+    assert given_facts is not None
+    assert [(cause.fault, cause.certainty) for cause in causes(given_facts)] == [(fault, "suspected")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_finding_says_what_is_seen_with_figures_and_names_its_place(fault: Fault) -> None:
+    (cause,) = causes(CASES[fault][0])
+    assert cause.evidence
+    assert all(said and "{" not in said for said in (cause.says, *cause.evidence, *cause.excluded))
+    assert cause.apiserver == ("" if fault == "exporter_starved" else A)
+
+
+def test_what_else_it_could_be_is_excluded_by_a_fact() -> None:
+    (cause,) = causes(CASES["store_slow"][0])
+    assert "not apiserver_overloaded: its polls of the watch cache take at most 5 ms" in cause.excluded
+
+
+def test_a_healthy_cluster_has_no_fault() -> None:
+    assert causes(facts(apiserver(server=server()), stream(), NODES_ON_TIME, apiserver(B), stream(B))) == []
+
+
+def test_a_busy_but_prompt_cluster_has_no_fault() -> None:
+    busy = server(
+        cpu_cores_used=3.9,
+        requests={("LIST", PODS): Timed(500, 0.01, 0.1), ("PUT", PODS): Timed(900, 0.01, 0.1)},
+        initial_events_per_second={PODS: 50_000.0},
+        open_watches={PODS: 9000.0},
+        open_connections=9000.0,
+    )
+    assert causes(facts(apiserver(server=busy), stream(events_per_second=900.0), NODES_ON_TIME)) == []
+
+
+def test_our_own_trouble_accuses_nobody_else() -> None:
+    for share in (0.15, 0.5, 0.9):
+        process = ProcessFacts(loop_lag=Interval(0.25, 0.5), stalled_share=share, throttled_share=share)
+        starved = stream(judged={"on_time": 5, "late": 0, "ambiguous": 80})
+        slow = apiserver(store=Interval(1.0, 2.5), cache=Interval(1.0, 2.5), throttled=0)
+        assert {cause.fault for cause in causes(facts(slow, starved, process))} == {"exporter_starved"}
+
+
+def test_two_faults_at_once_are_both_named() -> None:
+    store = CASES["store_slow"][0]
+    refused_stream = stream(kind=NODES, is_up=False, trouble="forbidden", judged={})
+    both = replace(store, streams=(*store.streams, refused_stream))
+    assert {cause.fault for cause in causes(both)} == {"store_slow", "exporter_refused"}
+
+
+def test_where_a_group_is_not_named_a_kind_is_found_by_its_resource() -> None:
+    old = server(cache_fallbacks={("*", "pods"): 4.0})
+    (cause,) = causes(replace(CASES["cache_behind"][0], apiservers=(apiserver(server=old),)))
+    assert cause.certainty == "shown"
+
+
+# Any facts at all
+
+_ratios = st.sampled_from([0.0, 0.05, 0.3, 0.9])
+_intervals = st.none() | st.tuples(st.sampled_from([0.0, 0.1, 0.6, 2.0]), st.sampled_from([0.0, 0.2, 3.0])).map(
+    lambda ends: Interval(ends[0], ends[0] + ends[1])
+)
+_counts = st.sampled_from([0, 1, 3, 200])
+_timed = st.builds(
+    Timed, st.sampled_from([0.0, 1.0, 500.0]), st.sampled_from([0.001, 0.5]), st.sampled_from([0.01, 2.0])
+)
+_kinds = st.sampled_from([PODS, NODES, ("*", "pods")])
+_by_kind = st.dictionaries(_kinds, st.sampled_from([0.0, 5.0, 50_000.0]), max_size=2)
+_servers = st.builds(
+    ServerFacts,
+    seconds=st.just(10.0),
+    started_at=st.none() | st.sampled_from([NOW - 5, NOW - 5000]),
+    cpu_cores_used=st.none() | st.sampled_from([0.1, 3.9]),
+    cpu_cores=st.just(4.0),
+    scheduling=st.none() | _timed,
+    store_requests=st.dictionaries(st.just("get"), _timed),
+    admission_webhooks=st.dictionaries(st.just("a"), _timed),
+    conversion_webhooks=st.dictionaries(st.just("*"), _timed),
+    requests=st.dictionaries(st.tuples(st.sampled_from(["LIST", "PUT", "GET"]), _kinds), _timed, max_size=3),
+    queued_requests=st.none() | st.sampled_from([0.0, 9.0]),
+    open_watches=_by_kind,
+    open_watches_before=st.none() | st.sampled_from([0.0, 100.0]),
+    open_connections=st.none() | st.sampled_from([0.0, 10.0]),
+    terminated_watchers=_by_kind,
+    initial_events_per_second=_by_kind,
+    dispatch=st.dictionaries(st.tuples(_kinds, st.sampled_from(["storage_to_cache", "x"])), _timed, max_size=2),
+    cache_fallbacks=_by_kind,
+    object_bytes=_by_kind,
+)
+_polls = st.builds(
+    PollFacts,
+    answered=_counts,
+    failed=st.dictionaries(st.sampled_from(["connect", "throttled"]), _counts, max_size=1),
+    seconds=_intervals,
+    usual_seconds=st.none() | st.just(0.005),
+)
+_apiservers = st.builds(
+    ApiserverFacts,
+    apiserver=st.just(A),
+    store_polls=_polls,
+    store_polls_read=st.sampled_from(["store", "another_cache", "nothing"]),
+    cache_polls=_polls,
+    way_back=_intervals,
+    throttled=_counts,
+    server=st.none() | _servers,
+)
+_streams = st.builds(
+    StreamFacts,
+    apiserver=st.sampled_from([A, B]),
+    group=st.just(""),
+    resource=st.sampled_from(["pods", "nodes"]),
+    is_up=st.booleans(),
+    trouble=st.sampled_from([None, "connect", "forbidden"]),
+    is_late=st.booleans(),
+    judged=st.fixed_dictionaries({"on_time": _counts, "late": _counts, "ambiguous": _counts}),
+    time_span=_intervals,
+    storage_to_cache=_intervals,
+    cache_to_client=_intervals,
+    write=_intervals,
+    canary_write=_intervals,
+    canaries_lost=_counts,
+    events_per_second=st.sampled_from([0.0, 10.0, 5000.0]),
+    usual_events_per_second=st.none() | st.sampled_from([0.0, 10.0]),
+    is_rate_steady=st.booleans(),
+    ends=st.dictionaries(st.sampled_from(["silent", "early_eof", "transport_error"]), _counts, max_size=2),
+    start_errors=st.dictionaries(st.just("connect"), _counts),
+    relists=_counts,
+    undelivered_seconds=st.sampled_from([0.0, 6.0, 60.0]),
+    is_undelivered_cached=st.none() | st.booleans(),
+    cache_still_seconds=st.none() | st.sampled_from([0.0, 60.0]),
+    socket=st.none() | st.builds(SocketFacts, st.just(0.1), st.sampled_from([0.0, 60.0]), _counts, _counts),
+    converts_by_webhook=st.none() | st.booleans(),
+)
+_facts = st.builds(
+    lambda apiservers, streams, process: Facts(
+        now=NOW,
+        threshold_seconds=1.0,
+        streams=tuple({(one.apiserver, one.resource): one for one in streams}.values()),
+        apiservers=(apiservers[0], replace(apiservers[1], apiserver=B)),
+        process=process,
+    ),
+    st.tuples(_apiservers, _apiservers),
+    st.lists(_streams, max_size=4),
+    st.builds(ProcessFacts, loop_lag=_intervals, stalled_share=_ratios, throttled_share=st.none() | _ratios),
+)
+
+
+@given(_facts)
+@settings(max_examples=400)
+def test_never_two_that_exclude_each_other_are_shown_of_one_place(given_facts: Facts) -> None:
+    shown = [cause for cause in causes(given_facts) if cause.certainty == "shown"]
+    for one in shown:
+        for other in shown:
+            overlap = one.apiserver == other.apiserver and (
+                one.place == other.place or not one.resource or not other.resource
+            )
+            assert not (overlap and frozenset((one.fault, other.fault)) in EXCLUSIVE), (one, other)
+
+
+@given(_facts)
+@settings(max_examples=200)
+def test_what_is_late_gets_a_cause_and_whatever_is_not_known_makes_nothing_shown(given_facts: Facts) -> None:
+    found = causes(given_facts)
+    known = {one.apiserver for one in given_facts.apiservers}
+    for late in [one for one in given_facts.streams if one.is_late and one.apiserver in known]:
+        places = {cause.place for cause in found}
+        assert places & {(late.apiserver, late.group, late.resource), (late.apiserver, "", "")}, late
+    assert len({(cause.fault, cause.place) for cause in found}) == len(found)
+
+
+@given(_facts, st.randoms(use_true_random=False))
+@settings(max_examples=100)
+def test_the_order_of_facts_changes_nothing(given_facts: Facts, order: random.Random) -> None:
+    streams = list(given_facts.streams)
+    order.shuffle(streams)
+    again = replace(given_facts, streams=tuple(streams), apiservers=given_facts.apiservers[::-1])
+    assert {(cause.fault, cause.certainty, cause.place) for cause in causes(again)} == {
+        (cause.fault, cause.certainty, cause.place) for cause in causes(given_facts)
+    }

@@ -1,0 +1,130 @@
+"""What is seen at moments becomes findings with a beginning and an end."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.diagnosis.diagnose import Cause
+from exporter.diagnosis.rules import EXCLUSIVE
+from exporter.diagnosis.tracking import WITHDRAWN_AFTER_SECONDS, Findings
+from exporter.labels import CERTAINTIES, FAULTS
+from tests.diagnosis.cases import CASES, A, B, causes
+
+BEHIND = Cause("cache_behind", "suspected", A, "", "pods", "the watch cache is behind", ("it is late",), ())
+SHOWN = BEHIND._replace(certainty="shown", evidence=("it is late", "reads wait"))
+PLACE = (A, "", "pods")
+
+
+def test_a_cause_is_named_once_it_was_seen_twice_since_the_place_suffers() -> None:
+    findings = Findings()
+    assert findings.update(100.0, [BEHIND], {PLACE: 92.0}) == []
+    (change,) = findings.update(102.0, [BEHIND], {PLACE: 92.0})
+    assert (change.what, change.finding.since) == ("found", 92.0)
+    assert findings.named == [change.finding]
+
+
+def test_a_glimpse_is_no_finding() -> None:
+    findings = Findings()
+    findings.update(100.0, [BEHIND], {})
+    assert findings.update(102.0, [], {}) == []
+    findings.update(104.0, [BEHIND], {})
+    assert findings.named == []
+
+
+def test_a_finding_outlives_short_gaps_and_is_withdrawn_after_a_long_one() -> None:
+    findings = Findings()
+    for now in (100.0, 102.0):
+        findings.update(now, [BEHIND], {})
+    assert findings.update(102.0 + WITHDRAWN_AFTER_SECONDS / 2, [], {}) == []
+    assert len(findings.named) == 1
+    (change,) = findings.update(102.0 + WITHDRAWN_AFTER_SECONDS, [], {})
+    assert change.what == "withdrawn"
+    assert findings.named == []
+
+
+def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> None:
+    findings = Findings()
+    for now in (100.0, 102.0):
+        findings.update(now, [BEHIND], {})
+    (change,) = findings.update(104.0, [SHOWN], {})
+    assert (change.what, change.finding.certainty) == ("changed", "shown")
+    assert findings.update(110.0, [BEHIND], {}) == []
+    assert "reads wait" in findings.named[0].evidence
+    (change,) = findings.update(160.0, [BEHIND], {})
+    assert change.finding.certainty == "suspected"
+    assert change.finding.since == 100.0
+
+
+def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> None:
+    findings = Findings()
+    for now in (100.0, 102.0):
+        findings.update(now, [BEHIND], {})
+    store = BEHIND._replace(fault="store_slow", resource="")
+    elsewhere = store._replace(apiserver=B)
+    findings.update(104.0, [elsewhere], {})
+    assert [one.fault for one in findings.named] == ["cache_behind"]
+    findings.update(106.0, [store, elsewhere], {})
+    assert ("cache_behind", A) not in {(one.fault, one.apiserver) for one in findings.named}
+
+
+def test_shown_comes_first_and_then_the_more_exact() -> None:
+    findings = Findings()
+    storm = BEHIND._replace(fault="write_storm", resource="nodes")
+    for now in (100.0, 102.0):
+        findings.update(now, [storm, SHOWN], {})
+    assert [one.fault for one in findings.named] == ["cache_behind", "write_storm"]
+
+
+def test_a_finding_carries_a_sentence_a_remedy_and_a_runbook() -> None:
+    findings = Findings()
+    for now in (100.0, 102.0):
+        findings.update(now, causes(CASES["store_slow"][0]), {})
+    (finding,) = findings.named
+    assert finding.sentence == "The store (etcd) of 127.0.0.1:6443 answers slowly."
+    assert finding.remedy.startswith("Faster disks")
+    assert finding.runbook.endswith("docs/faults.md#store_slow")
+
+
+_causes = st.lists(
+    st.builds(
+        lambda fault, certainty, apiserver, resource: Cause(
+            fault, certainty, apiserver, "", resource, "it is", ("e",), ()
+        ),
+        st.sampled_from(FAULTS),
+        st.sampled_from(CERTAINTIES),
+        st.sampled_from([A, B]),
+        st.sampled_from(["", "pods"]),
+    ),
+    max_size=4,
+)
+
+
+def _allowed(seen: list[Cause]) -> list[Cause]:
+    """As the rules leave them: none that exclude each other at one place."""
+    kept: list[Cause] = []
+    for cause in seen:
+        if not any(
+            frozenset((cause.fault, one.fault)) in EXCLUSIVE and cause.apiserver == one.apiserver for one in kept
+        ):
+            kept.append(cause)
+    return kept
+
+
+@given(st.lists(st.tuples(st.sampled_from([2.0, 2.0, 15.0, 60.0]), _causes), max_size=20))
+def test_found_and_withdrawn_take_turns_and_what_excludes_each_other_is_never_named_together(
+    history: list[tuple[float, list[Cause]]],
+) -> None:
+    findings, now = Findings(), 0.0
+    open_findings: set[tuple[str, str, str, str]] = set()
+    for pause, seen in history:
+        now += pause
+        for what, finding in findings.update(now, _allowed(seen), {}):
+            assert (finding.key in open_findings) is (what != "found")
+            (open_findings.add if what == "found" else open_findings.discard)(finding.key)
+            if what == "changed":
+                open_findings.add(finding.key)
+        assert {one.key for one in findings.named} == open_findings
+        assert all(one.since <= now for one in findings.named)
+        for one in findings.named:
+            for other in findings.named:
+                same = (one.apiserver, one.group, one.resource) == (other.apiserver, other.group, other.resource)
+                assert not (same and frozenset((one.fault, other.fault)) in EXCLUSIVE)
