@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
@@ -140,7 +141,7 @@ async def large_objects(lab: Laboratory, strength: Strength) -> AsyncIterator[No
     """Configmaps of up to a megabyte are written all the time, and others watch them."""
     data = {"data": {"blob": "x" * int(of(strength, 500_000, 800_000, 1_000_000))}}
 
-    async def rewrite(number: int) -> None:
+    async def rewrite(number: int, _: str) -> None:
         marked = {**data, "metadata": {"annotations": {"tests.example.com/note": str(lab.number())}}}
         await lab.client.patch(f"{CONFIGMAPS}/many-{number}", marked)
 
@@ -150,7 +151,7 @@ async def large_objects(lab: Laboratory, strength: Strength) -> AsyncIterator[No
         lab.begins()
         async with contextlib.AsyncExitStack() as stack:
             for number in range(LARGE_OBJECTS):
-                await stack.enter_async_context(again(lambda: 0.1, lambda _, number=number: rewrite(number)))
+                await stack.enter_async_context(again(lambda: 0.1, functools.partial(rewrite, number)))
             yield
 
 

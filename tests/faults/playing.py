@@ -16,9 +16,9 @@ from tests.faults.table import NOTHING, Made
 from tests.support.waiting import wait_until
 
 LOOK_SECONDS = 0.5
-LEAST_SECONDS = 20.0
+LEAST_SECONDS = 15.0
 """So long a fault lasts at least: a wrong name may come after the right one."""
-HELD_SECONDS = 8.0
+HELD_SECONDS = 5.0
 """And so long after it was named."""
 MOST_SECONDS = 60.0
 WITHDRAWN_SECONDS = 90.0
@@ -33,8 +33,10 @@ class Said:
     at: float
     findings: tuple[tuple[str, str], ...]
     """Fault and certainty."""
-    is_certain: bool
-    """Whether something is certainly late, or a watch is down."""
+    late: int
+    """How many events were certainly late so far."""
+    is_down: bool
+    """Whether a watch is."""
 
     @property
     def best(self) -> str:
@@ -62,8 +64,9 @@ class Played:
         known = {pair for one in self.said for pair in one.findings}
         if set(found) - known:
             self.documents.append(diagnosis)
-        certain = any(one["state"] == "violated" or one["stream"] == "down" for one in status["streams"])
-        self.said.append(Said(time.monotonic(), found, certain))
+        late = sum(one["late"] for one in status["streams"])
+        is_down = any(one["stream"] == "down" for one in status["streams"])
+        self.said.append(Said(time.monotonic(), found, late, is_down))
 
     @property
     def during(self) -> list[Said]:
@@ -72,8 +75,9 @@ class Played:
 
     @property
     def certain_at(self) -> float | None:
-        """When lateness was first certain."""
-        return next((one.at for one in self.during if one.is_certain), None)
+        """When it was first certain that events are late, or not watched."""
+        before = max((one.late for one in self.said if one.at <= self.began), default=0)
+        return next((one.at for one in self.during if one.is_down or one.late > before), None)
 
     @property
     def first(self) -> tuple[str, str]:
@@ -112,14 +116,16 @@ class Played:
         return max(0.0, last + LOOK_SECONDS - self.ended)
 
     @property
-    def is_right(self) -> bool:
-        """Whether it was called by a right name first, and never shown to be something else."""
-        return self.first[0] in self.right and not self.wrong_shown
-
-    @property
-    def is_no_trouble(self) -> bool:
-        """Whether this machine took it without a late event, and nothing was said: nothing to judge."""
-        return self.certain_at is None and not any(one.findings for one in self.during)
+    def outcome(self) -> str:
+        """What it came to."""
+        first, _ = self.first
+        if self.wrong_shown:
+            return "wrong, shown"
+        if first in self.right:
+            return "right"
+        if not first:
+            return "no trouble" if self.certain_at is None else "not named"
+        return "wrong"
 
 
 def right_names(made: Made, lab: Laboratory) -> tuple[str, ...]:
@@ -136,6 +142,7 @@ async def play(lab: Laboratory, made: Made, strength: Strength) -> Played:
     """Make the fault, wait until it is named or that takes too long, end it, and wait until it is withdrawn."""
     played = Played(made.name, strength, lab.setting.name, right_names(made, lab))
     async with listening(lab, played):
+        await asyncio.sleep(2 * LOOK_SECONDS)
         lab.begins()
         async with made.make(lab, strength):
             played.began = lab.began
