@@ -17,12 +17,13 @@ from tests.faults.laboratory import SETTINGS, laboratory
 from tests.faults.making import STRENGTHS
 from tests.faults.playing import Played, play
 from tests.faults.report import Results
-from tests.faults.table import MADE
+from tests.faults.table import ALL
 from tests.versions.__main__ import built
 
 LEARNING_SECONDS = 75.0
 """A minute in which nothing is wrong, from which it knows what is usual."""
 
+HEALTHY_SECONDS, HOUR_SECONDS = 300.0, 3600.0
 CALM_SECONDS = 10.0
 """Between two faults."""
 
@@ -36,6 +37,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--setting", action="append", choices=names, help="repeatable; default: all")
     parser.add_argument("--server", default="kubernetes-1.36", help="a row of scripts/build-versions")
     parser.add_argument("--log", type=Path, metavar="FILE", help="the exporter's log")
+    parser.add_argument("--hour", action="store_true", help="watch the healthy cluster for an hour, not five minutes")
     parser.add_argument("--dry", action="store_true", help="write no page")
     return parser.parse_args(words)
 
@@ -43,7 +45,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 async def run(chosen: argparse.Namespace, results: Results) -> list[Played]:
     """All that is chosen, a laboratory for each setting."""
     binaries = built()[chosen.server]
-    made = [one for one in MADE if chosen.only in {one.fault, one.name} or fnmatch.fnmatch(one.name, chosen.only)]
+    made = [one for one in ALL if chosen.only in {one.fault, one.name} or fnmatch.fnmatch(one.name, chosen.only)]
     all_played = []
     for setting in SETTINGS:
         if setting.name not in (chosen.setting or [setting.name]):
@@ -51,7 +53,7 @@ async def run(chosen: argparse.Namespace, results: Results) -> list[Played]:
         async with laboratory(binaries, setting, log=chosen.log) as lab:
             await asyncio.sleep(LEARNING_SECONDS)
             for one, strength in itertools.product(made, chosen.strength or STRENGTHS):
-                played = await play(lab, one, strength)
+                played = await play(lab, one, strength, HOUR_SECONDS if chosen.hour else HEALTHY_SECONDS)
                 all_played.append(played)
                 tell(played)
                 results.add(played)

@@ -206,7 +206,7 @@ async def queued_requests(lab: Laboratory, strength: Strength) -> AsyncIterator[
     await lab.client.post(SCHEMAS, {"metadata": {"name": name}, "spec": spec})
     clients = int(of(strength, 10, 30, 100))
     # Whoever reads nothing of a long answer keeps the seats that it takes.
-    with lab.crowd("list", clients, "/api/v1/pods", user=OTHER_USER, stop=1, lasts="3s"):
+    with lab.crowd("list", clients, "/api/v1/pods?pretty=true", user=OTHER_USER, stop=1, lasts="3s"):
         yield
     await lab.client.delete(f"{SCHEMAS}/{name}")
     await lab.client.delete(f"{LEVELS}/{name}")
@@ -285,6 +285,7 @@ async def dropped(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     for request in requests:
         lab.path.silence(request)
     yield
+    lab.path.cut_all()
 
 
 @contextlib.asynccontextmanager
@@ -309,6 +310,22 @@ async def refused(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def healthy(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
-    """Nothing but load."""
-    del lab, strength
-    yield
+    """As much as it can bear: more writes, watches and LISTs."""
+    watchers, listers = int(of(strength, 20, 50, 100)), int(of(strength, 1, 2, 3))
+    with (
+        lab.crowd("watch", watchers, WATCH_PODS, "/api/v1/nodes?watch=true"),
+        lab.crowd("list", listers, "/api/v1/pods", pause="2s"),
+        lab.crowd("fight", 1, f"{PODS}/many-0", pause=f"{int(of(strength, 100, 50, 30))}ms"),
+    ):
+        yield
+
+
+def both(one: Make, other: Make) -> Make:
+    """Two faults at once."""
+
+    @contextlib.asynccontextmanager
+    async def make(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
+        async with one(lab, strength), other(lab, strength):
+            yield
+
+    return make

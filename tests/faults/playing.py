@@ -130,6 +130,8 @@ class Played:
 
 def right_names(made: Made, lab: Laboratory) -> tuple[str, ...]:
     """All that are right in this setting."""
+    if not made.is_fault:
+        return (NOTHING,)
     names = (made.fault, *made.also)
     if not lab.setting.reads_metrics:
         names += made.blind
@@ -138,7 +140,7 @@ def right_names(made: Made, lab: Laboratory) -> tuple[str, ...]:
     return names
 
 
-async def play(lab: Laboratory, made: Made, strength: Strength) -> Played:
+async def play(lab: Laboratory, made: Made, strength: Strength, healthy_seconds: float = 0.0) -> Played:
     """Make the fault, wait until it is named or that takes too long, end it, and wait until it is withdrawn."""
     played = Played(made.name, strength, lab.setting.name, right_names(made, lab))
     async with listening(lab, played):
@@ -146,7 +148,7 @@ async def play(lab: Laboratory, made: Made, strength: Strength) -> Played:
         lab.begins()
         async with made.make(lab, strength):
             played.began = lab.began
-            await named(played)
+            await (named(played) if made.is_fault else asyncio.sleep(healthy_seconds))
         played.ended = time.monotonic()
         await silent(played, WITHDRAWN_SECONDS)
     return played

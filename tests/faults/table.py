@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from exporter.labels import Fault as Name
 from tests.faults import making
 from tests.faults.making import Make
 
@@ -17,12 +16,14 @@ class Made:
     make: Make
     how: str = ""
     """Where a fault is made in several ways."""
-    also: tuple[Name, ...] = ()
+    also: tuple[str, ...] = ()
     """Names that are right as well, because they are true as well, or are seen first."""
     blind: tuple[str, ...] = ()
     """More names that are right where the apiserver's own metrics are not read; "" says that nobody can tell."""
     balanced: tuple[str, ...] = ()
     """More names that are right behind a balancer's address."""
+    is_fault: bool = True
+    """Otherwise nothing may be found for as long as it is looked at."""
 
     @property
     def name(self) -> str:
@@ -55,3 +56,28 @@ MADE = (
     Made(fault="exporter_starved", make=making.starved),
     Made(fault="exporter_refused", make=making.refused),
 )
+
+OF_FAULT = {made.name: made for made in MADE}
+
+
+def pair(one: str, other: str) -> Made:
+    """Two at once: either name is right."""
+    first, second = OF_FAULT[one], OF_FAULT[other]
+    return Made(
+        fault=f"{one}+{other}",
+        make=making.both(first.make, second.make),
+        also=(first.fault, *first.also, second.fault, *second.also),
+        blind=(*first.blind, *second.blind),
+        balanced=(*first.balanced, *second.balanced),
+    )
+
+
+PAIRS = (
+    pair("list_storm", "connections_unbalanced"),
+    pair("store_slow", "admission_slow"),
+    pair("conversion_slow", "path_slow"),
+    pair("cache_behind", "watchers_closed"),
+    pair("exporter_starved", "path_slow"),
+)
+HEALTHY = Made(fault="healthy", make=making.healthy, is_fault=False)
+ALL = (*MADE, *PAIRS, HEALTHY)
