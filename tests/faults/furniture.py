@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tests.real.api import ApiClient, Json
 
-EXPORTER_USER = "exporter"
+EXPORTER_USER, OTHER_USER = "exporter", "other"
 PODS = "/api/v1/namespaces/default/pods"
 EVENTS = "/api/v1/namespaces/default/events"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -46,10 +46,10 @@ async def create_many(client: ApiClient, collection: str, count: int, make: Call
 
 
 async def allow(client: ApiClient) -> None:
-    """The exporter gets its rights."""
+    """The exporter gets its rights, and somebody else the same."""
     role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": EXPORTER_USER}
-    subject = {"apiGroup": RBAC, "kind": "User", "name": EXPORTER_USER}
-    await client.post(BINDINGS, {"metadata": {"name": EXPORTER_USER}, "roleRef": role, "subjects": [subject]})
+    subjects = [{"apiGroup": RBAC, "kind": "User", "name": name} for name in (EXPORTER_USER, OTHER_USER)]
+    await client.post(BINDINGS, {"metadata": {"name": EXPORTER_USER}, "roleRef": role, "subjects": subjects})
 
 
 def pod(name: str, node: str = "node-1") -> Json:

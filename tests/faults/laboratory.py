@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.accuracy.worlds import CREATION_HELD_BACK_SECONDS
-from tests.faults.furniture import CONFIGMAPS, EXPORTER_USER, furnish
+from tests.faults.furniture import CONFIGMAPS, EXPORTER_USER, OTHER_USER, furnish
 from tests.faults.store_path import StorePath
 from tests.real.api import ApiClient, ApiError, Json
 from tests.real.apiserver import Apiserver
@@ -33,7 +33,6 @@ from tests.support.go import go_binary
 from tests.support.observing import Process, started, until
 
 CROWD = Path(__file__).parent / "crowd"
-OTHER_USER = "other"
 WRITES_PER_SECOND = 12.0
 SLOW_GROUP = "slow.test"
 READY_SECONDS = 60.0
@@ -103,6 +102,11 @@ class Laboratory:
     def begins(self) -> None:
         """What was before was its preparation."""
         self.began = time.monotonic()
+
+    async def watch(self, collection: str = "/api/v1/pods") -> str:
+        """The path of a watch from now on."""
+        listed = await self.client.get(collection, limit="1")
+        return f"{collection}?watch=true&resourceVersion={listed['metadata']['resourceVersion']}"
 
     def number(self) -> int:
         """For the name of something that was not there before."""

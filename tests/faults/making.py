@@ -9,8 +9,8 @@ from math import inf
 from typing import Literal, get_args
 
 from tests.accuracy.troubles import in_slices
-from tests.faults.furniture import BINDINGS, CONFIGMAPS, EVENTS, EXPORTER_USER, PODS, allow, event
-from tests.faults.laboratory import OTHER_USER, Laboratory, again
+from tests.faults.furniture import BINDINGS, CONFIGMAPS, EVENTS, EXPORTER_USER, NODES, OTHER_USER, PODS, allow, event
+from tests.faults.laboratory import Laboratory, again
 
 Strength = Literal["light", "medium", "heavy"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
@@ -22,7 +22,6 @@ CALM_SECONDS = 25.0
 """What a crowd brings when it comes is over then, and forgotten."""
 
 AWAY_SECONDS = 2.0
-WATCH_PODS = "/api/v1/pods?watch=true"
 PODS_KEY, CONFIGMAPS_KEY = b"/registry/pods/", b"/registry/configmaps/"
 LEVELS = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations"
 SCHEMAS = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
@@ -95,7 +94,7 @@ async def slow_admission(lab: Laboratory, strength: Strength) -> AsyncIterator[N
 async def fighting_writers(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """Two controllers with different opinions about the same objects, which many watch."""
     objects = int(of(strength, 60, 120, 240))
-    with lab.crowd("watch", WATCHERS, WATCH_PODS) as watching:
+    with lab.crowd("watch", WATCHERS, await lab.watch()) as watching:
         await watching.ready()
         await asyncio.sleep(CALM_SECONDS)
         lab.begins()
@@ -145,7 +144,7 @@ async def large_objects(lab: Laboratory, strength: Strength) -> AsyncIterator[No
         marked = {**data, "metadata": {"annotations": {"tests.example.com/note": str(lab.number())}}}
         await lab.client.patch(f"{CONFIGMAPS}/many-{number}", marked)
 
-    with lab.crowd("watch", int(of(strength, 100, 150, 250)), "/api/v1/configmaps?watch=true") as watching:
+    with lab.crowd("watch", int(of(strength, 100, 150, 250)), await lab.watch("/api/v1/configmaps")) as watching:
         await watching.ready()
         await asyncio.sleep(CALM_SECONDS)
         lab.begins()
@@ -187,7 +186,7 @@ async def relist_storm(lab: Laboratory, strength: Strength) -> AsyncIterator[Non
 async def initial_events(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """Clients that watch from resourceVersion 0 again and again: each gets all that there is."""
     clients = int(of(strength, 30, 60, 120))
-    with lab.crowd("watch", clients, f"{WATCH_PODS}&resourceVersion=0&timeoutSeconds=2", lasts="4s"):
+    with lab.crowd("watch", clients, "/api/v1/pods?watch=true&resourceVersion=0&timeoutSeconds=2", lasts="4s"):
         yield
 
 
@@ -215,7 +214,7 @@ async def queued_requests(lab: Laboratory, strength: Strength) -> AsyncIterator[
 @contextlib.asynccontextmanager
 async def unbalanced(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """All other clients are connected to one apiserver, for which that is too much."""
-    with lab.crowd("watch", int(of(strength, 500, 1000, 2000)), WATCH_PODS, "/api/v1/nodes?watch=true"):
+    with lab.crowd("watch", int(of(strength, 500, 1000, 2000)), await lab.watch(), await lab.watch(NODES)):
         yield
 
 
@@ -223,7 +222,7 @@ async def unbalanced(lab: Laboratory, strength: Strength) -> AsyncIterator[None]
 async def stalled_watchers(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """Clients that stop to read their watches, while much is written."""
     async with large_writes(lab):
-        with lab.crowd("watch", int(of(strength, 2, 10, 40)), WATCH_PODS, stop=1):
+        with lab.crowd("watch", int(of(strength, 2, 10, 40)), await lab.watch(), stop=1):
             yield
 
 
@@ -231,7 +230,7 @@ async def stalled_watchers(lab: Laboratory, strength: Strength) -> AsyncIterator
 async def slow_watchers(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """Clients that read their watches slower than is written."""
     async with large_writes(lab):
-        with lab.crowd("watch", int(of(strength, 2, 10, 40)), WATCH_PODS, slow=20_000):
+        with lab.crowd("watch", int(of(strength, 2, 10, 40)), await lab.watch(), slow=20_000):
             yield
 
 
@@ -252,7 +251,7 @@ async def large_writes(lab: Laboratory) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def shared_connection(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """A client of HTTP/2 puts its watches on as few connections as it can, through a way that is slow."""
-    with lab.crowd("watch", int(of(strength, 300, 600, 1200)), WATCH_PODS, shared=1, slow=2_000):
+    with lab.crowd("watch", int(of(strength, 300, 600, 1200)), await lab.watch(), shared=1, slow=2_000):
         yield
 
 
@@ -313,7 +312,7 @@ async def healthy(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
     """As much as it can bear: more writes, watches and LISTs."""
     watchers, listers = int(of(strength, 20, 50, 100)), int(of(strength, 1, 2, 3))
     with (
-        lab.crowd("watch", watchers, WATCH_PODS, "/api/v1/nodes?watch=true"),
+        lab.crowd("watch", watchers, await lab.watch(), await lab.watch(NODES)),
         lab.crowd("list", listers, "/api/v1/pods", pause="2s"),
         lab.crowd("fight", 1, f"{PODS}/many-0", pause=f"{int(of(strength, 100, 50, 30))}ms"),
     ):

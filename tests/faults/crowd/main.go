@@ -59,7 +59,8 @@ func main() {
 	}
 	begun.Wait()
 	fmt.Println("ready")
-	select {}
+	for range time.Tick(time.Hour) { // a program that only waits is a deadlock to Go
+	}
 }
 
 // transport speaks HTTP/2 or not at all; who reads slowly has little room for what is not read yet.
