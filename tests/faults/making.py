@@ -213,8 +213,11 @@ async def queued_requests(lab: Laboratory, strength: Strength) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def unbalanced(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
-    """All other clients are connected to one apiserver, for which that is too much."""
-    with lab.crowd("watch", int(of(strength, 500, 1000, 2000)), await lab.watch(), await lab.watch(NODES)):
+    """All other clients are connected to one apiserver, for which it is too much when a little more is written."""
+    with (
+        lab.crowd("watch", int(of(strength, 1000, 2000, 3000)), await lab.watch()),
+        lab.crowd("fight", 4, *(f"{PODS}/many-{number}" for number in range(4)), pause="100ms"),
+    ):
         yield
 
 
