@@ -24,7 +24,7 @@ from exporter.commands.outputs import (
     say_error,
 )
 from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
-from exporter.config.wording import did_you_mean, quoted
+from exporter.wording.quoting import did_you_mean, quoted
 
 _CANNOT_BE_DONE = 2
 _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended

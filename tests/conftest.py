@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from tests import loopback
-from tests.config.door import Door
 from tests.packaging.wheel import build_wheel, empty_environment
 from tests.real.cluster import Cluster
+from tests.support.door import Door
 
 # Started in the background by a shell, this process ignores SIGINT, and so would every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,7 @@
-"""What can be read at one sight: functions of 35 lines, six parameters, classes of twelve attributes."""
+"""What can be read at one sight: functions of 35 lines, six parameters, classes of twelve attributes, one name each."""
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def attributes(kind: ast.ClassDef) -> int:
     )
 
 
+def public_type(node: ast.stmt) -> str | None:
+    """The name of a class or of a type's alias."""
+    if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+        name = ast.unparse(node.target)
+    elif isinstance(node, ast.ClassDef):
+        name = node.name
+    else:
+        return None
+    return None if name.startswith("_") else name
+
+
 def beyond(tree: ast.AST) -> Iterator[str]:
     limits: tuple[tuple[Callable[[Function], int], int, str], ...] = (
         (lines, MOST_LINES, "lines"),
@@ -71,6 +83,18 @@ def test_nothing_is_larger_than_it_may_be_without_a_reason() -> None:
         for what in beyond(ast.parse(path.read_text(encoding="utf-8")))
     }
     assert found == EXCEPTIONS.keys()
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """But for the simulator's, which stands apart."""
+    homes = Counter(
+        name
+        for path in PACKAGE.rglob("*.py")
+        if not path.is_relative_to(PACKAGE / "simulator")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if (name := public_type(node))
+    )
+    assert [name for name, times in homes.items() if times > 1] == []
 
 
 def test_what_is_too_large_is_found() -> None:

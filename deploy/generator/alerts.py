@@ -95,6 +95,7 @@ def _burn(level: str, rates: BurnRates) -> Alert:
         expr=_either(rates, conditions),
         hold=rates.hold,
         severity=rates.severity,
+        says_why=True,
         summary=f"Watch events of {whose} are late: the error budget of 30 days lasts {rates.lasts} or less.",
         description=f"""\
             {PERCENT} of the watch events of {whose} certainly arrived too late. The error budget burns
@@ -112,6 +113,7 @@ def _objective() -> Alert:
             {distinct_rate("group_resource")} * {seconds_of(window)} >= {FEWEST_EVENTS}""",
         hold="15m",
         severity="warning",
+        says_why=True,
         summary=f"Latency objective of {OF_RESOURCE} missed for 15 minutes.",
         description=f"""\
             {PERCENT} of the watch events of {OF_RESOURCE} in the last {in_words(window)} certainly arrived too late,
@@ -152,6 +154,7 @@ def _apart() -> Alert:
             <= {TIMES_BUDGET} {BUDGET}""",
         hold="15m",
         severity="warning",
+        says_why=True,
         summary=f"{APISERVER} delivers {OF_RESOURCE} late, the other apiservers do not.",
         description=f"""\
             {PERCENT} of the watch events of {OF_RESOURCE} from {APISERVER} in the last {in_words(window)} certainly
@@ -167,6 +170,7 @@ def _unknown() -> Alert:
         expr=f'avg_over_time((min by ({WATCH}) (watchslo_slo_state{{state="unknown"}}))[30m:1m]) > 0.5',
         hold="30m",
         severity="warning",
+        says_why=True,
         summary=f"Compliance of {STREAM} cannot be determined.",
         description=f"""\
             The state was unknown for {PERCENT} of the last 30 minutes: too many events are neither certainly late nor
@@ -181,6 +185,7 @@ def _cluster_down() -> Alert:
         expr=f"max by ({CLUSTER}) (watchslo_stream_up) == 0",
         hold="5m",
         severity="critical",
+        says_why=True,
         summary="No watch is open, of any resource on any apiserver, for 5 minutes.",
         description="""\
             watchslo_stream_up is {{ $value }} for every watch. Either no apiserver can be watched, and controllers,
@@ -198,6 +203,7 @@ def _coverage(rates: BurnRates, settings: Settings) -> Alert:
         expr=_either(rates, conditions),
         hold=rates.hold,
         severity=rates.severity,
+        says_why=True,
         summary=f"Resources cannot be watched: the coverage budget of 30 days lasts {rates.lasts} or less.",
         description=f"""\
             {PERCENT} of the resources' time passed without an open watch on any apiserver. The budget burns

@@ -14,6 +14,14 @@ LINE_LENGTH = 120
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 UNIT_WORDS = {"m": "minute", "h": "hour", "d": "day"}
 RANGE = re.compile(r"(?<=[\[:])\d+[smhd](?=[\]:])")
+WHY = """\
+    {{ range $number, $found := query (printf "max by (fault, certainty, apiserver, group, resource)
+    (watchslo_fault{cluster=%q}) == 1" $labels.cluster ) }}{{ if $number }}; {{ end }}{{ .Labels.fault }}
+    ({{ .Labels.certainty }}){{ with .Labels.resource }} of {{ . }}{{ end }}
+    {{- with .Labels.apiserver }} on {{ . }}{{ end }}
+    {{- else }}No fault is found at the moment.{{ end }}"""
+"""What the exporters find when the alert is sent: docs/faults.md explains each fault."""
+
 OF_WHICH_CLUSTER = "{{ with $labels.cluster }}{{ . }}: {{ end }}"
 
 
@@ -39,6 +47,8 @@ class Alert:
     description: str
     labels: Mapping[str, str] = field(default_factory=dict)
     comment: str = ""
+    says_why: bool = False
+    """Whether it names the faults that are found: for what users feel, not for what is a cause itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +111,8 @@ class Writer:
         yield "        annotations:"
         yield from _folded("summary", OF_WHICH_CLUSTER + rule.summary)
         yield from _folded("description", rule.description)
+        if rule.says_why:
+            yield from _folded("why", WHY)
         yield f"          runbook_url: {self._settings.runbooks}/{rule.alert}.md"
 
     def _expr(self, expr: str) -> Iterator[str]:
@@ -119,7 +131,11 @@ class Writer:
 def with_cluster_label(text: str, label: str) -> str:
     """The rules with another name for the label that tells clusters apart. The chart replaces the same words."""
     default = DEFAULTS.cluster_label
-    return text.replace(f"({default}, job", f"({label}, job").replace(f"$labels.{default} ", f"$labels.{label} ")
+    return (
+        text.replace(f"({default}, job", f"({label}, job")
+        .replace(f"$labels.{default} ", f"$labels.{label} ")
+        .replace(f"{{{default}=%q", f"{{{label}=%q")
+    )
 
 
 def _comment(text: str, indent: str) -> list[str]:

@@ -20,6 +20,7 @@
   local groups(text) = std.parseYaml(replaced(text, [
     ['(cluster, job', '(%s, job' % config.clusterLabel],
     ['$labels.cluster ', '$labels.%s ' % config.clusterLabel],
+    ['{cluster=%q', '{' + config.clusterLabel + '=%q'],
     ['(1 - 0.99)', '(1 - %g)' % config.coverage],
     ['> 400 * 1024 * 1024', '> %d * 1024 * 1024' % config.memoryMebibytes],
   ])).groups,

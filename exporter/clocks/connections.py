@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
+    from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost
-    from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.session import Server
-    from exporter.labels import Purpose
     from exporter.measure.times import Instant, WallTime
+    from exporter.vocabulary import Purpose
 
 POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
 """An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     date: WallTime | None
 
 
-class Place:
+class PollConnection:
     """One connection, with at most one poll in flight on it."""
 
     def __init__(
@@ -94,9 +94,9 @@ class Pool:
     def __init__(
         self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], cost: Cost | None
     ) -> None:
-        self._places = deque(Place(server, credentials, closed, cost) for _ in range(places))
+        self._places = deque(PollConnection(server, credentials, closed, cost) for _ in range(places))
 
-    def take(self) -> Place | None:
+    def take(self) -> PollConnection | None:
         """The free place that was in use longest ago, now in use; None if all are busy."""
         for place in self._places:
             if place.is_free:

@@ -10,27 +10,31 @@ import itertools
 import random
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.clocks.connections import Pool
 from exporter.clocks.rate_limit import Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
 from exporter.kubernetes.errors import StartError
+from exporter.measure.apiserver_state import WayBack
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
 from exporter.measure.store import Store
+from exporter.measure.stream_state import CacheAnswer
+from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exporter.clocks.connections import Answer, Place
+    from exporter.clocks.connections import Answer, PollConnection
     from exporter.clocks.rate_limit import Lane
+    from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost
-    from exporter.kubernetes.credentials import Credentials
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.labels import ClockName, Purpose
     from exporter.measure.times import Instant
+    from exporter.vocabulary import ClockName, Purpose
 
 JITTER = 0.3
 """Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""
@@ -56,6 +60,8 @@ in somebody's audit log."""
 
 LONGEST_SLOWED_SECONDS = 15.0
 """Between two polls that are slowed down, whatever their rate is: so soon a clock finds that all is well again."""
+
+WAYS_BACK_KEPT = 64
 
 _poll_numbers = itertools.count(1)
 
@@ -98,6 +104,8 @@ class ServerPolls:
         self.pool = Pool(PLACES, server, credentials, self.clocks.connection_closed, cost)
         self.cache_pool = Pool(CACHE_PLACES, server, credentials, self.clocks.connection_closed, cost)
         self.listener = listener
+        self.ways_back: deque[WayBack] = deque(maxlen=WAYS_BACK_KEPT)
+        """How long the last answers were on their way to us, the newest last."""
         self.revision_clocks: list[RevisionPoller] = []
         self.reads_stale = False
         """Whether a store of this apiserver ever did: a new clock of it is not trusted more than the one before."""
@@ -112,12 +120,16 @@ class ServerPolls:
         # What an aggregated API serves comes with the Date of its own server, and looks like a custom resource.
         if answer.date is None or not kind.is_built_in:
             return None
+        dated = DatedAnswer(t0, answer.t1, answer.date)
         try:
-            written_before = self.clocks.written_before(answer.connection, DatedAnswer(t0, answer.t1, answer.date))
+            written_before = self.clocks.written_before(answer.connection, dated)
         except ClockContradictionError as contradiction:
             self._withdraw(contradiction.clock)
             self.listener.date_contradicted()
             return None
+        if written_before is not None:
+            written_after = self.clocks.written_after(answer.connection, dated)
+            self.ways_back.append(WayBack(answer.t1, Interval(answer.t1 - written_before, answer.t1 - written_after)))
         if self.clocks.shows_several_clocks:
             self.listener.several_clocks()
         return written_before
@@ -182,7 +194,7 @@ class Poller(ABC):
         full = self._lane.period_seconds(self._hz)
         return max(full, min(full / self._slowing.share(now), LONGEST_SLOWED_SECONDS))
 
-    async def _poll(self, place: Place) -> None:
+    async def _poll(self, place: PollConnection) -> None:
         number = next(_poll_numbers)
         kind, revisions, asked = self.kind, self.revisions, time.monotonic()
         sent_at: list[Instant] = []
@@ -356,6 +368,8 @@ class CachePoller(Poller):
         self._namespace = namespace
         self._revisions = RevisionClock()
         self._went_back = went_back
+        self.answer: CacheAnswer | None = None
+        """The last one; None before the first."""
 
     @property
     def kind(self) -> Resource:
@@ -374,6 +388,10 @@ class CachePoller(Poller):
     def take(self, number: int, t0: Instant, answer: Answer) -> None:
         """A cache that goes back is another one: its apiserver was restarted, or the address stands before several."""
         self.polls.learn_date(self.kind, t0, answer)
+        if self.answer is None or t0 > self.answer.asked:  # else a later poll was answered before
+            is_same = self.answer is not None and self.answer.revision == answer.revision
+            since = self.answer.since if self.answer is not None and is_same else answer.t1
+            self.answer = CacheAnswer(answer.revision, since, t0)
         went_back = self._revisions.poll_answered(number, answer.t1, answer.revision)
         if went_back is not None:
             self._revisions = RevisionClock()

@@ -16,7 +16,7 @@ from exporter import descriptors
 from exporter.commands.text_table import aligned, folded, width_of
 from exporter.config import ConfigError, ResourceName
 from exporter.config.shard import Shard
-from exporter.kubernetes.credentials import CredentialsError
+from exporter.credentials import CredentialsError
 from exporter.service import logs, loop
 from exporter.service.daemon import Exporter, load_credentials, reason_of
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.web_config import TLSServerConfig, read_web_config
-from exporter.config.wording import NO_TLS, printable
+from exporter.wording.quoting import NO_TLS, printable
 
 if TYPE_CHECKING:
     from exporter.config import Config

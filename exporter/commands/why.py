@@ -18,11 +18,11 @@ from exporter.commands.measure import quieter, set_by_signal
 from exporter.commands.outputs import say_error
 from exporter.commands.text_table import folded, width_of
 from exporter.config import ConfigError
-from exporter.config.wording import printable
+from exporter.credentials import CredentialsError
 from exporter.diagnosis.document import document
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.service import logs, loop
 from exporter.service.daemon import CANNOT_START, Exporter, load_credentials, reason_of, serving_nowhere
+from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ MOST_BYTES = 2**20
 NOTHING, SHOWN, SUSPECTED = 0, 1, 3
 
 
-class Found(msgspec.Struct):
+class FoundFault(msgspec.Struct):
     """A finding, of this version or a later one."""
 
     fault: str
@@ -56,7 +56,7 @@ class Diagnosis(msgspec.Struct):
 
     version: int
     sentence: str
-    findings: list[Found]
+    findings: list[FoundFault]
 
 
 def run(config: Config, duration_seconds: float, output: str, url: str | None) -> int:

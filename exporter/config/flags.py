@@ -10,7 +10,7 @@ from typing import Any
 from exporter.config.model import ConfigError
 from exporter.config.settings import BY_NAME, SETTINGS, Setting
 from exporter.config.sources import Given
-from exporter.config.wording import did_you_mean, quoted
+from exporter.wording.quoting import did_you_mean, quoted
 
 _NO = "--no-"
 

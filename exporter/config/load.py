@@ -14,7 +14,7 @@ from exporter.config.model import Config, ConfigError
 from exporter.config.names import ResourceName
 from exporter.config.settings import BY_NAME, SETTINGS
 from exporter.config.sources import Given, read_environment, read_file
-from exporter.config.wording import quoted
+from exporter.wording.quoting import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

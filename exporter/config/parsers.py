@@ -29,6 +29,11 @@ _GLOB = re.compile(r"[a-z0-9.*?-]+")
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The items of a list with commas, without empty ones."""
+    return tuple(part for item in text.split(",") if (part := item.strip()))
+
+
 def _plain(text: str) -> float | None:
     """A finite or too large decimal number; None if the text is none."""
     return float(text) if _DECIMAL.fullmatch(text) else None

@@ -12,7 +12,6 @@ from typing import Any, Final
 from exporter.config import parsers
 from exporter.config.names import ListenAddress, ResourceName
 from exporter.config.shard import Shard
-from exporter.config.wording import listed
 
 _RUN = frozenset({"run"})
 _SIMULATED = frozenset({"demo"})
@@ -61,7 +60,7 @@ class Setting:
 
     def texts_of(self, text: str) -> tuple[str, ...]:
         """The texts of one word: a list has commas. An empty list stays one text, for an error message to quote it."""
-        return (self.repeatable and listed(text)) or (text,)
+        return (self.repeatable and parsers.listed(text)) or (text,)
 
     @property
     def is_switch(self) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 import yaml
 
 from exporter.config.model import ConfigError
+from exporter.config.parsers import listed
 from exporter.config.settings import BY_NAME, SETTINGS, Setting
-from exporter.config.wording import did_you_mean, listed, printable, quoted
 from exporter.config.yaml_file import compose_mapping
+from exporter.wording.quoting import did_you_mean, printable, quoted
 
 _PREFIX = "WATCHSLO_"
 # Kubernetes injects these beside a Service of the name watchslo.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from exporter.config.wording import printable, quoted
 from exporter.config.yaml_file import load_mapping
+from exporter.wording.quoting import printable, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.view import Sign
-    from exporter.labels import Certainty, Fault
+    from exporter.vocabulary import Certainty, Fault
 
 
 class Cause(NamedTuple):

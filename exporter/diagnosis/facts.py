@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.diagnosis.server_facts import ServerFacts
-    from exporter.labels import ClockReads, EndReason, StartReason, Verdict
     from exporter.measure.times import Interval
+    from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
 
 
 class SocketFacts(NamedTuple):
@@ -28,6 +28,8 @@ class SocketFacts(NamedTuple):
     """Arrived, but not read by us."""
     out_of_order_packets: int
     """Since the facts before: packets were lost on the way to us."""
+    receive_round_trip_seconds: float = 0.0
+    """The same of what comes, as the kernel estimates it; 0 while it has no estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

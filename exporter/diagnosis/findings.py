@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.labels import Certainty, Fault
+    from exporter.vocabulary import Certainty, Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.diagnosis.view import UNKNOWN, Answer, inverse, no, sign, yes
+from exporter.diagnosis.view import UNKNOWN, Observed, inverse, no, sign, yes
 from exporter.diagnosis.wording import about, are, at_least, at_most, listed, seconds
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _is_troubled(stream: StreamFacts) -> bool:
 
 
 @sign
-def late(view: View) -> Answer:
+def late(view: View) -> Observed:
     """More events than the objective allows are certainly late."""
     late_here = [one for one in view.here if one.is_late]
     if not late_here:
@@ -47,7 +47,7 @@ def late(view: View) -> Answer:
 
 
 @sign
-def troubled(view: View) -> Answer:
+def troubled(view: View) -> Observed:
     """Watches are late, time is uncovered, or polls are slow."""
     if any(_is_troubled(one) for one in view.all_here):
         return yes(f"watches of {listed(one.name for one in view.all_here if _is_troubled(one))} suffer")
@@ -56,18 +56,18 @@ def troubled(view: View) -> Answer:
 
 
 @sign
-def behind_in_cache(view: View) -> Answer:
+def behind_in_cache(view: View) -> Observed:
     """The time is lost between the commit and the watch cache."""
     return _stage(view, "storage_to_cache", "from the commit into the watch cache")
 
 
 @sign
-def behind_after_cache(view: View) -> Answer:
+def behind_after_cache(view: View) -> Observed:
     """The time is lost between the watch cache and the client."""
     return _stage(view, "cache_to_client", "from the watch cache to us")
 
 
-def _stage(view: View, stage: str, where: str) -> Answer:
+def _stage(view: View, stage: str, where: str) -> Observed:
     known = [bounds for one in view.here if one.is_late and (bounds := getattr(one, stage)) is not None]
     if not known:
         return UNKNOWN
@@ -79,7 +79,7 @@ def _stage(view: View, stage: str, where: str) -> Answer:
 
 
 @sign
-def late_before_commit(view: View) -> Answer:
+def late_before_commit(view: View) -> Observed:
     """The time is lost before the commit, between the write's time stamp and the commit."""
     slow = [one for one in view.here if at_least(one.write) >= view.half or at_least(one.canary_write) >= view.half]
     if slow:
@@ -90,7 +90,7 @@ def late_before_commit(view: View) -> Answer:
 
 
 @sign
-def others_on_time(view: View) -> Answer:
+def others_on_time(view: View) -> Observed:
     """Other resources on the same apiserver are on time."""
     on_time = [one.name for one in view.others if one.is_on_time]
     if on_time:
@@ -99,7 +99,7 @@ def others_on_time(view: View) -> Answer:
 
 
 @sign
-def all_late(view: View) -> Answer:
+def all_late(view: View) -> Observed:
     """Every resource with events on this apiserver is late."""
     on_time = [one.name for one in view.all_here if one.is_on_time]
     if on_time:
@@ -109,7 +109,7 @@ def all_late(view: View) -> Answer:
 
 
 @sign
-def peers_on_time(view: View) -> Answer:
+def peers_on_time(view: View) -> Observed:
     """The same resources are on time on another apiserver."""
     on_time = [one for one in view.peers if one.is_on_time]
     if on_time:
@@ -120,7 +120,7 @@ def peers_on_time(view: View) -> Answer:
 
 
 @sign
-def peers_late(view: View) -> Answer:
+def peers_late(view: View) -> Observed:
     """The same resources are late on another apiserver as well."""
     late_there = [one for one in view.peers if one.is_late]
     if late_there:
@@ -129,7 +129,7 @@ def peers_late(view: View) -> Answer:
 
 
 @sign
-def all_late_of_several(view: View) -> Answer:
+def all_late_of_several(view: View) -> Observed:
     """Every one of several resources with events on this apiserver is late."""
     if sum(one.is_late or one.is_on_time for one in view.all_here) < 2:
         return UNKNOWN
@@ -137,7 +137,7 @@ def all_late_of_several(view: View) -> Answer:
 
 
 @sign
-def ours_prompt(view: View) -> Answer:
+def ours_prompt(view: View) -> Observed:
     """A watch of this resource that is ours is on time on the same apiserver."""
     on_time = [one for one in view.here if one.is_on_time]
     if not on_time:
@@ -147,7 +147,7 @@ def ours_prompt(view: View) -> Answer:
 
 
 @sign
-def watches_prompt(view: View) -> Answer:
+def watches_prompt(view: View) -> Observed:
     """Open watches are on time."""
     if any(one.is_late for one in view.all_here):
         return no("open watches are late as well")
@@ -156,13 +156,13 @@ def watches_prompt(view: View) -> Answer:
 
 
 @sign
-def watches_late(view: View) -> Answer:
+def watches_late(view: View) -> Observed:
     """Open watches are late as well."""
     return inverse(watches_prompt.look(view))
 
 
 @sign
-def many_events(view: View) -> Answer:
+def many_events(view: View) -> Observed:
     """Far more events than usual."""
     storms = [one for one in view.here if one.events_per_second >= _storm_from(one.usual_events_per_second)]
     if storms:
@@ -178,13 +178,13 @@ def _storm_from(usual: float | None) -> float:
 
 
 @sign
-def converts(view: View) -> Answer:
+def converts(view: View) -> Observed:
     """Its definition converts by a webhook."""
     known = [one for one in view.here if one.converts_by_webhook is not None]
     if not known:
         return no("it is built in") if not any(one.group for one in view.here) else UNKNOWN
     webhook = [one.name for one in known if one.converts_by_webhook]
-    return Answer(
+    return Observed(
         bool(webhook), f"{listed(webhook)} is converted by a webhook" if webhook else "no webhook converts it"
     )
 
@@ -193,7 +193,7 @@ def converts(view: View) -> Answer:
 
 
 @sign
-def nothing_answers(view: View) -> Answer:
+def nothing_answers(view: View) -> Observed:
     """Every watch on this apiserver ended, or none could be opened, and it answered nothing."""
     refused = [one for one in view.all_here if not one.is_up and one.trouble in {"connect", "server_error"}]
     polls = view.apiserver.store_polls.answered + view.apiserver.cache_polls.answered
@@ -203,7 +203,7 @@ def nothing_answers(view: View) -> Answer:
 
 
 @sign
-def was_away(view: View) -> Answer:
+def was_away(view: View) -> Observed:
     """Every watch on this apiserver was cut, connections failed, and it answers again."""
     cut = [one for one in view.all_here if one.ends.get("transport_error") or one.ends.get("early_eof")]
     refused = sum(one.start_errors.get("connect", 0) for one in view.all_here)
@@ -213,31 +213,31 @@ def was_away(view: View) -> Answer:
 
 
 @sign
-def history_gone(view: View) -> Answer:
+def history_gone(view: View) -> Observed:
     """Watches could not be resumed: their history was gone."""
     relists = sum(one.relists for one in view.all_here)
-    return Answer(relists > 0, f"{relists} of our watches had to relist" if relists else "none of ours had to relist")
+    return Observed(relists > 0, f"{relists} of our watches had to relist" if relists else "none of ours had to relist")
 
 
 @sign
-def closed_alone(view: View) -> Answer:
+def closed_alone(view: View) -> Observed:
     """A watch of ours was closed early, and others on this apiserver were not."""
     closed = [one.name for one in view.here if one.ends.get("early_eof") or one.ends.get("transport_error")]
     if not closed:
         return no("ours was not closed")
     untouched = [one for one in view.others if not one.ends.get("early_eof")]
-    return Answer(bool(untouched), f"our watch of {listed(closed)} was closed early")
+    return Observed(bool(untouched), f"our watch of {listed(closed)} was closed early")
 
 
 @sign
-def closed_alone_or_prompt(view: View) -> Answer:
+def closed_alone_or_prompt(view: View) -> Observed:
     """Our own watch is on time, or was closed early while others on this apiserver were not."""
     closed = closed_alone.look(view)
     return closed if closed.holds else ours_prompt.look(view)
 
 
 @sign
-def silent_connection(view: View) -> Answer:
+def silent_connection(view: View) -> Observed:
     """The connection says nothing, although the watch cache has something for it."""
     ended = [one for one in view.here if one.ends.get("silent")]
     if ended:
@@ -247,11 +247,11 @@ def silent_connection(view: View) -> Answer:
         return no("nothing is missing")
     has = waits[0].is_undelivered_cached
     said = f"nothing has come for {seconds(waits[0].undelivered_seconds)}, although the watch cache has an event for us"
-    return Answer(has, said if has else "the watch cache does not have it either")
+    return Observed(has, said if has else "the watch cache does not have it either")
 
 
 @sign
-def cache_still(view: View) -> Answer:
+def cache_still(view: View) -> Observed:
     """The watch cache stands still, although the store has something newer of this resource."""
     waits = [
         one
@@ -263,21 +263,21 @@ def cache_still(view: View) -> Answer:
     if waits[0].is_undelivered_cached is None:
         return UNKNOWN
     still = seconds(waits[0].cache_still_seconds or 0.0)
-    return Answer(not waits[0].is_undelivered_cached, f"the watch cache has stood still for {still}")
+    return Observed(not waits[0].is_undelivered_cached, f"the watch cache has stood still for {still}")
 
 
 @sign
-def socket_silent(view: View) -> Answer:
+def socket_silent(view: View) -> Observed:
     """The kernel has received nothing on the connection."""
     sockets = [one.socket for one in view.here if one.socket is not None]
     if not sockets:
         return UNKNOWN
     longest = max(socket.silent_seconds for socket in sockets)
-    return Answer(longest >= STUCK_SECONDS / 2, f"the last byte came {seconds(longest)} ago")
+    return Observed(longest >= STUCK_SECONDS / 2, f"the last byte came {seconds(longest)} ago")
 
 
 @sign
-def peers_delivered(view: View) -> Answer:
+def peers_delivered(view: View) -> Observed:
     """Another apiserver has delivered what is missing here."""
     if not any(one.undelivered_seconds >= STUCK_SECONDS / 2 for one in view.here):
         return no("nothing is missing")
@@ -288,7 +288,7 @@ def peers_delivered(view: View) -> Answer:
 # --- Polls, and the way to us
 
 
-def _polls(polls: PollFacts, name: str) -> Answer:
+def _polls(polls: PollFacts, name: str) -> Observed:
     if polls.answered == 0:
         if not polls.failed:
             return UNKNOWN
@@ -304,7 +304,7 @@ def _polls(polls: PollFacts, name: str) -> Answer:
 
 
 @sign
-def store_polls_slow(view: View) -> Answer:
+def store_polls_slow(view: View) -> Observed:
     """Polls that read the store are slow."""
     if view.apiserver.store_polls_read != "store":
         return UNKNOWN
@@ -312,25 +312,25 @@ def store_polls_slow(view: View) -> Answer:
 
 
 @sign
-def cache_polls_prompt(view: View) -> Answer:
+def cache_polls_prompt(view: View) -> Observed:
     """Polls that are answered from the watch cache, without the store, are prompt."""
     return inverse(cache_polls_slow.look(view))
 
 
 @sign
-def cache_polls_slow(view: View) -> Answer:
+def cache_polls_slow(view: View) -> Observed:
     """Polls that are answered from the watch cache are slow as well."""
     return _polls(view.apiserver.cache_polls, "polls of the watch cache")
 
 
 @sign
-def store_polls_prompt(view: View) -> Answer:
+def store_polls_prompt(view: View) -> Observed:
     """Polls that read the store are prompt."""
     return inverse(store_polls_slow.look(view))
 
 
 @sign
-def peers_store_slow(view: View) -> Answer:
+def peers_store_slow(view: View) -> Observed:
     """Polls of the store are slow on other apiservers as well."""
     looked = [
         (peer.apiserver, _polls(peer.store_polls, "polls of the store"))
@@ -344,7 +344,7 @@ def peers_store_slow(view: View) -> Answer:
 
 
 @sign
-def peers_answer(view: View) -> Answer:
+def peers_answer(view: View) -> Observed:
     """Other apiservers answer promptly."""
     prompt = [
         peer.apiserver
@@ -357,7 +357,7 @@ def peers_answer(view: View) -> Answer:
 
 
 @sign
-def way_back_long(view: View) -> Answer:
+def way_back_long(view: View) -> Observed:
     """Answers are long on their way to us, by the time that the apiserver wrote on them (Date)."""
     way = view.apiserver.way_back
     if way is None:
@@ -368,7 +368,7 @@ def way_back_long(view: View) -> Answer:
 
 
 @sign
-def rate_at_ceiling(view: View) -> Answer:
+def rate_at_ceiling(view: View) -> Observed:
     """As many bytes come in every second, as where a link is full."""
     steady = [one for one in view.all_here if one.is_rate_steady]
     if steady:
@@ -378,24 +378,24 @@ def rate_at_ceiling(view: View) -> Answer:
 
 
 @sign
-def packets_lost(view: View) -> Answer:
+def packets_lost(view: View) -> Observed:
     """Packets come out of order: some were lost on the way to us."""
     sockets = [one.socket for one in view.all_here if one.socket is not None]
     if not sockets:
         return UNKNOWN
     lost = sum(socket.out_of_order_packets for socket in sockets)
-    return Answer(lost > 0, f"{lost} packets came out of order" if lost else "no packet came out of order")
+    return Observed(lost > 0, f"{lost} packets came out of order" if lost else "no packet came out of order")
 
 
 @sign
-def throttled(view: View) -> Answer:
+def throttled(view: View) -> Observed:
     """Requests are answered with 429."""
     times = view.apiserver.throttled
-    return Answer(times > 0, f"{times} of our requests were answered with 429" if times else "none was refused (429)")
+    return Observed(times > 0, f"{times} of our requests were answered with 429" if times else "none was refused (429)")
 
 
 @sign
-def starts_slow(view: View) -> Answer:
+def starts_slow(view: View) -> Observed:
     """All polls are slow, though open watches are on time."""
     slow = store_polls_slow.look(view)
     both = cache_polls_slow.look(view)
@@ -408,7 +408,7 @@ def starts_slow(view: View) -> Answer:
 
 
 @sign
-def stalled(view: View) -> Answer:
+def stalled(view: View) -> Observed:
     """The exporter itself did not run for a part of the time."""
     process = view.facts.process
     if process.stalled_share >= STALLED_SHARE:
@@ -420,17 +420,17 @@ def stalled(view: View) -> Answer:
 
 
 @sign
-def ambiguous(view: View) -> Answer:
+def ambiguous(view: View) -> Observed:
     """Events arrived of which nobody can say whether they are late."""
     events = sum(one.judged.get("ambiguous", 0) for one in view.facts.streams)
     total = sum(sum(one.judged.values()) for one in view.facts.streams)
     if not total:
         return UNKNOWN
-    return Answer(events > 0.01 * total, f"{events} of {total} events cannot be judged")
+    return Observed(events > 0.01 * total, f"{events} of {total} events cannot be judged")
 
 
 @sign
-def held_back(view: View) -> Answer:
+def held_back(view: View) -> Observed:
     """The kernel held the exporter back, or has bytes that it has not read."""
     share = view.facts.process.throttled_share
     if share is not None and share > STALLED_SHARE / 2:
@@ -442,7 +442,7 @@ def held_back(view: View) -> Answer:
 
 
 @sign
-def refused(view: View) -> Answer:
+def refused(view: View) -> Observed:
     """The apiserver refuses our watch: credentials (401) or permission (403)."""
     reasons = sorted({one.trouble for one in view.here if one.trouble in {"unauthorized", "forbidden"}})
     if not reasons:

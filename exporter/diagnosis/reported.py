@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.diagnosis.server_facts import ServerFacts, of_kind
-from exporter.diagnosis.view import UNKNOWN, Answer, View, inverse, no, server_sign, yes
+from exporter.diagnosis.view import UNKNOWN, Observed, View, inverse, no, server_sign, yes
 from exporter.diagnosis.wording import listed, seconds
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION
 
 
 @server_sign
-def busy(view: View, server: ServerFacts) -> Answer:
+def busy(view: View, server: ServerFacts) -> Observed:
     """It uses nearly all of its CPUs, or its goroutines wait for a CPU."""
     del view
     used, cores, waiting = server.cpu_cores_used, server.cpu_cores, server.scheduling
@@ -55,23 +55,23 @@ def busy(view: View, server: ServerFacts) -> Answer:
 
 
 @server_sign
-def idle(view: View, server: ServerFacts) -> Answer:
+def idle(view: View, server: ServerFacts) -> Observed:
     """It has free CPUs."""
     del server
     return inverse(busy.look(view))
 
 
 @server_sign
-def started_anew(view: View, server: ServerFacts) -> Answer:
+def started_anew(view: View, server: ServerFacts) -> Observed:
     """Its process has just started."""
     if server.started_at is None:
         return UNKNOWN
     age = view.facts.now - server.started_at
-    return Answer(age < 120, f"its process started {seconds(max(0.0, age))} ago")
+    return Observed(age < 120, f"its process started {seconds(max(0.0, age))} ago")
 
 
 @server_sign
-def etcd_slow(view: View, server: ServerFacts) -> Answer:
+def etcd_slow(view: View, server: ServerFacts) -> Observed:
     """Requests to etcd are slow."""
     del view
     done = {name: timed for name, timed in server.store_requests.items() if timed.per_second > 0}
@@ -79,18 +79,18 @@ def etcd_slow(view: View, server: ServerFacts) -> Answer:
         return UNKNOWN
     name, worst = max(done.items(), key=lambda item: item[1].mean_seconds)
     said = f"its requests to etcd take {seconds(worst.mean_seconds)} on average ({name})"
-    return Answer(worst.mean_seconds >= SLOW_STORE_SECONDS, said)
+    return Observed(worst.mean_seconds >= SLOW_STORE_SECONDS, said)
 
 
 @server_sign
-def webhook_slow(view: View, server: ServerFacts) -> Answer:
+def webhook_slow(view: View, server: ServerFacts) -> Observed:
     """An admission webhook is slow."""
     del view
     return _slowest(server.admission_webhooks, "the admission webhook")
 
 
 @server_sign
-def conversion_webhook_slow(view: View, server: ServerFacts) -> Answer:
+def conversion_webhook_slow(view: View, server: ServerFacts) -> Observed:
     """The conversion webhook of this resource is slow."""
     names = {f"{one.resource}.{one.group}" for one in view.here} | {"*"}
     ours = {name: timed for name, timed in server.conversion_webhooks.items() if name in names}
@@ -98,7 +98,7 @@ def conversion_webhook_slow(view: View, server: ServerFacts) -> Answer:
 
 
 @server_sign
-def reads_wait(view: View, server: ServerFacts) -> Answer:
+def reads_wait(view: View, server: ServerFacts) -> Observed:
     """Consistent reads wait for this watch cache, or give up."""
     for one in view.here:
         gave_up = of_kind(server.cache_fallbacks, one.group, one.resource, 0.0) or 0.0
@@ -111,18 +111,18 @@ def reads_wait(view: View, server: ServerFacts) -> Answer:
 
 
 @server_sign
-def dispatch_slow(view: View, server: ServerFacts) -> Answer:
+def dispatch_slow(view: View, server: ServerFacts) -> Observed:
     """Its own stages are slow up to the watch cache (1.37)."""
     return _dispatch(view, server, "storage_to_cache")
 
 
 @server_sign
-def sending_slow(view: View, server: ServerFacts) -> Answer:
+def sending_slow(view: View, server: ServerFacts) -> Observed:
     """Its own stages are slow after the watch cache (1.37)."""
     return _dispatch(view, server, "")
 
 
-def _dispatch(view: View, server: ServerFacts, stage: str) -> Answer:
+def _dispatch(view: View, server: ServerFacts, stage: str) -> Observed:
     stages = [
         (name, timed)
         for one in view.here
@@ -133,11 +133,11 @@ def _dispatch(view: View, server: ServerFacts, stage: str) -> Answer:
     if not stages:
         return UNKNOWN
     name, worst = max(stages, key=lambda one: one[1].most_seconds)
-    return Answer(worst.most_seconds >= view.half, f"its stage {name} takes {_most(worst)}")
+    return Observed(worst.most_seconds >= view.half, f"its stage {name} takes {_most(worst)}")
 
 
 @server_sign
-def inconsistent(view: View, server: ServerFacts) -> Answer:
+def inconsistent(view: View, server: ServerFacts) -> Observed:
     """The cache's revision stands still."""
     for one in view.here:
         failed = of_kind(server.cache_inconsistencies, one.group, one.resource, 0.0) or 0.0
@@ -147,18 +147,18 @@ def inconsistent(view: View, server: ServerFacts) -> Answer:
 
 
 @server_sign
-def large(view: View, server: ServerFacts) -> Answer:
+def large(view: View, server: ServerFacts) -> Observed:
     """Objects of this resource are large."""
     sizes = {one.name: of_kind(server.object_bytes, one.group, one.resource) for one in view.here}
     known = {name: size for name, size in sizes.items() if size is not None}
     if not known:
         return UNKNOWN
     name, size = max(known.items(), key=lambda item: item[1])
-    return Answer(size >= LARGE_BYTES, f"an object of {name} has {size / 1024:.0f} KiB on average")
+    return Observed(size >= LARGE_BYTES, f"an object of {name} has {size / 1024:.0f} KiB on average")
 
 
 @server_sign
-def lists_dominate(view: View, server: ServerFacts) -> Answer:
+def lists_dominate(view: View, server: ServerFacts) -> Observed:
     """Most of its time goes into LISTs."""
     del view
     by_kind = {kind: timed for (verb, kind), timed in server.requests.items() if verb == "LIST"}
@@ -175,33 +175,33 @@ def lists_dominate(view: View, server: ServerFacts) -> Answer:
         f"LISTs take {seconds(listed_seconds)} of each second, {listed_seconds / total if total else 0:.0%} of all its "
         f"time, most for {_kind(kind)} ({by_kind[kind].per_second:.1f} a second)"
     )
-    return Answer(worst >= STORM_SERVER_SECONDS and listed_seconds >= STORM_SERVER_SHARE * total, said)
+    return Observed(worst >= STORM_SERVER_SECONDS and listed_seconds >= STORM_SERVER_SHARE * total, said)
 
 
 @server_sign
-def herd(view: View, server: ServerFacts) -> Answer:
+def herd(view: View, server: ServerFacts) -> Observed:
     """Many watches began anew."""
     del view
     before, now = server.open_watches_before, sum(server.open_watches.values())
     if not before:
         return UNKNOWN
     said = f"it has {now:.0f} open watches, {before:.0f} before"
-    return Answer(abs(now - before) >= max(HERD_SHARE * before, HERD_FROM), said)
+    return Observed(abs(now - before) >= max(HERD_SHARE * before, HERD_FROM), said)
 
 
 @server_sign
-def initial_events(view: View, server: ServerFacts) -> Answer:
+def initial_events(view: View, server: ServerFacts) -> Observed:
     """The whole state of a resource is replayed to watches that begin."""
     del view
     most = max(server.initial_events_per_second.items(), key=lambda item: item[1], default=None)
     if most is None:
         return UNKNOWN
     said = f"{most[1]:.0f} objects of {_kind(most[0])} a second are replayed to watches that begin"
-    return Answer(most[1] >= STORM_INITIAL_EVENTS_PER_SECOND, said)
+    return Observed(most[1] >= STORM_INITIAL_EVENTS_PER_SECOND, said)
 
 
 @server_sign
-def writes_dominate(view: View, server: ServerFacts) -> Answer:
+def writes_dominate(view: View, server: ServerFacts) -> Observed:
     """Many writes, or many that conflict."""
     names = {one.resource for one in view.here}
     writes = sum(
@@ -209,11 +209,11 @@ def writes_dominate(view: View, server: ServerFacts) -> Answer:
     )
     conflicts = sum(rate for kind, rate in server.conflicts_per_second.items() if kind[1] in names)
     said = f"{writes:.0f} writes of {listed(names)} a second, {conflicts:.0f} of them conflict"
-    return Answer(writes >= STORM_WRITES_PER_SECOND or conflicts >= STORM_CONFLICTS_PER_SECOND, said)
+    return Observed(writes >= STORM_WRITES_PER_SECOND or conflicts >= STORM_CONFLICTS_PER_SECOND, said)
 
 
 @server_sign
-def queued(view: View, server: ServerFacts) -> Answer:
+def queued(view: View, server: ServerFacts) -> Observed:
     """Requests wait in the queues of API Priority and Fairness, or are rejected."""
     del view
     waiting, rejected, wait = server.queued_requests, server.rejected_per_second, server.queue_wait
@@ -227,18 +227,18 @@ def queued(view: View, server: ServerFacts) -> Answer:
 
 
 @server_sign
-def most_watches(view: View, server: ServerFacts) -> Answer:
+def most_watches(view: View, server: ServerFacts) -> Observed:
     """It has at least twice as many open watches as the others."""
     elsewhere = [sum(peer.server.open_watches.values()) for peer in view.peer_apiservers if peer.server is not None]
     if not elsewhere:
         return UNKNOWN
     here, mean = sum(server.open_watches.values()), sum(elsewhere) / len(elsewhere)
     said = f"it has {here:.0f} open watches, the others {mean:.0f}"
-    return Answer(here >= UNBALANCED_RATIO * mean and here - mean >= UNBALANCED_FROM, said)
+    return Observed(here >= UNBALANCED_RATIO * mean and here - mean >= UNBALANCED_FROM, said)
 
 
 @server_sign
-def terminates(view: View, server: ServerFacts) -> Answer:
+def terminates(view: View, server: ServerFacts) -> Observed:
     """It closes watches by force, because they do not keep up."""
     for one in view.here:
         closed = of_kind(server.terminated_watchers, one.group, one.resource, 0.0) or 0.0
@@ -248,24 +248,24 @@ def terminates(view: View, server: ServerFacts) -> Answer:
 
 
 @server_sign
-def shared_connections(view: View, server: ServerFacts) -> Answer:
+def shared_connections(view: View, server: ServerFacts) -> Observed:
     """Many watches share each connection."""
     del view
     watches, connections = sum(server.open_watches.values()), server.open_connections
     if not connections:
         return UNKNOWN
     said = f"{watches:.0f} watches come over at most {connections:.0f} connections"
-    return Answer(watches >= STREAMS_PER_CONNECTION * connections, said)
+    return Observed(watches >= STREAMS_PER_CONNECTION * connections, said)
 
 
-def _slowest(webhooks: Mapping[str, Timed], what: str) -> Answer:
+def _slowest(webhooks: Mapping[str, Timed], what: str) -> Observed:
     called = {name: timed for name, timed in webhooks.items() if timed.per_second > 0}
     if not called:
         return UNKNOWN
     name, worst = max(called.items(), key=lambda item: item[1].mean_seconds)
     named = "" if name == "*" else f" {name}"
     said = f"{what}{named} takes {seconds(worst.mean_seconds)} on average"
-    return Answer(worst.mean_seconds >= SLOW_WEBHOOK_SECONDS, said)
+    return Observed(worst.mean_seconds >= SLOW_WEBHOOK_SECONDS, said)
 
 
 def _timed(values: Mapping[Kind, Timed], group: str, resource: str) -> Timed | None:

@@ -15,7 +15,7 @@ from exporter.diagnosis import reported as it
 
 if TYPE_CHECKING:
     from exporter.diagnosis.view import Sign
-    from exporter.labels import Fault
+    from exporter.vocabulary import Fault
 
 Scope = Literal["stream", "apiserver", "exporter"]
 

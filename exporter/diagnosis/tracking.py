@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exporter.diagnosis.diagnose import Cause
-    from exporter.labels import Fault
+    from exporter.vocabulary import Fault
 
 WITHDRAWN_AFTER_SECONDS = 20.0
 SHOWN_FOR_SECONDS = 45.0
@@ -42,7 +42,7 @@ class _Held:
     is_named: bool = False
 
 
-class Findings:
+class Tracker:
     """What is found, as it lasts. Times are Unix times."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from exporter.diagnosis.server_facts import ServerFacts
 
 
-class Answer(NamedTuple):
+class Observed(NamedTuple):
     """What a sign says of one place."""
 
     holds: bool | None
@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     """A clause with figures, of what is seen, whether it holds or not."""
 
 
-UNKNOWN = Answer(None)
+UNKNOWN = Observed(None)
 
 
 class View:
@@ -76,38 +76,38 @@ class Sign:
     """One thing to look for. `title` says in general what it is, for docs/faults.md."""
 
     title: str
-    look: Callable[[View], Answer]
+    look: Callable[[View], Observed]
 
 
-def sign(look: Callable[[View], Answer]) -> Sign:
+def sign(look: Callable[[View], Observed]) -> Sign:
     """Make a sign of a function; its docstring is the title."""
     return Sign(_title(look), look)
 
 
-def server_sign(look: Callable[[View, ServerFacts], Answer]) -> Sign:
+def server_sign(look: Callable[[View, ServerFacts], Observed]) -> Sign:
     """Make a sign in the apiserver's own metrics; unknown where they are not read."""
 
-    def looked(view: View) -> Answer:
+    def looked(view: View) -> Observed:
         return look(view, view.server) if view.server is not None else UNKNOWN
 
     return Sign(f"its metrics: {_title(look)}", looked)
 
 
-def _title(look: Callable[..., Answer]) -> str:
+def _title(look: Callable[..., Observed]) -> str:
     first = (look.__doc__ or "").strip().split("\n", 1)[0].removesuffix(".")
     return first[:1].lower() + first[1:]
 
 
-def yes(says: str) -> Answer:
+def yes(says: str) -> Observed:
     """The sign is there."""
-    return Answer(True, says)  # noqa: FBT003 named here
+    return Observed(True, says)  # noqa: FBT003 named here
 
 
-def no(says: str) -> Answer:
+def no(says: str) -> Observed:
     """The sign is certainly not there."""
-    return Answer(False, says)  # noqa: FBT003 named here
+    return Observed(False, says)  # noqa: FBT003 named here
 
 
-def inverse(answer: Answer) -> Answer:
+def inverse(answer: Observed) -> Observed:
     """The same facts, for the sign that says the opposite."""
     return answer._replace(holds=None if answer.holds is None else not answer.holds)

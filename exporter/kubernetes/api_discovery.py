@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import msgspec
 
 from exporter.config.load import CANARIES
-from exporter.config.wording import did_you_mean
-from exporter.kubernetes.credentials import CredentialsError
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.resources import Name, NotServedError, discover
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, Request, too_much
+from exporter.wording.quoting import did_you_mean
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName

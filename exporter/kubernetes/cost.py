@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
 
-    from exporter.labels import Purpose
     from exporter.measure.times import Instant
+    from exporter.vocabulary import Purpose
 
 
 class Cost:

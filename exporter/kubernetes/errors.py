@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from exporter.kubernetes.credentials import CredentialsError
-from exporter.kubernetes.sentences import sentence
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.session import UNREACHABLE, UNREADABLE, AnswerError
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exporter.labels import EndReason, Refusal, StartReason
+    from exporter.vocabulary import EndReason, Refusal, StartReason
 
 WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
 

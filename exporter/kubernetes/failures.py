@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.kubernetes.errors import StartError
-    from exporter.labels import StartReason
+    from exporter.vocabulary import StartReason
 
 log = logging.getLogger(__name__)
 

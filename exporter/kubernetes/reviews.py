@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from exporter.kubernetes.credentials import CredentialsError
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.permissions import ACCESS_REVIEWS, TOKEN_REVIEWS, AccessReview
-from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, Request
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

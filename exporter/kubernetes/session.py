@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from exporter.config.wording import printable
 from exporter.kubernetes.cost import Cost, CostTrace, Sending
 from exporter.kubernetes.framed import MOST_BYTES_BEFORE, FramedAnswer
 from exporter.limits import message, refused_texts
+from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from exporter.kubernetes.credentials import Credentials
-    from exporter.labels import Purpose
+    from exporter.credentials import Credentials
     from exporter.measure.times import Instant, WallTime
+    from exporter.vocabulary import Purpose
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0

@@ -10,17 +10,17 @@ import aiohttp
 import msgspec
 
 from exporter.config import ResourceName
-from exporter.config.wording import quoted
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.errors import translated
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import METADATA_WATCH, UNREADABLE, AnswerError, Request, refusal
 from exporter.measure.canaries import Canary
 from exporter.measure.events import revision_of
+from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.kubernetes.session import ApiSession
 
 WRITTEN = "canary.watchslo.dev/written"

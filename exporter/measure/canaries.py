@@ -122,6 +122,16 @@ class Canaries:
         return any(canary.sent < sent_before for canary in self._owed.values())
 
     @property
+    def newest(self) -> int:
+        """Everything up to this revision is here, or never will be; 0 while nothing is known."""
+        return self._newest
+
+    @property
+    def oldest_owed(self) -> Canary | None:
+        """The one that is awaited for the longest time."""
+        return next(iter(self._owed.values()), None)
+
+    @property
     def lost(self) -> Collection[int]:
         """The revisions of lost canaries that are not judged: if such an event arrives after all, it is counted."""
         return self._lost.keys()

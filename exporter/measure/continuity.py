@@ -12,9 +12,9 @@ from exporter.measure.coverage import Coverage
 from exporter.measure.stream_state import NOT_STARTED
 
 if TYPE_CHECKING:
-    from exporter.labels import RelistReason
     from exporter.measure.stream_state import StreamCounts, Trouble
     from exporter.measure.times import Instant, WallTime
+    from exporter.vocabulary import RelistReason
 
 
 class Continuity:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.labels import Stage
     from exporter.measure.events import Event
     from exporter.measure.judging import EarlyReason, Judgement
     from exporter.measure.stream_state import StreamCounts
     from exporter.measure.times import Interval
     from exporter.measure.window import Window
+    from exporter.vocabulary import Stage
 
 
 class Counting:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.measure.times import ANY_TIME, Instant, Interval
 
 if TYPE_CHECKING:
-    from exporter.labels import AssumedSource, DateSource, OwnSource, Source
+    from exporter.vocabulary import AssumedSource, DateSource, OwnSource, Source
 
 
 class OwnEvidence(NamedTuple):

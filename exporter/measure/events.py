@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from exporter.labels import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 from exporter.limits import beginning
+from exporter.vocabulary import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

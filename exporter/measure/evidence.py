@@ -1,7 +1,7 @@
 """Evidence that an object itself contains about the time of its write. It rests on the clock of the writer.
 
-A new source is a function here, its line in SOURCES_IN_OBJECTS, and its label value in exporter.labels. If it reads a
-field of the event that no other source reads, exporter.measure.judging asks how that field is compared.
+A new source is a function here, its line in SOURCES_IN_OBJECTS, and its label value in exporter.vocabulary. If it reads
+a field of the event that no other source reads, exporter.measure.judging asks how that field is compared.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from itertools import accumulate
 from math import inf
+from operator import add, sub
 from typing import TYPE_CHECKING
 
 from exporter.measure.times import Interval
@@ -47,18 +48,20 @@ class Histogram:
 
     def since(self, earlier: Histogram) -> Histogram:
         """What was observed since `earlier`, a copy of this one."""
-        pairs = zip(self.counts, earlier.counts, strict=True)
-        return self._with([now - before for now, before in pairs], self.sum - earlier.sum)
+        return self._with(list(map(sub, self.counts, earlier.counts)), self.sum - earlier.sum)
+
+    def plus(self, other: Histogram) -> Histogram:
+        """What was observed here and in another one with the same bounds."""
+        return self._with(list(map(add, self.counts, other.counts)), self.sum + other.sum)
 
     def quantile(self, ratio: float) -> Interval | None:
         """The bucket that holds the `ratio` quantile, as its ends; None if nothing was observed."""
-        total = self.count
-        below = 0.0
-        for bound, count in zip((*self.bounds, inf), accumulate(self.counts), strict=True):
-            if total and count >= ratio * total - 1e-9:
-                return Interval(below, bound)
-            below = bound
-        return None
+        up_to = list(accumulate(self.counts))
+        if up_to[-1] <= 0:
+            return None
+        bucket = bisect_left(up_to, ratio * up_to[-1] - 1e-9)
+        bounds = self.bounds
+        return Interval(bounds[bucket - 1] if bucket else 0.0, bounds[bucket] if bucket < len(bounds) else inf)
 
     def _with(self, counts: list[int], total: float) -> Histogram:
         other = Histogram.__new__(Histogram)

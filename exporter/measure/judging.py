@@ -13,14 +13,14 @@ from exporter.measure.times import Interval, latency_between
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from exporter.labels import Verdict
     from exporter.measure.dating import Dated
     from exporter.measure.events import Event, Stamps
     from exporter.measure.revisions import Span
     from exporter.measure.times import Instant
+    from exporter.vocabulary import Verdict
 
 EarlyReason: TypeAlias = Literal["overflow", "waited_too_long"]
-Phase: TypeAlias = Literal["history", "news", "unknown"]
+EvidentPhase: TypeAlias = Literal["history", "news", "unknown"]
 
 LONGEST_WAIT_SECONDS = 10.0
 """An event that no poll has settled by then is judged by the evidence so far."""
@@ -52,7 +52,7 @@ class Opening:
         self.newest_history = newest_history
         self.is_told_in_time = self.at is not None and by <= self.at + within_seconds
 
-    def phase(self, revision: int | None, commit: Interval) -> Phase:
+    def phase(self, revision: int | None, commit: Interval) -> EvidentPhase:
         """Whether an event is live or history, by the evidence about its commit."""
         if revision is None or (self.newest_history is not None and revision > self.newest_history):
             return "news"

@@ -149,6 +149,11 @@ class ServerClocks:
         written_before = answer.date + DATE_RESOLUTION_SECONDS - offset.aged(answer.t0, self._drift).lower
         return min(written_before, answer.t1)
 
+    def written_after(self, connection: int, answer: DatedAnswer) -> Instant:
+        """The earliest moment at which headers can have been written of which `written_before` said by when."""
+        offset = self._offsets[self.clock_of(connection)].aged(answer.t0, self._drift)
+        return max(answer.t0, answer.date - offset.upper)
+
     def connection_closed(self, connection: int) -> None:
         """The offset that only this connection had learned is lost; what it proved before stays true."""
         self._examined.pop(connection, None)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.measure.events import LONGEST_CHARACTERS
 
 if TYPE_CHECKING:
-    from exporter.labels import StampSource
     from exporter.measure.events import Event, Lease, Stamps
     from exporter.measure.times import WallTime
+    from exporter.vocabulary import StampSource
 
 NEWEST_STAMP = "9999-12-31T23:59:59Z"
 LAST_SECOND = 253_402_300_799

@@ -10,7 +10,9 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from exporter.labels import (
+from exporter.measure.histogram import Histogram
+from exporter.measure.window import EMPTY
+from exporter.vocabulary import (
     END_REASONS,
     EVENT_TYPES,
     FINE_BOUNDS,
@@ -25,13 +27,14 @@ from exporter.labels import (
     UNMEASURED_REASONS,
     VERDICTS,
 )
-from exporter.measure.histogram import Histogram
-from exporter.measure.window import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.labels import (
+    from exporter.measure.canaries import Canary
+    from exporter.measure.times import Instant, WallTime
+    from exporter.measure.window import WindowReport
+    from exporter.vocabulary import (
         ClockReads,
         EndReason,
         EventType,
@@ -43,8 +46,6 @@ if TYPE_CHECKING:
         UnmeasuredReason,
         Verdict,
     )
-    from exporter.measure.times import WallTime
-    from exporter.measure.window import WindowReport
 
 _Key = TypeVar("_Key")
 
@@ -148,9 +149,48 @@ class RevisionClockState(NamedTuple):
     reads: ClockReads = "nothing"
     reads_stale: bool = False
     """Whether the store has returned a lower revision than it had committed."""
+    same_store: tuple[str, ...] = ()
+    """Addresses of other apiservers that are proven to read the same store."""
 
 
 NOTHING_DATES = RevisionClockState()
+
+
+class Delivered(NamedTuple):
+    """How far a stream has come in the history of its store; 0 while nothing is known of that."""
+
+    up_to: int = 0
+    """Everything up to this revision has arrived, or is older than the watch."""
+    newest_event: int = 0
+    """The newest revision that an event had; a bookmark's may be of any resource."""
+
+
+NOTHING_DELIVERED = Delivered()
+
+
+class CacheAnswer(NamedTuple):
+    """What the watch cache has answered last."""
+
+    revision: int
+    since: Instant
+    """The first answer with this revision was here."""
+    asked: Instant
+    """When the poll went out that was answered last with it."""
+
+
+class SocketState(NamedTuple):
+    """What the kernel says of the connection that carries a watch (tcp(7), linux/tcp.h)."""
+
+    opened: Instant
+    """A later one is another connection, which counts from 0 again."""
+    round_trip_seconds: float
+    receive_round_trip_seconds: float
+    """As the kernel estimates it of what comes; 0 while it has no estimate."""
+    silent_seconds: float
+    """Since the last byte came."""
+    unread_bytes: int
+    out_of_order_packets: int
+    received_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +199,7 @@ class StreamState:
 
     apiserver: str
     """Its address, host:port."""
+    at: Instant = 0.0
     group: str
     """"" for core."""
     resource: str
@@ -170,6 +211,13 @@ class StreamState:
     revision_clock: RevisionClockState = NOTHING_DATES
     last_activity: WallTime | None = None
     """Of the last byte or bookmark; None before the first one."""
+    delivered: Delivered = NOTHING_DELIVERED
+    cache_answer: CacheAnswer | None = None
+    """None while nothing polls the watch cache."""
+    owed_canary: Canary | None = None
+    """The oldest write of ours that was answered with success, and whose event has not arrived."""
+    socket: SocketState | None = None
+    """None while no watch is open, and where the kernel does not tell."""
     counts: StreamCounts
 
     @property

@@ -19,11 +19,11 @@ from exporter.measure.times import ANY_TIME, Interval, latency_between
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from exporter.labels import Verdict
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.judging import Opening, PendingChunk, PendingEvents
     from exporter.measure.store import Store
     from exporter.measure.times import Instant
+    from exporter.vocabulary import Verdict
 
 TOGETHER_SECONDS = 0.1
 """Events that came within this time are computed together, which widens their bounds by at most this."""

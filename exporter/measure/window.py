@@ -15,9 +15,9 @@ from exporter.measure.times import Interval
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.labels import SloState, Verdict
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
+    from exporter.vocabulary import SloState, Verdict
 
 Steps: TypeAlias = tuple[float, float, float]
 

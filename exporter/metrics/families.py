@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
-from exporter.labels import (
+from exporter.limits import REFUSED
+from exporter.vocabulary import (
     BALANCER_SIGNS,
     CLOCK_READS,
     END_REASONS,
@@ -30,7 +31,6 @@ from exporter.labels import (
     VERDICTS,
     WEB_REFUSALS,
 )
-from exporter.limits import REFUSED
 
 
 class Scope(Enum):

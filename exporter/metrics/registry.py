@@ -10,12 +10,13 @@ from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol, TypeVar
 
-from exporter.labels import CERTAINTIES, CLOCK_READS, CLOCKS, POLL_RESULTS, SLO_STATES, Certainty, PollResult
 from exporter.limits import refused_texts
+from exporter.measure.apiserver_state import PollCounts
 from exporter.measure.histogram import Histogram
 from exporter.measure.stream_state import StreamCounts, StreamState
 from exporter.metrics.families import FAMILIES, Family
 from exporter.metrics.series import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
+from exporter.vocabulary import CERTAINTIES, CLOCK_READS, CLOCKS, SLO_STATES, Certainty, ClockName
 
 _FAMILY = {family.name: family for family in FAMILIES}
 
@@ -150,8 +151,9 @@ class ClockMetrics:
     """One clock: polls of one kind at one apiserver."""
 
     def __init__(self, new: _Scoped) -> None:
-        self.polls = new.counters("watchslo_clock_polls_total")  # by result
-        self.poll_seconds = new.histogram("watchslo_clock_poll_seconds")
+        self.counts = counts = PollCounts.none()
+        new.read("watchslo_clock_polls_total", lambda: {"ok": counts.answered, "error": counts.failures})
+        new.read("watchslo_clock_poll_seconds", lambda: counts.seconds)
 
 
 class ApiserverMetrics:
@@ -253,10 +255,11 @@ class Metrics:
         for key, stream in self._resources.items():
             yield key, stream.counts
 
-    def polls(self, apiserver: str) -> dict[PollResult, int]:
-        """How many polls of this apiserver, host:port, were answered (ok) and how many were not (error)."""
-        clocks = [clock for key, clock in self._clocks.items() if key[0] == apiserver]
-        return {result: sum([int(clock.polls[result].value) for clock in clocks]) for result in POLL_RESULTS}
+    def poll_counts(self, apiserver: str, clock: ClockName) -> Iterator[tuple[_Key, PollCounts]]:
+        """The counts of such clocks of this apiserver, host:port, by group and resource; they go on counting."""
+        for (address, *polled, name), of_clock in self._clocks.items():
+            if (address, name) == (apiserver, clock):
+                yield tuple(polled), of_clock.counts
 
     def remove_resource(self, apiserver: str, group: str, resource: str) -> None:
         """Drop every series with these labels, those of clocks that poll this resource included."""

@@ -1,4 +1,4 @@
-"""The process: who is watched, for how long, and what becomes of it. Here the other rooms meet.
+"""The process: which apiservers and resources are watched, and for how long. It connects the other rooms.
 
-It survives whatever an apiserver does; an address or a definition that goes takes its streams along.
+It survives every failure of an apiserver. When an address or a definition disappears, its streams end.
 """

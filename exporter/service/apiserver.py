@@ -1,20 +1,22 @@
-"""One apiserver address: its sessions, its clocks, and a stream for each resource that is watched there."""
+"""One apiserver address: its sessions, its pollers, and a stream for each watched resource."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
 from exporter.kubernetes.cost import Cost
-from exporter.kubernetes.resources import QUIET_KINDS
+from exporter.kubernetes.resources import EVENTS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
+from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
 from exporter.service.stream import Stream, StreamDependencies
+from exporter.vocabulary import CLOCKS
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import WatchDependencies
 
@@ -25,17 +27,18 @@ if TYPE_CHECKING:
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
-    from exporter.labels import ClockName, Purpose
     from exporter.measure.serverclock import Offset
+    from exporter.measure.stream_state import StreamState
     from exporter.measure.times import Instant
     from exporter.metrics.registry import ClockMetrics, Metrics
     from exporter.service.dependencies import Dependencies
+    from exporter.vocabulary import ClockName, ClockReads, Purpose
 
 log = logging.getLogger(__name__)
 
 
 class CountedCost(Cost):
-    """Counts what is sent to one address, also after its series were dropped: then from 0 again."""
+    """Counts the requests to one address. After its series were removed it counts from 0 again."""
 
     def __init__(self, metrics: Metrics, server: Server) -> None:
         self._metrics = metrics
@@ -43,32 +46,32 @@ class CountedCost(Cost):
         metrics.cost(self._address)
 
     def request_sent(self, purpose: Purpose) -> None:
-        """A request goes out."""
+        """A request was sent."""
         self._metrics.cost(self._address).requests[purpose].inc()
 
     def request_over(self, purpose: Purpose, seconds: float) -> None:
-        """It was in flight for so long."""
+        """The request was in flight for this time."""
         self._metrics.cost(self._address).request_seconds[purpose].inc(seconds)
 
     def answer_read(self, purpose: Purpose, size_bytes: int) -> None:
-        """So much was read."""
+        """This many bytes were read."""
         self._metrics.cost(self._address).response_bytes[purpose].inc(size_bytes)
 
 
 class AllClocks:
-    """Bounds on every clock that may have stamped an object; None while they are not all known."""
+    """Common bounds on the clocks of all apiservers that may have stamped an object; None unless all are known."""
 
     def __init__(self) -> None:
         self.offset: Offset | None = None
 
     def doubt(self) -> None:
-        """What is known of one of them counts no more: no stamp is dated before all are bounded anew."""
+        """Discard the bounds, because a clock may have changed: no stamp is used until all clocks are bounded again."""
         self.offset = None
 
 
 @dataclass(slots=True)
 class _Watched:
-    """One stream, and what runs for it."""
+    """One stream and its tasks."""
 
     stream: Stream
     reflector: Reflector
@@ -78,12 +81,12 @@ class _Watched:
 
     @property
     def clocks(self) -> list[asyncio.Task[None]]:
-        """What runs for its clocks."""
+        """The tasks of its pollers."""
         return [task for task in (self.proving, self.cache_polling) if task is not None]
 
 
 class Apiserver:
-    """Everything that watches one address. It implements ClockListener for its own clocks."""
+    """All watches and polls of one address. It implements ClockListener for its pollers."""
 
     def __init__(
         self, server: Server, dependencies: Dependencies, tasks: asyncio.TaskGroup, all_clocks: AllClocks
@@ -96,7 +99,7 @@ class Apiserver:
         self._all_clocks = all_clocks
         cost = CountedCost(metrics, server)
         self._session = ApiSession(server, credentials, cost=cost)
-        # A watch keeps its connection to itself for minutes and then ends it: there is nothing to keep alive.
+        # A watch uses its connection alone for minutes and then closes it: there is nothing to keep alive.
         self._watches = ApiSession(server, credentials, force_close=True, cost=cost)
         self._polls = ServerPolls(
             server,
@@ -107,7 +110,7 @@ class Apiserver:
             cost=cost,
         )
         if config.revision_clock_hz:
-            # There with 0 before the first answer.
+            # The series exist, with the value 0, before the first answer.
             self._clock_metrics(QUIET_KINDS[0], "revision")
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._decoder = EventDecoder(config.annotation)
@@ -117,35 +120,35 @@ class Apiserver:
 
     @property
     def session(self) -> ApiSession:
-        """For requests that are no watch and no poll."""
+        """The session for requests other than watches and polls."""
         return self._session
 
     @property
     def offset(self) -> Offset | None:
-        """Bounds on this apiserver's clock, once enough of its answers agree."""
+        """Bounds on this apiserver's clock; None until enough answers agree."""
         return self._polls.clocks.hull(time.monotonic())
 
     @property
     def stamps_offset(self) -> Offset | None:
-        """The same for every clock that this apiserver may have stamped an object by, also before it stepped.
+        """Bounds that also hold for stamps that this apiserver made before its clock stepped.
 
-        None as well where the address turned out to stand before several: not all of their clocks are known.
+        None too if the address is a load balancer, because not all clocks behind it are known.
         """
         return None if self._is_noticed_balancer else self._polls.clocks.hull_of_stamps(time.monotonic())
 
     @property
     def streams(self) -> Iterable[Stream]:
-        """Everything that is watched here."""
+        """The streams of this address."""
         return [watched.stream for watched in self._watched.values()]
 
     def stream(self, group: str, plural: str) -> Stream | None:
-        """What watches this kind here, in whatever version; None if nothing does."""
+        """The stream of this kind, in any version; None if it is not watched here."""
         return next(
             (one.stream for name, one in self._watched.items() if (name.group, name.plural) == (group, plural)), None
         )
 
     def watch(self, name: ResourceName) -> None:
-        """Watch one more resource, unless that falls to another shard, whatever becomes of the others."""
+        """Watch one more resource, unless another shard owns it."""
         around = self._dependencies
         if name in self._watched or not around.config.shard.owns(self.server.name, name.group, name.plural):
             return
@@ -170,30 +173,30 @@ class Apiserver:
         self._watched[name] = _Watched(stream, reflector, self._tasks.create_task(reflector.run()))
 
     def look_anew(self, name: ResourceName) -> None:
-        """There may be again what a resource's stream has found gone, or refused."""
+        """Try again now: a resource that was not found, or was forbidden, may be available again."""
         if name in self._watched:
             self._watched[name].reflector.look_anew()
 
     def unwatch(self, name: ResourceName) -> Coroutine[Any, Any, None]:
-        """Watch a resource no more, from now on: it may be watched anew before all has ended, which is to be awaited.
+        """Stop watching a resource. Await the result until its tasks have ended; `watch` may be called before that.
 
-        Its series stay until the metrics are told to drop them.
+        Its series stay until they are removed from the metrics.
         """
         watched = self._watched.pop(name, None)
         if watched is not None:
-            watched.reflecting.cancel()  # it finds nothing more
+            watched.reflecting.cancel()
         return _ended(watched)
 
     def leaves(self) -> None:
-        """It is no endpoint any more."""
+        """The address is no longer an endpoint of the cluster."""
         for stream in self.streams:
             stream.owe_no_canary()
 
     def refresh(self) -> Iterator[None]:
-        """Bring gauges up to the present moment, those of one stream in each step."""
+        """Update the gauges, those of one stream in each step."""
         for name in tuple(self._watched):
             watched = self._watched.get(name)
-            if watched is not None:  # it may have gone since the step before
+            if watched is not None:  # it may have been removed since the previous step
                 watched.stream.refresh()
                 yield
         now = time.monotonic()
@@ -203,49 +206,68 @@ class Apiserver:
         self._metrics.clock_offset_upper.set(offset.upper - ours if offset else None)
         self._metrics.date_evidence_enabled.set(int(self._polls.clocks.is_trusted(now)))
 
-    # What the heartbeat tells (exporter.watch.heartbeat.Sleeper)
+    def stream_states(self) -> Iterator[StreamState]:
+        """The state of each stream as of its last refresh, with what the kernel says of its connection now."""
+        heartbeat = self._dependencies.heartbeat
+        for stream in tuple(self.streams):
+            yield replace(stream.state, socket=heartbeat.socket_of(stream.arrivals))
+
+    def state(self) -> ApiserverState:
+        """What our polls say of this apiserver, now."""
+        polls = {
+            PolledClock(clock, group, resource, _what_is_read(clock, group, resource)): counts.copy()
+            for clock in CLOCKS
+            for (group, resource), counts in self._dependencies.metrics.poll_counts(self.server.name, clock)
+        }
+        return ApiserverState(
+            apiserver=self.server.name,
+            at=time.monotonic(),
+            is_one_apiserver=self.server.is_one_apiserver and not self._is_noticed_balancer,
+            polls=polls,
+            ways_back=tuple(self._polls.ways_back),
+        )
+
+    # Callbacks of the heartbeat (exporter.watch.heartbeat.Sleeper)
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
-        """Polls that took longer for it say less, and nothing that is wrong."""
+        """Nothing to do: polls that were delayed have wider bounds, which are still correct."""
 
     def slept(self, began: Instant, woke: Instant, seconds: float) -> None:  # noqa: ARG002 a Sleeper's
-        """What was known of the apiserver's clock was known beside ours, which stood still."""
+        """Forget the bounds on the apiserver's clock: they are relative to our monotonic clock, which stood still."""
         self._polls.clocks.forget(woke)
         self._all_clocks.doubt()
 
     async def close(self) -> None:
-        """Close all connections; the tasks are cancelled before."""
+        """Close all connections. The tasks have been cancelled before."""
         self._dependencies.heartbeat.sleepers.discard(self)
         await self._session.close()
         await self._watches.close()
         await self._polls.close()
 
-    # What the clocks tell (exporter.clocks.pollers.ClockListener)
+    # Callbacks of the pollers (exporter.clocks.pollers.ClockListener)
 
     def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
-        """A poll took this long."""
-        metrics = self._clock_metrics(kind, clock)
-        metrics.polls["ok"].inc()
-        metrics.poll_seconds.observe(seconds)
+        """A poll was answered after this time."""
+        self._clock_metrics(kind, clock).counts.seconds.observe(seconds)
 
     def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
-        """A poll got no answer, or not the one it asked for."""
-        self._clock_metrics(kind, clock).polls["error"].inc()
+        """A poll failed."""
+        self._clock_metrics(kind, clock).counts.failed[error.reason] += 1
         log.debug("poll failed", extra={"fields": {"apiserver": self.server.name, "reason": error.reason}})
 
     def date_contradicted(self) -> None:
-        """A Date contradicts what its clock said before: said of the address, not of a resource's events."""
+        """A Date header contradicts earlier ones of the same clock. This concerns the address, not one resource."""
         log.warning("the apiserver's clock contradicts itself", extra={"fields": {"apiserver": self.server.name}})
         self._all_clocks.doubt()
         for stream in self.streams:
             stream.date_contradicted()
 
     def several_clocks(self) -> None:
-        """The Dates of this address come from several clocks."""
+        """The Date headers of this address come from several clocks."""
         self._noticed_balancer("date")
 
     def read_stale(self, kind: Resource) -> None:
-        """A poll was answered with less than the store had: said once, counted every time."""
+        """A poll returned a revision older than the store's: logged once, counted every time."""
         if not self._metrics.stale_reads.value:
             fields = {"apiserver": self.server.name, "polled": str(kind)}
             log.warning(
@@ -255,7 +277,7 @@ class Apiserver:
         self._metrics.stale_reads.inc()
 
     def _noticed_balancer(self, sign: Literal["cache", "date"]) -> None:
-        """What was taken for one apiserver stands before several: from now on it is treated so."""
+        """The address is a load balancer and not one apiserver: treat it as such from now on."""
         if self._is_noticed_balancer or not self.server.is_one_apiserver:
             return
         self._is_noticed_balancer = True
@@ -271,14 +293,14 @@ class Apiserver:
                 watched.cache_polling = None
 
     def _found(self, name: ResourceName, resource: Resource) -> None:
-        """Prove anew which clock is good for what discovery found, and follow its watch cache."""
+        """Discovery found the resource: choose its revision clock again, and poll its watch cache."""
         watched, config = self._watched[name], self._dependencies.config
         for clock in watched.clocks:
             clock.cancel()
         stream = watched.stream
         watched.proving = self._tasks.create_task(self.stores.keep_proving(resource, stream.use_clock))
         watched.cache_polling = None
-        # Behind a balancer the polls may ask another apiserver's cache than the one that serves the watch.
+        # Behind a load balancer, polls may reach a different watch cache than the watch does.
         if self.server.is_one_apiserver and not self._is_noticed_balancer and config.cache_clock_hz > 0:
             self._clock_metrics(resource, "cache")
             cache_clock = CachePoller(
@@ -291,8 +313,15 @@ class Apiserver:
         return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)
 
 
+def _what_is_read(clock: ClockName, group: str, resource: str) -> ClockReads:
+    """What the apiserver reads to answer such a poll."""
+    if clock == "cache":
+        return "own_cache"
+    return "store" if (group, resource) == (EVENTS.group, EVENTS.plural) else "another_cache"
+
+
 async def _ended(watched: _Watched | None) -> None:
-    """What the stream had is judged once it has ended, by what its clocks know, which end after it."""
+    """Wait for the stream, judge its pending events, then stop its pollers, whose evidence those events need."""
     if watched is None:
         return
     await asyncio.wait({watched.reflecting})

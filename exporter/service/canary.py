@@ -1,7 +1,7 @@
-"""One object of our own, written at a steady rate and awaited on every watch of its kind.
+"""Writes one canary object at a fixed rate; its events are awaited on every watch of its kind.
 
-The writes go through the watched apiservers in turn, one at a time: a server that is slow gets no second write while it
-is busy with the first, and one that refuses is left alone for a while.
+The writes go to the watched apiservers in turn, one at a time: a slow server gets no second write while the first is in
+flight, and one that refuses is skipped for a backoff.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 
 def too_few_alone(config: Config, seconds: float) -> str | None:
-    """A sentence if canaries alone are too few for a verdict about so many seconds.
+    """A warning if canaries alone are too few for a verdict about this time.
 
-    They are no exception to the least number of events: of less than 50, one that is late is more than 1 %.
+    The minimum number of events holds for canaries too: of fewer than 50, a single late one is over 1 %.
     """
     interval_seconds = config.canary_interval_seconds
     if not interval_seconds or (canaries := floor(seconds / interval_seconds + 1e-9)) >= QUIET_BELOW_EVENTS:
@@ -47,7 +47,7 @@ def too_few_alone(config: Config, seconds: float) -> str | None:
 
 
 class CanaryKeeper:
-    """Writes one object for ever, through whichever of `apiservers` is next and willing."""
+    """Writes one object until cancelled, each time through the next of `apiservers` that is not in backoff."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class CanaryKeeper:
         self._trouble = ""
 
     async def run(self) -> None:
-        """Write until cancelled. Two exporters that start together do not write together."""
+        """Write until cancelled. The first write has a random delay, so that exporters do not write in step."""
         due = time.monotonic() + random.uniform(0, self._interval_seconds)
         while True:
             await asyncio.sleep(due - time.monotonic())
@@ -83,8 +83,8 @@ class CanaryKeeper:
         group, plural = self._what.resource.group, self._what.resource.plural
         streams = [stream for one in self._apiservers() if (stream := one.stream(group, plural)) is not None]
         if not streams:
-            return  # these watches fall to other shards, which have canaries of their own
-        # Who does not watch the kind there counts nothing: its series would stand still beside the owner's.
+            return  # other shards watch this kind, and write canaries of their own
+        # Only the shard that watches the kind on this apiserver counts the write: others have no such series.
         owner = apiserver.stream(group, plural)
         if owner is not None:
             owner.counts.canary_writes += 1
@@ -107,7 +107,7 @@ class CanaryKeeper:
                 stream.canary_answered(canary)
 
     def _failed(self, server: Server, error: StartError) -> None:
-        """Leave the server alone for a while; said once per cause, counted every time."""
+        """Skip the server for a backoff: logged once per cause, counted every time."""
         seconds = self._backoffs.setdefault(server, Backoff()).after_failure(error.retry_after_seconds)
         self._rests_until[server] = time.monotonic() + seconds
         if error.reason != self._trouble:

@@ -1,4 +1,4 @@
-"""The custom resources that are watched on every apiserver, as their definitions come and go."""
+"""The custom resources that are watched on every apiserver, following their definitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.kubernetes.failures import RepeatedFailure
 from exporter.service.leaving import Leaving
 from exporter.service.stream import CURABLE_ONLY_BY_PEOPLE
-from exporter.watch.custom_resources import Definitions
+from exporter.watch.definitions import Definitions
 from exporter.watch.places import Allowance, newcomers
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START_PERIOD_SECONDS = 2.0
-"""Custom resources that come, or come back, are watched one after the other, once as many as may be watched have."""
+"""After a burst of `--custom-resources.max`, one custom resource is started in each such period."""
 
 
 class CustomResources:
-    """Watches what matches, as far as there are places."""
+    """Watches the custom resources that match the patterns, up to the configured maximum."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class CustomResources:
 
     @property
     def watched(self) -> list[ResourceName]:
-        """In the order of their names."""
+        """The watched custom resources, sorted by name."""
         return sorted(self._watched, key=str)
 
     def unfollowed(self, *, with_errors: bool) -> str | None:
-        """Why it is not known which ones there are to watch; None where it is, or none are asked for."""
+        """Why the matching custom resources are unknown; None if they are known or none are configured."""
         if not self._config.custom_resources or self._is_known:
             return None
         error = self._trouble.error
@@ -65,14 +65,14 @@ class CustomResources:
         return f"custom resources cannot be followed: {why(error, with_errors=with_errors)}"
 
     def not_ready(self, *, with_errors: bool) -> str | None:
-        """The same, unless that is as good as it gets."""
+        """The same, except for errors that do not make the exporter unready because only people can fix them."""
         error = self._trouble.error
         if error is not None and error.reason in CURABLE_ONLY_BY_PEOPLE:
             return None
         return self.unfollowed(with_errors=with_errors)
 
     async def follow(self) -> None:
-        """Follow their definitions until cancelled, if any are asked for."""
+        """Follow the definitions until cancelled, if custom resources are configured."""
         if self._config.custom_resources:
             definitions = Definitions(
                 self._config.custom_resources,
@@ -84,9 +84,9 @@ class CustomResources:
             await definitions.follow(self._use)
 
     def fill_places(self) -> None:
-        """Watch what matches as far as there are places, and not too many at once. Whatever still ends holds a place.
+        """Start watching matching resources, up to the maximum and at a limited rate. Those still ending count as well.
 
-        What is back goes first: it has one.
+        Resources that came back are started first: they still count.
         """
         back = [name for name in self._leaving if name in self._matching]
         most = self._config.custom_resources_max - self._leaving.ending
@@ -98,7 +98,7 @@ class CustomResources:
             is_leaving = self._leaving.stay(name)
             for apiserver in self._apiservers():
                 if is_leaving:
-                    apiserver.look_anew(name)  # its stream may be in the middle of a long wait
+                    apiserver.look_anew(name)  # its stream may be waiting in a long backoff
                 apiserver.watch(name)
         self._watched.update(coming)
         left_out = len(self._matching) - len(self._watched)
@@ -118,18 +118,18 @@ class CustomResources:
 
     async def _drop(self, name: ResourceName) -> None:
         if name in self._watched or name in self._leaving:
-            return  # it was back, and its series go on
+            return  # it came back, so its series continue
         for apiserver in self._apiservers():
             self._dependencies.metrics.remove_resource(apiserver.server.name, name.group, name.plural)
 
 
 def why(error: StartError, *, with_errors: bool) -> str:
-    """Its reason, and what others have said of it."""
+    """The reason of an error, and its message if `with_errors`."""
     return f"{error.reason}: {error}" if with_errors else error.reason
 
 
 def say_left_out(what: str, gauge: Gauge, count: int) -> None:
-    """Once, until all have places again."""
+    """Log once that some are left out, until none is; set the gauge."""
     if count and not gauge.value:
         log.warning(what, extra={"fields": {"left_out": count}})
     gauge.set(count)

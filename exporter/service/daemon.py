@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
-from exporter.config.wording import quoted
+from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.diagnosis.document import document
-from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
@@ -32,6 +31,7 @@ from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
 from exporter.web.auth_filter import AuthFilter
 from exporter.web.connections import Limits
+from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -67,7 +67,7 @@ def run(config: Config, warnings: Sequence[str] = ()) -> int:
 
 
 def reason_of(error: Exception) -> str:
-    """Its sentence, without the number that an OSError has before it."""
+    """The message of an error, without the number that an OSError puts before it."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -86,17 +86,17 @@ async def _run_until_signal(config: Config) -> None:
         return
     credentials = loading.result()
     gc.collect()
-    gc.freeze()  # What is imported by now stays: looking through it again would hold the loop for 25 ms each time.
+    gc.freeze()  # Imported modules are never freed: scanning them in each collection would block the loop for 25 ms.
     async with Exporter(config, credentials).running():
         await stopping.wait()
         log.info("stopping")
 
 
 async def load_credentials(config: Config) -> Credentials:
-    """Whoever the configuration says we are. Raises CredentialsError, also if that leaves a canary without object,
-    or if an address that is known already must not be told who we are.
+    """Load the configured credentials. Raises CredentialsError, also if canaries are enabled without an object to write
+    to, or if the token must not be sent to one of the configured addresses.
     """
-    source = Source(config.kubeconfig, config.context, expects_verification=config.discover_apiservers)
+    source = CredentialsSource(config.kubeconfig, config.context, expects_verification=config.discover_apiservers)
     credentials = Credentials(source, config.tls_server_name, allow_insecure_token=config.allow_insecure_token)
     await credentials.load()
     for url in (credentials.server_url, *config.apiservers):
@@ -116,7 +116,7 @@ def _web_files(config: Config) -> WebFiles | None:
     path = config.web_config_file
     if path is None:
         return None
-    from exporter.web.reload import WebFiles  # noqa: PLC0415 most have none, and it brings bcrypt along
+    from exporter.web.reload import WebFiles  # noqa: PLC0415 it imports bcrypt, which few users need
 
     try:
         return WebFiles(path, without_users=config.auth_filter)
@@ -125,17 +125,17 @@ def _web_files(config: Config) -> WebFiles | None:
 
 
 def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
-    """What is to be said of --web.auth-filter if whoever is on the way to these addresses can read tokens."""
+    """A warning if --web.auth-filter is used without TLS on addresses that others can reach."""
     if scheme == "https" or all(ip_address(host).is_loopback for host in hosts):
         return None
     return "--web.auth-filter without TLS: whoever is on the way can read tokens; --web.config.file gives a certificate"
 
 
 class Exporter:
-    """All parts of the daemon; `judged`, if given, is told of every judgement, `changed` of every finding that begins,
-    changes or ends, and `advise` what else goes to the log.
+    """All parts of the daemon. `judged` is called with every judgement, `changed` with every finding that begins,
+    changes or ends.
 
-    Advice is a sentence about a setting that does nothing now, and what may have been meant.
+    `advise` is called with suggestions about settings that have no effect now; by default they are logged.
     """
 
     def __init__(
@@ -152,8 +152,18 @@ class Exporter:
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
-        self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
         self.diagnosing = Diagnosing(self.metrics, changed)
+        self._fleet = Fleet(
+            Dependencies(
+                config,
+                credentials,
+                self.metrics,
+                heartbeat,
+                judged=judged,
+                advise=advise or log.warning,
+                diagnose=self.diagnosing.take,
+            )
+        )
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -162,7 +172,7 @@ class Exporter:
     async def running(self) -> AsyncIterator[Exporter]:
         """Serve and watch until the block is left.
 
-        Raises OSError if an address cannot be listened on, ConfigError if --web.config.file cannot be used any more.
+        Raises OSError if it cannot listen on an address, ConfigError if --web.config.file has become invalid.
         """
         files = _web_files(self._config)
         reviews = self._reviews_session() if self._config.auth_filter else None
@@ -179,15 +189,15 @@ class Exporter:
                     for task in running:
                         task.cancel()
         finally:
-            # The server goes last: a scrape that has begun is finished.
+            # The server stops last, so that a scrape in progress is finished.
             await server.cleanup()
             if reviews is not None:
                 await reviews.close()
 
     async def _serve(self, files: WebFiles | None, reviews: ApiSession | None) -> WebServer:
-        """Listen on every address, and say so. Raises as `running` does."""
+        """Listen on every address, and log it. Raises what `running` raises."""
         auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
-        # Probes are never authenticated: they tell everybody, so not what others have said.
+        # Probes need no authentication, so their answers contain no messages from apiservers.
         not_ready = partial(self.not_ready, with_errors=False)
         app = http.application(
             self.metrics,
@@ -197,7 +207,7 @@ class Exporter:
             auth_filter,
             diagnosis=lambda: document(self.findings),
         )
-        # Whatever clients do, half of the descriptors is for watches.
+        # Half of the file descriptors is reserved for watches, whatever clients do.
         connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
         limits = Limits(connections=connections, requests=self._config.web_max_requests)
         server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
@@ -211,24 +221,24 @@ class Exporter:
         return server
 
     def _reviews_session(self) -> ApiSession:
-        """One of its own: who asks us must not hold up what we measure."""
+        """A session of its own, so that our clients' requests do not delay measurements."""
         home = home_of(self._credentials)
         return ApiSession(home, self._credentials, cost=CountedCost(self.metrics, home))
 
     @property
     def apiservers(self) -> list[Apiserver]:
-        """Those that are watched now."""
+        """The apiservers that are watched now."""
         return self._fleet.apiservers
 
     @property
     def unfollowed(self) -> str | None:
-        """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
+        """Why the matching custom resources are unknown; None if they are known or none are configured."""
         return self._fleet.unfollowed
 
     def not_ready(self, *, with_errors: bool = True) -> list[str]:
-        """One sentence for each stream that has had no answer yet, or why none is known.
+        """One sentence for each stream without an answer so far, or the reason why no apiserver is known.
 
-        `with_errors` adds what others, such as apiservers, have said of it.
+        `with_errors` adds error messages, such as those of apiservers.
         """
         return self._fleet.not_ready(with_errors=with_errors)
 

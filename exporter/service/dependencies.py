@@ -1,4 +1,4 @@
-"""What the parts of the daemon share, handed down as one value."""
+"""Dependencies that the parts of the daemon share, passed down as one value."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
-    from exporter.labels import StartReason
+    from exporter.credentials import Credentials
+    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.judging import Judgement
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream
+    from exporter.vocabulary import StartReason
     from exporter.watch.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -22,17 +24,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the daemon hands down to its fleet, its apiservers and their streams."""
+    """What the daemon passes to the fleet, its apiservers and their streams."""
 
     config: Config
     credentials: Credentials
     metrics: Metrics
     heartbeat: Heartbeat
     judged: Callable[[Stream, Judgement], None] | None = None
-    """Told of every judgement."""
+    """Called with every judgement."""
+    diagnose: Callable[[Facts], Awaitable[None]] | None = None
+    """Called with the facts of the last seconds, every other second."""
+    servers: Callable[[], Mapping[str, ServerFacts]] = dict
+    """What the apiservers' own metrics say, by address."""
     advise: Callable[[str], None] = log.warning
-    """Told what may have been meant by a setting that does nothing now."""
+    """Called with a suggestion if a setting has no effect now."""
 
     def count_discovery_error(self, reason: StartReason) -> None:
-        """What there is to watch cannot be found."""
+        """Count a failure to find apiservers or custom resources."""
         self.metrics.discovery_errors[reason].inc()

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from exporter.diagnosis.diagnose import diagnose
-from exporter.diagnosis.tracking import Findings
+from exporter.diagnosis.tracking import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,18 +26,21 @@ class Diagnosing:
     def __init__(self, metrics: Metrics, changed: Callable[[Change], None] | None = None) -> None:
         self._metrics = metrics
         self._changed = changed
-        self._findings = Findings()
+        self._tracker = Tracker()
+        self.facts: Facts | None = None
+        """The last ones that were looked at."""
         self.findings: list[Finding] = []
         """Most certain and most exact first."""
 
     async def take(self, facts: Facts) -> None:
         """Look at the facts of one moment, place by place: the event loop runs between them."""
+        self.facts = facts
         causes = []
         for found in diagnose(facts):
             causes += found
             await asyncio.sleep(0)
-        changes = self._findings.update(facts.now, causes, facts.troubled_since)
-        self.findings = self._findings.named
+        changes = self._tracker.update(facts.now, causes, facts.troubled_since)
+        self.findings = self._tracker.named
         for change in changes:
             self._tell(change)
 

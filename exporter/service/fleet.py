@@ -1,4 +1,4 @@
-"""The apiservers that are watched, as they come and go."""
+"""The watched apiservers, following the endpoints of the cluster."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from exporter.service.apiserver import AllClocks, Apiserver, CountedCost
 from exporter.service.canary import CanaryKeeper
 from exporter.service.custom_resources import CustomResources, say_left_out, why
 from exporter.service.leaving import Leaving
+from exporter.service.observer import Observer
 from exporter.service.stream import CURABLE_ONLY_BY_PEOPLE
 from exporter.watch.places import newcomers
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.measure.serverclock import Offset
     from exporter.service.dependencies import Dependencies
 
@@ -36,21 +37,21 @@ log = logging.getLogger(__name__)
 REFRESH_PERIOD_SECONDS = 1.0
 DISCOVERY_PERIOD_SECONDS = 10.0
 FORGETTING_SECONDS = 60.0
-"""After this time nobody holds anything of an apiserver that went; a proof that asks it waits for half as long."""
+"""After this time nothing refers to a removed apiserver any more: a proof that polls it waits for half as long."""
 
 
 def home_of(credentials: Credentials) -> Server:
-    """The address that the credentials name: asked what there is, and watched if nothing else is named."""
+    """The server of the credentials: used for discovery, and watched if no apiservers are configured or found."""
     return Server(credentials.server_url, is_one_apiserver=False)
 
 
 def named_servers(config: Config) -> list[Server]:
-    """The addresses that are named are apiservers, each."""
+    """The configured addresses, each of which is one apiserver."""
     return [Server(url, is_one_apiserver=True) for url in config.apiservers]
 
 
 class Fleet:
-    """Keeps one Apiserver running for each address that is to be watched."""
+    """Runs one Apiserver for each watched address."""
 
     def __init__(self, dependencies: Dependencies) -> None:
         home, metrics = home_of(dependencies.credentials), dependencies.metrics
@@ -69,16 +70,16 @@ class Fleet:
 
     @property
     def apiservers(self) -> list[Apiserver]:
-        """Those that are watched now."""
+        """The apiservers that are watched now."""
         return list(self._apiservers.values())
 
     @property
     def unfollowed(self) -> str | None:
-        """Why it is not known which custom resources there are to watch; None where it is, or none are asked for."""
+        """Why the matching custom resources are unknown; None if they are known or none are configured."""
         return self._custom.unfollowed(with_errors=True)
 
     def not_ready(self, *, with_errors: bool) -> list[str]:
-        """One sentence for each stream that has had no answer yet, or why none is known."""
+        """One sentence for each stream without an answer so far, or the reason why no apiserver is known."""
         if self._apiservers:
             reasons = [
                 stream.not_ready(with_errors=with_errors)
@@ -106,6 +107,9 @@ class Fleet:
                     keeper = CanaryKeeper(what, interval_seconds, self._staying)
                     tasks.create_task(keeper.run())
                 tasks.create_task(self._custom.follow())
+                if (diagnose := self._dependencies.diagnose) is not None:
+                    observer = Observer(self._dependencies, self._session, lambda: self.apiservers, diagnose)
+                    tasks.create_task(observer.run())
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
                     self._all_clocks.offset = self._bound_all_clocks()
@@ -116,11 +120,11 @@ class Fleet:
             await self._session.close()
 
     def _staying(self) -> list[Apiserver]:
-        """Those that are endpoints still: what is being shut down owes us nothing."""
+        """The apiservers that are still endpoints: from those being shut down no canary is expected."""
         return [apiserver for apiserver in self.apiservers if apiserver.server not in self._leaving]
 
     def refresh(self) -> Iterator[None]:
-        """Bring all gauges up to the present moment, in steps: many streams at once would hold the event loop."""
+        """Update all gauges in steps, because many streams at once would block the event loop."""
         for apiserver in self.apiservers:
             yield from apiserver.refresh()
 
@@ -150,7 +154,7 @@ class Fleet:
             await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
 
     def _with_places(self, servers: list[Server]) -> list[Server]:
-        """Those that are watched already, and others as far as there are places; whatever still ends holds one."""
+        """The servers that are watched already, and new ones up to the maximum; those still ending count as well."""
         new = newcomers(servers, self._running, MOST_APISERVERS - self._leaving.ending)
         with_places = [server for server in servers if server in self._running or server in new]
         left_out = len(servers) - len(with_places)
@@ -170,7 +174,7 @@ class Fleet:
             self._leaving.leave(server)
 
     async def _watch(self, server: Server) -> None:
-        """Everything that watches one address, until this is cancelled."""
+        """Run all watches of one address until cancelled."""
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
             apiserver = Apiserver(server, self._dependencies, tasks, self._all_clocks)
             stack.push_async_callback(apiserver.close)  # after its tasks have ended
@@ -178,15 +182,15 @@ class Fleet:
             stack.callback(self._forget, apiserver)
             for name in (*self._config.resources, *self._custom.watched):
                 apiserver.watch(name)
-                await asyncio.sleep(0)  # to make the series of one resource takes a millisecond
-            gc.freeze()  # They stay: to look through those of many resources would hold the loop for 100 ms.
+                await asyncio.sleep(0)  # creating the series of one resource takes a millisecond
+            gc.freeze()  # They are long-lived: scanning those of many resources would block the loop for 100 ms.
             await asyncio.Event().wait()
 
     async def _stop(self, server: Server) -> None:
-        """In a function of its own, because a task that has ended still holds what it ran with.
+        """Stop watching a server. A function of its own, because a finished task keeps its local variables alive.
 
-        It is out of everybody's sight before it begins to end: nothing more can be watched there, and if it is back
-        before it has ended, that is another one.
+        The server is removed before its tasks end, so that nothing new is watched there; if the address comes back
+        meanwhile, it gets a new Apiserver.
         """
         self._apiservers.pop(server, None)
         running = self._running.pop(server)
@@ -194,21 +198,21 @@ class Fleet:
         await asyncio.wait({running})
 
     async def _drop(self, server: Server) -> None:
-        if server not in self._running:  # else it is back, and its series go on
+        if server not in self._running:  # else it came back, and its series continue
             self._dependencies.metrics.remove_apiserver(server.name)
         await asyncio.sleep(FORGETTING_SECONDS)
-        # Once for each that goes, a tenth of a second: what is left of it is found nowhere else.
+        # A tenth of a second for each removed apiserver: its frozen objects are freed in no other way.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
 
     def _forget(self, apiserver: Apiserver) -> None:
-        """It has ended; another one may be at its address already."""
+        """Remove an apiserver that has ended, unless a new one has replaced it."""
         if self._apiservers.get(apiserver.server) is apiserver:
             del self._apiservers[apiserver.server]
 
     def _bound_all_clocks(self) -> Offset | None:
-        """Bounds on every clock that may have stamped an object; None unless every apiserver is watched and known."""
+        """Common bounds on all clocks that may have stamped an object; None unless all apiservers' clocks are known."""
         offsets = [apiserver.stamps_offset for apiserver in self.apiservers]
         known = [offset for offset in offsets if offset is not None]
         return hull(known) if self._is_complete and known and len(known) == len(offsets) else None

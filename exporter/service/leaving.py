@@ -1,4 +1,4 @@
-"""What goes leaves in two steps: its watches end, which a scrape must see, then its series are dropped."""
+"""Removal in two steps: first the watches end, which a scrape must see, then the series are removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ One = TypeVar("One")
 
 
 class Leaving(Generic[One]):
-    """Those that are about to leave: who is back before its time is over stays as it was."""
+    """The items to be removed after a delay. An item that comes back before then stays as it was."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Leaving(Generic[One]):
         drop: Callable[[One], Awaitable[None]],
     ) -> None:
         self.ending = 0
-        """How many of those that have left have not ended yet."""
+        """How many items are being stopped."""
         self._tasks = tasks
         self._stop = stop
         self._drop = drop
@@ -36,11 +36,11 @@ class Leaving(Generic[One]):
         return iter(self._waiting)
 
     def leave(self, one: One) -> None:
-        """After a while it is stopped, and then dropped."""
+        """Stop the item after a delay, then drop it."""
         self._waiting[one] = self._tasks.create_task(self._leave(one))
 
     def stay(self, one: One) -> bool:
-        """It is here again. Whether it was about to leave."""
+        """Keep the item. Returns whether it was to be removed."""
         leaving = self._waiting.pop(one, None)
         if leaving is not None:
             leaving.cancel()

@@ -1,7 +1,7 @@
-"""Log records in, one line each on stderr out: logfmt or JSON. A record's fields come in `extra["fields"]`.
+"""Writes each log record to stderr as one line of logfmt or JSON. A record's fields are in `extra["fields"]`.
 
-A line is printable ASCII whatever others have put into a value: terminals obey some characters of Unicode, and some
-programs end a line at them.
+A line is always printable ASCII, because terminals interpret some Unicode characters and some programs treat them as
+line ends.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _BARE = re.compile(r"[!#-<>-\[\]-~]+")
 
 
 def set_up(config: Config) -> None:
-    """Log everything of this process to stderr, as the configuration says."""
+    """Log to stderr with the configured format and level."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if config.log_format == "json" else _Logfmt())
     logging.basicConfig(handlers=[handler], level=LEVELS[config.log_level], force=True)
-    # aiohttp and asyncio speak only of what is wrong; their details are for people who debug them.
+    # The debug messages of aiohttp and asyncio are only useful to debug those.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
 
 
 class _Fields(logging.Formatter):
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Everything that the line says, in order."""
+        """The fields of the line, in order."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         said = {
             "ts": at.replace("+00:00", "Z"),
@@ -63,5 +63,5 @@ def _logfmt(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    # DEL is ASCII, and no character to print.
+    # DEL is ASCII but not printable, and json.dumps does not escape it.
     return json.dumps(value, default=str).replace("\x7f", "\\u007f")

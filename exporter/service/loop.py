@@ -1,4 +1,4 @@
-"""The event loop of every command: uvloop, with one correction."""
+"""The event loop of all commands: uvloop with one bug fix."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _Result = TypeVar("_Result")
 
 
 class Loop(uvloop.Loop):
-    """A uvloop that closes the descriptor of a connection that fails once, not twice.
+    """A uvloop that closes the descriptor of a failed connection once, not twice.
 
-    uvloop 0.23 closes the descriptor of `sock` but leaves it to the socket as well (MagicStack/uvloop#738). When that
-    is collected it closes the number again, by then perhaps another connection's: streams break, and the process.
+    uvloop 0.23 closes the descriptor of `sock` without detaching the socket (MagicStack/uvloop#738). The socket's
+    finalizer closes the same number again, which by then may be another connection's: that breaks streams or crashes
+    the process.
     """
 
     async def create_connection(self, *args: Any, sock: socket.socket | None = None, **more: Any) -> Any:
-        """As uvloop's; a socket whose connection fails is taken over all the same."""
+        """As uvloop's, but detach the socket if the connection fails."""
         try:
             return await super().create_connection(*args, sock=sock, **more)
         except BaseException:

@@ -1,4 +1,4 @@
-"""The status document, described in docs/status.md: the states of all streams as JSON has them."""
+"""The status document, described in docs/status.md: the state of each stream, for JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEANINGS = {
 
 
 def document(version: str, config: Config, states: Iterable[StreamState]) -> dict[str, Any]:
-    """The whole document; what nothing bounds is +Inf still."""
+    """The whole document. A value without an upper bound is inf."""
     return {
         "version": version,
         "slo": {
@@ -35,7 +35,7 @@ def document(version: str, config: Config, states: Iterable[StreamState]) -> dic
 
 
 def stream(state: StreamState) -> dict[str, Any]:
-    """One stream."""
+    """The entry of one stream."""
     counts, window, clock = state.counts, state.window, state.revision_clock
     return {
         "apiserver": state.apiserver,
@@ -43,7 +43,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "resource": state.resource,
         "stream": "up" if state.is_up else "down",
         "state": window.state,
-        # Without an open watch the state only speaks of what had arrived before.
+        # Without an open watch the state covers only events that arrived before.
         "meaning": MEANINGS[window.state] if state.is_up else NO_WATCH,
         "window_events": window.events,
         "p99_lower_seconds": window.p99_lower_seconds,

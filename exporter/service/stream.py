@@ -1,7 +1,7 @@
-"""One resource on one apiserver: what its reflector, its pollers and its canaries tell is counted, or judged.
+"""One resource on one apiserver: counts and judges the events of its reflector, its pollers and its canaries.
 
-Here the rooms meet: exporter.watch and exporter.clocks tell what happens, exporter.measure says what that means. Page,
-status, metrics and `watchslo measure` read the state of the stream.
+exporter.watch and exporter.clocks report what happens, exporter.measure evaluates it. The page, the status document,
+the metrics and `watchslo measure` read the state of the stream.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from exporter.measure.continuity import Continuity
 from exporter.measure.counting import Counting
 from exporter.measure.judge import Judge, Rules
 from exporter.measure.judging import Room
-from exporter.measure.stream_state import StreamState, Trouble
+from exporter.measure.stream_state import Delivered, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
 from exporter.service.stream_clocks import StreamClocks
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
-    from exporter.labels import RelistReason
     from exporter.measure.canaries import Canary
     from exporter.measure.coverage import Coverage
     from exporter.measure.events import Event
@@ -41,22 +40,23 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant, Interval
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
-    from exporter.watch.watch import End, Reading
+    from exporter.vocabulary import RelistReason
+    from exporter.watch.watch import DecodedBatch, End
 
 log = logging.getLogger(__name__)
 
 CANARY_SECONDS = 10.0
-"""A canary that was awaited for so much longer than the threshold is lost."""
+"""A canary is lost if it has not arrived within the threshold plus this time."""
 
 WAITING = Room()
-"""Of the events of all streams of this process that wait for their verdict."""
+"""The pending events of all streams of this process share it."""
 
 FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
 
 
 def rules_of(config: Config) -> Rules:
-    """What verdicts depend on, as it is configured."""
+    """The configuration that verdicts depend on."""
     return Rules(
         threshold_seconds=config.slo_threshold_seconds,
         clock_error_seconds=config.annotation_clock_error_seconds,
@@ -66,27 +66,27 @@ def rules_of(config: Config) -> Rules:
 
 
 def _nothing() -> None:
-    """Nobody to tell yet."""
+    """A callback that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDependencies:
-    """What a stream needs of the world around it."""
+    """The dependencies of a stream."""
 
     config: Config
     metrics: StreamMetrics
     apiserver_clocks: Callable[[], Offset | None]
-    """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
+    """Common bounds on the clocks of all apiservers that may have stamped an object; None unless all are known."""
     found: Callable[[Resource], None]
-    """Told what discovery found."""
+    """Called with the resource that discovery found."""
     is_a_balancer: Callable[[], None] = _nothing
-    """Told that the address stands before several apiservers."""
+    """Called if the address turns out to be a load balancer."""
     judged: Callable[[Stream, Judgement], None] | None = None
-    """Told of each judgement; for tests and for tools."""
+    """Called with each judgement; for tests and tools."""
 
 
 class Stream:
-    """One stream: what its reflector, its pollers and its canaries tell is counted, or judged."""
+    """One stream. Its reflector, its pollers and its canaries call it."""
 
     def __init__(self, name: ResourceName, apiserver: str, dependencies: StreamDependencies) -> None:
         config = dependencies.config
@@ -95,7 +95,7 @@ class Stream:
         self.arrivals = Arrivals()
         self.window = Window(config.slo_window_seconds, config.slo_objective_ratio)
         self.on_restored_store: Callable[[], None] = _nothing
-        """Makes the stream list again."""
+        """Makes the reflector list again."""
         self.counts = dependencies.metrics.counts
         self._dependencies = dependencies
         now = time.monotonic()
@@ -113,22 +113,22 @@ class Stream:
         )
         self.state = dependencies.metrics.state = self._state(now)
 
-    # What the stream tells (exporter.watch.reflector.ReflectorListener)
+    # Callbacks of the reflector (exporter.watch.reflector.ReflectorListener)
 
     def found(self, resource: Resource) -> None:
-        """Discovery says what the resource is."""
+        """Discovery found the resource."""
         self._dependencies.found(resource)
 
     def relisting(self, reason: RelistReason) -> None:
-        """Continuity is given up: events are not seen, so the objective cannot be met for a while."""
-        # Its first events may come before `opened`.
+        """Continuity is lost: events may be missing, so the objective cannot be met until they leave the window."""
+        # The first events of the new watch may arrive before `opened` is called.
         self._judge.relisting()
         self._continuity.relisting(reason, time.monotonic())
         if reason != "start":
             log.warning("relist", extra=self._labels(reason=reason))
 
     def start_failed(self, error: StartError) -> None:
-        """A LIST or WATCH did not start; said once per cause, counted every time."""
+        """A LIST or WATCH did not start: logged once per cause, counted every time."""
         self.counts.start_errors[error.reason] += 1
         is_final = error.reason in CURABLE_ONLY_BY_PEOPLE
         if is_final:
@@ -145,15 +145,15 @@ class Stream:
         log.info("watch open", extra=self._labels(revision=listed_revision))
 
     def lost(self, at: Instant) -> None:
-        """The watch is open no more."""
+        """The watch is no longer open."""
         self._continuity.lost(at)
 
     def slept(self, seconds: float) -> None:
-        """The machine was suspended: nobody looked, for so many seconds that our clock did not count."""
+        """The machine was suspended for `seconds`, which our monotonic clock did not count: nothing was watched."""
         self._continuity.slept(time.monotonic(), seconds)
 
     def ended(self, end: End, lived_seconds: float) -> None:
-        """The watch that was lost ended for this reason."""
+        """The lost watch ended for this reason."""
         self.counts.ends[end.reason] += 1
         self.counts.lifetime.observe(max(0.0, lived_seconds))
         if end.reason in FORCED:
@@ -161,14 +161,14 @@ class Stream:
         level = logging.INFO if end.reason == "timeout" else logging.WARNING
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
-    def read(self, reading: Reading, arrival: Interval) -> None:
-        """What came together on the watch: every event waits for its verdict from now on."""
+    def read(self, reading: DecodedBatch, arrival: Interval) -> None:
+        """A batch of events arrived on the watch: each event is pending from now on."""
         counts = self.counts
         counts.received_bytes += reading.size_bytes
         self._continuity.last_activity = time.time()
         if reading.undecodable:
             counts.undecodable += reading.undecodable
-            # Each is an event of which nothing is known.
+            # Each is an event about which nothing is known.
             self.window.judged(arrival.latest, NO_BOUND, "ambiguous", reading.undecodable)
         for event in reading.repeated:
             counts.events[event.event_type, "replayed"] += 1
@@ -189,30 +189,30 @@ class Stream:
             self._awaited.canaries.is_here(newest.revision)
             self._clocks.arrived(newest.revision, arrived, is_event=newest.event_type != "bookmark")
 
-    # What the canary tells (exporter.service.canary)
+    # Callbacks of the canary (exporter.service.canary)
 
     def canary_sending(self) -> None:
-        """A write to an object of ours goes out that this stream should deliver."""
+        """A canary is being written, and this stream should deliver its event."""
         self._awaited.sending()
 
     def canary_answered(self, canary: Canary | None) -> None:
-        """That write was answered with success, or None: it was not, and nothing is to be expected."""
+        """The canary was written; None if the write failed, so that no event is expected."""
         if canary is not None and self.clock is not None:
             self.clock.arrived(canary.revision, canary.answered)
         self._awaited.answered(canary)
 
     def owe_no_canary(self) -> None:
-        """What was written up to now need not come: its apiserver is leaving, and is written for no more."""
+        """Expect no canary any more: the apiserver is being removed, and no canaries are written for it."""
         self._awaited.canaries.forget()
 
     def owes_canary(self, sent_before: Instant) -> bool:
-        """Whether a canary that was sent before this instant is awaited still: it comes or is lost."""
+        """Whether a canary that was sent before this instant is still awaited: it will arrive or be lost."""
         return self._awaited.canaries.owes_of(sent_before)
 
-    # What the clocks tell
+    # The pollers
 
     def use_clock(self, clock: RevisionPoller | None) -> None:
-        """From now on `clock` dates the events, or nothing does."""
+        """Date the events by this revision clock from now on; None for no clock."""
         if clock is self.clock:
             return
         if self.clock is not None:
@@ -222,33 +222,33 @@ class Stream:
             clock.subscribe(self.judge_settled, self.store_went_back)
 
     def use_cache_clock(self, clock: CachePoller | None) -> None:
-        """From now on `clock` says when revisions were in the watch cache of this apiserver, or nothing does."""
+        """Use this poller of the apiserver's watch cache from now on; None for no poller."""
         self._clocks.cache = clock
 
     def cache_went_back(self, known_at: Instant) -> None:
-        """A poll was answered from a cache that had less than was known of it at `known_at`."""
+        """A poll of the watch cache returned a revision older than the one known at `known_at`."""
         self._continuity.cache_went_back(known_at)
 
     def store_went_back(self) -> None:
-        """What arrived and is not judged belongs to revisions that exist no more: nothing can be said of it."""
+        """The store was restored: dismiss pending events, because their revisions no longer exist."""
         self._clocks.store_went_back()
         self._judge.dismiss_all(self._clocks.now())
         self._awaited.canaries.start_anew()
         self.on_restored_store()
 
     def date_contradicted(self) -> None:
-        """A Date of this apiserver contradicts what its clock said before: not to be used for what is pending."""
+        """A Date header of this apiserver contradicts earlier ones: counted, and not used for pending events."""
         self.counts.contradictions["date"] += 1
 
-    # What others ask
+    # Verdicts and state
 
     def judge_settled(self) -> None:
-        """Judge every event about which nothing more will be learned, some in each turn of the loop."""
+        """Judge each event that gets no more evidence, a limited number in each iteration of the event loop."""
         if self._judge.judge_settled(time.monotonic(), self._clocks.now()):
             asyncio.get_running_loop().call_soon(self.judge_settled)
 
     def refresh(self) -> None:
-        """Bring everything that depends on the present moment up to it: just before a scrape, and every second."""
+        """Update everything that depends on the current time. Called before each scrape and every second."""
         now = time.monotonic()
         self.judge_settled()
         for latency in self._awaited.lose(now):
@@ -258,12 +258,12 @@ class Stream:
 
     @property
     def clock(self) -> RevisionPoller | None:
-        """What dates the events; None while no clock is proven to read the same store."""
+        """The revision clock that dates the events; None while none is proven to read the same store."""
         return self._clocks.revision
 
     @property
     def coverage(self) -> Coverage:
-        """Which time was watched."""
+        """The time that was covered by an open watch."""
         return self._continuity.coverage
 
     @property
@@ -277,31 +277,33 @@ class Stream:
         return self._continuity.trouble
 
     def report(self, now: Instant) -> WindowReport:
-        """The window that ends now, with what is certain of the events that wait for their verdict."""
+        """The window that ends now, including what is already certain about pending events."""
         is_covered = self.coverage.covers(self.window.since(now), now)
         undecided = self._judge.undecided(self._clocks.store)
         return self.window.report(now, undecided, is_covered=is_covered)
 
     @property
     def is_settled(self) -> bool:
-        """Whether no event waits for its verdict."""
+        """Whether no event is pending."""
         return not self._judge.waiting
 
     def finish(self) -> None:
-        """It is watched no more: what waits for its verdict gets it now."""
+        """The stream is no longer watched: judge all pending events now."""
         self._judge.judge_all(self._clocks.now())
         self.use_clock(None)
         self.refresh()
 
     def not_ready(self, *, with_errors: bool) -> str | None:
-        """Why it is not ready yet; None once the stream has had its answer, up or refused for good."""
+        """Why the stream is not ready; None once its watch has been open or was finally refused."""
         if self._continuity.has_answered or self.trouble is None:
             return None
         return f"{self.apiserver} {self.name}: {self.trouble if with_errors else self.trouble.reason}"
 
     def _state(self, now: Instant) -> StreamState:
+        canaries = self._awaited.canaries
         return StreamState(
             apiserver=self.apiserver,
+            at=now,
             group=self.name.group,
             resource=self.name.plural,
             is_up=self.is_up,
@@ -309,6 +311,9 @@ class Stream:
             window=self.report(now),
             revision_clock=self._clocks.state(self.name),
             last_activity=self._continuity.last_activity,
+            delivered=Delivered(canaries.newest, self._clocks.newest_event),
+            cache_answer=self._clocks.cache_answer,
+            owed_canary=canaries.oldest_owed,
             counts=self.counts.copy(),
         )
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from exporter.measure.arrivals import STALL_SECONDS
 from exporter.measure.suspension import Suspension
+from exporter.watch.tcp_info import socket_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.measure.arrivals import Arrivals
+    from exporter.measure.stream_state import SocketState
     from exporter.measure.times import Instant
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,13 @@ class Heartbeat:
         self._suspension = Suspension()
         self._poller = select.poll()
         self._arrivals: dict[int, Arrivals] = {}
+        self._attended: dict[Arrivals, tuple[int, Instant]] = {}
+        """The socket of each that has one, and since when."""
         self._last_beat: Instant | None = None
+        self.stalled_seconds = 0.0
+        """In all pauses together in which nothing of ours ran."""
+        self.suspended_seconds = 0.0
+        """Of the machine, at most; our clock did not count them."""
         self.sleepers: set[Sleeper] = set()
         """Told of every pause, whether they watch a socket at the moment or not."""
 
@@ -57,11 +65,20 @@ class Heartbeat:
         """From now on look at the socket `fd`, whose bytes `arrivals` follows."""
         self._poller.register(fd, select.POLLIN | select.POLLPRI)
         self._arrivals[fd] = arrivals
+        self._attended[arrivals] = fd, time.monotonic()
 
     def forget(self, fd: int) -> None:
         """Look at `fd` no more; must be called before the number can be another socket's."""
-        if self._arrivals.pop(fd, None) is not None:
+        arrivals = self._arrivals.pop(fd, None)
+        if arrivals is not None:
             self._poller.unregister(fd)
+            if arrivals in self._attended and self._attended[arrivals][0] == fd:
+                del self._attended[arrivals]
+
+    def socket_of(self, arrivals: Arrivals) -> SocketState | None:
+        """What the kernel says of the socket whose bytes these follow; None if there is none, or it does not tell."""
+        attended = self._attended.get(arrivals)
+        return socket_state(*attended) if attended is not None else None
 
     async def run(self) -> None:
         """Beat for ever."""
@@ -85,10 +102,12 @@ class Heartbeat:
         since, self._last_beat = now if self._last_beat is None else self._last_beat, now
         slept_seconds = self._suspension.slept(now, boottime, after)
         if slept_seconds:
+            self.suspended_seconds += slept_seconds
             log.warning("the machine was suspended", extra={"fields": {"seconds": slept_seconds}})
             for sleeper in tuple(self.sleepers):
                 # Up to `after`: it may have been between the two readings.
                 sleeper.slept(since, after, slept_seconds)
         if now - since > STALL_SECONDS:
+            self.stalled_seconds += now - since
             for sleeper in tuple(self.sleepers):
                 sleeper.stood_still(since, now)

@@ -10,13 +10,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.backoff import Backoff
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, start_error
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.session import UNREACHABLE, AnswerError
-from exporter.watch.watch import Reading, Watch
+from exporter.watch.watch import DecodedBatch, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from exporter.config import ResourceName
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
-    from exporter.labels import RelistReason
     from exporter.measure.events import Event
     from exporter.measure.times import Instant, Interval
+    from exporter.vocabulary import RelistReason
     from exporter.watch.watch import End, WatchDependencies
 
 HEALTHY_AFTER_SECONDS = 10.0
@@ -52,7 +52,7 @@ class ReflectorListener(Protocol):
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open since `at`; after a relist, it starts at the revision that was listed."""
 
-    def read(self, reading: Reading, arrival: Interval) -> None:
+    def read(self, reading: DecodedBatch, arrival: Interval) -> None:
         """A chunk of the open watch."""
 
     def lost(self, at: Instant) -> None:
@@ -274,7 +274,7 @@ class Reflector:
         self._position.give_up()
         self._listener.relisting(reason)
 
-    def _read(self, reading: Reading, arrival: Interval) -> None:
+    def _read(self, reading: DecodedBatch, arrival: Interval) -> None:
         """Keep the revision to resume from, and hand on what was not there before."""
         if self._watch is None:
             return  # the last words of a history that exists no more

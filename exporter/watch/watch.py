@@ -8,10 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.config.wording import printable
-from exporter.kubernetes.credentials import CredentialsError
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, end_reason, start_error, start_reason
-from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import (
     METADATA_WATCH,
     STREAM,
@@ -23,6 +21,8 @@ from exporter.kubernetes.session import (
 from exporter.limits import refused_texts
 from exporter.measure.events import Event, EventDecoder, LineBudget, LineSplitter, WatchError
 from exporter.watch.body import StampedBody
+from exporter.wording.quoting import printable
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import aiohttp
 
     from exporter.kubernetes.lists import Collection
-    from exporter.labels import EndReason
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.times import Instant, Interval
+    from exporter.vocabulary import EndReason
     from exporter.watch.heartbeat import Heartbeat
 
 WHOLE_OBJECTS = "application/json"
@@ -70,7 +70,7 @@ class End(NamedTuple):
     retry_after_seconds: float | None = None
 
 
-class Reading(NamedTuple):
+class DecodedBatch(NamedTuple):
     """What was found in bytes of a watch that came together."""
 
     events: Sequence[Event]
@@ -93,7 +93,7 @@ class Watch:
     """One watch: opened once, from one revision on, and read to its end."""
 
     def __init__(
-        self, collection: Collection, dependencies: WatchDependencies, take: Callable[[Reading, Interval], None]
+        self, collection: Collection, dependencies: WatchDependencies, take: Callable[[DecodedBatch, Interval], None]
     ) -> None:
         decoder = dependencies.decoder
         self._collection = collection
@@ -239,7 +239,7 @@ class Watch:
             self.has_delivered = True
         if overlong or self._dependencies.decoder.refused:
             self._count_refused(overlong)
-        self._take(Reading(events, undecodable + overlong, sum(map(len, content))), arrival)
+        self._take(DecodedBatch(events, undecodable + overlong, sum(map(len, content))), arrival)
 
     def _count_refused(self, overlong: int) -> None:
         """What was beyond its limit, in the lines or as a line."""

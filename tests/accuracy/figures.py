@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from exporter.labels import Verdict
 from exporter.measure.times import ANY_TIME, Instant, Interval, latency_between
 from exporter.measure.window import Window
+from exporter.vocabulary import Verdict
 from tests.accuracy.observation import Observation
 
 THRESHOLD_SECONDS = 1.0

@@ -20,7 +20,7 @@ from tests.support.streams import revision_poller
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from exporter.labels import StartReason
+    from exporter.vocabulary import StartReason
 
 POLLS_FOR_A_PROOF = 20
 """It takes two or three, and a second until there are two apiservers."""
@@ -36,11 +36,11 @@ async def running(folder: Path, *urls: str) -> AsyncIterator[Exporter]:
     exporter = Exporter(settled, await load_credentials(settled))
     async with exporter.running():
         answers = [
-            [exporter.metrics.clock(url.removeprefix("http://"), "", kind, "revision").polls["ok"] for kind in KINDS]
+            [exporter.metrics.clock(url.removeprefix("http://"), "", kind, "revision").counts for kind in KINDS]
             for url in urls
         ]
         await wait_until(
-            lambda: all(max(count.value for count in counts) > POLLS_FOR_A_PROOF for counts in answers),
+            lambda: all(max(count.answered for count in counts) > POLLS_FOR_A_PROOF for counts in answers),
             "the clocks poll",
         )
         yield exporter
@@ -93,14 +93,14 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
         running(tmp_path, simulator.url) as exporter,
     ):
         [apiserver] = exporter.apiservers
-        polls = exporter.metrics.clock(apiserver.server.name, "", "pods", "revision").polls["ok"]
-        await wait_until(lambda: polls.value > 0, "pods have a clock of their own")
+        polls = exporter.metrics.clock(apiserver.server.name, "", "pods", "revision").counts
+        await wait_until(lambda: polls.answered > 0, "pods have a clock of their own")
         [target] = apiserver.streams
         await apiserver.unwatch(target.name)
         await wait_until(lambda: apiserver.stores.clocks == [], "its clock ends")
-        asked = polls.value
+        asked = polls.answered
         await asyncio.sleep(1)
-        assert polls.value == asked
+        assert polls.answered == asked
 
 
 def answer(clock: RevisionPoller, number: int, sent: float, revision: int) -> None:

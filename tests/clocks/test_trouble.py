@@ -32,7 +32,7 @@ async def running(simulator: Simulator, folder: Path) -> AsyncIterator[Exporter]
     exporter = Exporter(settled, await load_credentials(settled))
     async with exporter.running():
         revision, cache = clocks_of(exporter, simulator)
-        await wait_until(lambda: min(revision.polls["ok"].value, cache.polls["ok"].value) > 5, "the clocks poll")
+        await wait_until(lambda: min(revision.counts.answered, cache.counts.answered) > 5, "the clocks poll")
         yield exporter
 
 
@@ -71,12 +71,12 @@ async def test_a_store_that_hangs_holds_up_its_own_polls_and_not_those_of_the_ca
         revision, cache = clocks_of(exporter, simulator)
         polls = load_of(exporter, simulator).requests["revision_poll"]
         simulator.store.freeze()
-        sent, answered = polls.value, revision.polls["ok"].value
+        sent, answered = polls.value, revision.counts.answered
         await wait_until(lambda: polls.value >= sent + PLACES - 1, "every place of the revision clock is taken")
-        from_cache = cache.polls["ok"].value
-        await wait_until(lambda: cache.polls["ok"].value > from_cache + 5, "the cache is polled all the same")
-        assert revision.polls["ok"].value <= answered + 1
-        assert revision.polls["error"].value == 0, "none has been given up for it"
+        from_cache = cache.counts.answered
+        await wait_until(lambda: cache.counts.answered > from_cache + 5, "the cache is polled all the same")
+        assert revision.counts.answered <= answered + 1
+        assert revision.counts.failures == 0, "none has been given up for it"
 
 
 async def test_what_hung_with_its_store_was_not_held_up_behind_the_cache(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_a_429_is_obeyed_and_the_full_rate_comes_back(tmp_path: Path) -> N
 
         in_health = await growth(sent)
         simulator.faults.rejection = Rejection(429, RETRY_AFTER_SECONDS, verbs=frozenset({"list"}))
-        await wait_until(lambda: revision.polls["error"].value > 0, "a poll is refused")
+        await wait_until(lambda: revision.counts.failures > 0, "a poll is refused")
         refused = await growth(sent)
         simulator.faults.rejection = None
         assert 0 < refused < in_health / 4
@@ -136,15 +136,15 @@ async def test_what_is_refused_is_asked_less_and_soon_again_when_it_is_over(stat
             simulator.faults.deny("list", "*")
         else:
             simulator.faults.rejection = Rejection(status, verbs=frozenset({"list"}))
-        await wait_until(lambda: min(clock.polls["error"].value for clock in clocks) >= 3, "polls are refused")
+        await wait_until(lambda: min(clock.counts.failures for clock in clocks) >= 3, "polls are refused")
         refused = await growth(sent)
         simulator.faults.rejection = None
         simulator.faults.allow("list", "*")
         assert 0 < refused < in_health / 3
-        answered = [clock.polls["ok"].value for clock in clocks]
+        answered = [clock.counts.answered for clock in clocks]
 
         def are_back() -> bool:
-            return all(clock.polls["ok"].value > ok + AS_ONCE for clock, ok in zip(clocks, answered, strict=True))
+            return all(clock.counts.answered > ok + AS_ONCE for clock, ok in zip(clocks, answered, strict=True))
 
         await wait_until(are_back, "the clocks are answered again", timeout_seconds=60)
 
@@ -154,7 +154,7 @@ async def test_a_kind_that_is_forbidden_slows_no_other(tmp_path: Path) -> None:
         requests = load_of(exporter, simulator).requests
         simulator.faults.deny("list", "pods")  # its cache is polled, the store's revision by another kind
         cache = clocks_of(exporter, simulator)[1]
-        await wait_until(lambda: cache.polls["error"].value >= 3, "polls are refused")
+        await wait_until(lambda: cache.counts.failures >= 3, "polls are refused")
         revision_before, cache_before = requests["revision_poll"].value, requests["cache_poll"].value
         await asyncio.sleep(COUNTING_SECONDS)
         of_revision, of_cache = requests["revision_poll"].value, requests["cache_poll"].value

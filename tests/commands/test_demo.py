@@ -6,8 +6,8 @@ from math import inf
 import pytest
 
 from exporter.commands.demo import COLUMNS, SINCE_START_FROM, measured_p99
-from exporter.labels import SloState
 from exporter.measure.window import EMPTY
+from exporter.vocabulary import SloState
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from threading import Thread
 import pytest
 
 from exporter.config.web_config import read_web_config
-from tests.config.door import FILE, Door
 from tests.real.certificates import CertificateAuthority
+from tests.support.door import FILE, Door
 
 
 class Alive(BaseHTTPRequestHandler):

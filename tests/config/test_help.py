@@ -4,7 +4,7 @@ import re
 import pytest
 
 from exporter.config import SETTINGS, reference_markdown
-from tests.config.door import FILE, Door
+from tests.support.door import FILE, Door
 
 COMMANDS = ("run", "demo", "check", "measure", "why", "healthcheck", "version")
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.door import FILE, READ_FILE, Door
+from tests.support.door import FILE, READ_FILE, Door
 
 COMMANDS = "run, demo, check, measure, why, healthcheck, version"
 LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from exporter.config.web_config import RateLimit, read_web_config
-from tests.config.door import Door
 from tests.real.certificates import CertificateAuthority
 from tests.real.tools import tool
+from tests.support.door import Door
 
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 FILE = Path("web.yaml")

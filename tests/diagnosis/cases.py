@@ -6,8 +6,8 @@ from typing import Any
 from exporter.diagnosis.diagnose import Cause, diagnose
 from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
 from exporter.diagnosis.server_facts import ServerFacts, Timed
-from exporter.labels import Fault
 from exporter.measure.times import Interval
+from exporter.vocabulary import Fault
 
 A, B = "127.0.0.1:6443", "127.0.0.2:6443"
 PODS, NODES = ("", "pods"), ("", "nodes")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
 from exporter.diagnosis.rules import EXCLUSIVE, RULES
 from exporter.diagnosis.server_facts import ServerFacts, Timed
-from exporter.labels import FAULTS, Fault
 from exporter.measure.times import Interval
+from exporter.vocabulary import FAULTS, Fault
 from tests.diagnosis.cases import CASES, NODES, NODES_ON_TIME, NOW, PODS, A, B, apiserver, causes, facts, server, stream
 
 NEVER_SHOWN = {"connection_shared", "unknown_cause"}

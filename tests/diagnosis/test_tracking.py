@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from exporter.diagnosis.diagnose import Cause
 from exporter.diagnosis.rules import EXCLUSIVE
-from exporter.diagnosis.tracking import WITHDRAWN_AFTER_SECONDS, Findings
-from exporter.labels import CERTAINTIES, FAULTS
+from exporter.diagnosis.tracking import WITHDRAWN_AFTER_SECONDS, Tracker
+from exporter.vocabulary import CERTAINTIES, FAULTS
 from tests.diagnosis.cases import CASES, A, B, causes
 
 BEHIND = Cause("cache_behind", "suspected", A, "", "pods", "the watch cache is behind", ("it is late",), ())
@@ -15,7 +15,7 @@ PLACE = (A, "", "pods")
 
 
 def test_a_cause_is_named_once_it_was_seen_twice_since_the_place_suffers() -> None:
-    findings = Findings()
+    findings = Tracker()
     assert findings.update(100.0, [BEHIND], {PLACE: 92.0}) == []
     (change,) = findings.update(102.0, [BEHIND], {PLACE: 92.0})
     assert (change.what, change.finding.since) == ("found", 92.0)
@@ -23,7 +23,7 @@ def test_a_cause_is_named_once_it_was_seen_twice_since_the_place_suffers() -> No
 
 
 def test_a_glimpse_is_no_finding() -> None:
-    findings = Findings()
+    findings = Tracker()
     findings.update(100.0, [BEHIND], {})
     assert findings.update(102.0, [], {}) == []
     findings.update(104.0, [BEHIND], {})
@@ -31,7 +31,7 @@ def test_a_glimpse_is_no_finding() -> None:
 
 
 def test_a_finding_outlives_short_gaps_and_is_withdrawn_after_a_long_one() -> None:
-    findings = Findings()
+    findings = Tracker()
     for now in (100.0, 102.0):
         findings.update(now, [BEHIND], {})
     assert findings.update(102.0 + WITHDRAWN_AFTER_SECONDS / 2, [], {}) == []
@@ -42,7 +42,7 @@ def test_a_finding_outlives_short_gaps_and_is_withdrawn_after_a_long_one() -> No
 
 
 def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> None:
-    findings = Findings()
+    findings = Tracker()
     for now in (100.0, 102.0):
         findings.update(now, [BEHIND], {})
     (change,) = findings.update(104.0, [SHOWN], {})
@@ -55,7 +55,7 @@ def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> No
 
 
 def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> None:
-    findings = Findings()
+    findings = Tracker()
     for now in (100.0, 102.0):
         findings.update(now, [BEHIND], {})
     store = BEHIND._replace(fault="store_slow", resource="")
@@ -67,7 +67,7 @@ def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> Non
 
 
 def test_shown_comes_first_and_then_the_more_exact() -> None:
-    findings = Findings()
+    findings = Tracker()
     storm = BEHIND._replace(fault="write_storm", resource="nodes")
     for now in (100.0, 102.0):
         findings.update(now, [storm, SHOWN], {})
@@ -75,7 +75,7 @@ def test_shown_comes_first_and_then_the_more_exact() -> None:
 
 
 def test_a_finding_carries_a_sentence_a_remedy_and_a_runbook() -> None:
-    findings = Findings()
+    findings = Tracker()
     for now in (100.0, 102.0):
         findings.update(now, causes(CASES["store_slow"][0]), {})
     (finding,) = findings.named
@@ -113,7 +113,7 @@ def _allowed(seen: list[Cause]) -> list[Cause]:
 def test_found_and_withdrawn_take_turns_and_what_excludes_each_other_is_never_named_together(
     history: list[tuple[float, list[Cause]]],
 ) -> None:
-    findings, now = Findings(), 0.0
+    findings, now = Tracker(), 0.0
     open_findings: set[tuple[str, str, str, str]] = set()
     for pause, seen in history:
         now += pause

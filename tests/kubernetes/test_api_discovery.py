@@ -12,18 +12,18 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from exporter.config import ResourceName
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes import api_discovery
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.apiservers import MOST_ADDRESSES, SLICES, count_apiservers, find_apiservers
-from exporter.kubernetes.credentials import Credentials, Source
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.permissions import own_name
 from exporter.kubernetes.resources import MOST_VERSIONS, NotServedError, discover
 from exporter.kubernetes.session import MOST_VALUES, AnswerError, ApiSession, Server
 from exporter.limits import Refused, refused_texts
-from exporter.watch import custom_resources
-from exporter.watch.custom_resources import list_definitions
-from tests.kubernetes.configuring import write_kubeconfig
+from exporter.watch import definitions
+from exporter.watch.definitions import list_definitions
+from tests.support.configuring import write_kubeconfig
 
 Told = Callable[[str], str]
 """A path in, a body out."""
@@ -49,7 +49,7 @@ async def asking(told: Told, folder: Path) -> AsyncIterator[tuple[ApiSession, Ap
     app.router.add_route("*", "/{path:.*}", apiserver.answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        credentials = Credentials(Source(write_kubeconfig(folder, url, user={"token": "any"})))
+        credentials = Credentials(CredentialsSource(write_kubeconfig(folder, url, user={"token": "any"})))
         await credentials.load()
         session = ApiSession(Server(url, is_one_apiserver=True), credentials)
         try:
@@ -107,7 +107,7 @@ async def test_a_list_of_definitions_that_goes_beyond_a_limit_is_refused(  # noq
     refused: Callable[[Refused], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(custom_resources, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(definitions, "MOST_BYTES", 2**20)
     async with asking(told, tmp_path) as (session, apiserver):
         with pytest.raises(StartError, match=said) as raised:
             await list_definitions(session)
@@ -119,7 +119,7 @@ async def test_a_list_of_definitions_that_goes_beyond_a_limit_is_refused(  # noq
 async def test_a_list_of_definitions_that_takes_too_long_is_refused(
     tmp_path: Path, refused: Callable[[Refused], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(custom_resources, "LISTING_SECONDS", 0.0)
+    monkeypatch.setattr(definitions, "LISTING_SECONDS", 0.0)
     async with asking(endless(1, str), tmp_path) as (session, apiserver):
         with pytest.raises(StartError, match="longer than 0 s") as raised:
             await list_definitions(session)

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from exporter.config import ListenAddress
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.metrics.registry import Metrics
@@ -43,7 +43,9 @@ async def served(
     cluster: Cluster, folder: Path, *remembered_seconds: float, server: str | None = None, time_limit_seconds: float = 5
 ) -> AsyncIterator[Sequence[str]]:
     """The metrics' address behind a filter for each of these times, all with one session to the apiserver."""
-    credentials = Credentials(Source(cluster.kubeconfig(folder / "kubeconfig", user="limited", server=server)))
+    credentials = Credentials(
+        CredentialsSource(cluster.kubeconfig(folder / "kubeconfig", user="limited", server=server))
+    )
     await credentials.load()
     session = ApiSession(Server(credentials.server_url, is_one_apiserver=True), credentials)
     reviews = Reviews(session, time_limit_seconds)

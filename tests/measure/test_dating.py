@@ -5,9 +5,9 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.labels import AssumedSource, OwnSource, Source
 from exporter.measure.dating import AssumedEvidence, DateEvidence, Evidence, OwnEvidence, after, before, date_commit
 from exporter.measure.times import ANY_TIME, Interval
+from exporter.vocabulary import AssumedSource, OwnSource, Source
 from tests.measure.drawing import seconds
 
 EARLIEST = st.one_of(seconds(9), st.just(-inf))

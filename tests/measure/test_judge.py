@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.labels import EventType
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.canaries import Canaries, Canary
 from exporter.measure.counting import Counting
@@ -22,6 +21,7 @@ from exporter.measure.store import Store
 from exporter.measure.stream_state import StreamCounts
 from exporter.measure.times import Interval
 from exporter.measure.window import Window
+from exporter.vocabulary import EventType
 
 RULES = Rules(threshold_seconds=1.0, clock_error_seconds=0.1, drift=1e-4, poll_period_seconds=0.2)
 BEGAN = time.monotonic()

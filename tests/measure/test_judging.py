@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.labels import EventType, Verdict
 from exporter.measure.dating import Dated
 from exporter.measure.events import COMPARED_FIELDS, OTHER_FIELDS, Event, Lease, LeaseMetadata, Stamps
 from exporter.measure.judging import (
     ALWAYS_PENDING,
     LONGEST_WAIT_SECONDS,
+    EvidentPhase,
     Judgement,
     Known,
     Opening,
     PendingChunk,
     PendingEvents,
-    Phase,
     Room,
     grouped_by_evidence,
     judge,
 )
 from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
+from exporter.vocabulary import EventType, Verdict
 from tests.measure.drawing import seconds
 
 THRESHOLD_SECONDS = 1.0
@@ -82,7 +82,7 @@ def test_measured_is_what_has_a_bound_that_says_something(commit: Interval, *, i
     assert judged(commit, Interval(10.0, 10.0)).is_measured is is_measured
 
 
-COMMITS_AND_PHASES: list[tuple[Interval, Phase, Phase]] = [
+COMMITS_AND_PHASES: list[tuple[Interval, EvidentPhase, EvidentPhase]] = [
     (Interval(9.0, 9.9), "history", "history"),
     (Interval(-inf, 10.0), "history", "history"),
     (Interval(9.0, 10.1), "history", "unknown"),
@@ -93,7 +93,7 @@ COMMITS_AND_PHASES: list[tuple[Interval, Phase, Phase]] = [
 
 @pytest.mark.parametrize(("commit", "in_time", "too_late"), COMMITS_AND_PHASES)
 def test_between_opening_and_poll_all_passes_for_history_if_that_is_short(
-    commit: Interval, in_time: Phase, too_late: Phase
+    commit: Interval, in_time: EvidentPhase, too_late: EvidentPhase
 ) -> None:
     for answered_by, phase in ((12.0, in_time), (12.1, too_late)):
         opening = Opening(at=10.0)
@@ -105,7 +105,7 @@ def test_between_opening_and_poll_all_passes_for_history_if_that_is_short(
 
 @pytest.mark.parametrize(("commit", "_", "untold"), COMMITS_AND_PHASES)
 def test_before_a_poll_has_told_it_only_what_is_certain_is_history_or_news(
-    commit: Interval, _: Phase, untold: Phase
+    commit: Interval, _: EvidentPhase, untold: EvidentPhase
 ) -> None:
     assert Opening(at=10.0).phase(100, commit) == untold
     assert Opening().phase(100, commit) == "unknown"

@@ -90,6 +90,7 @@ def test_headers_are_written_before_the_moment_that_is_proven(
         proven = clocks.written_before(1, answer)
         if proven is not None:
             assert written - ROUNDING_SECONDS <= proven <= answer.t1
+            assert answer.t0 <= clocks.written_after(1, answer) <= written + ROUNDING_SECONDS
 
 
 @given(CLOCKS, EXCHANGES, IN_HEALTH, st.floats(-MONTH_SECONDS, MONTH_SECONDS))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.labels import EventType
 from exporter.measure.events import Event, Stamps
 from exporter.measure.stamps import StampMemory
+from exporter.vocabulary import EventType
 
 LIVE: tuple[EventType, ...] = ("added", "modified", "modified", "modified", "deleted")
 

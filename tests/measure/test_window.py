@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.labels import SloState, Verdict
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.undecided import Undecided
 from exporter.measure.window import FINEST_SECONDS, GROWTH, QUIET_BELOW_EVENTS, SLOT_SECONDS, Window, WindowReport
+from exporter.vocabulary import SloState, Verdict
 from tests.measure.drawing import seconds
 
 WINDOW_SECONDS = 4.0

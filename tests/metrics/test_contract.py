@@ -5,11 +5,11 @@ from itertools import product
 
 import pytest
 
-from exporter.labels import FAULTS
 from exporter.limits import REFUSED, refused_texts
 from exporter.measure.window import EMPTY
 from exporter.metrics.families import FAMILIES, reference_markdown
 from exporter.metrics.registry import Metrics
+from exporter.vocabulary import FAULTS
 from tests.metrics.reading import families_in, refresh, samples_in, text_of
 
 WATCHED = {"apiserver": "10.0.0.1:6443", "group": "example.com", "resource": "widgets"}

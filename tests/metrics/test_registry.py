@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
-from exporter.labels import SLO_STATES
 from exporter.measure.histogram import Histogram
 from exporter.measure.stream_state import StreamCounts
 from exporter.measure.window import EMPTY
 from exporter.metrics.families import FAMILIES, Scope
 from exporter.metrics.registry import STREAM_READINGS, Metrics
 from exporter.metrics.series import Counter, Gauge, HistogramReading, number
+from exporter.vocabulary import SLO_STATES
 from tests.metrics.reading import refresh, samples_in, series, text_of
 
 WATCHED = {"apiserver": "10.0.0.1:6443", "group": "", "resource": "pods"}
@@ -173,7 +173,7 @@ def test_an_unknown_clock_is_refused(metrics: Metrics) -> None:
 def test_a_removed_resource_leaves_no_series_and_comes_back_at_0(metrics: Metrics) -> None:
     before = text_of(metrics)
     metrics.resource(**WATCHED).counts.judged["late"] += 1
-    metrics.clock(**WATCHED, clock="cache").polls["ok"].inc()
+    metrics.clock(**WATCHED, clock="cache").counts.seconds.observe(0.01)
     metrics.remove_resource(**WATCHED)
     assert text_of(metrics) == before
     assert metrics.resource(**WATCHED).counts.judged["late"] == 0

@@ -118,7 +118,7 @@ def test_an_event_observed_between_blocks_leaves_every_histogram_consistent() ->
         text += block
         metrics.loop_lag.observe(0.2)
         for clock in clocks:
-            clock.poll_seconds.observe(0.2)
+            clock.counts.seconds.observe(0.2)
     written = samples_in(text.decode())
     counts = {key: value for key, value in written.items() if key[0].endswith("_count")}
     assert len(set(counts.values())) >= 5, "the observations fell into the scrape"

@@ -184,6 +184,11 @@ class Exporter:
         yield "watchslo_shards", "", _level(1 if self._shard is None else 2)
         yield "watchslo_shard_index", "", _level(self._shard or 0)
         east, west = self._cluster == "east" and self._first, self._cluster == "west" and self._first
+        if east:
+            found = (
+                ', apiserver="192.168.1.10:6443", group="", resource="pods", fault="cache_behind", certainty="shown"'
+            )
+            yield "watchslo_fault", found, _level(0, (100, 200, 1))
         yield "process_resident_memory_bytes", "", _level(6e7, *([(1000, 1060, 5e8)] if east else []))
         yield "watchslo_custom_resources_left_out", "", _level(0, *([(1100, 1160, 3)] if west else []))
         late = [(660, 720, 5700.0)] if east else []

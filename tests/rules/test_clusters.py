@@ -66,6 +66,10 @@ READ = {
         "The job watchslo was last scraped 1h 41m 0s ago. Nobody knows how late watches are.",
     ),
 }
+WHY = {
+    "WatchLatencyClusterBudgetBurn": "cache_behind (shown) of pods on 192.168.1.10:6443",
+    "WatchLatencyUnknown": "No fault is found at the moment.",
+}
 OF_PAYMENTS = '{sloth_service="payments"}'
 FIRING = 'timestamp(ALERTS{alertstate="firing"})'
 
@@ -210,6 +214,8 @@ def _as_read(alert: str, minute: int, summary: str, description: str) -> dict[st
     [told] = [each for each in TOLD if each.alert == alert and each.first <= minute <= each.last]
     labels = {name: value for name, value in told.labels.items() if name not in {"alertname", "alertstate"}}
     annotations = {"summary": summary, "description": description, "runbook_url": f"{DEFAULTS.runbooks}/{alert}.md"}
+    if alert in WHY:
+        annotations["why"] = WHY[alert]
     wanted = {"exp_labels": labels, "exp_annotations": annotations}
     return {"alertname": alert, "eval_time": f"{minute}m", "exp_alerts": [wanted]}
 

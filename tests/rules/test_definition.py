@@ -126,7 +126,8 @@ def test_what_is_recorded_is_recorded_before_it_is_read_in_its_group() -> None:
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.key)
 def test_an_alert_says_what_it_is_how_much_and_where_to_read_on(alert: ShippedAlert) -> None:
     annotations = alert.rule["annotations"]
-    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    is_felt = alert.rule["alert"].startswith(("WatchLatency", "WatchCoverage", "WatchClusterDown"))
+    assert annotations.keys() == {"summary", "description", "runbook_url", *(["why"] if is_felt else [])}
     assert annotations["summary"].startswith("{{ with $labels.cluster }}{{ . }}: {{ end }}")
     assert "$value" in annotations["description"]
     assert annotations["runbook_url"] == f"{DEFAULTS.runbooks}/{alert.rule['alert']}.md"
@@ -168,7 +169,9 @@ def test_rules_and_runbooks_name_the_labels_they_mean_and_keep_clusters_and_jobs
 
 
 def test_the_cluster_label_has_the_name_that_is_asked_for() -> None:
-    as_label = re.compile(r"(?<=[(\[.])cluster(?=,| }})|(?<=alertname, )cluster(?=,)|(?<=- )cluster$", re.MULTILINE)
+    as_label = re.compile(
+        r"(?<=[({\[.])cluster(?=,| }}|=%q| \))|(?<=alertname, )cluster(?=,)|(?<=- )cluster$", re.MULTILINE
+    )
     named = files(Settings(cluster_label="k8s_cluster"))
     for name, text in files().items():
         assert named[name] == as_label.sub("k8s_cluster", text)

@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.clocks.connections import Answer
+from exporter.clocks.pollers import CachePoller
 from exporter.kubernetes.errors import StartError
+from exporter.kubernetes.resources import EVENTS
 from exporter.measure.canaries import Canary
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
+from exporter.measure.stream_state import CacheAnswer, StreamState
 from exporter.measure.times import Interval
-from tests.support.streams import Fed, reading, revision_poller
+from tests.support.streams import Fed, bookmark, reading, revision_poller
 
 
 @pytest.fixture
@@ -326,3 +330,51 @@ def test_a_stream_that_is_refused_for_good_owes_no_canary_until_it_is_open() -> 
         fed.target.canary_sending()
         fed.target.canary_answered(Canary(1000, sent=fed.now - 30, answered=fed.now - 29))
         assert fed.target.owes_canary(fed.now) == is_open
+
+
+# How far it has come
+
+
+async def test_the_state_says_what_was_delivered_and_what_is_owed(fed: Fed) -> None:
+
+    def state() -> StreamState:
+        fed.target.refresh()
+        return fed.target.state
+
+    assert state().delivered == (0, 0)
+    fed.relists("start", ago=20)
+    fed.reads(101, 105, ago=5)
+    fed.target.read(bookmark(120), Interval(fed.now - 4.0, fed.now - 3.9))
+    assert state().at >= fed.now
+    assert state().delivered == (120, 105), "a bookmark may be of any resource's event"
+    assert state().owed_canary is None
+    for revision in (130, 140):
+        fed.target.canary_sending()
+        fed.target.canary_answered(Canary(revision, fed.now - 2, fed.now - 1))
+    assert state().owed_canary == Canary(130, fed.now - 2, fed.now - 1), "the oldest"
+    fed.reads(130, 140, ago=0.5)
+    assert state().owed_canary is None
+    fed.target.store_went_back()
+    assert state().delivered == (0, 0)
+
+
+async def test_the_state_says_what_the_cache_answers_and_since_when(fed: Fed) -> None:
+    cache = CachePoller(fed.clock.polls, EVENTS, None, hz=5)
+    fed.target.use_cache_clock(cache)
+
+    def cache_answer() -> CacheAnswer | None:
+        fed.target.refresh()
+        return fed.target.state.cache_answer
+
+    def answers(number: int, t0: float, t1: float, revision: int) -> CacheAnswer | None:
+        cache.revisions.poll_sent(number, t0)
+        cache.take(number, t0, Answer(t1, revision, 1, None))
+        return cache_answer()
+
+    assert cache_answer() is None
+    assert answers(1, 10.0, 10.1, 100) == CacheAnswer(100, since=10.1, asked=10.0)
+    assert answers(2, 11.0, 11.5, 100) == CacheAnswer(100, since=10.1, asked=11.0)
+    assert answers(3, 13.0, 13.1, 103) == CacheAnswer(103, since=13.1, asked=13.0)
+    assert answers(4, 12.0, 14.0, 101) == CacheAnswer(103, since=13.1, asked=13.0), "an older poll's answer"
+    fed.target.use_cache_clock(None)
+    assert cache_answer() is None

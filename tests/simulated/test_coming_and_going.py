@@ -17,7 +17,7 @@ from exporter.service.dependencies import Dependencies
 from exporter.simulator import Simulator, Workload
 from exporter.simulator.resources import CRDS, Resource
 from exporter.simulator.simulator import WIDGETS
-from exporter.watch.custom_resources import SETTLING_SECONDS as DEFINITIONS_SETTLE_SECONDS
+from exporter.watch.definitions import SETTLING_SECONDS as DEFINITIONS_SETTLE_SECONDS
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config, observed
 from tests.support.scrapes import is_up

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout, web
 
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import STREAM, ApiSession, Request, Server
 from exporter.metrics.registry import CostMetrics, Metrics
 from exporter.service.apiserver import CountedCost
@@ -37,7 +37,7 @@ def body_bytes(cost: CostMetrics) -> float:
 @contextlib.asynccontextmanager
 async def session(folder: Path, url: str) -> AsyncIterator[tuple[ApiSession, CostMetrics]]:
     """A session whose requests are counted."""
-    credentials = Credentials(Source(kubeconfig(folder, url)))
+    credentials = Credentials(CredentialsSource(kubeconfig(folder, url)))
     await credentials.load()
     metrics, server = Metrics(1, 0.99, 60), Server(url, is_one_apiserver=True)
     api = ApiSession(server, credentials, cost=CountedCost(metrics, server))
@@ -63,9 +63,9 @@ async def test_requests_and_bodies_are_counted_as_they_go_over_the_wire(tmp_path
             # Something is under way at many moments, but not at all of them.
             await wait_until(lambda: requests(cost) == dict(wire.requests), "what is counted is what was sent")
             await wait_until(lambda: body_bytes(cost) == wire.body_bytes, "what is counted is what was answered")
-            polls = exporter.metrics.clock(address, "", "events", "revision").polls
+            polls = exporter.metrics.clock(address, "", "events", "revision").counts
             await wait_until(
-                lambda: cost.requests["revision_poll"].value == polls["ok"].value + polls["error"].value > 0,
+                lambda: cost.requests["revision_poll"].value == polls.answered + polls.failures > 0,
                 "each poll of the store is one request",
             )
     assert set(wire.requests) == {"discovery", "list", "watch", "cache_poll"}

@@ -75,8 +75,8 @@ async def test_definitions_that_come_and_go_get_no_more_watches_than_there_are_p
 ) -> None:
     monkeypatch.setattr(leaving, "LEAVING_SECONDS", 1.0)
     monkeypatch.setattr(custom_resources, "START_PERIOD_SECONDS", 0.01)
-    monkeypatch.setattr("exporter.watch.custom_resources.LIST_PERIOD_SECONDS", 0.01)
-    monkeypatch.setattr("exporter.watch.custom_resources.SETTLING_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.watch.definitions.LIST_PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr("exporter.watch.definitions.SETTLING_SECONDS", 0.01)
     watched: set[ResourceName] = set()
     async with Simulator() as simulator:
         flags = ("--resource=pods", "--custom-resources=gadgets*", "--custom-resources.max=3")

@@ -13,13 +13,13 @@ from typing import Self
 
 import aiohttp
 
-from tests.kubernetes.configuring import write_kubeconfig
 from tests.real.api import ApiError
 from tests.real.cluster import Cluster
 from tests.real.custom_resources import CustomResource
 from tests.real.process import ServerFailedError
 from tests.real.proxy import Proxy
 from tests.real.workload import Writer
+from tests.support.configuring import write_kubeconfig
 
 USERS = ("admin", "soak")
 """Whose tokens the token file holds in turns."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession
@@ -62,7 +62,7 @@ class Pipeline:
         self._cache_clock = CachePoller(self._clock.polls, EVENTS, None, hz=5)
         self._target.use_clock(self._clock)
         self._target.use_cache_clock(self._cache_clock)
-        session = ApiSession(self._clock.polls.server, Credentials(Source()))
+        session = ApiSession(self._clock.polls.server, Credentials(CredentialsSource()))
         decoder, heartbeat = EventDecoder(), Heartbeat(lambda _: None)
         arrivals = self._target.arrivals
         dependencies = WatchDependencies(decoder, arrivals, heartbeat)

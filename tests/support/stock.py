@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as StockHistogram
 
-from exporter.labels import LATENCY_BOUNDS
+from exporter.vocabulary import LATENCY_BOUNDS
 
 
 def stock_registry(lines: int) -> CollectorRegistry:

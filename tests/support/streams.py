@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 from exporter.clocks.pollers import RevisionPoller, ServerPolls
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS, Resource
 from exporter.kubernetes.session import Server
-from exporter.labels import Phase, Verdict
 from exporter.measure.canaries import Canary
 from exporter.measure.events import EventDecoder
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
 from exporter.service import status
 from exporter.service.stream import Stream, StreamDependencies
-from exporter.watch.watch import Reading
+from exporter.vocabulary import Phase, Verdict
+from exporter.watch.watch import DecodedBatch
 from tests.support.observing import config
 
 if TYPE_CHECKING:
@@ -40,15 +40,20 @@ class Deaf:
 def revision_poller() -> RevisionPoller:
     """A clock that polls nothing: the test tells it what polls would say."""
     server = Server("http://127.0.0.1:1", is_one_apiserver=True)
-    polls = ServerPolls(server, Credentials(Source()), most_hz=50, drift=0, listener=Deaf())
+    polls = ServerPolls(server, Credentials(CredentialsSource()), most_hz=50, drift=0, listener=Deaf())
     return RevisionPoller(polls, EVENTS, None, hz=5)
 
 
-def reading(*revisions: int) -> Reading:
+def reading(*revisions: int) -> DecodedBatch:
     decoder = EventDecoder()
     lines = [b'{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"%d"}}}' % revision for revision in revisions]
     events = [decoder.decode(line) for line in lines]
-    return Reading(events, 0, 100)  # type: ignore[arg-type]  # each line is an event
+    return DecodedBatch(events, 0, 100)  # type: ignore[arg-type]  # each line is an event
+
+
+def bookmark(revision: int) -> DecodedBatch:
+    line = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%d"}}}' % revision
+    return DecodedBatch([EventDecoder().decode(line)], 0, 100)  # type: ignore[list-item]  # it is an event
 
 
 class Fed:

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from exporter.config import ResourceName
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import Resource
 from exporter.kubernetes.session import ApiSession, Server
-from exporter.labels import EventType, RelistReason
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import EventDecoder
 from exporter.measure.times import Instant, Interval
+from exporter.vocabulary import EventType, RelistReason
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
-from exporter.watch.watch import End, Reading, WatchDependencies, WatchTimes
+from exporter.watch.watch import DecodedBatch, End, WatchDependencies, WatchTimes
 from tests.support.waiting import wait_until
 
 
@@ -31,7 +31,7 @@ class Recorder:
         self.relists: list[RelistReason] = []
         self.start_errors: list[StartError] = []
         self.openings: list[tuple[Instant, int | None]] = []
-        self.readings: list[tuple[Reading, Interval]] = []
+        self.readings: list[tuple[DecodedBatch, Interval]] = []
         self.losses: list[Instant] = []
         self.ends: list[tuple[End, float]] = []
         self.slept_seconds: list[float] = []
@@ -52,7 +52,7 @@ class Recorder:
         self.told.append("opened")
         self.openings.append((at, listed_revision))
 
-    def read(self, reading: Reading, arrival: Interval) -> None:
+    def read(self, reading: DecodedBatch, arrival: Interval) -> None:
         self.readings.append((reading, arrival))
 
     def lost(self, at: Instant) -> None:
@@ -159,7 +159,7 @@ async def watching(url: str, folder: Path, *, authority: bytes | None = None) ->
         "current-context": "it",
     }
     kubeconfig.write_text(json.dumps(config))
-    credentials = Credentials(Source(kubeconfig))
+    credentials = Credentials(CredentialsSource(kubeconfig))
     await credentials.load()
     async with asyncio.TaskGroup() as tasks:
         running = Watching(Server(url, is_one_apiserver=True), credentials, tasks)

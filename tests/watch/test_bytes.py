@@ -162,6 +162,8 @@ async def test_the_heartbeat_tells_when_it_did_not_beat_also_to_who_watches_noth
     await asyncio.sleep(0.05)
     beating.cancel()
     assert any(began <= before and after <= ended for began, ended in sleeper.stood)
+    assert heartbeat.stalled_seconds == pytest.approx(sum(ended - began for began, ended in sleeper.stood))
+    assert heartbeat.suspended_seconds == 0
 
 
 async def test_a_body_closed_twice_takes_no_later_socket_out_of_the_heartbeat() -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exporter.clocks.connections import Answer, Place
+from exporter.clocks.connections import Answer, PollConnection
 from exporter.kubernetes.backoff import FIRST_SECONDS, LONGEST_ASKED_SECONDS, Backoff
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.framed import MOST_BYTES_AFTER, MOST_BYTES_BEFORE
@@ -56,11 +56,11 @@ class Refusals:
 
 
 @asynccontextmanager
-async def polling(folder: Path, *answers: ScriptedAnswer) -> AsyncIterator[Place]:
+async def polling(folder: Path, *answers: ScriptedAnswer) -> AsyncIterator[PollConnection]:
     """A place whose polls are answered so."""
     async with ScriptedApiserver(lists=answers) as server:
         credentials = await load_credentials(config("--kubeconfig", kubeconfig(folder, server.url)))
-        place = Place(Server(server.url, is_one_apiserver=True), credentials, lambda _: None)
+        place = PollConnection(Server(server.url, is_one_apiserver=True), credentials, lambda _: None)
         try:
             yield place
         finally:

@@ -13,8 +13,8 @@ from exporter.commands.check.inspection import inspect
 from exporter.commands.check.report import report
 from exporter.commands.text_table import width_of
 from exporter.config import ConfigError
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.apiservers import MOST_APISERVERS, find_apiservers
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.session import ApiSession
 from exporter.service import loop

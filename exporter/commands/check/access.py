@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.commands.check.findings import Trouble
+from exporter.commands.check.findings import Unknown
 from exporter.commands.check.table import Row
 from exporter.kubernetes.resources import EVENTS
 
@@ -46,7 +46,7 @@ def _definitions_row(review: Review | None) -> Row:
 
 
 def _required(check: str, review: Review, loss: str) -> Row:
-    if isinstance(review.missing, Trouble):
+    if isinstance(review.missing, Unknown):
         return Row(check, "failed", review.missing.sentence, loss=f"{loss}, or this could not be checked")
     if not review.missing:
         return Row(check, "ok", _wanted(review))
@@ -61,7 +61,7 @@ def _clock_row(findings: Findings) -> Row:
         return Row(CLOCK, "not checked")
     kind = findings.clock_kind
     best = findings.clock[0]
-    if isinstance(best.missing, Trouble):
+    if isinstance(best.missing, Unknown):
         return Row(CLOCK, "failed", best.missing.sentence, loss="it is not known whether the revision clock may poll")
     if kind == EVENTS:
         return Row(CLOCK, "ok", f"{_wanted(best)}; polls read from etcd and wait for no watch cache")
@@ -79,7 +79,7 @@ def _endpoints_row(review: Review | None) -> Row:
     check = "count apiservers"
     if review is None:
         return Row(check, "not checked")
-    if isinstance(review.missing, Trouble):
+    if isinstance(review.missing, Unknown):
         return Row(check, "note", review.missing.sentence)
     if not review.missing:
         return Row(check, "ok", _wanted(review))
@@ -93,7 +93,7 @@ def _wanted(review: Review) -> str:
 
 
 def _verbs(review: Review) -> str:
-    assert not isinstance(review.missing, Trouble)
+    assert not isinstance(review.missing, Unknown)
     return ", ".join(permission.verb for permission in review.missing)
 
 
@@ -103,7 +103,7 @@ def _add(review: Review) -> str:
 
 def _rule(review: Review) -> str:
     """One item of a role's `rules`, as YAML: for one name, if nothing else is missing."""
-    assert not isinstance(review.missing, Trouble)
+    assert not isinstance(review.missing, Unknown)
     group = review.resource.group or '""'
     names = {permission.name for permission in review.missing}
     only = "" if None in names else f", resourceNames: [{', '.join(map(str, names))}]"

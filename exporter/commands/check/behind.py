@@ -16,7 +16,7 @@ from exporter.measure.events import Lease  # noqa: TC001 msgspec reads it
 from exporter.measure.stamps import is_apiservers_own, renewed_at
 
 if TYPE_CHECKING:
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.kubernetes.session import ApiSession, Server
 
 CONNECTIONS = 6

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.writes import CanaryObject
 
 
-class Trouble(NamedTuple):
+class Unknown(NamedTuple):
     """Why something could not be found out."""
 
     sentence: str
@@ -31,7 +31,7 @@ class Greeting:
 
     seconds: float
     """From the request to the answer, with the connection and its TLS handshake."""
-    version: str | Trouble
+    version: str | Unknown
     is_certificate_verified: bool | None
     """None without TLS."""
     on_the_way: tuple[str, ...]
@@ -39,7 +39,7 @@ class Greeting:
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class UserName:
     """The user name that the apiserver sees; None if it does not report it."""
 
     name: str | None
@@ -50,11 +50,11 @@ class Found:
     """The result of discovery for a name."""
 
     name: ResourceName
-    resource: Resource | NotServed | Trouble
+    resource: Resource | NotServed | Unknown
 
 
 @dataclass(frozen=True, slots=True)
-class CustomResources:
+class Matches:
     """The custom resources that match the globs now: those that would be watched, and how many are too many."""
 
     watched: tuple[ResourceName, ...]
@@ -71,27 +71,27 @@ class Review:
     namespace: str | None
     """Where to grant them: the namespace of a Role, or (None) a ClusterRole."""
     permissions: tuple[Permission, ...]
-    missing: tuple[Permission, ...] | Trouble
+    missing: tuple[Permission, ...] | Unknown
 
     def grants(self, verb: str) -> bool:
         """Whether this verb is not missing, for certain."""
-        return not isinstance(self.missing, Trouble) and all(missing.verb != verb for missing in self.missing)
+        return not isinstance(self.missing, Unknown) and all(missing.verb != verb for missing in self.missing)
 
 
 class CanaryTrial(NamedTuple):
     """A dry-run write to a canary object; None is success."""
 
     what: CanaryObject
-    failure: Trouble | None
+    failure: Unknown | None
     is_there: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class PolledKind:
     """The kind that polls will list to date a resource: the best kind in its store that we may list, or itself."""
 
     resource: Resource
-    polled: Resource | Trouble
+    polled: Resource | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,10 @@ class Findings:
     server: Server
     credentials: str
     """Where they come from."""
-    greeting: Greeting | Trouble | None = None
-    user: User | Trouble | None = None
+    greeting: Greeting | Unknown | None = None
+    user: UserName | Unknown | None = None
     found: tuple[Found, ...] | None = None
-    custom: CustomResources | Trouble | None = None
+    custom: Matches | Unknown | None = None
     definitions: Review | None = None
     """To follow CustomResourceDefinitions; asked only where globs are given."""
     watches: tuple[Review, ...] | None = None
@@ -130,7 +130,7 @@ class Findings:
     readers: tuple[Review, ...] = ()
     """To let the apiserver review who asks us; asked only with --web.auth-filter."""
     objects: tuple[CanaryTrial, ...] | None = None
-    namespace: bool | Trouble | None = None
+    namespace: bool | Unknown | None = None
     """Whether it is there, the one that is watched."""
     endpoints: Review | None = None
     apiservers: int | None = None
@@ -140,7 +140,7 @@ class Findings:
     certificates: int | None = None
     """How many different certificates the address shows."""
     polls: Polls | None = None
-    proofs: tuple[Proof, ...] | None = None
+    polled_kinds: tuple[PolledKind, ...] | None = None
     ran_out_of_time: bool = False
 
     @property
@@ -158,7 +158,7 @@ class Findings:
         """All resources to watch, as far as known: the configured ones, then those that match globs."""
         configured = self.config.resources
         kinds = {(name.plural, name.group) for name in configured}
-        matching = self.custom.watched if isinstance(self.custom, CustomResources) else ()
+        matching = self.custom.watched if isinstance(self.custom, Matches) else ()
         return *configured, *(name for name in matching if (name.plural, name.group) not in kinds)
 
     @property

@@ -15,39 +15,39 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from exporter.clocks.connections import Place
+from exporter.clocks.connections import PollConnection
 from exporter.clocks.same_store import read_the_same_store
 from exporter.commands.check.behind import certificates, identities
 from exporter.commands.check.findings import (
     CanaryTrial,
-    CustomResources,
     Findings,
     Found,
     Greeting,
+    Matches,
     NotServed,
+    PolledKind,
     Polls,
-    Proof,
     Review,
-    Trouble,
-    User,
+    Unknown,
+    UserName,
 )
-from exporter.config.wording import printable
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.apiservers import count_apiservers
-from exporter.kubernetes.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
-from exporter.kubernetes.sentences import sentence
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, Request, refusal
 from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
-from exporter.watch import custom_resources
+from exporter.watch import definitions
+from exporter.wording.quoting import printable
+from exporter.wording.sentences import sentence
 
 if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.kubernetes.session import Server
 
 TIME_LIMIT_SECONDS = 15.0
@@ -96,10 +96,10 @@ class _Inspection:
     async def run(self) -> None:
         findings = self._findings
         findings.greeting = await self._greeting()
-        if isinstance(findings.greeting, Trouble):
+        if isinstance(findings.greeting, Unknown):
             return
         findings.user = await self._user()
-        if isinstance(findings.user, Trouble):
+        if isinstance(findings.user, Unknown):
             return
         await self._ask_for_permissions()
         if findings.definitions is not None and findings.definitions.grants("list"):
@@ -107,17 +107,17 @@ class _Inspection:
         findings.found = tuple(await asyncio.gather(*map(self._find, findings.watched_names)))
         served = [found.resource for found in findings.found if isinstance(found.resource, Resource)]
         findings.watches = tuple(await asyncio.gather(*map(self._review_watch, served)))
-        findings.polls, findings.proofs = await asyncio.gather(self._polls(), self._proofs())
+        findings.polls, findings.polled_kinds = await asyncio.gather(self._polls(), self._polled_kinds())
 
-    async def _greeting(self) -> Greeting | Trouble:
+    async def _greeting(self) -> Greeting | Unknown:
         asked = time.monotonic()
         try:
             async with await self._session.send(Request("/version", time_limit=FIRST_ANSWER)) as response:
                 content = await response.read()
         except TROUBLES as error:
-            return Trouble(sentence(error))
+            return Unknown(sentence(error))
         if isinstance(refused := refusal(response, content), OnlyTLSError):
-            return Trouble(sentence(refused))
+            return Unknown(sentence(refused))
         seconds = time.monotonic() - asked
         return Greeting(seconds, _version(response, content), self._is_verified(), self._on_the_way(response))
 
@@ -136,11 +136,11 @@ class _Inspection:
             seen.append(f"HTTP proxy {parts.hostname}:{parts.port}" if parts.port else f"HTTP proxy {parts.hostname}")
         return tuple(seen)
 
-    async def _user(self) -> User | Trouble:
+    async def _user(self) -> UserName | Unknown:
         try:
-            return User(await own_name(self._session))
+            return UserName(await own_name(self._session))
         except TROUBLES as error:
-            return Trouble(sentence(error))
+            return Unknown(sentence(error))
 
     async def _ask_for_permissions(self) -> None:
         """Everything that does not depend on what is served."""
@@ -175,16 +175,16 @@ class _Inspection:
             await try_to_write(self._session, what)
         except TROUBLES as error:
             is_missing = isinstance(error, AnswerError) and error.status == 404
-            return CanaryTrial(what, Trouble(sentence(error)), is_there=not is_missing)
+            return CanaryTrial(what, Unknown(sentence(error)), is_there=not is_missing)
         return CanaryTrial(what, None, is_there=True)
 
-    async def _is_namespace_there(self, namespace: str) -> bool | Trouble:
+    async def _is_namespace_there(self, namespace: str) -> bool | Unknown:
         try:
             await self._session.read(Request(f"/api/v1/namespaces/{namespace}"))
         except TROUBLES as error:
             if isinstance(error, AnswerError) and error.status == 404:
                 return False
-            return Trouble(sentence(error))
+            return Unknown(sentence(error))
         return True
 
     async def _review_watch(self, resource: Resource) -> Review:
@@ -196,31 +196,31 @@ class _Inspection:
         try:
             allowed = await asyncio.gather(*(is_allowed(self._session, permission) for permission in permissions))
         except TROUBLES as error:
-            return Review(resource, namespace, permissions, Trouble(sentence(error)))
+            return Review(resource, namespace, permissions, Unknown(sentence(error)))
         missing = tuple(permission for permission, is_given in zip(permissions, allowed, strict=True) if not is_given)
         return Review(resource, namespace, permissions, missing)
 
-    async def _custom_resources(self) -> CustomResources | Trouble:
+    async def _custom_resources(self) -> Matches | Unknown:
         try:
             async with asyncio.timeout(FOLLOWING_SECONDS):
-                _, definitions = await custom_resources.list_definitions(self._session)
+                _, known = await definitions.list_definitions(self._session)
         except TimeoutError:
-            return Trouble(f"the CRDs were not listed within {FOLLOWING_SECONDS:.0f} s")
+            return Unknown(f"the CRDs were not listed within {FOLLOWING_SECONDS:.0f} s")
         except TROUBLES as error:
-            return Trouble(sentence(error))
-        names = custom_resources.matching(definitions, self._config.custom_resources)
+            return Unknown(sentence(error))
+        names = definitions.matching(known, self._config.custom_resources)
         most = self._config.custom_resources_max
-        unmatched = custom_resources.unmatched(definitions, self._config.custom_resources)
-        return CustomResources(tuple(names[:most]), len(names[most:]), tuple(unmatched))
+        unmatched = definitions.unmatched(known, self._config.custom_resources)
+        return Matches(tuple(names[:most]), len(names[most:]), tuple(unmatched))
 
     async def _find(self, name: ResourceName) -> Found:
         try:
             return Found(name, await find(self._session, name, {}))
         except AnswerError as error:
             said = sentence(error)
-            return Found(name, NotServed(said) if error.status == 404 else Trouble(said))
+            return Found(name, NotServed(said) if error.status == 404 else Unknown(said))
         except TROUBLES as error:
-            return Found(name, Trouble(sentence(error)))
+            return Found(name, Unknown(sentence(error)))
 
     async def _polls(self) -> Polls | None:
         """Polls of the clock's kind, or of a watched resource if there is none."""
@@ -228,29 +228,31 @@ class _Inspection:
         if kind is None:
             return None
         clocks = ServerClocks(one_apiserver=self._server.is_one_apiserver, drift=self._config.clock_drift_ppm * 1e-6)
-        place = Place(self._server, self._credentials, clocks.connection_closed)
+        place = PollConnection(self._server, self._credentials, clocks.connection_closed)
         try:
             return await _poll_at_all_phases(place, kind, self._config.namespace, clocks)
         finally:
             await place.close()
 
-    async def _proofs(self) -> tuple[Proof, ...] | None:
+    async def _polled_kinds(self) -> tuple[PolledKind, ...] | None:
         if not self._findings.clock_kinds or not self._config.revision_clock_hz:
             return None
-        return tuple(await asyncio.gather(*map(self._prove, self._findings.listable)))
+        return tuple(await asyncio.gather(*map(self._polled_kind, self._findings.listable)))
 
-    async def _prove(self, resource: Resource) -> Proof:
+    async def _polled_kind(self, resource: Resource) -> PolledKind:
         of_resource = Collection(self._session, resource, self._config.namespace)
         for kind in self._findings.clock_kinds:
             try:
                 if await read_the_same_store(of_resource, Collection(self._session, kind, self._config.namespace)):
-                    return Proof(resource, kind)
+                    return PolledKind(resource, kind)
             except TROUBLES as error:
-                return Proof(resource, Trouble(sentence(error)))
-        return Proof(resource, resource)
+                return PolledKind(resource, Unknown(sentence(error)))
+        return PolledKind(resource, resource)
 
 
-async def _poll_at_all_phases(place: Place, kind: Resource, namespace: str | None, clocks: ServerClocks) -> Polls:
+async def _poll_at_all_phases(
+    place: PollConnection, kind: Resource, namespace: str | None, clocks: ServerClocks
+) -> Polls:
     round_trips: list[float] = []
     failed: list[str] = []
     dated = contradictions = 0
@@ -282,10 +284,10 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str
 
 
-def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Trouble:
+def _version(response: aiohttp.ClientResponse, content: bytes) -> str | Unknown:
     if response.status != 200:
-        return Trouble(sentence(refusal(response, content)))
+        return Unknown(sentence(refusal(response, content)))
     try:
         return printable(msgspec.json.decode(content, type=_Version).git_version)
     except msgspec.DecodeError:
-        return Trouble(f"/version returned {response.content_type}, not a Kubernetes version")
+        return Unknown(f"/version returned {response.content_type}, not a Kubernetes version")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.commands.check import access
-from exporter.commands.check.findings import NotServed, Trouble
+from exporter.commands.check.findings import NotServed, Unknown
 from exporter.commands.check.table import GOOD, Row, Section, table
 from exporter.commands.check.timing import clock_rows, round_trip_row
 from exporter.commands.text_table import folded
 from exporter.service.canary import too_few_alone
 
 if TYPE_CHECKING:
-    from exporter.commands.check.findings import CanaryTrial, Findings, Found, Greeting, Proof, User
-    from exporter.commands.check.table import Result
+    from exporter.commands.check.findings import CanaryTrial, Findings, Found, Greeting, PolledKind, UserName
+    from exporter.commands.check.table import Outcome
 
 
 def report(findings: Findings, width: int | None = None) -> tuple[str, bool]:
@@ -77,7 +77,7 @@ def _server(findings: Findings) -> list[Row]:
     unchecked = [Row(check, "not checked") for check in ("version", "address", "apiservers", "proxies", "round trip")]
     if greeting is None:
         return [Row("connection", "not checked"), *unchecked]
-    if isinstance(greeting, Trouble):
+    if isinstance(greeting, Unknown):
         loss = f"no answer from {findings.server.name}"
         return [Row("connection", "failed", greeting.sentence, loss=loss), *unchecked]
     return [
@@ -103,7 +103,7 @@ def _connection(greeting: Greeting) -> Row:
 
 
 def _version(greeting: Greeting) -> Row:
-    if isinstance(greeting.version, Trouble):
+    if isinstance(greeting.version, Unknown):
         return Row("version", "note", f"not known: {greeting.version.sentence}")
     return Row("version", "ok", greeting.version)
 
@@ -133,7 +133,7 @@ def _apiservers(findings: Findings) -> Row:
 _ONE_BUT_WHICH = "1, but only with --apiserver URL is it certain that it is the one that answers"
 
 
-def _count(findings: Findings) -> tuple[Result, str]:
+def _count(findings: Findings) -> tuple[Outcome, str]:
     count, identities = findings.apiservers, findings.identities
     named = len(findings.config.apiservers) or int(findings.server.is_one_apiserver)
     if count is None:
@@ -167,13 +167,13 @@ def _credentials(findings: Findings) -> Row:
     user = findings.user
     if user is None:
         return Row("identity", "not checked")
-    if isinstance(user, Trouble):
+    if isinstance(user, Unknown):
         loss = f"{findings.server.name} did not accept the credentials: {user.sentence}"
         return Row("identity", "failed", user.sentence, loss=loss)
     return _known_as(user)
 
 
-def _known_as(user: User) -> Row:
+def _known_as(user: UserName) -> Row:
     if user.name is None:
         return Row("identity", "ok", "accepted; the apiserver does not report the user name")
     if user.name == "system:anonymous":
@@ -193,11 +193,11 @@ def _resources(findings: Findings) -> list[Row]:
     return [*rows, *map(_canary, findings.objects or ())]
 
 
-def _namespace(name: str, is_there: bool | Trouble | None) -> Row:  # noqa: FBT001 it is what was found
+def _namespace(name: str, is_there: bool | Unknown | None) -> Row:  # noqa: FBT001 it is what was found
     check = f"namespace {name}"
     if is_there is None:
         return Row(check, "not checked")
-    if isinstance(is_there, Trouble):
+    if isinstance(is_there, Unknown):
         return Row(check, "note", f"not known whether it exists: {is_there.sentence}")
     if not is_there:
         return Row(
@@ -227,7 +227,7 @@ def _found(found: Found, namespace: str | None) -> Row:
     name, resource = str(found.name), found.resource
     if isinstance(resource, NotServed):
         return Row(name, "missing", resource.sentence, loss=f"{name} is not served and cannot be watched")
-    if isinstance(resource, Trouble):
+    if isinstance(resource, Unknown):
         return Row(name, "failed", resource.sentence, loss=f"{name} cannot be found: {resource.sentence}")
     version = f"{resource.group}/{resource.version}" if resource.group else resource.version
     if resource.is_namespaced:
@@ -239,7 +239,7 @@ def _custom_resources(findings: Findings) -> Row:
     check, custom = " ".join(findings.config.custom_resources), findings.custom
     if custom is None:
         return Row(check, "not checked")
-    if isinstance(custom, Trouble):
+    if isinstance(custom, Unknown):
         return Row(check, "failed", custom.sentence, loss="custom resources cannot be followed")
     count = len(custom.watched)
     matching = (
@@ -255,24 +255,24 @@ def _custom_resources(findings: Findings) -> Row:
 def _stores(findings: Findings) -> list[Row]:
     if not findings.config.revision_clock_hz:
         return []
-    proofs = {(proof.resource.plural, proof.resource.group): proof for proof in findings.proofs or ()}
-    return [_proof(str(name), proofs.get((name.plural, name.group)), findings) for name in findings.watched_names]
+    polled = {(kind.resource.plural, kind.resource.group): kind for kind in findings.polled_kinds or ()}
+    return [_polled(str(name), polled.get((name.plural, name.group)), findings) for name in findings.watched_names]
 
 
-def _proof(name: str, proof: Proof | None, findings: Findings) -> Row:
-    if proof is None:
+def _polled(name: str, kind: PolledKind | None, findings: Findings) -> Row:
+    if kind is None:
         return Row(name, "not checked")
-    if isinstance(proof.polled, Trouble):
+    if isinstance(kind.polled, Unknown):
         loss = f"it is not known whether the revision clock can date {name}"
-        return Row(name, "failed", proof.polled.sentence, loss=loss)
+        return Row(name, "failed", kind.polled.sentence, loss=loss)
     first = findings.clock_kind
-    if proof.polled == first:
+    if kind.polled == first:
         return Row(name, "ok", f"it shares one revision sequence with {first}: one revision clock dates both")
-    if proof.polled != proof.resource:
+    if kind.polled != kind.resource:
         return Row(
             name,
             "note",
-            f"it shares no revision sequence with {first} but one with {proof.polled}, which are polled instead: "
+            f"it shares no revision sequence with {first} but one with {kind.polled}, which are polled instead: "
             "they have a watch cache of their own, and while it lags, polls wait and bounds are wider",
         )
     return Row(

@@ -11,9 +11,9 @@ from exporter.commands.text_table import folded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Result: TypeAlias = Literal["ok", "note", "missing", "failed", "not checked"]
+Outcome: TypeAlias = Literal["ok", "note", "missing", "failed", "not checked"]
 
-GOOD: frozenset[Result] = frozenset({"ok", "note"})
+GOOD: frozenset[Outcome] = frozenset({"ok", "note"})
 WIDTH = 118
 NARROWEST_DETAIL = 40
 BELOW = " " * 6
@@ -25,7 +25,7 @@ class Row:
     """One check. `rule` is a line to be copied, which is never broken; `loss` is what this costs, if it is not good."""
 
     check: str
-    result: Result
+    result: Outcome
     detail: str = ""
     rule: str = ""
     loss: str = ""

@@ -18,7 +18,7 @@ from exporter.commands.measure.progress import Progress
 from exporter.commands.measure.result import EXIT_CODES, document
 from exporter.commands.measure.table import table
 from exporter.commands.text_table import width_of
-from exporter.kubernetes.credentials import CredentialsError
+from exporter.credentials import CredentialsError
 from exporter.service import logs, loop
 from exporter.service.canary import too_few_alone
 from exporter.service.daemon import CANNOT_START, load_credentials, reason_of

@@ -5,15 +5,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.labels import POLL_RESULTS
 from exporter.measure.stream_state import StreamCounts
+from exporter.vocabulary import CLOCKS, POLL_RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.labels import PollResult
     from exporter.measure.histogram import Histogram
     from exporter.metrics.registry import Metrics
+    from exporter.vocabulary import PollResult
 
 
 class Labels(NamedTuple):
@@ -42,7 +42,7 @@ class Moment(NamedTuple):
     def of(cls, metrics: Metrics, apiservers: Iterable[str]) -> Moment:
         """This moment; polls are those of these apiservers, host:port."""
         streams = {Labels(*key): _Counted(counts.copy(), counts) for key, counts in metrics.stream_counts()}
-        return cls(streams, {name: metrics.polls(name) for name in apiservers}, metrics.loop_lag.copy())
+        return cls(streams, {name: _polls(metrics, name) for name in apiservers}, metrics.loop_lag.copy())
 
 
 class Growth:
@@ -70,6 +70,11 @@ class Growth:
     def loop_lag(self) -> Histogram:
         """Of our own event loop."""
         return self._after.loop_lag.since(self._before.loop_lag)
+
+
+def _polls(metrics: Metrics, apiserver: str) -> dict[PollResult, int]:
+    counts = [counts for clock in CLOCKS for _, counts in metrics.poll_counts(apiserver, clock)]
+    return {"ok": sum(one.answered for one in counts), "error": sum(one.failures for one in counts)}
 
 
 def no_limit_as_none(seconds: float | None) -> float | None:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 from exporter.commands.measure.growth import Growth, Labels, Moment, no_limit_as_none
 from exporter.commands.measure.result import ApiserverResult, Quantiles, Result, StreamResult
 from exporter.commands.measure.tally import Tally
-from exporter.labels import STAGES
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.measure.times import Interval
 from exporter.service.daemon import Exporter, serving_nowhere
 from exporter.service.fleet import REFRESH_PERIOD_SECONDS
 from exporter.service.stream import CANARY_SECONDS
+from exporter.vocabulary import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from exporter.commands.measure.progress import Progress
     from exporter.config import Config
-    from exporter.kubernetes.credentials import Credentials
+    from exporter.credentials import Credentials
     from exporter.measure.histogram import Histogram
     from exporter.measure.judging import Judgement
     from exporter.measure.times import Instant

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.labels import SloState
+    from exporter.vocabulary import SloState
 
-Verdict: TypeAlias = Literal["met", "violated", "unknown"]
+SloVerdict: TypeAlias = Literal["met", "violated", "unknown"]
 
-EXIT_CODES: dict[Verdict, int] = {"met": 0, "violated": 1, "unknown": 3}
+EXIT_CODES: dict[SloVerdict, int] = {"met": 0, "violated": 1, "unknown": 3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Result:
     """Why it was not known which custom resources there were to watch."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SloVerdict:
         """The worst verdict that holds."""
         return _judged(self.streams, self.unfollowed)[0]
 
@@ -110,7 +110,7 @@ class Result:
 
 
 class _Judged(NamedTuple):
-    verdict: Verdict
+    verdict: SloVerdict
     reasons: list[str]
 
 

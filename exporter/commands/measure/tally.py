@@ -10,8 +10,8 @@ from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Sketch, Window, step_of
 
 if TYPE_CHECKING:
-    from exporter.labels import SloState, Verdict
     from exporter.measure.judging import Judgement
+    from exporter.vocabulary import SloState, Verdict
 
 WHOLE_DURATION = 0.0
 """All events count as of one instant: a window that never moves needs one slot, however long it lasts."""

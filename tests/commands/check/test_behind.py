@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from exporter.commands.check.behind import certificates
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import Server
 from tests.commands.check.command import check
-from tests.kubernetes.configuring import write_kubeconfig
 from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
+from tests.support.configuring import write_kubeconfig
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +33,7 @@ async def test_different_certificates_are_seen(tmp_path: Path) -> None:
     async with listening(authority, "one") as one, listening(authority, "other") as other:
         with Proxy(one, other) as balancer, Proxy(one) as proxy:
             kubeconfig = write_kubeconfig(tmp_path, balancer.url, user={}, authority=authority.bundle)
-            credentials = Credentials(Source(kubeconfig))
+            credentials = Credentials(CredentialsSource(kubeconfig))
             await credentials.load()
             assert await certificates(Server(balancer.url, is_one_apiserver=True), credentials) == 2
             assert await certificates(Server(proxy.url, is_one_apiserver=True), credentials) == 1

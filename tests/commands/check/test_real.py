@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exporter.commands.check import report
 from exporter.commands.check.inspection import inspect
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import Server
 from tests.commands.check.command import check, config, read_table, rules_in
 from tests.conftest import FreshCluster
@@ -229,7 +229,7 @@ async def test_no_such_context_is_one_sentence(cluster: Cluster, tmp_path: Path)
 async def test_what_a_slow_apiserver_leaves_open_is_not_checked(cluster: Cluster, tmp_path: Path) -> None:
     with Proxy(cluster.apiserver.url) as proxy:
         proxy.delay_to_client_seconds = 0.3
-        credentials = Credentials(Source(cluster.kubeconfig(tmp_path / "kubeconfig", server=proxy.url)))
+        credentials = Credentials(CredentialsSource(cluster.kubeconfig(tmp_path / "kubeconfig", server=proxy.url)))
         await credentials.load()
         server = Server(credentials.server_url, is_one_apiserver=False)
         findings = await inspect(config(), credentials, server, time_limit_seconds=2.0)
@@ -246,7 +246,7 @@ async def test_an_unverified_certificate_is_said(cluster: Cluster, tmp_path: Pat
     written = json.loads(kubeconfig.read_text())
     written["clusters"][0]["cluster"] = {"server": cluster.apiserver.url, "insecure-skip-tls-verify": True}
     kubeconfig.write_text(json.dumps(written))
-    credentials = Credentials(Source(kubeconfig))
+    credentials = Credentials(CredentialsSource(kubeconfig))
     await credentials.load()
     assert credentials.ssl is not None
     assert credentials.ssl.verify_mode == ssl.CERT_NONE

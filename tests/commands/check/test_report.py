@@ -7,16 +7,16 @@ import pytest
 
 from exporter.commands.check import report
 from exporter.commands.check.findings import (
-    CustomResources,
     Findings,
     Found,
     Greeting,
+    Matches,
     NotServed,
+    PolledKind,
     Polls,
-    Proof,
     Review,
-    Trouble,
-    User,
+    Unknown,
+    UserName,
 )
 from exporter.config import ResourceName
 from exporter.kubernetes.permissions import Permission, to_poll, to_watch
@@ -58,14 +58,14 @@ def all_good(**changed: Any) -> Findings:
         server=Server("https://127.0.0.1:6443", is_one_apiserver=True),
         credentials="kubeconfig k, by --kubeconfig; context east, its current one",
         greeting=GREETING,
-        user=User("watcher"),
+        user=UserName("watcher"),
         found=(Found(ResourceName("pods"), PODS), Found(ResourceName("nodes"), NODES)),
         watches=tuple(reviewed(resource, None, *to_watch(resource, None)) for resource in (PODS, NODES)),
         clock=clock_reviews(),
         endpoints=reviewed(SLICES, "default", Permission("list", SLICES, "default")),
         apiservers=1,
         polls=POLLS,
-        proofs=(Proof(PODS, EVENTS), Proof(NODES, EVENTS)),
+        polled_kinds=(PolledKind(PODS, EVENTS), PolledKind(NODES, EVENTS)),
     )
     return dataclasses.replace(findings, **changed)
 
@@ -101,7 +101,7 @@ def test_all_good() -> None:
             "the certificate is not verified",
         ),
         (
-            {"greeting": dataclasses.replace(GREETING, version=Trouble("forbidden"))},
+            {"greeting": dataclasses.replace(GREETING, version=Unknown("forbidden"))},
             "server",
             "version",
             "not known: forbidden",
@@ -116,7 +116,7 @@ def test_all_good() -> None:
         ({"server": Server("https://127.0.0.1:6443", is_one_apiserver=False)}, "server", "apiservers", "1, but only"),
         ({"apiservers": None}, "server", "apiservers", "is not known"),
         ({"apiservers": 3}, "server", "apiservers", "3, and any of them may write"),
-        ({"user": User("system:anonymous")}, "credentials", "identity", "no credentials were given"),
+        ({"user": UserName("system:anonymous")}, "credentials", "identity", "no credentials were given"),
         ({"clock": clock_reviews(forbidden=1)}, "permissions", "revision clock", "while it lags, polls wait"),
         (
             {"endpoints": reviewed(SLICES, "default", Permission("list", SLICES, "default"), missing="list")},
@@ -125,13 +125,13 @@ def test_all_good() -> None:
             "is not allowed; only needed",
         ),
         (
-            {"proofs": (Proof(PODS, PODS), Proof(NODES, EVENTS))},
+            {"polled_kinds": (PolledKind(PODS, PODS), PolledKind(NODES, EVENTS))},
             "one store",
             "pods",
             "polls pods itself",
         ),
         (
-            {"proofs": (Proof(PODS, LEASES), Proof(NODES, EVENTS))},
+            {"polled_kinds": (PolledKind(PODS, LEASES), PolledKind(NODES, EVENTS))},
             "one store",
             "pods",
             "no revision sequence with events but one with leases.coordination.k8s.io, which are polled instead",
@@ -221,7 +221,7 @@ def test_in_one_namespace_a_role_there_is_enough() -> None:
 
 
 def test_a_revision_clock_without_any_quiet_kind_is_not_good() -> None:
-    findings = all_good(clock=clock_reviews(forbidden=len(QUIET_KINDS)), proofs=None)
+    findings = all_good(clock=clock_reviews(forbidden=len(QUIET_KINDS)), polled_kinds=None)
     table, last_line, is_good = reported(findings)
     result, detail = table["permissions"]["revision clock"]
     assert (result, is_good) == ("missing", False)
@@ -233,7 +233,7 @@ def test_a_revision_clock_without_any_quiet_kind_is_not_good() -> None:
 
 def test_a_revision_clock_that_is_off_needs_nothing() -> None:
     off = config(**{"revision-clock.hz": "0"})
-    table, last_line, _ = reported(all_good(config=off, clock=clock_reviews(forbidden=4), proofs=None))
+    table, last_line, _ = reported(all_good(config=off, clock=clock_reviews(forbidden=4), polled_kinds=None))
     assert table["configuration"]["revision clock"][0] == "note"
     assert "revision clock" not in table["permissions"]
     assert "one store" not in table
@@ -251,28 +251,28 @@ def test_a_revision_clock_that_is_off_needs_nothing() -> None:
             "pods is not served and cannot be watched",
         ),
         (
-            {"found": (Found(ResourceName("pods"), Trouble("HTTP 503")),)},
+            {"found": (Found(ResourceName("pods"), Unknown("HTTP 503")),)},
             "resources",
             "pods",
             "failed",
             "pods cannot be found: HTTP 503",
         ),
         (
-            {"watches": (Review(PODS, None, to_watch(PODS, None), Trouble("HTTP 503")),)},
+            {"watches": (Review(PODS, None, to_watch(PODS, None), Unknown("HTTP 503")),)},
             "permissions",
             "watch pods",
             "failed",
             "pods cannot be watched, or this could not be checked",
         ),
         (
-            {"clock": (Review(EVENTS, "default", (to_poll(EVENTS, None),), Trouble("HTTP 503")),)},
+            {"clock": (Review(EVENTS, "default", (to_poll(EVENTS, None),), Unknown("HTTP 503")),)},
             "permissions",
             "revision clock",
             "failed",
             "it is not known whether the revision clock may poll",
         ),
         (
-            {"proofs": (Proof(PODS, Trouble("no list")), Proof(NODES, EVENTS))},
+            {"polled_kinds": (PolledKind(PODS, Unknown("no list")), PolledKind(NODES, EVENTS))},
             "one store",
             "pods",
             "failed",
@@ -296,7 +296,7 @@ def test_what_does_not_work_is_not_good(
 
 def test_without_a_connection_everything_else_is_not_checked() -> None:
     findings = Findings(
-        config(), Server("https://127.0.0.1:6443", is_one_apiserver=False), "", Trouble("no connection")
+        config(), Server("https://127.0.0.1:6443", is_one_apiserver=False), "", Unknown("no connection")
     )
     table, last_line, is_good = reported(findings)
     assert table["server"].pop("connection") == ("failed", "no connection")
@@ -306,7 +306,7 @@ def test_without_a_connection_everything_else_is_not_checked() -> None:
 
 
 def test_what_is_not_known_in_time_is_not_good() -> None:
-    _, last_line, is_good = reported(all_good(polls=None, proofs=None, ran_out_of_time=True))
+    _, last_line, is_good = reported(all_good(polls=None, polled_kinds=None, ran_out_of_time=True))
     assert (last_line, is_good) == ("not good: the apiserver was too slow to check the rest", False)
 
 
@@ -319,10 +319,10 @@ def test_custom_resources_are_counted_and_watched_once() -> None:
     findings = all_good(
         config=both,
         definitions=definitions,
-        custom=CustomResources((ResourceName("widgets", "example.com"),), left_out=2),
+        custom=Matches((ResourceName("widgets", "example.com"),), left_out=2),
         found=(found,),
         watches=(reviewed(WIDGETS, None, *to_watch(WIDGETS, None)),),
-        proofs=(Proof(WIDGETS, EVENTS),),
+        polled_kinds=(PolledKind(WIDGETS, EVENTS),),
     )
     table, last_line, _ = reported(findings)
     assert findings.watched_names == (ResourceName("widgets", "example.com"),)
@@ -336,13 +336,17 @@ def test_custom_resources_are_counted_and_watched_once() -> None:
 @pytest.mark.parametrize(
     ("custom", "result", "part"),
     [
-        (CustomResources((), 0, ('"a" matches no custom resource now',)), "note", '"a" matches no custom resource now'),
-        (CustomResources((ResourceName("widgets", "example.com"),), 0), "ok", "1 custom resource matches now"),
-        (Trouble("the definitions were not listed"), "failed", "the definitions were not listed"),
+        (
+            Matches((), 0, ('"a" matches no custom resource now',)),
+            "note",
+            '"a" matches no custom resource now',
+        ),
+        (Matches((ResourceName("widgets", "example.com"),), 0), "ok", "1 custom resource matches now"),
+        (Unknown("the definitions were not listed"), "failed", "the definitions were not listed"),
         (None, "not checked", ""),
     ],
 )
-def test_what_globs_match_is_told(custom: CustomResources | Trouble | None, result: str, part: str) -> None:
+def test_what_globs_match_is_told(custom: Matches | Unknown | None, result: str, part: str) -> None:
     globs = config(**{"custom-resources": "*.example.com"})
     table, _, _ = reported(all_good(config=globs, custom=custom))
     assert table["resources"]["*.example.com"][0] == result

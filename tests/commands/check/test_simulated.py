@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.commands.check.findings import Findings, Polls, Trouble
+from exporter.commands.check.findings import Findings, Polls, Unknown
 from exporter.commands.check.inspection import inspect
-from exporter.kubernetes.credentials import Credentials, Source
+from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import Server
 from exporter.simulator import NODES, WIDGETS, Rejection, Simulator
 from tests.commands.check.command import check, config, plain_kubeconfig
@@ -21,7 +21,7 @@ WIDGETS_NAME = "widgets.v1.example.com"
 async def found(
     simulator: Simulator, folder: Path, *, one_apiserver: bool = True, globs: str | None = None
 ) -> Findings:
-    credentials = Credentials(Source(plain_kubeconfig(folder / "kubeconfig", simulator.url)))
+    credentials = Credentials(CredentialsSource(plain_kubeconfig(folder / "kubeconfig", simulator.url)))
     await credentials.load()
     settings = {"custom-resources": globs} if globs else {}
     return await inspect(config(**settings), credentials, Server(simulator.url, is_one_apiserver=one_apiserver))
@@ -44,7 +44,7 @@ async def test_dates_that_a_balancer_passed_on_are_no_evidence(tmp_path: Path) -
     async with Simulator(apiservers=2, balanced="request") as simulator:
         findings = await found(simulator, tmp_path, one_apiserver=False)
     assert findings.greeting is not None
-    assert not isinstance(findings.greeting, Trouble)
+    assert not isinstance(findings.greeting, Unknown)
     assert findings.greeting.on_the_way == ("Via: 1.1 balancer",)
     assert findings.apiservers == 2
     assert isinstance(findings.polls, Polls)
@@ -79,7 +79,7 @@ async def test_definitions_that_are_not_listed_are_not_waited_for(tmp_path: Path
         definitions = "customresourcedefinitions.apiextensions.k8s.io"
         simulator.faults.rejection = Rejection(503, verbs=frozenset({"list"}), resource=definitions)
         findings = await found(simulator, tmp_path, globs="*.example.com")
-    assert findings.custom == Trouble("the server is currently unable to handle the request")
+    assert findings.custom == Unknown("the server is currently unable to handle the request")
     assert findings.polls is not None, "the rest is looked at"
 
 
@@ -101,8 +101,8 @@ async def test_polls_that_get_no_list_are_given_up_soon(
     assert findings.polls.round_trips_seconds == ()
     assert len(findings.polls.failed) == 3
     assert findings.polls.failed[0].startswith(sentence)
-    assert findings.proofs is not None
-    assert all(isinstance(proof.polled, Trouble) for proof in findings.proofs)
+    assert findings.polled_kinds is not None
+    assert all(isinstance(kind.polled, Unknown) for kind in findings.polled_kinds)
 
 
 async def test_a_page_to_log_in_is_no_apiserver(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_a_proxy_is_told_without_its_password(tmp_path: Path, monkeypatch:
         monkeypatch.delenv("no_proxy", raising=False)
         findings = await found(simulator, tmp_path)
     assert findings.greeting is not None
-    assert not isinstance(findings.greeting, Trouble)
+    assert not isinstance(findings.greeting, Unknown)
     assert findings.greeting.on_the_way == (f"HTTP proxy {simulator.url.removeprefix('http://')}",)
 
 

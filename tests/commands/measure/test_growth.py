@@ -13,19 +13,20 @@ def test_only_what_came_between_the_two_moments_counts() -> None:
     metrics = Metrics(1.0, 0.99, 60)
     pods = metrics.resource(*PODS).counts
     pods.relists["gone"] += 5
-    metrics.clock(*PODS, "cache").polls["ok"].inc(3)
+    metrics.clock(*PODS, "cache").counts.seconds.observe(0.01, 3)
     before = moment(metrics)
     pods.relists["gone"] += 2
     pods.uncovered_seconds += 0.25
     metrics.resource(*NODES).counts.relists["start"] += 1
-    metrics.clock(*PODS, "cache").polls["ok"].inc(2)
-    metrics.clock("a:1", "", "events", "revision").polls["ok"].inc()
+    metrics.clock(*PODS, "cache").counts.seconds.observe(0.01, 2)
+    metrics.clock("a:1", "", "events", "revision").counts.seconds.observe(0.01)
+    metrics.clock("a:1", "", "events", "revision").counts.failed["connect"] += 1
     growth = Growth(before, moment(metrics), 1.0)
     assert growth.of_stream(PODS).relists == {"start": 0, "gone": 2, "revision_went_back": 0}
     assert growth.of_stream(PODS).uncovered_seconds == 0.25
     assert growth.of_stream(NODES).relists["start"] == 1, "a series that is new began at 0"
     assert growth.of_stream(Labels("b:1", "", "pods")).uncovered_seconds == 0
-    assert growth.of_polls("a:1") == {"ok": 3, "error": 0}
+    assert growth.of_polls("a:1") == {"ok": 3, "error": 1}
 
 
 def test_a_series_that_was_dropped_and_is_back_has_not_shrunk() -> None:

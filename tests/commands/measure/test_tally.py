@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from exporter.commands.measure.tally import Tally
-from exporter.labels import Verdict
 from exporter.measure.dating import Dated
 from exporter.measure.judging import Judgement
 from exporter.measure.times import ANY_TIME, Interval
+from exporter.vocabulary import Verdict
 
 if TYPE_CHECKING:
     from exporter.measure.events import Event

@@ -26,6 +26,7 @@ labels:
 {{- end -}}
 {{- $rules = replace "(cluster, job" (printf "(%s, job" $.Values.clusterLabel) $rules -}}
 {{- $rules = replace "$labels.cluster " (printf "$labels.%s " $.Values.clusterLabel) $rules -}}
+{{- $rules = replace "{cluster=%q" (print "{" $.Values.clusterLabel "=%q") $rules -}}
 {{- $rules = replace "(1 - 0.99)" (printf "(1 - %v)" .coverage) $rules -}}
 {{- $rules = replace "> 400 * 1024 * 1024" (printf "> %v * 1024 * 1024" .memoryMebibytes) $rules -}}
 {{- replace $runbooks (default $runbooks .runbooks) $rules -}}

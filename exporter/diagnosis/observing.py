@@ -1,0 +1,430 @@
+"""States in, every few seconds, and the facts of the last 15 to 20 seconds out.
+
+Of each stream and apiserver few states are kept; what came and went, or began to count anew, has no past. Whatever is
+usual is learned slowly, and only while nothing is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import inf
+from operator import ge
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+
+from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
+from exporter.measure.times import Interval
+from exporter.vocabulary import CLOCK_READS, STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping, Sequence
+
+    from exporter.diagnosis.server_facts import Kind, ServerFacts
+    from exporter.measure.apiserver_state import ApiserverState, PollCounts
+    from exporter.measure.histogram import Histogram
+    from exporter.measure.process_state import ProcessState
+    from exporter.measure.stream_state import CacheAnswer, SocketState, StreamCounts, StreamState
+    from exporter.measure.times import Instant, WallTime
+    from exporter.vocabulary import ClockName, ClockReads
+
+WINDOW_SECONDS = 15.0
+SPACING_SECONDS = 5.0
+"""Facts are of the time since the newest kept state that is older than the window: of up to 20 s."""
+
+CALM_SECONDS = 60.0
+"""Nothing counts as usual before nothing was wrong for so long."""
+LEARNING_SECONDS = 300.0
+"""What is usual follows what is so with this time constant."""
+SLOW_RATIO = 4.0
+"""Polls that take so many times what is usual teach nothing."""
+
+FORGETTING_SECONDS = 60.0
+"""What went, and is back within this time, is what it was."""
+
+STEADY_INTERVALS = 4
+STEADY_RATIO = 0.8
+STEADY_BYTES_PER_SECOND = 50_000.0
+"""A link that is full gives about the same in each part of the time; nothing is full at less than this on average."""
+
+MOST_UNDELIVERED = 32
+"""Of one stream; the oldest are kept, which say for how long."""
+
+_Value = TypeVar("_Value")
+_Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that is known at one moment."""
+
+    now: Instant
+    wall: WallTime
+    streams: Sequence[StreamState]
+    apiservers: Sequence[ApiserverState]
+    process: ProcessState
+    servers: Mapping[str, ServerFacts] = field(default_factory=dict)
+    """What apiservers say of themselves, by address."""
+    converting: Mapping[Kind, bool] = field(default_factory=dict)
+    """Of custom resources as far as that is known: whether their definition names a conversion webhook."""
+
+
+class Objective(NamedTuple):
+    """What makes a stream late."""
+
+    threshold_seconds: float
+    ratio: float
+    """Of events that must be within the threshold."""
+
+
+class Recent(Generic[_Value]):
+    """Few values of the last 20 s, oldest first."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[Instant, _Value]] = deque()
+
+    def earlier(self, at: Instant, value: _Value) -> tuple[float, _Value]:
+        """Take in a value. How many seconds ago there was which other: none at first."""
+        kept = self._kept
+        if not kept or at - kept[-1][0] >= SPACING_SECONDS:
+            kept.append((at, value))
+        while len(kept) > 1 and kept[1][0] <= at - WINDOW_SECONDS:
+            kept.popleft()
+        then, earlier = kept[0]
+        return max(0.0, at - then), earlier
+
+    def restart(self, at: Instant, value: _Value) -> None:
+        """What counts began anew: nothing before `value` can be compared."""
+        self._kept.clear()
+        self._kept.append((at, value))
+
+
+class Usual:
+    """A number as it is while nothing is wrong."""
+
+    __slots__ = ("_calm_since", "_learned_seconds", "_mean", "_seen")
+
+    def __init__(self) -> None:
+        self._calm_since: Instant | None = None
+        self._seen: Instant = -inf
+        self._learned_seconds = 0.0
+        self._mean = 0.0
+
+    @property
+    def value(self) -> float | None:
+        """None before nothing was wrong for a minute."""
+        return self._mean if self._learned_seconds >= CALM_SECONDS else None
+
+    def see(self, now: Instant, number: float | None, *, is_calm: bool) -> None:
+        """It is so now; None where there is no such number now."""
+        if not is_calm:
+            self._calm_since = None
+            if self.value is None:
+                self._learned_seconds = self._mean = 0.0
+            return
+        if self._calm_since is None:
+            self._calm_since = self._seen = now
+        seconds, self._seen = now - self._seen, now
+        is_calm_for_long = now - self._calm_since >= CALM_SECONDS
+        if number is not None and seconds > 0 and (self.value is None or is_calm_for_long):
+            self._learned_seconds += seconds
+            self._mean += (number - self._mean) * seconds / max(seconds, min(self._learned_seconds, LEARNING_SECONDS))
+
+
+class Undelivered:
+    """Revisions that a stream should deliver, and since when that is known."""
+
+    __slots__ = ("_delivered", "_since")
+
+    def __init__(self) -> None:
+        self._since: dict[int, Instant] = {}
+        self._delivered = 0
+
+    def update(self, state: StreamState, others: Iterable[StreamState], now: Instant) -> tuple[int, Instant] | None:
+        """The revision that is missing for the longest time, and since when; None if nothing is known to be missing."""
+        delivered = state.delivered.up_to
+        if delivered < self._delivered or not delivered:
+            self._since.clear()  # the store was restored: its revisions mean something else now
+        self._delivered = delivered
+        for revision in [revision for revision in self._since if revision <= delivered]:
+            del self._since[revision]
+        if delivered:
+            if state.owed_canary is not None:
+                self._add(state.owed_canary.revision, min(now, state.owed_canary.answered))
+            for other in others:
+                self._add(other.delivered.newest_event, now)
+        return min(self._since.items(), key=lambda one: one[1], default=None)
+
+    def _add(self, revision: int, since: Instant) -> None:
+        if revision > self._delivered and len(self._since) < MOST_UNDELIVERED:
+            self._since.setdefault(revision, since)
+
+
+class ObservedStream:
+    """What is remembered of one stream."""
+
+    __slots__ = ("_bytes", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
+
+    def __init__(self) -> None:
+        self.seen: Instant = -inf
+        self._recent: Recent[StreamCounts] = Recent()
+        self._bytes: deque[tuple[Instant, int]] = deque()
+        self._undelivered = Undelivered()
+        self._usual = Usual()
+        self._late_since: WallTime | None = None
+        self._socket: SocketState | None = None
+
+    def facts(
+        self, state: StreamState, others: Iterable[StreamState], moment: Snapshot, objective: Objective
+    ) -> StreamFacts:
+        """Take in its state of this moment; `others` are the streams of its kind that are in the same store."""
+        self.seen = moment.now
+        seconds, earlier = self._recent.earlier(state.at, state.counts)
+        if _began_anew(state.counts, earlier):
+            self._recent.restart(state.at, state.counts)
+            self._bytes.clear()
+            seconds, earlier = 0.0, state.counts
+        counted = _counted(state, earlier, seconds, objective)
+        self._note_trouble(counted, moment.wall, objective)
+        is_calm = self._late_since is None and state.is_up
+        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
+        missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
+        return replace(
+            counted,
+            late_since=self._late_since,
+            usual_events_per_second=self._usual.value,
+            is_rate_steady=self._is_rate_steady(state.at, state.counts.received_bytes),
+            undelivered_seconds=moment.now - missing[1] if missing is not None else 0.0,
+            is_undelivered_cached=_is_cached(cache, *missing) if cache is not None and missing is not None else None,
+            cache_still_seconds=max(0.0, cache.asked - cache.since) if cache is not None else None,
+            socket=self._socket_facts(state.socket),
+            converts_by_webhook=moment.converting.get((state.group, state.resource)),
+        )
+
+    def _note_trouble(self, counted: StreamFacts, wall: WallTime, objective: Objective) -> None:
+        """Facts are of so many seconds that a break which is not longer is none."""
+        is_uncovered = counted.uncovered_seconds > objective.threshold_seconds
+        if not counted.is_late and not is_uncovered:
+            self._late_since = None
+        elif self._late_since is None:
+            self._late_since = wall - counted.uncovered_seconds if is_uncovered else wall
+
+    def _is_rate_steady(self, at: Instant, received_bytes: int) -> bool:
+        points = self._bytes
+        if not points or at > points[-1][0]:
+            points.append((at, received_bytes))
+        while points[0][0] < at - WINDOW_SECONDS - SPACING_SECONDS:
+            points.popleft()
+        (began, bytes_before), (ended, bytes_after) = points[0], points[-1]
+        if bytes_after - bytes_before <= STEADY_BYTES_PER_SECOND * (ended - began):
+            return False
+        rates = [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(points)]
+        return len(rates) >= STEADY_INTERVALS and min(rates) >= STEADY_RATIO * max(rates)
+
+    def _socket_facts(self, now: SocketState | None) -> SocketFacts | None:
+        before, self._socket = self._socket, now
+        if now is None:
+            return None
+        counted_before = before.out_of_order_packets if before is not None and before.opened == now.opened else 0
+        return SocketFacts(
+            round_trip_seconds=now.round_trip_seconds,
+            silent_seconds=now.silent_seconds,
+            unread_bytes=now.unread_bytes,
+            out_of_order_packets=max(0, now.out_of_order_packets - counted_before),
+            receive_round_trip_seconds=now.receive_round_trip_seconds,
+        )
+
+
+class ObservedApiserver:
+    """What is remembered of one apiserver address."""
+
+    __slots__ = ("_recent", "_usual", "seen")
+
+    def __init__(self) -> None:
+        self.seen: Instant = -inf
+        self._recent: Recent[ApiserverState] = Recent()
+        self._usual: dict[ClockName, Usual] = {"revision": Usual(), "cache": Usual()}
+
+    def facts(self, state: ApiserverState, streams: Sequence[StreamFacts], moment: Snapshot) -> ApiserverFacts:
+        """Take in its state of this moment; `streams` are those on it."""
+        self.seen = moment.now
+        _, earlier = self._recent.earlier(state.at, state)
+        polls: dict[ClockReads | Literal["cache"], PollCounts] = {}
+        for clock, counts in state.polls.items():
+            name = "cache" if clock.clock == "cache" else clock.reads
+            polls[name] = _polls_since(counts, earlier.polls.get(clock)).plus(polls.get(name))
+        reads: ClockReads = next((one for one in CLOCK_READS if one in polls and polls[one].asked), "nothing")
+        is_calm = not any(one.late_since for one in streams)
+        store = self._poll_facts("revision", polls.get(reads), state.at, is_calm=is_calm)
+        cache = self._poll_facts("cache", polls.get("cache"), state.at, is_calm=is_calm)
+        throttled = sum(one.failed.get("throttled", 0) for one in (store, cache))
+        throttled += sum(one.start_errors.get("throttled", 0) + one.ends.get("throttled", 0) for one in streams)
+        recent = [way.seconds for way in state.ways_back if way.arrived >= state.at - WINDOW_SECONDS]
+        return ApiserverFacts(
+            apiserver=state.apiserver,
+            is_one_apiserver=state.is_one_apiserver,
+            store_polls=store,
+            store_polls_read=reads,
+            cache_polls=cache,
+            way_back=Interval(*map(max, zip(*recent, strict=True))) if recent else None,
+            throttled=throttled,
+            server=moment.servers.get(state.apiserver),
+        )
+
+    def _poll_facts(self, clock: ClockName, polls: PollCounts | None, at: Instant, *, is_calm: bool) -> PollFacts:
+        usual = self._usual[clock]
+        if polls is None:
+            usual.see(at, None, is_calm=is_calm)
+            return PollFacts(usual_seconds=usual.value)
+        seconds = polls.seconds.quantile(0.9)
+        if seconds is not None:
+            is_slow = usual.value is not None and seconds.earliest > SLOW_RATIO * usual.value
+            is_calm &= seconds.latest < inf and not is_slow and not polls.failures
+        usual.see(at, seconds.latest if seconds is not None else None, is_calm=is_calm)
+        return PollFacts(
+            answered=polls.answered,
+            failed={reason: times for reason, times in polls.failed.items() if times},
+            seconds=seconds,
+            usual_seconds=usual.value,
+        )
+
+
+class Observations:
+    """What is remembered of all streams and apiservers."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._streams: dict[tuple[str, str, str], ObservedStream] = {}
+        self._apiservers: dict[str, ObservedApiserver] = {}
+        self._process: Recent[ProcessState] = Recent()
+
+    def take(self, moment: Snapshot) -> Generator[None, None, Facts]:
+        """The facts of this moment, in steps: many streams at once would hold the event loop."""
+        kinds: dict[Kind, dict[str, StreamState]] = {}
+        for state in moment.streams:
+            kinds.setdefault((state.group, state.resource), {})[state.apiserver] = state
+        streams: dict[str, list[StreamFacts]] = {}
+        for state in moment.streams:
+            of_kind = kinds[state.group, state.resource]
+            others = [of_kind[one] for one in state.revision_clock.same_store if one in of_kind]
+            observed = self._streams.setdefault((state.apiserver, state.group, state.resource), ObservedStream())
+            streams.setdefault(state.apiserver, []).append(observed.facts(state, others, moment, self._objective))
+            yield
+        apiservers: list[ApiserverFacts] = []
+        for one in moment.apiservers:
+            known = self._apiservers.setdefault(one.apiserver, ObservedApiserver())
+            apiservers.append(known.facts(one, streams.get(one.apiserver, ()), moment))
+            yield
+        self._forget(moment.now)
+        return Facts(
+            now=moment.wall,
+            threshold_seconds=self._objective.threshold_seconds,
+            streams=tuple(facts for of_one in streams.values() for facts in of_one),
+            apiservers=tuple(apiservers),
+            process=_process_facts(moment.process, *self._process.earlier(moment.process.at, moment.process)),
+        )
+
+    def _forget(self, now: Instant) -> None:
+        since = now - FORGETTING_SECONDS
+        self._streams = {key: one for key, one in self._streams.items() if one.seen >= since}
+        self._apiservers = {key: one for key, one in self._apiservers.items() if one.seen >= since}
+
+
+def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objective: Objective) -> StreamFacts:
+    """Whatever is the difference of two counts."""
+    counts, trouble = state.counts, state.trouble
+    judged = {verdict: events - earlier.judged[verdict] for verdict, events in counts.judged.items()}
+    canaries_lost = counts.canaries_lost - earlier.canaries_lost
+    write, storage_to_cache, cache_to_client = [
+        _p99(counts.stage_lower[one], counts.stage_upper[one], earlier.stage_lower[one], earlier.stage_upper[one])
+        for one in STAGES
+    ]
+    span = (counts.time_span_lower, counts.time_span_upper, earlier.time_span_lower, earlier.time_span_upper)
+    return StreamFacts(
+        apiserver=state.apiserver,
+        group=state.group,
+        resource=state.resource,
+        is_up=state.is_up,
+        trouble=trouble.reason if trouble is not None and trouble.reason != "not started yet" else None,
+        is_late=canaries_lost > 0 or judged["late"] > (1 - objective.ratio) * sum(judged.values()) + 1e-9,
+        judged=judged,
+        time_span=_p99(*span),
+        storage_to_cache=storage_to_cache,
+        cache_to_client=cache_to_client,
+        write=write,
+        canary_write=_quantile(0.5, counts.canary_write, earlier.canary_write),
+        canaries_lost=canaries_lost,
+        events_per_second=(_events(counts) - _events(earlier)) / seconds if seconds else 0.0,
+        bytes_per_second=(counts.received_bytes - earlier.received_bytes) / seconds if seconds else 0.0,
+        uncovered_seconds=counts.uncovered_seconds - earlier.uncovered_seconds,
+        ends=_grown(counts.ends, earlier.ends),
+        start_errors=_grown(counts.start_errors, earlier.start_errors),
+        relists=counts.losses - earlier.losses,
+        clock_reads=state.revision_clock.reads,
+    )
+
+
+def _began_anew(counts: StreamCounts, earlier: StreamCounts) -> bool:
+    """Whether `earlier` is of other series, which were dropped meanwhile: these began at 0."""
+    return not all(all(map(ge, now, then)) for now, then in zip(_numbers(counts), _numbers(earlier), strict=True))
+
+
+def _numbers(counts: StreamCounts) -> tuple[Iterable[float], ...]:
+    """What only grows while the series are there."""
+    alone = (counts.received_bytes, counts.uncovered_seconds, counts.canaries_lost, counts.losses)
+    labelled = (counts.events, counts.judged, counts.ends, counts.start_errors)
+    return alone, counts.time_span_upper.counts, *(one.values() for one in labelled)
+
+
+def _grown(counts: Mapping[_Key, int], earlier: Mapping[_Key, int]) -> dict[_Key, int]:
+    """By how much each has grown that has."""
+    return {key: count - earlier[key] for key, count in counts.items() if count != earlier[key]}
+
+
+def _events(counts: StreamCounts) -> int:
+    """All that came, but for bookmarks."""
+    bookmarks = counts.events["bookmark", "live"] + counts.events["bookmark", "replayed"]
+    return sum(counts.events.values()) - bookmarks
+
+
+def _p99(lower: Histogram, upper: Histogram, earlier_lower: Histogram, earlier_upper: Histogram) -> Interval | None:
+    """Bounds of the P99 of what was observed since: as certain as the buckets that hold it are narrow."""
+    least, most = _quantile(0.99, lower, earlier_lower), _quantile(0.99, upper, earlier_upper)
+    return Interval(least.earliest, most.latest) if least is not None and most is not None else None
+
+
+def _quantile(ratio: float, now: Histogram, earlier: Histogram) -> Interval | None:
+    """The bucket that holds it of what was observed since."""
+    return now.since(earlier).quantile(ratio) if now.counts != earlier.counts else None
+
+
+def _is_cached(cache: CacheAnswer, revision: int, since: Instant) -> bool | None:
+    """Whether the cache has the revision; None if it was not asked since that is known."""
+    if cache.revision >= revision:
+        return True
+    return False if cache.asked > since else None
+
+
+def _polls_since(counts: PollCounts, earlier: PollCounts | None) -> PollCounts:
+    """What was counted since; all of it where the clock is new, or began anew."""
+    if earlier is None or not all(map(ge, counts.seconds.counts, earlier.seconds.counts)):
+        return counts
+    grown = counts.since(earlier)
+    return counts if min(grown.failed.values()) < 0 else grown
+
+
+def _process_facts(now: ProcessState, seconds: float, earlier: ProcessState) -> ProcessFacts:
+    if not seconds:
+        return ProcessFacts()
+    throttled = None
+    if now.throttled_seconds is not None and earlier.throttled_seconds is not None:
+        # The kernel adds up all CPUs; this process runs on one.
+        throttled = min(1.0, max(0.0, now.throttled_seconds - earlier.throttled_seconds) / seconds)
+    return ProcessFacts(
+        loop_lag=now.loop_lag.since(earlier.loop_lag).quantile(0.99),
+        stalled_share=min(1.0, (now.stalled_seconds - earlier.stalled_seconds) / seconds),
+        throttled_share=throttled,
+        suspended_seconds=now.suspended_seconds - earlier.suspended_seconds,
+    )

@@ -1,0 +1,100 @@
+"""The facts of the last seconds, again and again: the states of everything that is watched, to whoever judges them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from exporter.diagnosis.observing import Objective, Observations, Snapshot
+from exporter.measure.process_state import ProcessState
+from exporter.service.conversions import Conversions
+from exporter.service.cpu_limit import CpuLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Sequence
+
+    from exporter.diagnosis.facts import Facts
+    from exporter.kubernetes.session import ApiSession
+    from exporter.measure.apiserver_state import ApiserverState
+    from exporter.measure.stream_state import StreamState
+    from exporter.service.apiserver import Apiserver
+    from exporter.service.dependencies import Dependencies
+
+PERIOD_SECONDS = 2.0
+HOLD_SECONDS = 0.0005
+
+_Value = TypeVar("_Value")
+
+
+async def in_turns(steps: Generator[None, None, _Value]) -> _Value:
+    """What the steps come to; they hold the event loop no longer than HOLD_SECONDS and one of them."""
+    turn_ends = time.perf_counter() + HOLD_SECONDS
+    while True:
+        try:
+            next(steps)
+        except StopIteration as over:
+            value: _Value = over.value
+            return value
+        if time.perf_counter() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = time.perf_counter() + HOLD_SECONDS
+
+
+class Observer:
+    """Makes facts of the states of these apiservers, and tells them."""
+
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        session: ApiSession,
+        apiservers: Callable[[], Sequence[Apiserver]],
+        diagnose: Callable[[Facts], Awaitable[None]],
+    ) -> None:
+        config = dependencies.config
+        self._dependencies = dependencies
+        self._apiservers = apiservers
+        self._diagnose = diagnose
+        self._cpu_limit = CpuLimit()
+        self._conversions = Conversions(session)
+        self._observations = Observations(Objective(config.slo_threshold_seconds, config.slo_objective_ratio))
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._conversions.run())
+            while True:
+                await asyncio.sleep(PERIOD_SECONDS)
+                moment = await in_turns(self._moment())
+                self._conversions.facts = facts = await in_turns(self._observations.take(moment))
+                await self._diagnose(facts)
+
+    def _moment(self) -> Generator[None, None, Snapshot]:
+        """All states as they are now, in steps."""
+        streams: list[StreamState] = []
+        apiservers: list[ApiserverState] = []
+        for apiserver in self._apiservers():
+            for state in apiserver.stream_states():
+                streams.append(state)
+                yield
+            apiservers.append(apiserver.state())
+            yield
+        return Snapshot(
+            now=time.monotonic(),
+            wall=time.time(),
+            streams=streams,
+            apiservers=apiservers,
+            process=self._process_state(),
+            servers=self._dependencies.servers(),
+            converting=self._conversions.known,
+        )
+
+    def _process_state(self) -> ProcessState:
+        heartbeat = self._dependencies.heartbeat
+        return ProcessState(
+            at=time.monotonic(),
+            loop_lag=self._dependencies.metrics.loop_lag.copy(),
+            stalled_seconds=heartbeat.stalled_seconds,
+            suspended_seconds=heartbeat.suspended_seconds,
+            throttled_seconds=self._cpu_limit.throttled_seconds(),
+        )

@@ -1,0 +1,118 @@
+"""The values that labels of metrics may have, each enumeration once, as a type and as its values; histograms' buckets.
+
+A leaf: every room may import it. A new value is one word here; tests fail wherever it must be handled as well.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+EventType: TypeAlias = Literal["added", "modified", "deleted", "bookmark"]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
+Phase: TypeAlias = Literal["live", "replayed"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+Verdict: TypeAlias = Literal["on_time", "late", "ambiguous"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+SloState: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
+SLO_STATES: tuple[SloState, ...] = get_args(SloState)
+
+OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
+DateSource: TypeAlias = Literal["date"]
+StampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]
+AssumedSource: TypeAlias = Literal[StampSource, "annotation", "lease"]
+Source: TypeAlias = Literal[OwnSource, DateSource, AssumedSource]
+SOURCES: tuple[Source, ...] = get_args(Source)
+
+UnmeasuredReason: TypeAlias = Literal["no_evidence", "overflow", "bad_revision"]
+UNMEASURED_REASONS: tuple[UnmeasuredReason, ...] = get_args(UnmeasuredReason)
+
+Stage: TypeAlias = Literal["write", "storage_to_cache", "cache_to_client"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+ClockReads: TypeAlias = Literal["store", "another_cache", "own_cache", "nothing"]
+CLOCK_READS: tuple[ClockReads, ...] = get_args(ClockReads)
+
+ClockName: TypeAlias = Literal["revision", "cache"]
+CLOCKS: tuple[ClockName, ...] = get_args(ClockName)
+
+PollResult: TypeAlias = Literal["ok", "error"]
+POLL_RESULTS: tuple[PollResult, ...] = get_args(PollResult)
+
+BalancerSign: TypeAlias = Literal["cache", "date"]
+BALANCER_SIGNS: tuple[BalancerSign, ...] = get_args(BalancerSign)
+
+Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary", "access_review"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+RelistReason: TypeAlias = Literal["start", "gone", "revision_went_back"]
+RELIST_REASONS: tuple[RelistReason, ...] = get_args(RelistReason)
+
+Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "not_found", "server_timeout"]
+"""What an apiserver may answer by an HTTP status of its own: both a start and a watch can end so."""
+
+StartReason: TypeAlias = Literal["connect", Refusal, "server_error", "bad_response"]
+START_REASONS: tuple[StartReason, ...] = get_args(StartReason)
+
+EndReason: TypeAlias = Literal[
+    "timeout",
+    "early_eof",
+    "gone",
+    "server_timeout",
+    "throttled",
+    "server_error",
+    "transport_error",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "silent",
+    "suspended",
+]
+END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
+
+Fault: TypeAlias = Literal[
+    "apiserver_restarted",
+    "apiserver_unreachable",
+    "list_storm",
+    "relist_storm",
+    "initial_events_burst",
+    "write_storm",
+    "connections_unbalanced",
+    "requests_queued",
+    "apiserver_overloaded",
+    "store_slow",
+    "admission_slow",
+    "conversion_slow",
+    "objects_large",
+    "cache_stuck",
+    "cache_behind",
+    "watchers_closed",
+    "clients_slow",
+    "connection_shared",
+    "path_full",
+    "path_slow",
+    "connection_dropped",
+    "exporter_starved",
+    "exporter_refused",
+    "unknown_cause",
+]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+Certainty: TypeAlias = Literal["shown", "suspected"]
+CERTAINTIES: tuple[Certainty, ...] = get_args(Certainty)
+
+WebRefusal: TypeAlias = Literal[
+    "malformed", "handshake", "too_many_connections", "too_many_requests", "slow_headers", "slow_reader"
+]
+WEB_REFUSALS: tuple[WebRefusal, ...] = get_args(WebRefusal)
+
+# Bounds are in seconds; the bucket +Inf is implied. The SLO's threshold joins the latency bounds if it is missing.
+LATENCY_BOUNDS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0,
+    1.1, 1.25, 1.5, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+RECONNECT_BOUNDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+LIFETIME_BOUNDS = (1.0, 10.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+FINE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
