@@ -44,8 +44,13 @@ POLL_RESULTS: tuple[PollResult, ...] = get_args(PollResult)
 BalancerSign: TypeAlias = Literal["cache", "date"]
 BALANCER_SIGNS: tuple[BalancerSign, ...] = get_args(BalancerSign)
 
-Purpose: TypeAlias = Literal["discovery", "list", "watch", "revision_poll", "cache_poll", "canary", "access_review"]
+Purpose: TypeAlias = Literal[
+    "discovery", "list", "watch", "revision_poll", "cache_poll", "canary", "access_review", "server_metrics"
+]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+ServerMetricsRead: TypeAlias = Literal["ok", "error", "forbidden"]
+SERVER_METRICS_READS: tuple[ServerMetricsRead, ...] = get_args(ServerMetricsRead)
 
 RelistReason: TypeAlias = Literal["start", "gone", "revision_went_back"]
 RELIST_REASONS: tuple[RelistReason, ...] = get_args(RelistReason)

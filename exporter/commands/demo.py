@@ -65,25 +65,7 @@ async def _run(config: Config, scenario: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     with tempfile.TemporaryDirectory(prefix="watchslo-demo-") as folder:
         async with Simulator() as simulator:
-            # Whatever environment and file say of a cluster: this is another one.
-            pointed_at_it = replace(
-                config,
-                kubeconfig=_kubeconfig(Path(folder), simulator.url),
-                context=None,
-                apiservers=(simulator.url,),
-                discover_apiservers=False,
-                tls_server_name=None,
-                resources=RESOURCES,
-                custom_resources=(),
-                namespace=None,
-                shard=Shard(0, 1),
-                annotation=None,
-                canary_interval_seconds=1.0,
-                canary_pod=None,
-                canary_node=CANARY,
-                canary_custom_resource=None,
-                auth_filter=False,
-            )
+            pointed_at_it = _pointed_at(config, Path(folder), simulator.url)
             await simulator.apiserver.registry.create(NODES, {"metadata": {"name": CANARY}}, manager="demo")
             exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))
             async with Workload(simulator, rate_per_second=WRITES_PER_SECOND), exporter.running():
@@ -94,6 +76,30 @@ async def _run(config: Config, scenario: str) -> None:
                 finally:
                     script.cancel()
                     await asyncio.wait({script})
+
+
+def _pointed_at(config: Config, folder: Path, url: str) -> Config:
+    """Whatever environment and file say of a cluster: this is another one."""
+    return replace(
+        config,
+        kubeconfig=_kubeconfig(folder, url),
+        context=None,
+        apiservers=(url,),
+        discover_apiservers=False,
+        tls_server_name=None,
+        apiserver_metrics="off",
+        prometheus_url=None,
+        resources=RESOURCES,
+        custom_resources=(),
+        namespace=None,
+        shard=Shard(0, 1),
+        annotation=None,
+        canary_interval_seconds=1.0,
+        canary_pod=None,
+        canary_node=CANARY,
+        canary_custom_resource=None,
+        auth_filter=False,
+    )
 
 
 def _kubeconfig(folder: Path, url: str) -> Path:

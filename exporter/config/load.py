@@ -120,6 +120,7 @@ class _Agreement:
         self._refuse_nothing_to_watch()
         self._refuse_list_beside_discovery()
         self._refuse_server_name_without_tls()
+        self._refuse_two_sources_of_server_metrics()
         self._refuse_canaries_that_nobody_awaits()
         self._refuse_connections_that_requests_take_all()
         self._refuse_more_polls_than_allowed("revision-clock.hz")
@@ -156,6 +157,11 @@ class _Agreement:
             if url.startswith("http:"):
                 where = self._where("tls-server-name")
                 raise ConfigError(f"{where}: there is no TLS certificate to verify at {quoted(url)}: use https there")
+
+    def _refuse_two_sources_of_server_metrics(self) -> None:
+        if self._values["prometheus.url"] is not None and self._values["apiserver.metrics"] == "on":
+            where, other = self._where("prometheus.url"), self._where("apiserver.metrics")
+            raise ConfigError(f"{where}: apiservers are not asked then: leave out {other}")
 
     def _refuse_canaries_that_nobody_awaits(self) -> None:
         if not self._values["canary.interval"]:

@@ -1,6 +1,6 @@
 """The checked configuration that the daemon runs with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,8 @@ class Config:
     discover_apiservers: bool
     tls_server_name: str | None
     allow_insecure_token: bool
+    apiserver_metrics: Literal["auto", "on", "off"]
+    prometheus_url: str | None = field(repr=False)  # it may have a password
 
     resources: tuple[ResourceName, ...]
     custom_resources: tuple[str, ...]  # globs for plural.group

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from exporter.config.names import is_dns_label, is_dns_subdomain, is_host_name, is_ipv6
 from exporter.config.yaml_file import compose_mapping
@@ -197,6 +198,21 @@ def _address(text: str, what: str) -> str:
             return f"{scheme}://{f'[{ipv6}]' if ipv6 else host}:{port}"
     without = "a name or a password" if "@" in text else "a path"
     raise ValueError(f"is not {what}, without {without}")
+
+
+def http_url(text: str) -> str:
+    """URL of a server that may be behind a path, a name and a password; without a slash at its end."""
+    refusal = ValueError("is not a URL: write http://host:port")
+    try:
+        parts = urlsplit(text)
+        is_port_good = parts.port is None or parts.port > 0
+    except ValueError:
+        raise refusal from None
+    host = parts.hostname or ""
+    is_plain = text.isprintable() and " " not in text and not parts.query and not parts.fragment
+    if parts.scheme in _DEFAULT_PORTS and is_plain and is_port_good and (is_host_name(host) or is_ipv6(host)):
+        return text.rstrip("/")
+    raise refusal
 
 
 def readable_yaml(text: str) -> Path:

@@ -14,6 +14,8 @@ from exporter.kubernetes.resources import NO_SUCH_NAME, Resource
 from exporter.kubernetes.session import AnswerError, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exporter.kubernetes.session import ApiSession
     from exporter.kubernetes.writes import CanaryObject
 
@@ -86,13 +88,18 @@ async def is_allowed(session: ApiSession, permission: Permission) -> bool:
         "namespace": permission.namespace or "",
         "name": permission.name or "",
     }
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
+    return await _ask(session, {"resourceAttributes": attributes})
+
+
+async def _ask(session: ApiSession, spec: Mapping[str, Mapping[str, str]]) -> bool:
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
     answer = await session.read_json(AccessReview, Request(SELF_ACCESS_REVIEWS, method="POST", body=review))
     return answer.status.allowed
+
+
+async def may_get(session: ApiSession, path: str) -> bool:
+    """Whether we may get a path that is no resource's. Raises AnswerError, UNREACHABLE or CredentialsError."""
+    return await _ask(session, {"nonResourceAttributes": {"path": path, "verb": "get"}})
 
 
 async def own_name(session: ApiSession) -> str | None:

@@ -21,7 +21,7 @@ from exporter.limits import message, refused_texts
 from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from exporter.credentials import Credentials
     from exporter.measure.times import Instant, WallTime
@@ -262,17 +262,21 @@ class Response(aiohttp.ClientResponse):
     async def read(self) -> bytes:
         """The whole body. Raises UNREACHABLE, or AnswerError if it is too long."""
         most_bytes = MOST_BYTES.get(self.sending.purpose, MOST_LIST_BYTES)
-        pieces: list[bytes] = []
-        size_bytes = 0
-        async for piece in self.content.iter_any():
-            pieces.append(piece)
-            size_bytes += len(piece)
-            if size_bytes > most_bytes:
-                self.close()
-                refused_texts.count("answer")
-                raise AnswerError(self.status, f"the answer is longer than {most_bytes} bytes")
-        self.cost.answer_read(self.sending.purpose, size_bytes)
-        return b"".join(pieces)
+        content = b"".join([piece async for piece in pieces(self, most_bytes)])
+        self.cost.answer_read(self.sending.purpose, len(content))
+        return content
+
+
+async def pieces(response: aiohttp.ClientResponse, most_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises UNREACHABLE, or AnswerError, counted, if it is too long."""
+    size_bytes = 0
+    async for piece in response.content.iter_any():
+        size_bytes += len(piece)
+        if size_bytes > most_bytes:
+            response.close()
+            refused_texts.count("answer")
+            raise AnswerError(response.status, f"the answer is longer than {most_bytes} bytes")
+        yield piece
 
 
 def document(content: bytes, kind: type[_Document], path: str) -> _Document:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
@@ -258,6 +259,7 @@ def _texts_of(lease: Lease) -> Iterator[str]:
     yield (lease.spec.renewTime if lease.spec is not None else None) or ""
 
 
+@cache
 def _line_type(annotation: str | None, *, is_limited: bool) -> type[Any]:
     """A line of a watch, less everything that does not date its event: other fields are skipped, not built.
 

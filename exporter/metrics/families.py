@@ -23,6 +23,7 @@ from exporter.vocabulary import (
     PURPOSES,
     RECONNECT_BOUNDS,
     RELIST_REASONS,
+    SERVER_METRICS_READS,
     SLO_STATES,
     SOURCES,
     STAGES,
@@ -295,11 +296,19 @@ FAMILIES: tuple[Family, ...] = (
         Scope.APISERVER,
         sign=BALANCER_SIGNS,
     ),
+    _counter(
+        "watchslo_server_metrics_reads_total",
+        "Times that an apiserver's own metrics were read, or could not be (--apiserver.metrics, --prometheus.url). "
+        "forbidden: we may not read them, or there are none; the exporter then tries again every ten minutes.",
+        Scope.APISERVER,
+        result=SERVER_METRICS_READS,
+    ),
     # Ourselves.
     _counter(
         "watchslo_apiserver_requests_total",
         "Requests sent to the apiserver on an open connection, by purpose. discovery: all requests that find out "
-        "what to watch. access_review: the reviews for --web.auth-filter. A request that is sent again counts again.",
+        "what to watch. access_review: the reviews for --web.auth-filter. server_metrics: reads of "
+        "/metrics. A request that is sent again counts again.",
         Scope.APISERVER,
         purpose=PURPOSES,
     ),

@@ -164,6 +164,7 @@ class ApiserverMetrics:
         self.clock_offset_upper = new.gauge("watchslo_clock_offset_upper_seconds")
         self.date_evidence_enabled = new.gauge("watchslo_date_evidence_enabled", 1)
         self.stale_reads = new.counter("watchslo_stale_reads_total")
+        self.server_metrics_reads = new.counters("watchslo_server_metrics_reads_total")  # by result
         self.balancers_noticed = new.counters("watchslo_balancers_noticed_total")  # by sign
 
 

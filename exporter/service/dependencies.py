@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection
 
     from exporter.config import Config
     from exporter.credentials import Credentials
     from exporter.diagnosis.facts import Facts
-    from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.judging import Judgement
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream
@@ -32,10 +31,8 @@ class Dependencies:
     heartbeat: Heartbeat
     judged: Callable[[Stream, Judgement], None] | None = None
     """Called with every judgement."""
-    diagnose: Callable[[Facts], Awaitable[None]] | None = None
-    """Called with the facts of the last seconds, every other second."""
-    servers: Callable[[], Mapping[str, ServerFacts]] = dict
-    """What the apiservers' own metrics say, by address."""
+    diagnose: Callable[[Facts], Awaitable[Collection[str]]] | None = None
+    """Called with the facts of the last seconds, every other second; says which apiservers are in trouble."""
     advise: Callable[[str], None] = log.warning
     """Called with a suggestion if a setting has no effect now."""
 

@@ -32,8 +32,11 @@ class Diagnosing:
         self.findings: list[Finding] = []
         """Most certain and most exact first."""
 
-    async def take(self, facts: Facts) -> None:
-        """Look at the facts of one moment, place by place: the event loop runs between them."""
+    async def take(self, facts: Facts) -> set[str]:
+        """Look at the facts of one moment, place by place: the event loop runs between them.
+
+        Returns the addresses of the apiservers at which something is wrong.
+        """
         self.facts = facts
         causes = []
         for found in diagnose(facts):
@@ -43,6 +46,8 @@ class Diagnosing:
         self.findings = self._tracker.named
         for change in changes:
             self._tell(change)
+        late = {apiserver for apiserver, _, _ in facts.troubled_since}
+        return late | {cause.apiserver for cause in causes}
 
     def _tell(self, change: Change) -> None:
         finding = change.finding

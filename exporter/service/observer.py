@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from exporter.diagnosis.observing import Objective, Observations, Snapshot
@@ -12,9 +13,10 @@ from exporter.service.conversions import Conversions
 from exporter.service.cpu_limit import CpuLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 
     from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
     from exporter.measure.stream_state import StreamState
@@ -49,7 +51,7 @@ class Observer:
         dependencies: Dependencies,
         session: ApiSession,
         apiservers: Callable[[], Sequence[Apiserver]],
-        diagnose: Callable[[Facts], Awaitable[None]],
+        diagnose: Callable[[Facts], Awaitable[Collection[str]]],
     ) -> None:
         config = dependencies.config
         self._dependencies = dependencies
@@ -67,17 +69,22 @@ class Observer:
                 await asyncio.sleep(PERIOD_SECONDS)
                 moment = await in_turns(self._moment())
                 self._conversions.facts = facts = await in_turns(self._observations.take(moment))
-                await self._diagnose(facts)
+                troubled = await self._diagnose(facts)
+                for apiserver in self._apiservers():
+                    apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
 
     def _moment(self) -> Generator[None, None, Snapshot]:
         """All states as they are now, in steps."""
         streams: list[StreamState] = []
+        servers: dict[str, ServerFacts] = {}
         apiservers: list[ApiserverState] = []
         for apiserver in self._apiservers():
             for state in apiserver.stream_states():
                 streams.append(state)
                 yield
             apiservers.append(apiserver.state())
+            if apiserver.server_facts is not None:
+                servers[apiserver.server.name] = apiserver.server_facts
             yield
         return Snapshot(
             now=time.monotonic(),
@@ -85,7 +92,7 @@ class Observer:
             streams=streams,
             apiservers=apiservers,
             process=self._process_state(),
-            servers=self._dependencies.servers(),
+            servers=servers,
             converting=self._conversions.known,
         )
 

@@ -28,6 +28,8 @@ EXAMPLES = {
     "apiserver": "https://127.0.0.1:6443",
     "apiserver.discover": "true",
     "allow-insecure-token": "true",
+    "apiserver.metrics": "off",
+    "prometheus.url": "http://user:password@127.0.0.1:9090/prometheus",
     "tls-server-name": "kubernetes",
     "resource": "deployments.v1.apps",
     "custom-resources": "*.example.com",
@@ -232,6 +234,8 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         discover_apiservers=False,
         tls_server_name=None,
         allow_insecure_token=False,
+        apiserver_metrics="auto",
+        prometheus_url=None,
         resources=(ResourceName("pods"), ResourceName("nodes")),
         custom_resources=(),
         custom_resources_max=20,
@@ -259,6 +263,12 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         log_format="logfmt",
     )
     assert (loaded.scenario, loaded.duration_seconds, loaded.output, loaded.warnings) == (None, 60, "table", ())
+
+
+def test_a_prometheus_may_be_behind_a_path_and_a_password_that_nobody_sees() -> None:
+    config = said("--prometheus.url=https://user:hidden@[::1]:9090/prometheus/").config
+    assert config.prometheus_url == "https://user:hidden@[::1]:9090/prometheus"
+    assert "hidden" not in repr(config)
 
 
 def test_only_the_demo_listens_on_loopback_unless_told_otherwise() -> None:

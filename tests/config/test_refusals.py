@@ -9,6 +9,7 @@ LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"
 RESOURCE = "is not a resource: write plural, plural.group or plural.version.group, in lower case"
 URL = "is not an apiserver: write https://host:port, without a path"
 NO_USER = "is not an apiserver: write https://host:port, without a name or a password"
+PROMETHEUS = "is not a URL: write http://host:port"
 RATIO = "is not a ratio between 0 and 1 (both excluded): write 0.99 or 99%"
 POLLS = "is not a number of polls per second from 0 to 1000"
 WRITE = "write 1.5, 500ms or 1m30s"
@@ -57,6 +58,17 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         (
             "demo --no-apiserver.discover",
             "--apiserver.discover: is not a flag of demo, only of check, measure, run, why",
+        ),
+        ("run --apiserver.metrics maybe", '--apiserver.metrics: "maybe" is not one of auto, on, off'),
+        ("run --prometheus.url 127.0.0.1:9090", f'--prometheus.url: "127.0.0.1:9090" {PROMETHEUS}'),
+        ("run --prometheus.url ftp://a", f'--prometheus.url: "ftp://a" {PROMETHEUS}'),
+        ("run --prometheus.url http://a:0", f'--prometheus.url: "http://a:0" {PROMETHEUS}'),
+        ("run --prometheus.url http://a:99999", f'--prometheus.url: "http://a:99999" {PROMETHEUS}'),
+        ("run --prometheus.url http://[::1", f'--prometheus.url: "http://[::1" {PROMETHEUS}'),
+        ("run --prometheus.url http://a/?x=1", f'--prometheus.url: "http://a/?x=1" {PROMETHEUS}'),
+        (
+            "run --prometheus.url http://a --apiserver.metrics on",
+            "--prometheus.url: apiservers are not asked then: leave out --apiserver.metrics",
         ),
         ("run --slo.objective", "--slo.objective: needs a value"),
         ("run --annotation --log.level info", "--annotation: needs a value"),
@@ -315,3 +327,13 @@ def test_sources_that_disagree_are_both_named(door: Door) -> None:
 def test_a_file_of_another_format_is_refused(door: Door, flag: str, content: str, end: str) -> None:
     Path("other").write_text(content)
     assert door.refusal("run", flag, "other") == f'{flag}: "other" {end}'
+
+
+def test_the_password_of_a_prometheus_is_never_said(door: Door) -> None:
+    answer = door.call("run", "--prometheus.url", "http://user:hidden@a/?x=1")
+    assert answer.exit_code == 2
+    assert "--prometheus.url" in answer.err
+    assert "hidden" not in answer.err
+    twice = door.call("run", *["--prometheus.url", "http://user:hidden@a"] * 2)
+    assert "is given 2 times" in twice.err
+    assert "hidden" not in twice.err

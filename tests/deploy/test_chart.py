@@ -291,7 +291,7 @@ def test_kubernetes_puts_no_variables_beside_the_settings() -> None:
 
 def test_without_canaries_nothing_may_be_written() -> None:
     objects = rendered("--values", CHART / "ci" / "read-only-values.yaml")
-    assert {verb for rule in rules(objects) for verb in rule["verbs"]} == {"list", "watch"}
+    assert {verb for rule in rules(objects) for verb in rule["verbs"]} == {"get", "list", "watch"}
 
 
 def test_who_may_patch_may_patch_the_ordinals_only() -> None:
@@ -331,13 +331,24 @@ def test_that_a_role_knows_no_patterns_is_said_where_one_is_written() -> None:
     assert "bars.example.org" not in shown.stdout.partition("NOTES:")[2]
 
 
+def test_the_apiservers_own_metrics_may_be_read_unless_that_is_turned_off() -> None:
+    objects = rendered()
+    assert [rule for rule in rules(objects) if "nonResourceURLs" in rule] == [
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}
+    ]
+    assert flags(objects).apiserver_metrics == "auto"
+    without = rendered("--set", "apiserver.metrics=false")
+    assert not [rule for rule in rules(without) if "nonResourceURLs" in rule]
+    assert flags(without).apiserver_metrics == "off"
+
+
 def test_the_role_names_the_groups_of_what_is_watched() -> None:
     objects = rendered("--values", CHART / "ci" / "everything-values.yaml")
     watched = {
         (rule["apiGroups"][0], resource)
         for rule in only(objects, "ClusterRole")["rules"]
-        for resource in rule["resources"]
         if rule["verbs"] == ["watch"]
+        for resource in rule["resources"]
     }
     assert watched == {
         ("", "pods"),

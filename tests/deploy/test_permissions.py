@@ -34,6 +34,7 @@ POLICY = {
 }
 BINDINGS = {"ClusterRole": "ClusterRoleBinding", "Role": "RoleBinding"}
 RBAC = "rbac.authorization.k8s.io"
+PATHS, METRICS = "nonResourceURLs", "/metrics"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Granted:
 def granted_by(role: Object) -> Iterator[tuple[Object, Granted]]:
     """Each thing that the role allows, with the rule that does."""
     for rule in role["rules"]:
+        if PATHS in rule:
+            yield from ((rule, Granted(verb, "", path, None, None)) for verb in rule["verbs"] for path in rule[PATHS])
+            continue
         names = rule.get("resourceNames", [None])
         every = itertools.product(rule["verbs"], rule["apiGroups"], rule["resources"], names)
         for verb, group, resource, name in every:
@@ -79,6 +83,8 @@ class World:
         found = set()
         for line in self.audit_log.read_text().splitlines():
             event = json.loads(line)
+            if event["requestURI"] == METRICS:
+                found.add(Granted(event["verb"], "", METRICS, None, None))
             if "objectRef" not in event:
                 continue  # discovery, which everybody may read
             assert event.get("responseStatus", {}).get("code") != 403, event
@@ -101,7 +107,7 @@ async def world(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory)
         objects = await install_everything(site, *(word for one in changed for word in ("--set-json", one)))
         installed = await first_pod_of(objects, site, folder)
         roles = of_kind(objects, *BINDINGS)
-        [scrapers] = [role for role in roles if all("nonResourceURLs" in rule for rule in role["rules"])]
+        [scrapers] = [role for role in roles if all(PATHS in rule for rule in role["rules"])]
         roles.remove(scrapers)
         async with site.cluster.client() as client:
             token = await service_accounts.create(client, "scraper")
@@ -181,8 +187,9 @@ class Loss:
                 continue
             without_verb, without_resource = copy.deepcopy(rule), copy.deepcopy(rule)
             without_verb["verbs"].remove(self.lost.verb)
-            without_resource["resources"].remove(self.lost.resource)
-            yield from (one for one in (without_verb, without_resource) if one["verbs"] and one["resources"])
+            what = "resources" if "resources" in rule else PATHS
+            without_resource[what].remove(self.lost.resource)
+            yield from (one for one in (without_verb, without_resource) if one["verbs"] and one[what])
 
     def is_named_in(self, row: str) -> bool:
         resource = self.lost.resource.replace("*", "widgets")

@@ -7,7 +7,7 @@ import pytest
 from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection, current_revision
-from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_watch
+from exporter.kubernetes.permissions import Permission, is_allowed, may_get, own_name, to_poll, to_watch
 from exporter.kubernetes.resources import EVENTS, NO_SUCH_NAME, Resource
 from exporter.kubernetes.session import AnswerError, ApiSession, Server
 from tests.real.cluster import Cluster
@@ -107,3 +107,12 @@ async def test_an_unknown_token_is_refused(cluster: Cluster, tmp_path: Path) -> 
             assert refused.value.status == 401
     finally:
         await session.close()
+
+
+async def test_a_path_may_be_read_by_who_may_read_it(cluster: Cluster, tmp_path: Path) -> None:
+    for user, is_allowed_to in (("admin", True), ("limited", False)):
+        session = await session_of(cluster, tmp_path / user, user)
+        try:
+            assert await may_get(session, "/metrics") is is_allowed_to
+        finally:
+            await session.close()

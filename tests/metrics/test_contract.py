@@ -45,7 +45,7 @@ COUNTERS = {
     "watchslo_decode_errors_total": "",
 }
 STARTS = "watchslo_init_events_errors_total"
-PURPOSES = "purpose=discovery,list,watch,revision_poll,cache_poll,canary,access_review"
+PURPOSES = "purpose=discovery,list,watch,revision_poll,cache_poll,canary,access_review,server_metrics"
 COUNTERS_OF_AN_ADDRESS = (
     "watchslo_apiserver_requests_total",
     "watchslo_apiserver_request_seconds_total",
@@ -64,7 +64,10 @@ HISTOGRAMS = {
     "watchslo_rewatch_seconds": ("", RECONNECTS),
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
-REFUSED_TEXTS = "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,credentials"
+REFUSED_TEXTS = (
+    "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,"
+    "server_metrics,credentials"
+)
 WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
 LEFT_OUT = ("watchslo_apiservers_left_out", "watchslo_custom_resources_left_out")
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
@@ -85,6 +88,7 @@ ALL_TYPES = (
     | dict.fromkeys(LEFT_OUT, "gauge")
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
+    | {"watchslo_server_metrics_reads_total": "counter"}
     | {"watchslo_refused_text_total": "counter", "watchslo_web_refused_total": "counter"}
     | {"watchslo_fault": "gauge", "watchslo_fault_changes_total": "counter"}
 )
@@ -153,6 +157,10 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics, monkey
     expected |= {
         ("watchslo_balancers_noticed_total", frozenset({**address, **sign}.items()))
         for sign in seeded("sign=cache,date")
+    }
+    expected |= {
+        ("watchslo_server_metrics_reads_total", frozenset({**address, **result}.items()))
+        for result in seeded("result=ok,error,forbidden")
     }
     expected |= {
         ("watchslo_revision_clock", frozenset({**WATCHED, **reads}.items()))

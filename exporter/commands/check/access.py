@@ -10,6 +10,7 @@ from exporter.kubernetes.resources import EVENTS
 
 if TYPE_CHECKING:
     from exporter.commands.check.findings import Findings, Review
+    from exporter.commands.check.table import Outcome
 
 CLOCK = "revision clock"
 
@@ -25,6 +26,8 @@ def permission_rows(findings: Findings) -> list[Row]:
         rows.append(_required(f"canary {review.resource}", review, "a canary cannot be written"))
     for review in findings.readers:
         rows.append(_required(f"auth filter {review.resource.plural}", review, "no client can be authenticated"))
+    if findings.reads_server_metrics:
+        rows.append(_server_metrics_row(findings))
     rows.append(_endpoints_row(findings.endpoints))
     return rows
 
@@ -73,6 +76,22 @@ def _clock_row(findings: Findings) -> Row:
         return Row(CLOCK, "missing", f"list {EVENTS}; {own}; {_add(best)}", _rule(best), loss)
     instead = f"{kind} are polled instead; they have a watch cache, and while it lags, polls wait and bounds are wider"
     return Row(CLOCK, "note", f"list {EVENTS} is not allowed; {instead}; to poll {EVENTS}, {_add(best)}", _rule(best))
+
+
+def _server_metrics_row(findings: Findings) -> Row:
+    """What they confirm is otherwise only suspected, so that only who asks for them has to have them."""
+    check, may = "server metrics", findings.server_metrics
+    if may is None:
+        return Row(check, "not checked")
+    if isinstance(may, Unknown):
+        return Row(check, "note", may.sentence)
+    if may:
+        return Row(check, "ok", "get /metrics")
+    result: Outcome = "missing" if findings.config.apiserver_metrics == "on" else "note"
+    need = "only needed so that the apiserver's own metrics confirm causes"
+    said = f"get /metrics is not allowed; {need}; for that, add to a ClusterRole:"
+    loss = "the apiserver's own metrics cannot be read without the permission to get /metrics"
+    return Row(check, result, said, "- {nonResourceURLs: [/metrics], verbs: [get]}", loss)
 
 
 def _endpoints_row(review: Review | None) -> Row:

@@ -132,6 +132,8 @@ class Findings:
     objects: tuple[CanaryTrial, ...] | None = None
     namespace: bool | Unknown | None = None
     """Whether it is there, the one that is watched."""
+    server_metrics: bool | Unknown | None = None
+    """Whether we may read the apiserver's own metrics; asked only where they would be read."""
     endpoints: Review | None = None
     apiservers: int | None = None
     """How many the cluster has, if it says so."""
@@ -160,6 +162,12 @@ class Findings:
         kinds = {(name.plural, name.group) for name in configured}
         matching = self.custom.watched if isinstance(self.custom, Matches) else ()
         return *configured, *(name for name in matching if (name.plural, name.group) not in kinds)
+
+    @property
+    def reads_server_metrics(self) -> bool:
+        """Whether the daemon would ask this address for its own metrics."""
+        config = self.config
+        return self.server.is_one_apiserver and config.prometheus_url is None and config.apiserver_metrics != "off"
 
     @property
     def listable(self) -> tuple[Resource, ...]:

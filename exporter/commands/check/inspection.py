@@ -36,7 +36,16 @@ from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.apiservers import count_apiservers
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection
-from exporter.kubernetes.permissions import Permission, is_allowed, own_name, to_poll, to_review, to_watch, to_write
+from exporter.kubernetes.permissions import (
+    Permission,
+    is_allowed,
+    may_get,
+    own_name,
+    to_poll,
+    to_review,
+    to_watch,
+    to_write,
+)
 from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, Request, refusal
 from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
@@ -153,6 +162,8 @@ class _Inspection:
         findings.canaries = tuple(await asyncio.gather(*map(self._review_one, map(to_write, canaries))))
         if self._config.auth_filter:
             findings.readers = tuple(await asyncio.gather(*map(self._review_one, to_review())))
+        if findings.reads_server_metrics:
+            findings.server_metrics = await self._may_read_metrics()
         findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
         if namespace is not None:
             findings.namespace = await self._is_namespace_there(namespace)
@@ -162,6 +173,12 @@ class _Inspection:
         with suppress(*TROUBLES):
             findings.identities = await identities(self._session)
         findings.certificates = await certificates(self._server, self._credentials)
+
+    async def _may_read_metrics(self) -> bool | Unknown:
+        try:
+            return await may_get(self._session, "/metrics")
+        except TROUBLES as error:
+            return Unknown(sentence(error))
 
     async def _review_poll(self, kind: Resource, namespace: str | None) -> Review:
         permission = to_poll(kind, namespace)

@@ -63,6 +63,7 @@ def all_good(**changed: Any) -> Findings:
         watches=tuple(reviewed(resource, None, *to_watch(resource, None)) for resource in (PODS, NODES)),
         clock=clock_reviews(),
         endpoints=reviewed(SLICES, "default", Permission("list", SLICES, "default")),
+        server_metrics=True,
         apiservers=1,
         polls=POLLS,
         polled_kinds=(PolledKind(PODS, EVENTS), PolledKind(NODES, EVENTS)),
@@ -292,6 +293,42 @@ def test_what_does_not_work_is_not_good(
 ) -> None:
     table, last_line, is_good = reported(all_good(**changed))
     assert (table[section][check][0], last_line, is_good) == (result, f"not good: {loss}", False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "may", "result", "part"),
+    [
+        ("auto", True, "ok", "get /metrics"),
+        ("auto", False, "note", "get /metrics is not allowed"),
+        ("on", False, "missing", "get /metrics is not allowed"),
+        ("auto", Unknown("HTTP 503"), "note", "HTTP 503"),
+    ],
+)
+def test_the_apiservers_own_metrics_are_missing_only_to_who_asks_for_them(
+    mode: str,
+    may: bool | Unknown,  # noqa: FBT001 a parameter of the test
+    result: str,
+    part: str,
+) -> None:
+    findings = all_good(config=config(**{"apiserver.metrics": mode}), server_metrics=may)
+    table, last_line, is_good = reported(findings)
+    assert table["permissions"]["server metrics"][0] == result
+    assert part in table["permissions"]["server metrics"][1]
+    assert is_good == (result != "missing")
+    assert ("nonResourceURLs: [/metrics]" in report(findings)[0]) == (may is False)
+    assert is_good or last_line.endswith("cannot be read without the permission to get /metrics")
+
+
+def test_metrics_that_would_not_be_read_are_no_row() -> None:
+    balancer = Server("https://127.0.0.1:6443", is_one_apiserver=False)
+    elsewhere = config(**{"prometheus.url": "http://127.0.0.1:9090"})
+    for findings in (
+        all_good(server=balancer),
+        all_good(config=config(**{"apiserver.metrics": "off"})),
+        all_good(config=elsewhere),
+    ):
+        table, *_ = reported(findings)
+        assert "server metrics" not in table["permissions"]
 
 
 def test_without_a_connection_everything_else_is_not_checked() -> None:

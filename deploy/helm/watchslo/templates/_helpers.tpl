@@ -125,6 +125,9 @@ APISERVER: {{ join "," .Values.apiserver.urls | quote }}
 {{- else if .Values.apiserver.discover }}
 APISERVER_DISCOVER: true
 {{- end }}
+{{- if not .Values.apiserver.metrics }}
+APISERVER_METRICS: "off"
+{{- end }}
 RESOURCE: {{ join "," .Values.watch.resources | quote }}
 {{- with .Values.watch.customResources }}
 CUSTOM_RESOURCES: {{ join "," . | quote }}

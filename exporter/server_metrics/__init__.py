@@ -1,0 +1,1 @@
+"""What apiservers say of themselves at /metrics, or a Prometheus for them: numbers in, `ServerFacts` out."""

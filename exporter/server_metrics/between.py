@@ -1,0 +1,231 @@
+"""Two readings of one apiserver in, what they say of the time between out. Pure.
+
+A counter that went back says nothing, and none does that another process had begun.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from exporter.diagnosis.server_facts import ServerFacts, Timed
+from exporter.server_metrics.families import BEFORE_1_37, FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from exporter.server_metrics.families import Key, ServerFamily
+    from exporter.server_metrics.text import Numbers
+
+SAME_START_SECONDS = 2.0
+"""The kernel's clock, by which a process' start is told, may be set."""
+
+SLOWEST = 0.01
+KEYS_IN_A_STEP = 100
+
+
+class ServerReading(NamedTuple):
+    """The numbers, and when they were so, on any clock that both readings have in common."""
+
+    at: float
+    numbers: Numbers
+
+    @property
+    def started_at(self) -> float | None:
+        """Unix time."""
+        return next(iter(self.numbers.values.get("started_at", {}).values()), None)
+
+
+def between(earlier: ServerReading, later: ServerReading) -> ServerFacts:
+    """What happened, and how it stands at the later one, which must not be of the same moment."""
+    *_, facts = in_steps(earlier, later)
+    assert facts is not None
+    return facts
+
+
+def in_steps(earlier: ServerReading, later: ServerReading) -> Iterator[ServerFacts | None]:
+    """The same: None after each step short of the last, so that thousands of series hold nobody up."""
+    change = _Change(earlier, later)
+    for family in FAMILIES:
+        yield from change.compare(family)
+    yield ServerFacts(
+        seconds=change.seconds,
+        started_at=later.started_at,
+        **_process(change),
+        **_requests(change),
+        **_watches(change),
+        **_cache(change),
+    )
+
+
+class _Change:
+    """How far counters went."""
+
+    def __init__(self, earlier: ServerReading, later: ServerReading) -> None:
+        self.earlier = earlier.numbers
+        self.later = later.numbers
+        self.seconds = later.at - earlier.at
+        self._increases: dict[str, dict[Key, float]] = {}
+        self._timed: dict[str, dict[Key, Timed]] = {}
+        before, after = earlier.started_at, later.started_at
+        self.is_one_process = before is None or after is None or abs(after - before) < SAME_START_SECONDS
+
+    def compare(self, family: ServerFamily) -> Iterator[None]:
+        """In steps."""
+        fact = family.fact
+        if not self.is_one_process:
+            return
+        if not family.is_histogram:
+            self._increases[fact] = self._compare_values(fact)
+            yield
+            return
+        found = self._timed[fact] = {}
+        bounds = self.later.bounds.get(fact, {})
+        if self.earlier.bounds.get(fact, bounds) != bounds:
+            return
+        places = sorted((float(bound), place) for bound, place in bounds.items())
+        for number, (key, after) in enumerate(self.later.histograms.get(fact, {}).items(), start=1):
+            timed = self._compare_histograms(self._before(fact, key, len(after)), after, places)
+            if timed is not None:
+                found[key] = timed
+            if number % KEYS_IN_A_STEP == 0:
+                yield
+
+    def now(self, fact: str) -> Mapping[Key, float]:
+        """What gauges say."""
+        return self.later.values.get(fact, {})
+
+    def increases(self, fact: str) -> Mapping[Key, float]:
+        """Of what is new, from 0 on."""
+        return self._increases.get(fact, {})
+
+    def rates(self, fact: str) -> dict[Key, float]:
+        return {key: increase / self.seconds for key, increase in self.increases(fact).items()}
+
+    def rate(self, fact: str) -> float | None:
+        return self.rates(fact).get(())
+
+    def timed(self, fact: str) -> dict[Key, Timed]:
+        """Only of what happened at all."""
+        return self._timed.get(fact, {})
+
+    def _compare_values(self, fact: str) -> dict[Key, float]:
+        before = self.earlier.values.get(fact, {})
+        is_whole = self.earlier.is_whole
+        found = {
+            key: value - before.get(key, 0.0) for key, value in self.now(fact).items() if is_whole or key in before
+        }
+        return {key: increase for key, increase in found.items() if increase >= 0}
+
+    def _before(self, fact: str, key: Key, length: int) -> Sequence[float]:
+        """What had been observed; nothing where that is not known."""
+        before = self.earlier.histograms.get(fact, {}).get(key)
+        return before if before is not None else [0.0] * length if self.earlier.is_whole else ()
+
+    def _compare_histograms(
+        self, before: Sequence[float], after: Sequence[float], places: Sequence[tuple[float, int]]
+    ) -> Timed | None:
+        is_whole = len(before) == len(after) == len(places) + 1
+        if not is_whole or not places or places[-1][0] != inf:
+            return None
+        total, seconds = after[places[-1][1]] - before[places[-1][1]], after[0] - before[0]
+        if total <= 0 or seconds < 0:
+            return None
+        most = next(bound for bound, place in places if after[place] - before[place] >= (1 - SLOWEST) * total)
+        return Timed(total / self.seconds, seconds / total, most)
+
+
+def _process(change: _Change) -> dict[str, Any]:
+    busy, idle, collecting = (
+        change.increases(fact).get(()) for fact in ("go_cpu_seconds", "go_idle_seconds", "go_collecting_seconds")
+    )
+    share = None
+    if busy is not None and idle is not None and collecting is not None:
+        # None of the three moves while nothing is collected.
+        share = collecting / (busy - idle) if busy > idle else 0.0
+    return {
+        "cpu_cores_used": change.rate("cpu_seconds"),
+        "cpu_cores": change.later.value("cpu_cores"),
+        "open_connections": change.later.value("open_descriptors"),
+        "scheduling": change.timed("scheduling").get(()),
+        "garbage_collection_share": share,
+    }
+
+
+def _requests(change: _Change) -> dict[str, Any]:
+    answers = change.rates("answers")
+    conversions = change.timed("conversion") | change.timed("conversion_of")
+    # What has never happened has no series, but whatever was let through has waited, if for no time.
+    never = 0.0 if "queue_wait" in change.later.histograms else None
+    return {
+        "store_requests": _by_name(change.timed("store")),
+        "admission_webhooks": _by_name(change.timed("admission")),
+        "conversion_webhooks": _by_name(conversions),
+        "requests": {(verb, tuple(kind)): timed for (verb, *kind), timed in change.timed("requests").items()},
+        "conflicts_per_second": {key[1:]: rate for key, rate in answers.items() if key[0] == "409"},
+        "too_many_per_second": sum(rate for key, rate in answers.items() if key[0] == "429") if answers else None,
+        "listed_objects_per_second": _listed(change.rates("listed")),
+        "queued_requests": change.now("queued").get((), never),
+        "queue_wait": change.timed("queue_wait").get(()),
+        "rejected_per_second": change.rate("rejected") if change.now("rejected") else never,
+    }
+
+
+def _watches(change: _Change) -> dict[str, Any]:
+    sent = change.rates("sent_events")
+    sizes = _mean_sizes(change)
+    parts = [rate * sizes[key] for key, rate in sent.items() if key in sizes]
+    answered = change.rate("answered_bytes")
+    parts += [answered] if answered is not None else []
+    before = change.earlier.values.get("open_watches")
+    return {
+        "open_watches": change.now("open_watches"),
+        "open_watches_before": sum(before.values()) if before is not None else None,
+        "terminated_watchers": change.increases("terminated"),
+        "initial_events_per_second": change.rates("initial_events"),
+        "sent_events_per_second": sent,
+        "sent_bytes_per_second": sum(parts) if parts else None,
+        "object_bytes": _object_bytes(change, sizes),
+    }
+
+
+def _cache(change: _Change) -> dict[str, Any]:
+    dispatch = change.timed("dispatch")
+    return {
+        "received_events_per_second": change.rates("received_events"),
+        "dispatch": {((group, resource), stage): timed for (group, resource, stage), timed in dispatch.items()},
+        "cache_revisions": {kind: int(revision) for kind, revision in change.now("cache_revisions").items()},
+        "cache_read_wait": change.timed("cache_read_wait"),
+        "cache_fallbacks": change.increases("cache_fallbacks"),
+        "cache_initializations": change.increases("cache_initializations"),
+        "cache_inconsistencies": change.now("cache_inconsistencies"),
+    }
+
+
+def _by_name(found: Mapping[Key, Timed]) -> dict[str, Timed]:
+    return {name: timed for (name,), timed in found.items()}
+
+
+def _listed(rates: Mapping[Key, float]) -> dict[Key, float]:
+    """By kind, of all places; the family that 1.37 replaced may still be served, with the same numbers."""
+    is_twice = any(storage == "watchcache" for storage, *_ in rates)
+    listed: dict[Key, float] = {}
+    for (storage, *kind), rate in rates.items():
+        if not (is_twice and storage == BEFORE_1_37):
+            listed[tuple(kind)] = listed.get(tuple(kind), 0.0) + rate
+    return listed
+
+
+def _mean_sizes(change: _Change) -> dict[Key, float]:
+    """Of the events between the readings, or of those since the start where there was none between."""
+    sums, counts = change.increases("sizes_sum"), change.increases("sizes_count")
+    totals, numbers = change.now("sizes_sum"), change.now("sizes_count")
+    between_them = {kind: sums[kind] / count for kind, count in counts.items() if count and kind in sums}
+    return {kind: totals[kind] / count for kind, count in numbers.items() if count and kind in totals} | between_them
+
+
+def _object_bytes(change: _Change, sent: Mapping[Key, float]) -> dict[Key, float]:
+    """The larger of what is stored and what is sent: watches may be of metadata alone, or of the largest objects."""
+    sizes, objects = change.now("stored_bytes"), change.now("stored_objects")
+    stored = {kind: sizes[kind] / number for kind, number in objects.items() if number > 0 and kind in sizes}
+    return {kind: max(stored.get(kind, 0.0), sent.get(kind, 0.0)) for kind in stored.keys() | sent.keys()}

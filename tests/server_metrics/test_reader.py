@@ -1,0 +1,204 @@
+"""The reader of one apiserver's metrics: how often it asks, what it counts, what it says, what it refuses."""
+
+import asyncio
+import contextlib
+import gzip
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exporter.kubernetes.errors import StartError
+from exporter.limits import refused_texts
+from exporter.server_metrics import sources
+from exporter.server_metrics.reader import Listener, Periods, Reader
+from exporter.server_metrics.sources import STEP_BYTES, ask_apiserver
+from tests.server_metrics.serving import Bill, MetricsServer, body, session_with
+from tests.support.waiting import wait_until
+
+NEVER = 3600.0
+OFTEN = Periods(quiet=0.1, trouble=0.1, refused=NEVER)
+
+
+class ServerReading:
+    """A reader at work, and what it has counted."""
+
+    def __init__(self) -> None:
+        self.reads: Counter[str] = Counter()
+        self.reader: Reader
+
+    def count(self, result: str) -> None:
+        self.reads[result] += 1
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    folder: Path, server: MetricsServer, periods: Periods = OFTEN, *, is_wanted: bool = False, bill: Bill | None = None
+) -> AsyncIterator[ServerReading]:
+    found = ServerReading()
+    async with session_with(folder, server.url, bill) as session:
+        listener = Listener("127.0.0.1:6443", read=found.count, is_wanted=is_wanted)
+        found.reader = Reader(partial(ask_apiserver, session), periods, listener)
+        running = asyncio.create_task(found.reader.run())
+        try:
+            yield found
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def test_two_readings_become_facts(tmp_path: Path) -> None:
+    bill = Bill()
+    first, second = body(cpu_seconds=1), body(cpu_seconds=21)
+    async with MetricsServer(first, second) as server, reading(tmp_path, server, bill=bill) as found:
+        await wait_until(lambda: found.reader.facts is not None, "two readings")
+        facts = found.reader.facts
+        await wait_until(lambda: found.reads["ok"] > 3, "two more")
+    assert facts is not None
+    assert facts.started_at == 100
+    assert facts.cpu_cores_used == pytest.approx(20 / facts.seconds)
+    assert {request.path for request in server.asked} == {"/metrics"}
+    assert {request.headers["Accept-Encoding"] for request in server.asked} == {"identity"}
+    assert set(bill.requests) == {"server_metrics"}
+    assert bill.bytes["server_metrics"] == len(first) + (found.reads["ok"] - 1) * len(second)
+
+
+async def test_it_is_read_more_often_while_something_is_wrong(tmp_path: Path) -> None:
+    seldom = Periods(quiet=NEVER, trouble=0.1)
+    async with MetricsServer(body()) as server, reading(tmp_path, server, seldom) as found:
+        await wait_until(lambda: found.reads["ok"] == 1, "the first")
+        await asyncio.sleep(0.5)
+        assert found.reads["ok"] == 1
+        found.reader.is_trouble = lambda: True
+        await wait_until(lambda: found.reads["ok"] > 3, "more of them")
+        assert found.reader.facts is not None
+
+
+@pytest.mark.parametrize(("is_wanted", "level"), [(False, logging.INFO), (True, logging.WARNING)])
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_what_is_not_permitted_is_said_once_and_asked_seldom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, level: int, *, is_wanted: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    seldom = OFTEN._replace(refused=0.3)
+    async with (
+        MetricsServer(status, status, body()) as server,
+        reading(tmp_path, server, seldom, is_wanted=is_wanted) as found,
+    ):
+        await wait_until(lambda: found.reads["forbidden"] == 1, "it is refused")
+        await wait_until(lambda: found.reader.facts is not None, "it is permitted after all")
+    assert found.reads["forbidden"] == 2
+    [said] = [record for record in caplog.records if "own metrics" in record.message]
+    assert (said.message, said.levelno) == ("the apiserver's own metrics are not permitted", level)
+
+
+async def test_what_is_not_permitted_is_not_asked_for_as_often(tmp_path: Path) -> None:
+    async with MetricsServer(403) as server, reading(tmp_path, server) as found:
+        found.reader.is_trouble = lambda: True
+        await wait_until(lambda: found.reads["forbidden"] == 1, "it is refused")
+        await asyncio.sleep(0.5)
+        assert len(server.asked) == 1
+
+
+async def test_an_error_is_tried_again_and_the_facts_get_old(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        MetricsServer(body(), body(), 500) as server,
+        reading(tmp_path, server, Periods(1, 1), is_wanted=True) as found,
+    ):
+        await wait_until(lambda: found.reader.facts is not None, "two readings")
+        await wait_until(lambda: found.reader.facts is None, "they are old")
+        assert found.reads["error"] >= 2
+        server.answers.append(body())
+        await wait_until(lambda: found.reader.facts is not None, "it is well again")
+    said = [record.message for record in caplog.records if "own metrics" in record.message]
+    assert said == ["the apiserver's own metrics cannot be read"]
+
+
+async def test_another_process_at_the_address_is_a_restart_once(tmp_path: Path) -> None:
+    first, second = body(started_at=100, cpu_seconds=50), body(started_at=500, cpu_seconds=60)
+    async with MetricsServer(first, second, body(started_at=500, cpu_seconds=70)) as server:
+        seldom = Periods(quiet=NEVER, trouble=0.1)
+        async with reading(tmp_path, server, seldom) as found:
+            found.reader.is_trouble = lambda: len(server.asked) < 2
+            await wait_until(lambda: found.reader.facts is not None, "two readings")
+            facts = found.reader.facts
+    assert facts is not None
+    assert (facts.started_at, facts.cpu_cores_used) == (500, None)
+
+
+async def test_several_processes_at_one_address_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = body(started_at=100), body(started_at=500)
+    async with MetricsServer(one, other, one, other) as server, reading(tmp_path, server) as found:
+        await wait_until(lambda: found.reads["ok"] == 3, "the first one again")
+        await wait_until(lambda: found.reader.facts is None, "nothing is known")
+        await asyncio.sleep(0.5)
+        assert len(server.asked) == 3
+        assert found.reader.facts is None
+    said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == ["several processes answer at one address: their own metrics are not used"]
+
+
+async def test_a_reader_that_is_stopped_reads_no_more(tmp_path: Path) -> None:
+    async with MetricsServer(body()) as server, reading(tmp_path, server) as found:
+        await wait_until(lambda: found.reader.facts is not None, "two readings")
+        found.reader.stop()
+        assert found.reader.facts is None
+        await asyncio.sleep(0.3)
+        read = len(server.asked)
+        await asyncio.sleep(0.5)
+        assert len(server.asked) == read
+
+
+async def test_a_body_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_BYTES", 2**20)
+    before = refused_texts.times["answer"]
+    async with MetricsServer(body(more="x" * 2**22)) as server, session_with(tmp_path, server.url) as session:
+        with pytest.raises(StartError, match="longer than 1048576 bytes"):
+            await ask_apiserver(session)
+    assert refused_texts.times["answer"] == before + 1
+
+
+async def test_a_page_that_is_something_else_is_an_error(tmp_path: Path) -> None:
+    async with MetricsServer("<html>Please log in.</html>") as server, session_with(tmp_path, server.url) as session:
+        with pytest.raises(StartError, match="not the metrics of an apiserver") as raised:
+            await ask_apiserver(session)
+    assert raised.value.reason == "bad_response"
+
+
+async def test_a_compressed_body_is_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(body().encode()).decode("latin-1")
+    headers = {"Content-Encoding": "gzip"}
+    async with MetricsServer(packed, headers=headers) as server, session_with(tmp_path, server.url) as session:
+        with pytest.raises(StartError, match="compressed"):
+            await ask_apiserver(session)
+
+
+async def test_lines_that_are_none_are_counted(tmp_path: Path) -> None:
+    before = refused_texts.times["server_metrics"]
+    said = body(more="process_open_fds many\n")
+    async with MetricsServer(said) as server, session_with(tmp_path, server.url) as session:
+        await ask_apiserver(session)
+    assert refused_texts.times["server_metrics"] == before + 1
+
+
+async def test_others_have_their_turn_while_a_large_body_is_read(tmp_path: Path) -> None:
+    """20 MB take a quarter of a second; nobody waits for more than some kilobytes of them."""
+    labels = 'group="",resource="pods",verb="LIST",le="0.1"'
+    said = body(more=f"apiserver_request_duration_seconds_bucket{{{labels}}} 5\n" * 50_000)
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with MetricsServer(said) as server, session_with(tmp_path, server.url) as session:
+        other = asyncio.create_task(take_turns())
+        found = await ask_apiserver(session)
+        other.cancel()
+    assert found.numbers.size_bytes == len(said)
+    assert turns >= len(said) / STEP_BYTES
