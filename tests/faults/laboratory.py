@@ -19,7 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.accuracy.worlds import CREATION_HELD_BACK_SECONDS
-from tests.faults.furniture import CONFIGMAPS, EXPORTER_USER, OTHER_USER, furnish
+from tests.faults.furniture import CONFIGMAPS, EVENTS, EXPORTER_USER, OTHER_USER, event, furnish
 from tests.faults.store_path import StorePath
 from tests.real.api import ApiClient, ApiError, Json
 from tests.real.apiserver import Apiserver
@@ -216,6 +216,7 @@ async def load(lab: Laboratory) -> AsyncIterator[None]:
         write,
         again(lambda: lab.gadget_period_seconds, lambda name: lab.client.post(gadgets, lab.gadgets.object(name))),
         again(lambda: 1.0, lambda name: lab.client.post(CONFIGMAPS, {"metadata": {"name": name}})),
+        again(lambda: 1.0, lambda name: lab.client.post(EVENTS, event(name))),
     ):
         yield
 
