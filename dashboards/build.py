@@ -16,8 +16,8 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from dashboards import slo, stages, streams, trust
-from dashboards.panels import DATASOURCE, VIOLATED, Panel
+from dashboards import slo, stages, streams, trust, why
+from dashboards.panels import DATASOURCE, UNKNOWN, VIOLATED, Panel
 from dashboards.query import EXPORTER, OF_CLUSTER
 
 TAG: Final = "watchslo"
@@ -56,7 +56,7 @@ def files(cluster_label: str = "cluster") -> dict[str, str]:
 def _built(plan: Plan) -> model.Dashboard:
     board = dashboard.Dashboard(plan.title).uid(plan.uid).description(plan.question).tags([TAG]).readonly()
     board.time("now-1h", "now").refresh("30s").tooltip(model.DashboardCursorSync.CROSSHAIR)
-    board.variables(_variables()).annotation(_alerts()).link(_links())
+    board.variables(_variables()).annotation(_alerts()).annotation(_faults()).link(_links())
     number = count(1)
     for title, row in plan.rows().items():
         board.with_row(dashboard.Row(title).id(next(number)))
@@ -94,6 +94,12 @@ def _alerts() -> dashboard.AnnotationQuery:
         .text_format("{{resource}} {{apiserver}} {{cluster}}")
         .tag_keys("severity")
     )
+
+
+def _faults() -> dashboard.AnnotationQuery:
+    annotation = dashboard.AnnotationQuery().name("Faults").datasource(DATASOURCE).enable(enable=True)
+    annotation.icon_color(UNKNOWN).expr(why.FOUND).step("60s")
+    return annotation.title_format("{{fault}} ({{certainty}})").text_format("{{resource}} {{apiserver}} {{cluster}}")
 
 
 def _links() -> dashboard.DashboardLink:

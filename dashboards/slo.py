@@ -20,6 +20,7 @@ from dashboards.query import (
     recorded,
     series,
 )
+from dashboards.why import fault_tiles, faults_over_time
 from deploy.generator.alerts import alert_groups
 from deploy.generator.objective import DEFAULTS
 from deploy.generator.rules import Alert
@@ -59,7 +60,7 @@ MOST_SECONDS: Final = 100.0
 
 def rows() -> dict[str, list[Panel]]:
     """Its panels, by the title of their row."""
-    return {"Now": _now(), "Over time": _over_time()}
+    return {"Now": _now(), "Why": [fault_tiles(), faults_over_time()], "Over time": _over_time()}
 
 
 def _now() -> list[Panel]:

@@ -106,6 +106,8 @@ class ServerPolls:
         self.listener = listener
         self.ways_back: deque[WayBack] = deque(maxlen=WAYS_BACK_KEPT)
         """How long the last answers were on their way to us, the newest last."""
+        self.under_way: dict[int, tuple[ClockName, Resource, Instant]] = {}
+        """By its number: each poll that is sent and not answered yet."""
         self.revision_clocks: list[RevisionPoller] = []
         self.reads_stale = False
         """Whether a store of this apiserver ever did: a new clock of it is not trusted more than the one before."""
@@ -202,6 +204,7 @@ class Poller(ABC):
         def sent(instant: Instant) -> None:
             sent_at.append(instant)
             revisions.poll_sent(number, instant)
+            self.polls.under_way[number] = self.name, kind, instant
 
         try:
             answer = await place.poll(*self.request(), sent, self.purpose)
@@ -218,6 +221,7 @@ class Poller(ABC):
             self.take(number, sent_at[0], answer)
         finally:
             revisions.poll_given_up(number)
+            self.polls.under_way.pop(number, None)
             place.is_free = True
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from exporter.diagnosis.facts import Facts
-    from exporter.diagnosis.view import Sign
     from exporter.vocabulary import Certainty, Fault
 
 
@@ -105,13 +104,17 @@ def _unexplained(view: View, here: list[Cause]) -> list[Cause]:
     answer = see.late.look(view)
     if not answer.holds or any(cause.fault != "connection_shared" for cause in here):
         return []
-    looked: list[tuple[Sign, str]] = [
-        (see.behind_in_cache, ""), (see.behind_after_cache, ""), (see.store_polls_prompt, ""), (see.peers_on_time, ""),
-    ]  # fmt: skip
-    known = [said.says for sign, _ in looked if (said := sign.look(view)).holds is not None]
+    looked = (see.behind_in_cache, see.behind_after_cache, see.store_polls_prompt, see.peers_on_time)
+    known = [said.says for sign in looked if (said := sign.look(view)).holds is not None]
     place = (stream.apiserver, stream.group, stream.resource)
-    says = _filled(UNKNOWN_SAYS, view)
+    says = _filled(UNKNOWN_SAYS.replace("{where}", _where(view)), view)
     return [Cause("unknown_cause", "suspected", *place, says, (answer.says, *known), ())]
+
+
+def _where(view: View) -> str:
+    if see.behind_in_cache.look(view).holds:
+        return " before they are in its watch cache"
+    return " after its watch cache has them" if see.behind_after_cache.look(view).holds else ""
 
 
 def _place(rule: Rule, view: View) -> tuple[str, str, str]:

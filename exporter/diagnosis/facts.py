@@ -1,4 +1,4 @@
-"""What rules may look at: each stream, apiserver and the exporter itself, over the last seconds. Frozen values.
+"""What rules may look at: each stream, apiserver and the exporter itself, over the last 15 to 20 s. Frozen values.
 
 Times are in seconds. An Interval says what is certain: at least `earliest`, at most `latest`; None means that nothing
 is known, or that nothing happened.
@@ -45,7 +45,7 @@ class StreamFacts:
     is_late: bool = False
     """Whether more events than the objective allows are certainly late."""
     late_since: float | None = None
-    """Unix time since when it is late, or uncovered."""
+    """Unix time since when it is late, or uncovered for longer than the threshold, without a break of 20 s."""
     judged: Mapping[Verdict, int] = field(default_factory=dict)
     time_span: Interval | None = None
     """Bounds of the P99."""
@@ -54,7 +54,7 @@ class StreamFacts:
     cache_to_client: Interval | None = None
     write: Interval | None = None
     canary_write: Interval | None = None
-    """From sending our own write to its answer, P50."""
+    """From sending our own write to its answer: the bucket of the P50."""
     canaries_lost: int = 0
     events_per_second: float = 0.0
     usual_events_per_second: float | None = None
@@ -69,11 +69,12 @@ class StreamFacts:
     """That lost events."""
     clock_reads: ClockReads = "nothing"
     undelivered_seconds: float = 0.0
-    """For how long a revision of this resource has been delivered elsewhere, or written by us, but not arrived here."""
+    """For how long, at least, a revision of this resource has been delivered by another apiserver of the same store, or
+    written by us, but not arrived here."""
     is_undelivered_cached: bool | None = None
     """Whether the watch cache of this apiserver has that revision; None if that is not known."""
     cache_still_seconds: float | None = None
-    """For how long the watch cache has answered with the same revision."""
+    """For how long, at least, the watch cache has answered with the same revision; None where nobody asks it."""
     socket: SocketFacts | None = None
     converts_by_webhook: bool | None = None
     """Whether its definition names a conversion webhook; None if that is not known, or it is built in."""
@@ -97,6 +98,8 @@ class PollFacts:
     failed: Mapping[StartReason, int] = field(default_factory=dict)
     seconds: Interval | None = None
     """The bucket of the P90."""
+    waiting_seconds: float = 0.0
+    """So long ago the oldest poll was sent that is not answered yet."""
     usual_seconds: float | None = None
     """The P90 while nothing was wrong, at most; None before that was so for a minute."""
 

@@ -36,4 +36,9 @@ class Finding:
     @property
     def key(self) -> tuple[Fault, str, str, str]:
         """What makes it the same finding at another moment."""
-        return self.fault, self.apiserver, self.group, self.resource
+        return self.fault, *self.place
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Where it is."""
+        return self.apiserver, self.group, self.resource

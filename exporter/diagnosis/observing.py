@@ -32,6 +32,9 @@ WINDOW_SECONDS = 15.0
 SPACING_SECONDS = 5.0
 """Facts are of the time since the newest kept state that is older than the window: of up to 20 s."""
 
+POLLS_WINDOW_SECONDS, POLLS_SPACING_SECONDS = 4.0, 2.0
+"""Of polls the last 4 to 6 s: a clock that polls more often than another one must not become slow later than that."""
+
 CALM_SECONDS = 60.0
 """Nothing counts as usual before nothing was wrong for so long."""
 LEARNING_SECONDS = 300.0
@@ -78,27 +81,24 @@ class Objective(NamedTuple):
 
 
 class Recent(Generic[_Value]):
-    """Few values of the last 20 s, oldest first."""
+    """Few values of the last seconds, oldest first."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "_spacing_seconds", "_window_seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, window_seconds: float = WINDOW_SECONDS, spacing_seconds: float = SPACING_SECONDS) -> None:
+        self._window_seconds = window_seconds
+        self._spacing_seconds = spacing_seconds
         self._kept: deque[tuple[Instant, _Value]] = deque()
 
     def earlier(self, at: Instant, value: _Value) -> tuple[float, _Value]:
         """Take in a value. How many seconds ago there was which other: none at first."""
         kept = self._kept
-        if not kept or at - kept[-1][0] >= SPACING_SECONDS:
+        if not kept or at - kept[-1][0] >= self._spacing_seconds:
             kept.append((at, value))
-        while len(kept) > 1 and kept[1][0] <= at - WINDOW_SECONDS:
+        while len(kept) > 1 and kept[1][0] <= at - self._window_seconds:
             kept.popleft()
         then, earlier = kept[0]
         return max(0.0, at - then), earlier
-
-    def restart(self, at: Instant, value: _Value) -> None:
-        """What counts began anew: nothing before `value` can be compared."""
-        self._kept.clear()
-        self._kept.append((at, value))
 
 
 class Usual:
@@ -165,11 +165,12 @@ class Undelivered:
 class ObservedStream:
     """What is remembered of one stream."""
 
-    __slots__ = ("_bytes", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
+    __slots__ = ("_bytes", "_last", "_late_since", "_recent", "_socket", "_undelivered", "_usual", "seen")
 
     def __init__(self) -> None:
         self.seen: Instant = -inf
         self._recent: Recent[StreamCounts] = Recent()
+        self._last: StreamCounts | None = None
         self._bytes: deque[tuple[Instant, int]] = deque()
         self._undelivered = Undelivered()
         self._usual = Usual()
@@ -181,22 +182,23 @@ class ObservedStream:
     ) -> StreamFacts:
         """Take in its state of this moment; `others` are the streams of its kind that are in the same store."""
         self.seen = moment.now
-        seconds, earlier = self._recent.earlier(state.at, state.counts)
-        if _began_anew(state.counts, earlier):
-            self._recent.restart(state.at, state.counts)
+        if self._last is not None and _began_anew(state.counts, self._last):
+            self._recent = Recent()
             self._bytes.clear()
-            seconds, earlier = 0.0, state.counts
+        self._last = state.counts
+        seconds, earlier = self._recent.earlier(state.at, state.counts)
         counted = _counted(state, earlier, seconds, objective)
         self._note_trouble(counted, moment.wall, objective)
-        is_calm = self._late_since is None and state.is_up
-        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
+        undelivered_seconds = moment.now - missing[1] if missing is not None else 0.0
+        is_calm = self._late_since is None and state.is_up and undelivered_seconds <= objective.threshold_seconds
+        self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         return replace(
             counted,
             late_since=self._late_since,
             usual_events_per_second=self._usual.value,
             is_rate_steady=self._is_rate_steady(state.at, state.counts.received_bytes),
-            undelivered_seconds=moment.now - missing[1] if missing is not None else 0.0,
+            undelivered_seconds=undelivered_seconds,
             is_undelivered_cached=_is_cached(cache, *missing) if cache is not None and missing is not None else None,
             cache_still_seconds=max(0.0, cache.asked - cache.since) if cache is not None else None,
             socket=self._socket_facts(state.socket),
@@ -244,7 +246,7 @@ class ObservedApiserver:
 
     def __init__(self) -> None:
         self.seen: Instant = -inf
-        self._recent: Recent[ApiserverState] = Recent()
+        self._recent: Recent[ApiserverState] = Recent(POLLS_WINDOW_SECONDS, POLLS_SPACING_SECONDS)
         self._usual: dict[ClockName, Usual] = {"revision": Usual(), "cache": Usual()}
 
     def facts(self, state: ApiserverState, streams: Sequence[StreamFacts], moment: Snapshot) -> ApiserverFacts:
@@ -258,7 +260,9 @@ class ObservedApiserver:
         reads: ClockReads = next((one for one in CLOCK_READS if one in polls and polls[one].asked), "nothing")
         is_calm = not any(one.late_since for one in streams)
         store = self._poll_facts("revision", polls.get(reads), state.at, is_calm=is_calm)
+        store = replace(store, waiting_seconds=_waiting(state, "revision", reads))
         cache = self._poll_facts("cache", polls.get("cache"), state.at, is_calm=is_calm)
+        cache = replace(cache, waiting_seconds=_waiting(state, "cache", "own_cache"))
         throttled = sum(one.failed.get("throttled", 0) for one in (store, cache))
         throttled += sum(one.start_errors.get("throttled", 0) + one.ends.get("throttled", 0) for one in streams)
         recent = [way.seconds for way in state.ways_back if way.arrived >= state.at - WINDOW_SECONDS]
@@ -413,6 +417,12 @@ def _polls_since(counts: PollCounts, earlier: PollCounts | None) -> PollCounts:
         return counts
     grown = counts.since(earlier)
     return counts if min(grown.failed.values()) < 0 else grown
+
+
+def _waiting(state: ApiserverState, clock: ClockName, reads: ClockReads) -> float:
+    """For how long the oldest unanswered poll of such a clock waits."""
+    since = [sent for polled, sent in state.waiting_since.items() if (polled.clock, polled.reads) == (clock, reads)]
+    return max(0.0, state.at - min(since)) if since else 0.0
 
 
 def _process_facts(now: ProcessState, seconds: float, earlier: ProcessState) -> ProcessFacts:

@@ -239,7 +239,8 @@ def closed_alone_or_prompt(view: View) -> Observed:
 @sign
 def silent_connection(view: View) -> Observed:
     """The connection says nothing, although the watch cache has something for it."""
-    ended = [one for one in view.here if one.ends.get("silent")]
+    # Without a late event nothing was missed: events have no watch cache, so their quiet watches get no bookmarks.
+    ended = [one for one in view.here if one.ends.get("silent") and one.is_late]
     if ended:
         return yes(f"the connection of {listed(one.name for one in ended)} said nothing until we closed it")
     waits = [one for one in view.here if one.is_up and one.undelivered_seconds >= STUCK_SECONDS / 2]
@@ -289,14 +290,14 @@ def peers_delivered(view: View) -> Observed:
 
 
 def _polls(polls: PollFacts, name: str) -> Observed:
-    if polls.answered == 0:
-        if not polls.failed:
-            return UNKNOWN
+    usual = polls.usual_seconds
+    slow = max(SLOW_POLL_SECONDS, SLOW_POLL_RATIO * usual if usual is not None else 0.0)
+    if polls.waiting_seconds >= slow:
+        return yes(f"its {name} are not answered for {seconds(polls.waiting_seconds)}")
+    if polls.answered == 0 and polls.failed:
         return yes(f"none of its {name} is answered ({listed(sorted(polls.failed))})")
     if polls.seconds is None:
         return UNKNOWN
-    usual = polls.usual_seconds
-    slow = max(SLOW_POLL_SECONDS, SLOW_POLL_RATIO * usual if usual is not None else 0.0)
     if polls.seconds.earliest >= slow:
         against = f" (usually {about(usual)})" if usual is not None else ""
         return yes(f"its {name} take at least {seconds(polls.seconds.earliest)}{against}")

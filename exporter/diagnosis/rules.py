@@ -287,7 +287,7 @@ RULES: tuple[Rule, ...] = (
 )
 RULE_OF = {rule.fault: rule for rule in RULES}
 
-UNKNOWN_SAYS = "watches of {resource} on {apiserver} are late, and the evidence does not say why"
+UNKNOWN_SAYS = "watches of {resource} on {apiserver} are late{where}, and the evidence does not say why"
 UNKNOWN_REMEDY = (
     "See which stage takes the time, and whether polls, other resources and other apiservers are slow too; with the "
     "apiserver's own metrics (--apiserver.metrics) more causes can be told apart."

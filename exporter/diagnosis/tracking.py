@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from exporter.vocabulary import Fault
 
 WITHDRAWN_AFTER_SECONDS = 20.0
+AFTERMATH_SECONDS = 30.0
+"""For so long after a finding was withdrawn nothing unexplained is named: facts are of the last 20 s."""
+
 SHOWN_FOR_SECONDS = 45.0
 """What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
 
@@ -47,6 +50,8 @@ class Tracker:
 
     def __init__(self) -> None:
         self._held: dict[_Key, _Held] = {}
+        self._withdrawn: dict[tuple[str, str, str], float] = {}
+        """When the last explained finding of a place ended, for as long as that matters."""
 
     @property
     def named(self) -> list[Finding]:
@@ -59,7 +64,8 @@ class Tracker:
 
     def update(self, now: float, causes: Iterable[Cause], since: Mapping[tuple[str, str, str], float]) -> list[Change]:
         """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
-        seen = {(cause.fault, *cause.place): cause for cause in causes}
+        self._withdrawn = {place: at for place, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
+        seen = {(cause.fault, *cause.place): cause for cause in causes if not self._is_aftermath(cause)}
         changes = []
         for key, cause in seen.items():
             before = self._held.get(key)
@@ -71,9 +77,19 @@ class Tracker:
                 changes.append(Change("changed", held.finding))
         for key in [key for key, held in self._held.items() if self._is_over(key, held, now, seen)]:
             gone = self._held.pop(key)
+            if gone.is_named and gone.finding.fault != "unknown_cause":
+                self._withdrawn[gone.finding.place] = now
             if gone.is_named:
                 changes.append(Change("withdrawn", gone.finding))
         return changes
+
+    def _is_aftermath(self, cause: Cause) -> bool:
+        """Whether it is only what a fault has left, whose other signs are gone: events that were late still count."""
+        if cause.fault != "unknown_cause":
+            return False
+        places = {cause.place, (cause.apiserver, "", "")}
+        explained = {held.finding.place for held in self._held.values() if held.finding.fault != "unknown_cause"}
+        return bool(places & (explained | self._withdrawn.keys()))
 
     def _is_over(self, key: _Key, held: _Held, now: float, seen: Mapping[_Key, Cause]) -> bool:
         if key in seen:

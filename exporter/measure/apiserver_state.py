@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.histogram import Histogram
@@ -86,5 +86,7 @@ class ApiserverState:
     is_one_apiserver: bool = True
     """False for an address that may be a balancer's."""
     polls: Mapping[PolledClock, PollCounts]
+    waiting_since: Mapping[PolledClock, Instant] = field(default_factory=dict)
+    """When the oldest poll was sent that is not answered yet."""
     ways_back: tuple[WayBack, ...] = ()
     """Of the last answers whose Date can be trusted."""

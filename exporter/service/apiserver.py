@@ -245,8 +245,16 @@ class Apiserver:
             at=time.monotonic(),
             is_one_apiserver=self.server.is_one_apiserver and not self._is_noticed_balancer,
             polls=polls,
+            waiting_since=self._waiting_since(),
             ways_back=tuple(self._polls.ways_back),
         )
+
+    def _waiting_since(self) -> dict[PolledClock, Instant]:
+        since: dict[PolledClock, Instant] = {}
+        for clock, kind, sent in self._polls.under_way.values():
+            reads = _what_is_read(clock, kind.group, kind.plural)
+            since.setdefault(PolledClock(clock, kind.group, kind.plural, reads), sent)  # the oldest comes first
+        return since
 
     # Callbacks of the heartbeat (exporter.watch.heartbeat.Sleeper)
 

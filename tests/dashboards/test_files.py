@@ -70,7 +70,10 @@ def test_a_state_has_one_colour_everywhere() -> None:
         for panel in panels(board(file))
         for mapping in panel.get("fieldConfig", {}).get("defaults", {}).get("mappings", [])
     ]
-    assert shown == [{"met": "green", "quiet": "#8e8e99", "unknown": "orange", "violated": "red"}] * 2
+    states = {"met": "green", "quiet": "#8e8e99", "unknown": "orange", "violated": "red"}
+    certainties = {"suspected": "orange", "shown": "red"}
+    assert [words for words in shown if words != certainties] == [states] * 2
+    assert shown.count(certainties) == 2
 
 
 def test_our_alerts_and_no_others_are_marked_on_the_panels() -> None:
@@ -78,6 +81,7 @@ def test_our_alerts_and_no_others_are_marked_on_the_panels() -> None:
     alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
     assert alerts
     for file in FILES:
-        (annotation,) = board(file)["annotations"]["list"]
-        (pattern,) = re.findall(r'alertname=~"([^"]+)"', annotation["expr"])
+        of_alerts, of_faults = board(file)["annotations"]["list"]
+        (pattern,) = re.findall(r'alertname=~"([^"]+)"', of_alerts["expr"])
         assert set(pattern.split("|")) == alerts
+        assert "watchslo_fault{" in of_faults["expr"]

@@ -97,6 +97,8 @@ def complaints_about(target: Target, series: list[Series]) -> Iterator[str]:
     if not declared and not left_out and MAYBE not in target.expression and not numbers:
         yield "it has no data"
     known = {label for one in series for label in one["metric"]} | {"group", "cluster"}  # what is "" is no label
+    if "watchslo_fault" in target.expression:
+        known |= {"apiserver", "resource"}
     if series and not grafana.labels_in(target.legend) <= known:
         yield f"its legend names a label that no series has: {target.legend}"
 

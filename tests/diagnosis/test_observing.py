@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.diagnosis.facts import Facts, PollFacts
@@ -69,6 +69,18 @@ def test_counts_and_bounds_are_those_of_the_last_seconds(world: World, pods: Str
         facts = world.stream()
     assert facts.judged["on_time"] == 0, "20 s later they are of the past"
     assert facts.time_span is None
+
+
+def test_series_that_were_dropped_and_are_back_have_no_past(world: World, pods: Stream) -> None:
+    pods.judges(on_time=500, late=2)
+    world.observe()
+    pods.counts = StreamCounts.none(1.0)
+    pods.judges(on_time=20)
+    facts = world.stream()
+    assert (facts.judged["on_time"], facts.events_per_second, facts.bytes_per_second) == (0, 0.0, 0.0)
+    pods.judges(on_time=10)
+    facts = world.stream()
+    assert (facts.judged["on_time"], facts.events_per_second) == (10, 5.0)
 
 
 def test_more_late_events_than_the_objective_allows_are_late_since_they_were_seen(world: World, pods: Stream) -> None:
@@ -150,6 +162,15 @@ def test_nothing_is_learned_while_something_is_wrong(pods: Stream) -> None:
         pods.judges(late=1000)
         facts = world.stream()
     assert facts.usual_events_per_second == pytest.approx(2.0)
+
+
+def test_a_stream_that_is_stuck_does_not_teach_that_nothing_comes(world: World, pods: Stream) -> None:
+    for _ in range(45):
+        pods.judges(on_time=20)
+        usual = world.stream().usual_events_per_second
+    pods.more |= {"delivered": Delivered(100, 100), "owed_canary": Canary(105, world.now, world.now)}
+    for _ in range(60):
+        assert world.stream().usual_events_per_second == usual
 
 
 def test_a_rate_is_steady_if_each_part_of_the_time_has_as_much(world: World, pods: Stream) -> None:
@@ -417,6 +438,7 @@ def act(world: World, stream: Stream, action: tuple[str, float, int]) -> Facts |
     return None
 
 
+@example([(0, ("events", 200, 5)), (0, ("observes", 2.0, 0)), (0, ("restarts", 20, 0)), (0, ("observes", 2.0, 0))])
 @given(actions=st.lists(st.tuples(st.integers(0, 2), ACTIONS), max_size=60))
 def test_no_number_is_ever_negative(actions: list[tuple[int, tuple[str, float, int]]]) -> None:
     streams = [Stream(), Stream(apiserver="b:1"), Stream(resource="nodes")]

@@ -207,3 +207,15 @@ def test_the_order_of_facts_changes_nothing(given_facts: Facts, order: random.Ra
     assert {(cause.fault, cause.certainty, cause.place) for cause in causes(again)} == {
         (cause.fault, cause.certainty, cause.place) for cause in causes(given_facts)
     }
+
+
+def test_polls_that_are_not_answered_yet_are_slow_ones() -> None:
+    waiting = PollFacts(answered=60, seconds=Interval(0.0025, 0.005), waiting_seconds=1.5, usual_seconds=0.005)
+    stopped = apiserver(store_polls=waiting, cache_polls=waiting)
+    late = stream(is_late=True, judged={"late": 5, "on_time": 0, "ambiguous": 0}, time_span=Interval(1.0, 2.5))
+    assert {cause.fault for cause in causes(facts(stopped, late))} == {"apiserver_overloaded"}
+
+
+def test_a_quiet_watch_without_bookmarks_ends_silently_and_nothing_is_wrong() -> None:
+    quiet = stream(kind=("", "events"), judged={}, time_span=None, ends={"silent": 1}, uncovered_seconds=0.1)
+    assert causes(facts(apiserver(), quiet, NODES_ON_TIME)) == []

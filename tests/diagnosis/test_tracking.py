@@ -128,3 +128,20 @@ def test_found_and_withdrawn_take_turns_and_what_excludes_each_other_is_never_na
             for other in findings.named:
                 same = (one.apiserver, one.group, one.resource) == (other.apiserver, other.group, other.resource)
                 assert not (same and frozenset((one.fault, other.fault)) in EXCLUSIVE)
+
+
+def test_what_a_fault_has_left_is_no_fault_of_its_own() -> None:
+    findings = Tracker()
+    unknown = BEHIND._replace(fault="unknown_cause")
+    for now in (100.0, 102.0):
+        findings.update(now, [BEHIND], {})
+    for now in range(104, 130, 2):
+        findings.update(float(now), [unknown], {})
+    assert findings.named == []
+    elsewhere = unknown._replace(resource="nodes")
+    for now in (130.0, 132.0):
+        findings.update(now, [unknown, elsewhere], {})
+    assert [one.resource for one in findings.named] == ["nodes"]
+    for now in range(134, 160, 2):
+        findings.update(float(now), [unknown], {})
+    assert ("unknown_cause", "pods") in {(one.fault, one.resource) for one in findings.named}

@@ -20,6 +20,7 @@ ROOT = "usage_usec 900\nuser_usec 1\n"
         ("0::/\n", {".": ROOT}, None),
         ("2:cpuacct:/\n4:cpu,cpuacct:/pod\n0::/\n", {"cpu/pod": FIRST}, 1.5),
         ("4:cpu,cpuacct:/pod\n", {"cpu": FIRST}, 1.5),
+        ("4:cpu,cpuacct:/pod\n", {"cpu/pod": FIRST, "cpu": "throttled_time 0\n"}, 1.5),
         ("3:cpuset:/\n", {"cpu": FIRST}, None),
         ("", {}, None),
         (None, {".": SECOND}, None),
