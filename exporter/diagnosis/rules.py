@@ -73,7 +73,16 @@ RULES: tuple[Rule, ...] = (
         says="{apiserver} was restarted",
         needs=(see.was_away,),
         confirms=(it.started_anew,),
-        explains=("watchers_closed", "relist_storm", "connection_dropped", "cache_behind", "apiserver_overloaded"),
+        explains=(
+            "watchers_closed",
+            "relist_storm",
+            "initial_events_burst",
+            "requests_queued",
+            "connection_dropped",
+            "cache_behind",
+            "apiserver_overloaded",
+            "store_slow",
+        ),
         remedy="Restart apiservers one by one, with --shutdown-delay-duration and --shutdown-watch-termination-grace-"
         "period; see why it ended if nobody did it (memory, probes).",
     ),
@@ -139,7 +148,7 @@ RULES: tuple[Rule, ...] = (
         says="requests wait in the queues of {apiserver} (API Priority and Fairness)",
         needs=(see.starts_slow,),
         confirms=(it.queued,),
-        excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled),
+        excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled, see.peers_store_slow),
         explains=("store_slow",),
         instead_of=("apiserver_overloaded", "path_slow"),
         remedy="See which FlowSchema fills the level (apiserver_flowcontrol_current_inqueue_requests); give the "
@@ -174,8 +183,8 @@ RULES: tuple[Rule, ...] = (
         says="the store (etcd) of {apiserver} answers slowly",
         needs=(see.store_polls_slow, see.cache_polls_prompt),
         confirms=(it.etcd_slow, see.peers_store_slow),
-        excludes=(see.stalled, see.way_back_long),
-        explains=("cache_behind", "admission_slow"),
+        excludes=(see.stalled, see.way_back_long, it.slow_only_here),
+        explains=("cache_behind", "admission_slow", "requests_queued"),
         instead_of=("apiserver_overloaded", "path_slow", "admission_slow"),
         remedy="Faster disks for etcd; defragment one member at a time; keep events in an etcd of their own; see its "
         "leader changes and database size.",
@@ -187,6 +196,7 @@ RULES: tuple[Rule, ...] = (
         needs=(see.all_late, see.cache_polls_slow),
         confirms=(it.busy,),
         excludes=(see.stalled, see.way_back_long),
+        explains=("cache_behind", "conversion_slow", "store_slow"),
         instead_of=("store_slow", "path_slow", "cache_behind"),
         remedy="More CPU or more apiservers; hold back whoever asks most (API Priority and Fairness; audit log names "
         "them); consistent lists from the cache (1.31), streaming encoding (1.34).",
@@ -253,6 +263,7 @@ RULES: tuple[Rule, ...] = (
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
         confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
+        excludes=(see.cache_polls_slow,),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
         remedy="Fewer streaming lists and watches from 0 at the same time; 1.37; etcd 3.4.25, 3.5.8 or later.",
     ),

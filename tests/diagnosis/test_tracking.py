@@ -145,3 +145,17 @@ def test_what_a_fault_has_left_is_no_fault_of_its_own() -> None:
     for now in range(134, 160, 2):
         findings.update(float(now), [unknown], {})
     assert ("unknown_cause", "pods") in {(one.fault, one.resource) for one in findings.named}
+
+
+def test_while_polls_have_recovered_before_the_events_that_were_late_are_forgotten_it_is_still_the_same_fault() -> None:
+    findings = Tracker()
+    overloaded = next(cause for cause in causes(CASES["apiserver_overloaded"][0]))
+    behind = next(cause for cause in causes(CASES["cache_behind"][0]))
+    for now in (0.0, 2.0):
+        findings.update(now, [overloaded], {})
+    for now in (4.0, 6.0, 30.0, 32.0):
+        findings.update(now, [behind], {})
+    assert "cache_behind" not in {one.fault for one in findings.named}
+    for now in (80.0, 82.0):
+        findings.update(now, [behind], {})
+    assert [one.fault for one in findings.named] == ["cache_behind"]
