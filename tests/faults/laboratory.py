@@ -56,10 +56,10 @@ SETTINGS = (Setting("peers"), Setting("balancer", is_balanced=True), Setting("me
 class LabCluster(Cluster):
     """Whose apiservers reach etcd by paths that can be disturbed."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, *, apiservers: int = 2) -> None:
         users = (EXPORTER_USER, OTHER_USER)
-        super().__init__(binaries, folder, apiservers=2, users=users, cores=1)
-        self.store_paths = [StorePath(lambda: self.etcd.url) for _ in range(2)]
+        super().__init__(binaries, folder, apiservers=apiservers, users=users, cores=1)
+        self.store_paths = [StorePath(lambda: self.etcd.url) for _ in range(apiservers)]
 
     def store_url(self, number: int) -> str:
         return self.store_paths[number - 1].url
