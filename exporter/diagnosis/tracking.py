@@ -25,6 +25,9 @@ AFTERMATH_SECONDS = 30.0
 SHOWN_FOR_SECONDS = 45.0
 """What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
 
+UNKNOWN_AFTER_SECONDS = 10.0
+"""So long nothing may explain what is late before that is said: some signs need time to show."""
+
 RUNBOOK = "https://github.com/watchslo/watchslo/blob/main/docs/faults.md#"
 
 _Key: TypeAlias = "tuple[Fault, str, str, str]"
@@ -40,6 +43,7 @@ class Change(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Held:
     finding: Finding
+    first_at: float
     seen_at: float
     shown_at: float | None
     is_named: bool = False
@@ -117,7 +121,10 @@ def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held
     if before is not None and is_still_shown and cause.certainty != "shown":
         # The evidence that confirmed it is the better one to tell.
         return replace(before, seen_at=now, is_named=True)
-    return _Held(_finding(cause, since), now, shown_at, is_named=before is not None)
+    first_at = before.first_at if before else now
+    patience_seconds = UNKNOWN_AFTER_SECONDS if cause.fault == "unknown_cause" else 0.0
+    is_named = before is not None and now - first_at >= patience_seconds
+    return _Held(_finding(cause, since), first_at, now, shown_at, is_named=is_named)
 
 
 def _finding(cause: Cause, since: float) -> Finding:

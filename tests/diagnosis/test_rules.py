@@ -113,9 +113,9 @@ def test_a_watch_cache_is_not_blamed_for_what_an_overloaded_apiserver_does() -> 
 
 
 def test_where_the_store_is_slow_for_all_nobody_blames_the_queues() -> None:
-    slow = {"store": SLOW, "cache": SLOW}
-    queued = apiserver(**slow, server=server(queued_requests=30.0))
-    assert "requests_queued" not in {cause.fault for cause in causes(facts(queued, stream(), apiserver(B, **slow)))}
+    queued = apiserver(store=SLOW, cache=SLOW, server=server(queued_requests=30.0))
+    peer = apiserver(B, store=SLOW, cache=SLOW)
+    assert "requests_queued" not in {cause.fault for cause in causes(facts(queued, stream(), peer))}
 
 
 def test_two_faults_at_once_are_both_named() -> None:

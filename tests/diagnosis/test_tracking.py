@@ -139,10 +139,10 @@ def test_what_a_fault_has_left_is_no_fault_of_its_own() -> None:
         findings.update(float(now), [unknown], {})
     assert findings.named == []
     elsewhere = unknown._replace(resource="nodes")
-    for now in (130.0, 132.0):
-        findings.update(now, [unknown, elsewhere], {})
+    for now in range(130, 142, 2):
+        findings.update(float(now), [unknown, elsewhere], {})
     assert [one.resource for one in findings.named] == ["nodes"]
-    for now in range(134, 160, 2):
+    for now in range(142, 170, 2):
         findings.update(float(now), [unknown], {})
     assert ("unknown_cause", "pods") in {(one.fault, one.resource) for one in findings.named}
 
@@ -159,3 +159,11 @@ def test_while_polls_have_recovered_before_the_events_that_were_late_are_forgott
     for now in (80.0, 82.0):
         findings.update(now, [behind], {})
     assert [one.fault for one in findings.named] == ["cache_behind"]
+
+
+def test_that_nothing_explains_it_is_said_only_when_nothing_has_for_a_while() -> None:
+    findings, unknown = Tracker(), BEHIND._replace(fault="unknown_cause")
+    for now in range(0, 10, 2):
+        assert findings.update(float(now), [unknown], {}) == []
+    (change,) = findings.update(10.0, [unknown], {})
+    assert (change.what, change.finding.fault) == ("found", "unknown_cause")

@@ -40,8 +40,8 @@ class Said:
 
     @property
     def best(self) -> str:
-        """The first fault's name."""
-        return self.findings[0][0] if self.findings else NOTHING
+        """The first fault's name; that the cause is unknown is none."""
+        return next((fault for fault, _ in self.findings if fault != "unknown_cause"), NOTHING)
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Played:
     @property
     def first(self) -> tuple[str, str]:
         """The first name, and the best certainty that it came to."""
-        best = next((one for one in self.during if one.findings), None)
+        best = next((one for one in self.during if one.best), None)
         if best is None:
             return NOTHING, ""
         certainties = {certainty for one in self.said for fault, certainty in one.findings if fault == best.best}
@@ -104,7 +104,7 @@ class Played:
     def named_seconds(self) -> float | None:
         """From the moment that it was certain (or made, if it never was) until a right name was the first."""
         since = self.certain_at or self.began
-        named = next((one.at for one in self.during if one.findings and one.best in self.right), None)
+        named = next((one.at for one in self.during if one.best and one.best in self.right), None)
         return None if named is None else max(0.0, named - since)
 
     @property
@@ -157,7 +157,7 @@ async def play(lab: Laboratory, made: Made, strength: Strength, healthy_seconds:
 async def named(played: Played) -> None:
     """Return when it has been named for a while."""
     while (now := time.monotonic()) < played.began + MOST_SECONDS:
-        found = next((one.at for one in played.during if one.best in played.right and one.findings), None)
+        found = next((one.at for one in played.during if one.best and one.best in played.right), None)
         if found is not None and now > max(played.began + LEAST_SECONDS, found + HELD_SECONDS):
             return
         await asyncio.sleep(LOOK_SECONDS)
