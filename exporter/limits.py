@@ -12,6 +12,7 @@ Refused: TypeAlias = Literal[
     "annotation",  # the value of --annotation, longer than any time
     "managed_fields",  # a time in metadata that is longer than any time
     "uid",  # of an object, longer than any that an apiserver makes
+    "name",  # of an object that was late, longer than Kubernetes allows
     "line",  # of a watch: longer than any event, or than what all unfinished lines may have together
     "encoding",  # an answer that is compressed, which we do not ask for
     "answer",  # the body of an answer, or what goes before it

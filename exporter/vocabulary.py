@@ -19,6 +19,10 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SloState: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
 SLO_STATES: tuple[SloState, ...] = get_args(SloState)
 
+Condition: TypeAlias = Literal["down", "violated", "unknown", "met", "quiet"]
+"""Of a stream, the most severe first: no watch is open, or the SLO state."""
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+
 OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
 DateSource: TypeAlias = Literal["date"]
 StampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]

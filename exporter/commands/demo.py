@@ -1,4 +1,7 @@
-"""`watchslo demo`: simulated apiserver, workload and exporter in one process; shows truth beside measurement."""
+"""`watchslo demo`: simulated apiserver, workload and exporter in one process; shows truth beside measurement.
+
+Its page lets people switch the scenario.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import signal
 import sys
 import tempfile
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -21,15 +25,19 @@ from exporter.service import logs, loop
 from exporter.service.daemon import Exporter, load_credentials, reason_of
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
 from exporter.simulator.scenarios import PHASE_SECONDS
+from exporter.web.page.look import Scenarios
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from exporter.config import Config
     from exporter.measure.stream_state import StreamState
     from exporter.measure.window import WindowReport
 
 WRITES_PER_SECOND = 60.0
+FIRST_SECONDS = 3.0
+"""Who chooses a scenario wants to see what it does."""
+
 TERMINAL_PERIOD_SECONDS = 1.0
 PLAIN_PERIOD_SECONDS = 5.0
 RESOURCES = tuple(ResourceName.parse(name) for name in ("pods", "nodes", WIDGETS.name))
@@ -67,15 +75,57 @@ async def _run(config: Config, scenario: str) -> None:
         async with Simulator() as simulator:
             pointed_at_it = _pointed_at(config, Path(folder), simulator.url)
             await simulator.apiserver.registry.create(NODES, {"metadata": {"name": CANARY}}, manager="demo")
-            exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it))
-            async with Workload(simulator, rate_per_second=WRITES_PER_SECOND), exporter.running():
+            player = Player(simulator)
+            exporter = Exporter(pointed_at_it, await load_credentials(pointed_at_it), demo=player)
+            async with Workload(simulator, rate_per_second=WRITES_PER_SECOND), exporter.running(), player.playing():
+                player.play(scenario, first_seconds=PHASE_SECONDS)
                 _introduce(exporter, scenario)
-                script = asyncio.ensure_future(SCENARIOS[scenario].run(simulator, PHASE_SECONDS))
-                try:
-                    await _show_until(stopping, simulator, exporter)
-                finally:
-                    script.cancel()
-                    await asyncio.wait({script})
+                await _show_until(stopping, simulator, exporter)
+
+
+class Player:
+    """Plays one scenario after the other, whichever is chosen on the page."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._chosen = "healthy"
+        self._first_seconds = FIRST_SECONDS
+        self._is_chosen = asyncio.Event()
+
+    def scenarios(self) -> Scenarios:
+        """What it can play, and plays."""
+        descriptions = {name: scenario.description for name, scenario in SCENARIOS.items()}
+        return Scenarios(descriptions, self._chosen, self._simulator.condition)
+
+    def play(self, name: str, *, first_seconds: float = FIRST_SECONDS) -> None:
+        """Play another one from now on, after so many seconds of health. Raises KeyError."""
+        self._chosen, self._first_seconds = SCENARIOS[name].name, first_seconds
+        self._is_chosen.set()
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        """Play beside the block, until its end."""
+        playing = asyncio.create_task(self._play())
+        try:
+            yield
+        finally:
+            await _ended(playing)
+
+    async def _play(self) -> None:
+        while True:
+            await self._is_chosen.wait()
+            self._is_chosen.clear()
+            scenario = SCENARIOS[self._chosen]
+            script = asyncio.create_task(scenario.run(self._simulator, PHASE_SECONDS, self._first_seconds))
+            try:
+                await self._is_chosen.wait()
+            finally:
+                await _ended(script)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _pointed_at(config: Config, folder: Path, url: str) -> Config:
@@ -121,7 +171,7 @@ def _kubeconfig(folder: Path, url: str) -> Path:
 def _introduce(exporter: Exporter, scenario: str) -> None:
     host, port = exporter.listens_on[0]
     named = "localhost" if host in {"0.0.0.0", "::"} else host  # noqa: S104 compared, not listened on
-    _say(f"watchslo demo: {exporter.scheme}://{f'[{named}]' if ':' in named else named}:{port}/  metrics at /metrics")
+    _say(f"watchslo demo: {exporter.scheme}://{f'[{named}]' if ':' in named else named}:{port}/  open it in a browser")
     _say(f"scenario {scenario}: {SCENARIOS[scenario].description}")
     _say(f"the apiserver is simulated and gets {WRITES_PER_SECOND:.0f} writes/s; stop with Ctrl-C")
     _say("")

@@ -52,6 +52,7 @@ class Config:
     web_config_file: Path | None
     web_max_connections: int
     web_max_requests: int
+    web_no_object_names: bool
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]
 

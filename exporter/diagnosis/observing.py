@@ -72,7 +72,7 @@ class Snapshot:
     """Of custom resources as far as that is known: whether their definition names a conversion webhook."""
 
 
-class Objective(NamedTuple):
+class LateRule(NamedTuple):
     """What makes a stream late."""
 
     threshold_seconds: float
@@ -178,7 +178,7 @@ class ObservedStream:
         self._socket: SocketState | None = None
 
     def facts(
-        self, state: StreamState, others: Iterable[StreamState], moment: Snapshot, objective: Objective
+        self, state: StreamState, others: Iterable[StreamState], moment: Snapshot, objective: LateRule
     ) -> StreamFacts:
         """Take in its state of this moment; `others` are the streams of its kind that are in the same store."""
         self.seen = moment.now
@@ -205,7 +205,7 @@ class ObservedStream:
             converts_by_webhook=moment.converting.get((state.group, state.resource)),
         )
 
-    def _note_trouble(self, counted: StreamFacts, wall: WallTime, objective: Objective) -> None:
+    def _note_trouble(self, counted: StreamFacts, wall: WallTime, objective: LateRule) -> None:
         """Facts are of so many seconds that a break which is not longer is none."""
         is_uncovered = counted.uncovered_seconds > objective.threshold_seconds
         if not counted.is_late and not is_uncovered:
@@ -298,7 +298,7 @@ class ObservedApiserver:
 class Observations:
     """What is remembered of all streams and apiservers."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: LateRule) -> None:
         self._objective = objective
         self._streams: dict[tuple[str, str, str], ObservedStream] = {}
         self._apiservers: dict[str, ObservedApiserver] = {}
@@ -336,7 +336,7 @@ class Observations:
         self._apiservers = {key: one for key, one in self._apiservers.items() if one.seen >= since}
 
 
-def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objective: Objective) -> StreamFacts:
+def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objective: LateRule) -> StreamFacts:
     """Whatever is the difference of two counts."""
     counts, trouble = state.counts, state.trouble
     judged = {verdict: events - earlier.judged[verdict] for verdict, events in counts.judged.items()}

@@ -1,20 +1,27 @@
-"""Which apiservers a cluster has, as the EndpointSlices of the Service default/kubernetes say it."""
+"""Which apiservers a cluster has, as the EndpointSlices of the Service default/kubernetes say; which can be reached."""
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+import aiohttp
 import msgspec
 
 from exporter.config.names import is_dns_subdomain
+from exporter.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.resources import Name  # noqa: TC001 msgspec reads it
-from exporter.kubernetes.session import Request, Server, too_much
+from exporter.kubernetes.session import UNREACHABLE, AnswerError, OnlyTLSError, Request, Server, too_much
 from exporter.limits import refused_texts
+from exporter.wording.quoting import printable
+from exporter.wording.sentences import LONGEST, sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from exporter.kubernetes.session import ApiSession
 
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
@@ -24,6 +31,9 @@ MOST_APISERVERS = 64
 
 MOST_ADDRESSES = 1000
 """As many as Kubernetes lets one slice have: a list with more is no cluster's."""
+
+REACHING_SECONDS = 5.0
+"""An endpoint that can be reached has connected and answered long before."""
 
 
 class _Endpoint(msgspec.Struct):
@@ -102,3 +112,39 @@ async def count_apiservers(session: ApiSession) -> int | None:
     except StartError:
         return None
     return len(servers) or None if is_whole else None
+
+
+async def why_unreached(
+    home: Server, servers: Collection[Server], session_to: Callable[[Server], ApiSession]
+) -> str | None:
+    """Why none of `servers` answers, in one line; None as soon as one does, be it to refuse us. All are asked at once.
+
+    None as well where there are none, or where one is `home`, which has just said that they are the apiservers.
+    """
+    if not servers or home.name in {server.name for server in servers}:
+        return None
+    asking = {server.name: asyncio.ensure_future(_why_unreached(session_to(server))) for server in servers}
+    try:
+        for asked in asyncio.as_completed(asking.values()):
+            if await asked is None:
+                return None
+    finally:
+        for task in asking.values():
+            task.cancel()
+        await asyncio.gather(*asking.values(), return_exceptions=True)
+    named: dict[str, list[str]] = {}
+    for name, task in asking.items():
+        named.setdefault(task.result() or "", []).append(name)
+    return printable("; ".join(f"{', '.join(names)}: {reason}" for reason, names in named.items()), LONGEST)
+
+
+async def _why_unreached(session: ApiSession) -> str | None:
+    try:
+        await session.read(Request("/version", time_limit=aiohttp.ClientTimeout(total=REACHING_SECONDS)))
+    except (OnlyTLSError, CredentialsError, *UNREACHABLE) as error:
+        return sentence(error)
+    except AnswerError:
+        return None
+    finally:
+        await session.close()
+    return None

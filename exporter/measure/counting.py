@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.measure.late_objects import LateObjects
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,6 +23,7 @@ class Counting:
     def __init__(self, counts: StreamCounts, window: Window) -> None:
         self._counts = counts
         self._window = window
+        self.late_objects = LateObjects()
 
     def replayed(self, batch: Sequence[Event]) -> None:
         """They are history that a relist replays."""

@@ -89,12 +89,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     stamps: Stamps = Stamps()
     annotation: str | None = None
     lease: Lease | None = None
+    name: str = ""
+    """namespace/name, or the name alone; "" while names are not read."""
 
 
 COMPARED_FIELDS = ("event_type", "annotation", "lease")
 """Events that differ in one of these are judged apart: their values affect the verdict."""
 
-OTHER_FIELDS = ("stamps", "revision", "uid")
+OTHER_FIELDS = ("stamps", "revision", "uid", "name")
 """Stamps are compared too, but old ones say the same. A revision affects the verdict by what polls know around it. The
 identity of the object affects no verdict. A test checks that every field of an event is in one of the two."""
 
@@ -158,11 +160,22 @@ class EventDecoder:
         self.refused: Counter[Refused] = Counter()
         """How many texts were beyond their limit and are left out; for whoever counts them to read and to clear."""
         self._annotated = annotation is not None
-        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_line_type(annotation, is_limited=True))
-        self._unlimited: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_line_type(annotation, is_limited=False))
+        self._limited, self._unlimited = (_decoders(annotation, is_limited=one) for one in (True, False))
+        self._reads_names = False
+        self._lines = self._limited[False]
         self._leases = msgspec.json.Decoder(_LeaseLine)
         self._errors = msgspec.json.Decoder(_ErrorLine)
         self._types = msgspec.json.Decoder(_TypeOnly)
+
+    @property
+    def reads_names(self) -> bool:
+        """Whether events have their object's name from now on: only late ones need it, and each costs memory."""
+        return self._reads_names
+
+    @reads_names.setter
+    def reads_names(self, reads_names: bool) -> None:
+        self._reads_names = reads_names
+        self._lines = self._limited[reads_names]
 
     def decode(self, line: bytes) -> Event | WatchError | Undecodable:
         """One line, without its newline. Whatever comes is answered by a value, never by an exception."""
@@ -178,7 +191,8 @@ class EventDecoder:
         metadata = decoded.object.metadata
         annotations = metadata.annotations if self._annotated else None
         annotation = annotations.value if annotations is not None else None
-        return Event(event_type, revision_of(metadata.resourceVersion), metadata.uid, _stamps_of(metadata), annotation)
+        event = Event(event_type, revision_of(metadata.resourceVersion), metadata.uid, _stamps_of(metadata), annotation)
+        return msgspec.structs.replace(event, name=_name_of(metadata)) if self._reads_names else event
 
     def decode_lease(self, line: bytes) -> Event | WatchError | Undecodable:
         """The same for the whole object of a Lease; one whose spec is none is still an event."""
@@ -194,11 +208,14 @@ class EventDecoder:
     def _within_limits(self, line: bytes) -> Any | None:
         """What a line says less the texts that are beyond their limit; None if that is not what is wrong with it."""
         try:
-            decoded = self._unlimited.decode(line)
+            decoded = self._unlimited[self._reads_names].decode(line)
         except _UNREADABLE:
             return None
         metadata = decoded.object.metadata
         self._limit(metadata, "uid", "uid", "")
+        if self._reads_names:
+            self._limit(metadata, "name", "name", "", LONGEST_NAME_CHARACTERS)
+            self._limit(metadata, "namespace", "name", "", LONGEST_NAME_CHARACTERS)
         self._limit(metadata, "creationTimestamp", "managed_fields")
         self._limit(metadata, "deletionTimestamp", "managed_fields")
         for entry in metadata.managedFields or ():
@@ -207,8 +224,15 @@ class EventDecoder:
             self._limit(metadata.annotations, "value", "annotation")
         return decoded
 
-    def _limit(self, of: Any, field: str, what: Refused, otherwise: str | None = None) -> None:
-        if len(getattr(of, field) or "") > LONGEST_CHARACTERS:
+    def _limit(
+        self,
+        of: Any,
+        field: str,
+        what: Refused,
+        otherwise: str | None = None,
+        longest_characters: int = LONGEST_CHARACTERS,
+    ) -> None:
+        if len(getattr(of, field) or "") > longest_characters:
             setattr(of, field, otherwise)
             self.refused[what] += 1
 
@@ -252,6 +276,10 @@ def _stamps_of(metadata: Any) -> Stamps:
     return Stamps(newest, creation, metadata.deletionTimestamp or "", metadata.deletionGracePeriodSeconds or 0)
 
 
+def _name_of(metadata: Any) -> str:
+    return f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
+
+
 def _texts_of(lease: Lease) -> Iterator[str]:
     yield lease.metadata.name
     yield lease.metadata.namespace
@@ -260,7 +288,15 @@ def _texts_of(lease: Lease) -> Iterator[str]:
 
 
 @cache
-def _line_type(annotation: str | None, *, is_limited: bool) -> type[Any]:
+def _decoders(annotation: str | None, *, is_limited: bool) -> dict[bool, msgspec.json.Decoder[Any]]:
+    """By whether they read names."""
+    return {
+        has_names: msgspec.json.Decoder(_line_type(annotation, is_limited=is_limited, has_names=has_names))
+        for has_names in (False, True)
+    }
+
+
+def _line_type(annotation: str | None, *, is_limited: bool, has_names: bool) -> type[Any]:
     """A line of a watch, less everything that does not date its event: other fields are skipped, not built.
 
     Of the annotations it has the value of one, if any. While decoding, a limit costs nothing; it refuses the whole
@@ -277,6 +313,9 @@ def _line_type(annotation: str | None, *, is_limited: bool) -> type[Any]:
         ("deletionGracePeriodSeconds", Int64 | None, None),
         ("managedFields", list[managed_field] | None, None),  # type: ignore[valid-type]  # made here
     ]
+    if has_names:
+        name: Any = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME_CHARACTERS)] if is_limited else str
+        fields += [("name", name, ""), ("namespace", name, "")]
     if annotation is not None:
         annotations = msgspec.defstruct(
             "Annotations", [("value", text | None, None)], rename={"value": annotation}, gc=False

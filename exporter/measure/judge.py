@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from exporter.measure.counting import Counting
     from exporter.measure.events import Event
     from exporter.measure.judging import EarlyReason, Judgement, Room
+    from exporter.measure.late_objects import LateObject
     from exporter.measure.revisions import RevisionClock
     from exporter.measure.serverclock import Offset
+    from exporter.measure.stages import Stages
     from exporter.measure.store import Store
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
@@ -146,6 +148,11 @@ class Judge:
         """The number of pending events."""
         return len(self._pending)
 
+    @property
+    def late_objects(self) -> tuple[LateObject, ...]:
+        """The newest events that were certainly late, the newest last."""
+        return self._counting.late_objects.newest()
+
     def undecided(self, store: Store | None) -> list[Undecided]:
         """The bounds that are certain so far for pending events."""
         return list(self._provisional.of_all(self._pending, store, self._canaries.lost))
@@ -221,15 +228,18 @@ class Judge:
         judgement = judge(event, pending.arrival.latest, arrival, dated, self._rules.threshold_seconds)
         self._counting.judged(judgement, len(batch), early)
         # What lies between two moments before and after a sleep of the machine is no difference of our clock's.
+        stages: Stages | None = None
         if judgement.is_measured and not self._arrivals.slept_between(dated.commit.earliest, inf):
-            self._count_stages(judgement, batch, clocks)
+            stages = self._count_stages(judgement, batch, clocks)
         else:
             self._stamps.forget()  # it has missed these
+        if judgement.verdict == "late":
+            self._counting.late_objects.add(judgement, batch, stages, pending.wall_ahead)
         if self._judged is not None:
             for one in batch:
                 self._judged(judgement._replace(event=one))
 
-    def _count_stages(self, judgement: Judgement, batch: Sequence[Event], clocks: Clocks) -> None:
+    def _count_stages(self, judgement: Judgement, batch: Sequence[Event], clocks: Clocks) -> Stages | None:
         event, commit = judgement.event, judgement.dated.commit
         if clocks.apiservers is None:
             self._stamps.forget()
@@ -238,11 +248,13 @@ class Judge:
                 stamp = parse_rfc3339(text)
                 if stamp is not None:
                     self._counting.stage("write", write_stage(stamp, clocks.apiservers, commit), events)
-        if clocks.cache is not None and event.revision is not None:
-            stages = stages_of(commit, clocks.cache.committed(event.revision), judgement.arrival)
-            if stages is not None:
-                self._counting.stage("storage_to_cache", stages.storage_to_cache, len(batch))
-                self._counting.stage("cache_to_client", stages.cache_to_client, len(batch))
+        if clocks.cache is None or event.revision is None:
+            return None
+        stages = stages_of(commit, clocks.cache.committed(event.revision), judgement.arrival)
+        if stages is not None:
+            self._counting.stage("storage_to_cache", stages.storage_to_cache, len(batch))
+            self._counting.stage("cache_to_client", stages.cache_to_client, len(batch))
+        return stages
 
     def _moved_stamps(self, batch: Sequence[Event]) -> dict[str, int]:
         """The timestamps that the writes themselves set, each with the number of events."""

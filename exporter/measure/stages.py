@@ -9,6 +9,7 @@ from exporter.measure.times import Interval, latency_between
 if TYPE_CHECKING:
     from exporter.measure.serverclock import Offset
     from exporter.measure.times import WallTime
+    from exporter.vocabulary import Stage
 
 STAMP_SECONDS = 1.0
 """managedFields times are cut to whole seconds."""
@@ -19,6 +20,13 @@ class Stages(NamedTuple):
 
     storage_to_cache: Interval
     cache_to_client: Interval
+
+    @property
+    def slowest(self) -> Stage | None:
+        """The one that certainly took longer; None if the bounds allow both answers."""
+        if self.storage_to_cache.earliest > self.cache_to_client.latest:
+            return "storage_to_cache"
+        return "cache_to_client" if self.cache_to_client.earliest > self.storage_to_cache.latest else None
 
 
 def write_stage(stamp: WallTime, clocks: Offset, commit: Interval) -> Interval:

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.measure.canaries import Canary
+    from exporter.measure.late_objects import LateObject
     from exporter.measure.times import Instant, WallTime
     from exporter.measure.window import WindowReport
     from exporter.vocabulary import (
         ClockReads,
+        Condition,
         EndReason,
         EventType,
         Phase,
@@ -209,6 +211,8 @@ class StreamState:
     """Why it is not, if that is known."""
     window: WindowReport = EMPTY
     revision_clock: RevisionClockState = NOTHING_DATES
+    since: WallTime | None = None
+    """When the condition became what it is; None if that is not known."""
     last_activity: WallTime | None = None
     """Of the last byte or bookmark; None before the first one."""
     delivered: Delivered = NOTHING_DELIVERED
@@ -218,7 +222,14 @@ class StreamState:
     """The oldest write of ours that was answered with success, and whose event has not arrived."""
     socket: SocketState | None = None
     """None while no watch is open, and where the kernel does not tell."""
+    late_objects: tuple[LateObject, ...] = ()
+    """The newest events that were certainly late, the newest last."""
     counts: StreamCounts
+
+    @property
+    def condition(self) -> Condition:
+        """The state of the window, or that no watch is open: then the window only speaks of what had arrived before."""
+        return self.window.state if self.is_up else "down"
 
     @property
     def name(self) -> str:

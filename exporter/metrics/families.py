@@ -334,8 +334,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _gauge(
         "watchslo_apiservers_left_out",
-        "Apiservers found by --apiserver.discover that are not watched because there are more than 64. Apiservers "
-        "that are being removed still count towards the 64.",
+        "Apiservers found by --apiserver.discover that are not watched: there are more than 64, which also counts "
+        "those that are being removed, or none of them answers, so that the configured server is watched instead.",
         Scope.EXPORTER,
     ),
     _gauge(
@@ -349,6 +349,12 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_loop_lag_seconds",
         "Delay of the iterations of the exporter's own event loop. It makes events ambiguous, never late.",
         FINE_BOUNDS,
+        Scope.EXPORTER,
+    ),
+    _gauge(
+        "watchslo_tasks",
+        "Tasks of the exporter's own event loop: a few for each stream, clock and connection. What grows while these "
+        "do not is a leak.",
         Scope.EXPORTER,
     ),
     _gauge(

@@ -204,6 +204,7 @@ class Metrics:
         self.apiservers_left_out = new.gauge("watchslo_apiservers_left_out", 0)
         self.custom_resources_left_out = new.gauge("watchslo_custom_resources_left_out", 0)
         self.loop_lag = new.histogram("watchslo_loop_lag_seconds")
+        self.tasks = new.gauge("watchslo_tasks", 0)
         self._refused_text = new.counters("watchslo_refused_text_total")  # by what
         self.web_refused = new.counters("watchslo_web_refused_total")  # by reason
         self.fault_changes = new.counters("watchslo_fault_changes_total")  # by fault

@@ -14,7 +14,7 @@ from exporter.server_metrics.families import BEFORE_1_37, FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from exporter.server_metrics.families import Key, ServerFamily
+    from exporter.server_metrics.families import SeriesKey, ServerFamily
     from exporter.server_metrics.text import Numbers
 
 SAME_START_SECONDS = 2.0
@@ -65,8 +65,8 @@ class _Change:
         self.earlier = earlier.numbers
         self.later = later.numbers
         self.seconds = later.at - earlier.at
-        self._increases: dict[str, dict[Key, float]] = {}
-        self._timed: dict[str, dict[Key, Timed]] = {}
+        self._increases: dict[str, dict[SeriesKey, float]] = {}
+        self._timed: dict[str, dict[SeriesKey, Timed]] = {}
         before, after = earlier.started_at, later.started_at
         self.is_one_process = before is None or after is None or abs(after - before) < SAME_START_SECONDS
 
@@ -91,25 +91,25 @@ class _Change:
             if number % KEYS_IN_A_STEP == 0:
                 yield
 
-    def now(self, fact: str) -> Mapping[Key, float]:
+    def now(self, fact: str) -> Mapping[SeriesKey, float]:
         """What gauges say."""
         return self.later.values.get(fact, {})
 
-    def increases(self, fact: str) -> Mapping[Key, float]:
+    def increases(self, fact: str) -> Mapping[SeriesKey, float]:
         """Of what is new, from 0 on."""
         return self._increases.get(fact, {})
 
-    def rates(self, fact: str) -> dict[Key, float]:
+    def rates(self, fact: str) -> dict[SeriesKey, float]:
         return {key: increase / self.seconds for key, increase in self.increases(fact).items()}
 
     def rate(self, fact: str) -> float | None:
         return self.rates(fact).get(())
 
-    def timed(self, fact: str) -> dict[Key, Timed]:
+    def timed(self, fact: str) -> dict[SeriesKey, Timed]:
         """Only of what happened at all."""
         return self._timed.get(fact, {})
 
-    def _compare_values(self, fact: str) -> dict[Key, float]:
+    def _compare_values(self, fact: str) -> dict[SeriesKey, float]:
         before = self.earlier.values.get(fact, {})
         is_whole = self.earlier.is_whole
         found = {
@@ -117,7 +117,7 @@ class _Change:
         }
         return {key: increase for key, increase in found.items() if increase >= 0}
 
-    def _before(self, fact: str, key: Key, length: int) -> Sequence[float]:
+    def _before(self, fact: str, key: SeriesKey, length: int) -> Sequence[float]:
         """What had been observed; nothing where that is not known."""
         before = self.earlier.histograms.get(fact, {}).get(key)
         return before if before is not None else [0.0] * length if self.earlier.is_whole else ()
@@ -202,21 +202,21 @@ def _cache(change: _Change) -> dict[str, Any]:
     }
 
 
-def _by_name(found: Mapping[Key, Timed]) -> dict[str, Timed]:
+def _by_name(found: Mapping[SeriesKey, Timed]) -> dict[str, Timed]:
     return {name: timed for (name,), timed in found.items()}
 
 
-def _listed(rates: Mapping[Key, float]) -> dict[Key, float]:
+def _listed(rates: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
     """By kind, of all places; the family that 1.37 replaced may still be served, with the same numbers."""
     is_twice = any(storage == "watchcache" for storage, *_ in rates)
-    listed: dict[Key, float] = {}
+    listed: dict[SeriesKey, float] = {}
     for (storage, *kind), rate in rates.items():
         if not (is_twice and storage == BEFORE_1_37):
             listed[tuple(kind)] = listed.get(tuple(kind), 0.0) + rate
     return listed
 
 
-def _mean_sizes(change: _Change) -> dict[Key, float]:
+def _mean_sizes(change: _Change) -> dict[SeriesKey, float]:
     """Of the events between the readings, or of those since the start where there was none between."""
     sums, counts = change.increases("sizes_sum"), change.increases("sizes_count")
     totals, numbers = change.now("sizes_sum"), change.now("sizes_count")
@@ -224,7 +224,7 @@ def _mean_sizes(change: _Change) -> dict[Key, float]:
     return {kind: totals[kind] / count for kind, count in numbers.items() if count and kind in totals} | between_them
 
 
-def _object_bytes(change: _Change, sent: Mapping[Key, float]) -> dict[Key, float]:
+def _object_bytes(change: _Change, sent: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
     """The larger of what is stored and what is sent: watches may be of metadata alone, or of the largest objects."""
     sizes, objects = change.now("stored_bytes"), change.now("stored_objects")
     stored = {kind: sizes[kind] / number for kind, number in objects.items() if number > 0 and kind in sizes}

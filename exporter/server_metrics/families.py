@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 LabelValues: TypeAlias = Mapping[str, str]
-Key: TypeAlias = tuple[str, ...]
-By: TypeAlias = Callable[[LabelValues], Key | None]
+SeriesKey: TypeAlias = tuple[str, ...]
+By: TypeAlias = Callable[[LabelValues], SeriesKey | None]
 
 Part: TypeAlias = Literal["value", "sum", "bucket"]
 """What a line adds to: the one number of a key, or one of its histogram's."""
@@ -55,7 +55,7 @@ _REFUSED = frozenset({"409", "429"})
 BEFORE_1_37: Final = "cache, before 1.37"
 
 
-def kind(labels: LabelValues) -> Key | None:
+def kind(labels: LabelValues) -> SeriesKey | None:
     """Group and resource, of whichever labels say it; the group is "*" where none does."""
     resource = labels.get("resource") or labels.get("resource_prefix", "")
     if resource.startswith("/"):  # before 1.34, some: a place in etcd
@@ -80,16 +80,16 @@ def _plural(name: str) -> str:
     return f"{singular[:-1]}ies" if singular.endswith("y") else f"{singular}s"
 
 
-def _all(_labels: LabelValues) -> Key:
+def _all(_labels: LabelValues) -> SeriesKey:
     return ()
 
 
-def _job(labels: LabelValues) -> Key:
+def _job(labels: LabelValues) -> SeriesKey:
     """Only a Prometheus says one: two would count everything twice."""
     return (labels.get("job", ""),)
 
 
-def _every(_labels: LabelValues) -> Key:
+def _every(_labels: LabelValues) -> SeriesKey:
     """All of those together that another family tells apart, and what that leaves out."""
     return ("*",)
 
@@ -102,41 +102,41 @@ def _kind_where(label: str, value: str) -> By:
     return lambda labels: kind(labels) if labels.get(label) == value else None
 
 
-def _operation(labels: LabelValues) -> Key:
+def _operation(labels: LabelValues) -> SeriesKey:
     operation = labels.get("operation", "")
     return (_OPERATIONS.get(operation, operation),)
 
 
-def _request(labels: LabelValues) -> Key | None:
+def _request(labels: LabelValues) -> SeriesKey | None:
     verb = labels.get("verb", "")
     if verb in _ENDLESS or labels.get("subresource") in _STREAMED or not labels.get("resource"):
         return None
     return verb, labels.get("group", ""), labels["resource"]
 
 
-def _answer(labels: LabelValues) -> Key | None:
+def _answer(labels: LabelValues) -> SeriesKey | None:
     """All others are one, so that none of these is known to be none."""
     code = labels.get("code", "")
     return (code, labels.get("group", ""), labels.get("resource", "")) if code in _REFUSED else ("", "", "")
 
 
-def _listed(labels: LabelValues) -> Key | None:
+def _listed(labels: LabelValues) -> SeriesKey | None:
     """Where from as well: what 1.37 says in one family was in two before, which may still be served beside it."""
     of = kind(labels)
     return of and (labels.get("storage", ""), *of)
 
 
-def _listed_from_cache(labels: LabelValues) -> Key | None:
+def _listed_from_cache(labels: LabelValues) -> SeriesKey | None:
     of = kind(labels)
     return of and (BEFORE_1_37, *of)
 
 
-def _finite_answer(labels: LabelValues) -> Key | None:
+def _finite_answer(labels: LabelValues) -> SeriesKey | None:
     """Not those of watches, which `sent_bytes` has: of built-in kinds they are here too, once each watch ends."""
     return None if labels.get("verb") in _ENDLESS else ()
 
 
-def _stage(labels: LabelValues) -> Key | None:
+def _stage(labels: LabelValues) -> SeriesKey | None:
     of = kind(labels)
     return of and (*of, labels.get("stage", ""))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from exporter.server_metrics.families import SAMPLES
 
 if TYPE_CHECKING:
-    from exporter.server_metrics.families import Key, LabelValues, ServerFamily
+    from exporter.server_metrics.families import LabelValues, SeriesKey, ServerFamily
 
 MOST_LINE_BYTES: Final = 4096
 """Those of an apiserver have at most some 600."""
@@ -38,9 +38,9 @@ _ESCAPED = re.compile(r"\\(.)")
 class Numbers:
     """What one reading says."""
 
-    values: dict[str, dict[Key, float]] = field(default_factory=dict)
+    values: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     """By the fact of the family, and what it is of."""
-    histograms: dict[str, dict[Key, array[float]]] = field(default_factory=dict)
+    histograms: dict[str, dict[SeriesKey, array[float]]] = field(default_factory=dict)
     """Their sum, then their buckets: a list would take four times as much memory."""
     bounds: dict[str, dict[bytes, int]] = field(default_factory=dict)
     """Which place each upper end has there."""
@@ -130,14 +130,14 @@ class TextParser:
             return self._add_to_bucket(family, numbers, labels.get("le", "").encode(), value)
         return (key is None) == (numbers is None)
 
-    def _add_to_value(self, fact: str, key: Key, value: float) -> bool:
+    def _add_to_value(self, fact: str, key: SeriesKey, value: float) -> bool:
         values = self.numbers.values.setdefault(fact, {})
         if key not in values and not self._has_room():
             return False
         values[key] = values.get(key, 0.0) + value
         return True
 
-    def _histogram(self, fact: str, key: Key) -> array[float] | None:
+    def _histogram(self, fact: str, key: SeriesKey) -> array[float] | None:
         """The one of this key; None if there is no room for it."""
         histograms = self.numbers.histograms.setdefault(fact, {})
         if key not in histograms:

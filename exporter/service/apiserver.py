@@ -49,7 +49,6 @@ class CountedCost(Cost):
     def __init__(self, metrics: Metrics, server: Server) -> None:
         self._metrics = metrics
         self._address = server.name
-        metrics.cost(self._address)
 
     def request_sent(self, purpose: Purpose) -> None:
         """A request was sent."""
@@ -81,6 +80,7 @@ class _Watched:
 
     stream: Stream
     reflector: Reflector
+    decoder: EventDecoder
     reflecting: asyncio.Task[None]
     proving: asyncio.Task[None] | None = None
     cache_polling: asyncio.Task[None] | None = None
@@ -104,6 +104,7 @@ class Apiserver:
         self._tasks = tasks
         self._all_clocks = all_clocks
         cost = CountedCost(metrics, server)
+        metrics.cost(server.name)  # there with 0 before the first request
         self._session = ApiSession(server, credentials, cost=cost)
         # A watch uses its connection alone for minutes and then closes it: there is nothing to keep alive.
         self._watches = ApiSession(server, credentials, force_close=True, cost=cost)
@@ -181,17 +182,17 @@ class Apiserver:
             is_a_balancer=lambda: self._noticed_balancer("cache"),
             judged=around.judged,
         )
-        stream = Stream(name, self.server.name, dependencies)
+        stream, decoder = Stream(name, self.server.name, dependencies), EventDecoder(around.config.annotation)
         reflector = Reflector(
             name,
             around.config.namespace,
             session=self._session,
             watches=self._watches,
-            dependencies=WatchDependencies(EventDecoder(around.config.annotation), stream.arrivals, around.heartbeat),
+            dependencies=WatchDependencies(decoder, stream.arrivals, around.heartbeat),
             listener=stream,
         )
         stream.on_restored_store = reflector.store_went_back
-        self._watched[name] = _Watched(stream, reflector, self._tasks.create_task(reflector.run()))
+        self._watched[name] = _Watched(stream, reflector, decoder, self._tasks.create_task(reflector.run()))
 
     def look_anew(self, name: ResourceName) -> None:
         """Try again now: a resource that was not found, or was forbidden, may be available again."""
@@ -215,10 +216,13 @@ class Apiserver:
 
     def refresh(self) -> Iterator[None]:
         """Update the gauges, those of one stream in each step."""
+        has_names = not self._dependencies.config.web_no_object_names
         for name in tuple(self._watched):
             watched = self._watched.get(name)
             if watched is not None:  # it may have been removed since the previous step
                 watched.stream.refresh()
+                # The names of the first late events are not known then, and what is on time pays nothing for names.
+                watched.decoder.reads_names = has_names and watched.stream.state.window.late > 0
                 yield
         now = time.monotonic()
         offset = self.offset

@@ -128,8 +128,8 @@ def why(error: StartError, *, with_errors: bool) -> str:
     return f"{error.reason}: {error}" if with_errors else error.reason
 
 
-def say_left_out(what: str, gauge: Gauge, count: int) -> None:
+def say_left_out(what: str, gauge: Gauge, count: int, **more: str) -> None:
     """Log once that some are left out, until none is; set the gauge."""
     if count and not gauge.value:
-        log.warning(what, extra={"fields": {"left_out": count}})
+        log.warning(what, extra={"fields": {**more, "left_out": count}})
     gauge.set(count)

@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
-from exporter.diagnosis.document import document
+from exporter.history.recording import History
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
@@ -27,10 +28,13 @@ from exporter.service.canary import too_few_alone
 from exporter.service.dependencies import Dependencies
 from exporter.service.diagnosing import Diagnosing
 from exporter.service.fleet import Fleet, home_of
+from exporter.service.recording import record
 from exporter.watch.heartbeat import Heartbeat
 from exporter.web import http
 from exporter.web.auth_filter import AuthFilter
 from exporter.web.connections import Limits
+from exporter.web.page.live import Page
+from exporter.web.page.look import Look, Objective
 from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from exporter.service.apiserver import Apiserver
     from exporter.service.stream import Stream
     from exporter.web.connections import WebServer
+    from exporter.web.page.live import Demo
     from exporter.web.reload import WebFiles
 
 log = logging.getLogger(__name__)
@@ -135,23 +140,29 @@ class Exporter:
     """All parts of the daemon. `judged` is called with every judgement, `changed` with every finding that begins,
     changes or ends.
 
-    `advise` is called with suggestions about settings that have no effect now; by default they are logged.
+    `advise` is called with suggestions about settings that have no effect now; by default they are logged. With `demo`
+    the page lets people switch its scenarios.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what to watch, and who wants to be told of what
         self,
         config: Config,
         credentials: Credentials,
         judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
+        *,
         changed: Callable[[Change], None] | None = None,
+        demo: Demo | None = None,
     ) -> None:
         self._config = config
         self._credentials = credentials
         self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
+        self.metrics.before_render.append(self._count_tasks)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
+        self.history = History()
+        self._demo = demo
         self.diagnosing = Diagnosing(self.metrics, changed)
         self._fleet = Fleet(
             Dependencies(
@@ -181,6 +192,8 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
                 running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
+                recording = record(self.history, self.states, lambda: self.findings)
+                running.append(tasks.create_task(recording, name="history"))
                 if files:
                     running.append(tasks.create_task(files.follow(), name="web configuration"))
                 try:
@@ -199,14 +212,10 @@ class Exporter:
         auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
         # Probes need no authentication, so their answers contain no messages from apiservers.
         not_ready = partial(self.not_ready, with_errors=False)
-        app = http.application(
-            self.metrics,
-            not_ready,
-            self.status,
-            files.access if files else None,
-            auth_filter,
-            diagnosis=lambda: document(self.findings),
-        )
+        access = files.access if files else None
+        is_protected = http.protection(access, auth_filter)
+        page = Page(lambda: self.look(has_errors=is_protected()), self._demo)
+        app = http.application(self.metrics, not_ready, self.status, access, auth_filter, page)
         # Half of the file descriptors is reserved for watches, whatever clients do.
         connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
         limits = Limits(connections=connections, requests=self._config.web_max_requests)
@@ -224,6 +233,10 @@ class Exporter:
         """A session of its own, so that our clients' requests do not delay measurements."""
         home = home_of(self._credentials)
         return ApiSession(home, self._credentials, cost=CountedCost(self.metrics, home))
+
+    def _count_tasks(self) -> Iterable[None]:
+        self.metrics.tasks.set(len(asyncio.all_tasks()))
+        return ()
 
     @property
     def apiservers(self) -> list[Apiserver]:
@@ -250,6 +263,26 @@ class Exporter:
     def findings(self) -> list[Finding]:
         """The faults that are found now, the most certain and most exact first."""
         return self.diagnosing.findings
+
+    def look(self, *, has_errors: bool) -> Look:
+        """What the page shows now; `has_errors` if whoever asks may read what apiservers say."""
+        config = self._config
+        return Look(
+            now=time.time(),
+            version=self.metrics.version,
+            objective=Objective(
+                ratio=config.slo_objective_ratio,
+                threshold_seconds=config.slo_threshold_seconds,
+                window_seconds=config.slo_window_seconds,
+            ),
+            states=self.states(),
+            findings=self.findings,
+            history=self.history,
+            shard=(config.shard.index, config.shard.count),
+            has_names=not config.web_no_object_names,
+            has_errors=has_errors,
+            scenarios=self._demo.scenarios() if self._demo is not None else None,
+        )
 
     def status(self) -> dict[str, Any]:
         """The status document."""

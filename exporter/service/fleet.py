@@ -6,10 +6,10 @@ import asyncio
 import gc
 import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from exporter.clocks.same_store import keep_proving_peers
-from exporter.kubernetes.apiservers import MOST_APISERVERS, count_apiservers, find_apiservers
+from exporter.kubernetes.apiservers import MOST_APISERVERS, count_apiservers, find_apiservers, why_unreached
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.failures import RepeatedFailure
@@ -54,7 +54,7 @@ class Fleet:
     """Runs one Apiserver for each watched address."""
 
     def __init__(self, dependencies: Dependencies) -> None:
-        home, metrics = home_of(dependencies.credentials), dependencies.metrics
+        metrics = dependencies.metrics
         self._dependencies = dependencies
         self._config = dependencies.config
         self._apiservers: dict[Server, Apiserver] = {}
@@ -63,7 +63,7 @@ class Fleet:
         self._leaving = Leaving(self._tasks, self._stop, self._drop)
         self._is_complete = False
         self._all_clocks = AllClocks()
-        self._session = ApiSession(home, dependencies.credentials, cost=CountedCost(metrics, home))
+        self._session = self._session_to(home_of(dependencies.credentials))
         self._endpoints = RepeatedFailure("apiservers cannot be found", dependencies.count_discovery_error)
         self._custom = CustomResources(dependencies, self._session, self._tasks, lambda: self.apiservers)
         metrics.before_render.append(self.refresh)
@@ -130,16 +130,18 @@ class Fleet:
 
     async def _follow_apiservers(self) -> None:
         config = self._config
-        if not config.discover_apiservers:
-            self._use_apiservers(named_servers(config) or [self._session.server])
-            while config.apiservers:
-                self._is_complete = await count_apiservers(self._session) == len(config.apiservers)
-                await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
-            return
-        backoff = Backoff()
+        if config.discover_apiservers:
+            await self._discover()
+        self._use_apiservers(named_servers(config) or [self._session.server])
+        while config.apiservers:
+            self._is_complete = await count_apiservers(self._session) == len(config.apiservers)
+            await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
+
+    async def _discover(self) -> NoReturn:
+        backoff, reaching = Backoff(), Backoff()
         while True:
             try:
-                servers, is_whole = await find_apiservers(self._session)
+                found, is_whole = await find_apiservers(self._session)
             except StartError as error:
                 self._is_complete = False
                 self._endpoints.met(error)
@@ -147,19 +149,40 @@ class Fleet:
                 continue
             backoff.succeeded()
             self._endpoints.over()
-            with_places = self._with_places(servers)
-            if servers:
-                self._use_apiservers(with_places)
-            self._is_complete = bool(servers) and is_whole and len(with_places) == len(servers)
-            await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
+            chosen = await self._choose(found)
+            if found:
+                self._use_apiservers(chosen)
+            self._is_complete = bool(found) and is_whole and chosen == found
+            if set(chosen) <= set(found):
+                reaching.succeeded()
+                await asyncio.sleep(DISCOVERY_PERIOD_SECONDS)
+            else:
+                await asyncio.sleep(DISCOVERY_PERIOD_SECONDS + reaching.after_failure())
 
-    def _with_places(self, servers: list[Server]) -> list[Server]:
-        """The servers that are watched already, and new ones up to the maximum; those still ending count as well."""
+    async def _choose(self, found: list[Server]) -> list[Server]:
+        """The servers that are watched already, and new ones up to the maximum; those still ending count as well.
+
+        If none of them answers and none is watched, the configured server instead: only before the first answer can
+        "out of reach" be told from "down". An address that is watched already stays as it is: none is watched twice.
+        """
+        running = {server.name: server for server in self._running}
+        servers = [running.get(server.name, server) for server in found]
         new = newcomers(servers, self._running, MOST_APISERVERS - self._leaving.ending)
-        with_places = [server for server in servers if server in self._running or server in new]
-        left_out = len(servers) - len(with_places)
-        say_left_out("more apiservers than are watched", self._dependencies.metrics.apiservers_left_out, left_out)
-        return with_places
+        chosen = [server for server in servers if server in self._running or server in new]
+        home, left_out = self._session.server, self._dependencies.metrics.apiservers_left_out
+        is_reached = not running.keys().isdisjoint(server.name for server in found)
+        if not is_reached and (reason := await why_unreached(home, chosen, self._session_to)) is not None:
+            what = "no endpoint answers: the configured server is watched instead"
+            say_left_out(what, left_out, len(found), apiserver=home.name, error=reason)
+            for server in chosen:
+                self._dependencies.metrics.remove_apiserver(server.name)
+            return [running.get(home.name, home)]
+        say_left_out("more apiservers than are watched", left_out, len(found) - len(chosen))
+        return chosen
+
+    def _session_to(self, server: Server) -> ApiSession:
+        around = self._dependencies
+        return ApiSession(server, around.credentials, cost=CountedCost(around.metrics, server))
 
     def _use_apiservers(self, servers: list[Server]) -> None:
         for server in servers:
@@ -168,7 +191,9 @@ class Fleet:
                 log.info("apiserver found", extra={"fields": {"apiserver": server.name}})
                 self._running[server] = self._tasks.create_task(self._watch(server))
         for server in self._running.keys() - set(servers) - set(self._leaving):
-            log.warning("apiserver is no endpoint any more", extra={"fields": {"apiserver": server.name}})
+            is_home = server == self._session.server
+            what = "the configured server gives way to endpoints" if is_home else "apiserver is no endpoint any more"
+            log.warning(what, extra={"fields": {"apiserver": server.name}})
             if server in self._apiservers:
                 self._apiservers[server].leaves()
             self._leaving.leave(server)
@@ -213,6 +238,5 @@ class Fleet:
 
     def _bound_all_clocks(self) -> Offset | None:
         """Common bounds on all clocks that may have stamped an object; None unless all apiservers' clocks are known."""
-        offsets = [apiserver.stamps_offset for apiserver in self.apiservers]
-        known = [offset for offset in offsets if offset is not None]
-        return hull(known) if self._is_complete and known and len(known) == len(offsets) else None
+        known = [offset for apiserver in self.apiservers if (offset := apiserver.stamps_offset) is not None]
+        return hull(known) if self._is_complete and known and len(known) == len(self._running) else None

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.diagnosis.observing import Objective, Observations, Snapshot
+from exporter.diagnosis.observing import LateRule, Observations, Snapshot
 from exporter.measure.process_state import ProcessState
 from exporter.service.conversions import Conversions
 from exporter.service.cpu_limit import CpuLimit
@@ -59,7 +59,7 @@ class Observer:
         self._diagnose = diagnose
         self._cpu_limit = CpuLimit()
         self._conversions = Conversions(session)
-        self._observations = Observations(Objective(config.slo_threshold_seconds, config.slo_objective_ratio))
+        self._observations = Observations(LateRule(config.slo_threshold_seconds, config.slo_objective_ratio))
 
     async def run(self) -> None:
         """Observe until cancelled."""

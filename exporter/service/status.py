@@ -43,6 +43,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "resource": state.resource,
         "stream": "up" if state.is_up else "down",
         "state": window.state,
+        "since": state.since,
         # Without an open watch the state covers only events that arrived before.
         "meaning": MEANINGS[window.state] if state.is_up else NO_WATCH,
         "window_events": window.events,

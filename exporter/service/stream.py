@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,8 @@ class Stream:
             room=WAITING,
             judged=partial(dependencies.judged, self) if dependencies.judged is not None else None,
         )
-        self.state = dependencies.metrics.state = self._state(now)
+        self.state = self._state(now)
+        dependencies.metrics.state = self.state
 
     # Callbacks of the reflector (exporter.watch.reflector.ReflectorListener)
 
@@ -254,7 +255,9 @@ class Stream:
         for latency in self._awaited.lose(now):
             log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
         self._continuity.refresh(now)
-        self.state = self._dependencies.metrics.state = self._state(now)
+        state = self._state(now)
+        since = self.state.since if state.condition == self.state.condition else time.time()
+        self.state = self._dependencies.metrics.state = replace(state, since=since)
 
     @property
     def clock(self) -> RevisionPoller | None:
@@ -314,6 +317,7 @@ class Stream:
             delivered=Delivered(canaries.newest, self._clocks.newest_event),
             cache_answer=self._clocks.cache_answer,
             owed_canary=canaries.oldest_owed,
+            late_objects=self._judge.late_objects,
             counts=self.counts.copy(),
         )
 

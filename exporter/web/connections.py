@@ -43,6 +43,9 @@ MOST_ACCEPTED_AT_ONCE = 32
 MOST_UNANSWERED_BYTES = 65_536
 """Of a client, since its last answer: all headers of a request, and what follows them."""
 
+MOST_STREAMS = 20
+"""Pages that are live at once; others ask now and then."""
+
 _RESET = struct.pack("ii", 1, 0)
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _FAMILY_IS_MISSING = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
@@ -62,6 +65,13 @@ class Limits:
     """Longer than Prometheus keeps an idle connection, so that Prometheus closes it first."""
     stalled_seconds: float = 1.0
     """A client that has read nothing for so long is closed if another request needs room."""
+
+    @property
+    def streams(self) -> int:
+        """Answers that go on for as long as a client looks: beside the requests, so that scrapes never wait for them,
+        and half of the connections that are left for others.
+        """
+        return min(MOST_STREAMS, max(0, self.connections - self.requests) // 2)
 
 
 Waits: TypeAlias = Literal["headers", "idle", "reader"]
@@ -193,13 +203,21 @@ def name_server(response: web.StreamResponse) -> None:
 class WebServer:
     """Listens, and enforces the limits, from `start` to `cleanup`."""
 
-    def __init__(self, refused: Mapping[str, Counter], limits: Limits, is_free: Callable[[web.Request], bool]) -> None:
+    def __init__(
+        self,
+        refused: Mapping[str, Counter],
+        limits: Limits,
+        is_free: Callable[[web.Request], bool],
+        is_stream: Callable[[web.Request], bool],
+    ) -> None:
         self._refused = refused
         self._limits = limits
         self._is_free = is_free
+        self._is_stream = is_stream
         self._open: OrderedDict[Connection, None] = OrderedDict()
         """In the order of `since`: finding the connection to close must be fast while many arrive."""
         self._requests = 0
+        self._streams = 0
         self._runner: web.AppRunner | None = None
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -234,6 +252,8 @@ class WebServer:
             connection.admitted()
         if self._is_free(request):
             return await handler(request)
+        if self._is_stream(request):
+            return await self._admit_stream(request, handler)
         if self._requests >= self._limits.requests and not self._displace_stalled():
             self.count("too_many_requests")
             return web.Response(status=503, text="too many requests at once: try again in a few seconds\n")
@@ -245,6 +265,16 @@ class WebServer:
         finally:
             self._requests -= 1
         return response
+
+    async def _admit_stream(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._streams >= self._limits.streams:
+            self.count("too_many_requests")
+            return web.Response(status=503, text="too many live pages at once: ask for changes now and then\n")
+        self._streams += 1
+        try:
+            return await handler(request)
+        finally:
+            self._streams -= 1
 
     async def start(self, app: web.Application, tls: ssl.SSLContext | None) -> None:
         """Serve on what has been bound until now."""

@@ -1,4 +1,4 @@
-"""The HTTP endpoints: /metrics, the probes, the page and the status, and the sockets that they are served on.
+"""The HTTP endpoints: /metrics, the probes, the status and the page's, and the sockets that they are served on.
 
 The server gets the metrics and two callables: the reasons why we are not ready, and the status document.
 It does not know the apiserver: every answer is made from data in memory, so none of them waits for it.
@@ -18,20 +18,15 @@ from prometheus_client import CollectorRegistry
 from exporter.config import ListenAddress
 from exporter.metrics import scrape
 from exporter.metrics.registry import Metrics
-from exporter.web import landing
 from exporter.web.connections import Limits, WebServer, name_server
+from exporter.web.page.live import is_stream
 from exporter.web.probes import is_probe
 
 if TYPE_CHECKING:
     from exporter.web.auth_filter import AuthFilter
     from exporter.web.authentication import Access
+    from exporter.web.page.live import Page
 
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 _METRICS = web.AppKey("metrics", Metrics)
 
 
@@ -40,20 +35,17 @@ class _Answers:
     metrics: Metrics
     not_ready: Callable[[], Sequence[str]]
     status: Callable[[], Mapping[str, Any]]
-    diagnosis: Callable[[], Mapping[str, Any]]
     runtime: Sequence[CollectorRegistry]
     is_protected: Callable[[], bool]
 
     @property
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.get("/", self.page),
             web.get("/metrics", self.scrape),
             web.get("/livez", self.live),
             web.get("/healthz", self.live),
             web.get("/readyz", self.ready),
             web.get("/api/v1/status", self.status_document),
-            web.get("/api/v1/diagnosis", self.diagnosis_document),
         ]
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
@@ -80,20 +72,10 @@ class _Answers:
             return web.Response(status=503, text="\n".join(reasons) + "\n")
         return web.Response(text="ok\n")
 
-    async def page(self, _: web.Request) -> web.Response:
-        slo = {
-            "objective_ratio": self.metrics.objective_ratio.value or 0,
-            "window_seconds": self.metrics.window_seconds,
-            "threshold_seconds": self.metrics.threshold_seconds.value or 0,
-        }
-        text = landing.page(self.metrics.version, slo, self._shown_status().get("streams", ()))
-        return web.Response(text=text, content_type="text/html", headers=_PAGE_HEADERS)
-
     async def status_document(self, _: web.Request) -> web.Response:
-        return _json(self._shown_status())
-
-    async def diagnosis_document(self, _: web.Request) -> web.Response:
-        return _json(self.diagnosis())
+        # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
+        body = msgspec.json.encode(self._shown_status())
+        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
     def _shown_status(self) -> Mapping[str, Any]:
         """Texts from others, such as an apiserver's errors, are only for clients that had to authenticate."""
@@ -102,12 +84,6 @@ class _Answers:
             return status
         streams = [{key: value for key, value in row.items() if key != "error"} for row in status.get("streams", ())]
         return {**status, "streams": streams}
-
-
-def _json(document: Mapping[str, Any]) -> web.Response:
-    # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
-    body = msgspec.json.encode(document)
-    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -120,26 +96,31 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return False
 
 
-def application(  # noqa: PLR0913 what is served, and who guards it
+def protection(access: "Access | None", auth_filter: "AuthFilter | None") -> Callable[[], bool]:
+    """Whether clients have to authenticate, at the moment of each call: files of passwords may change."""
+
+    def is_protected() -> bool:
+        return auth_filter is not None or (access is not None and access.is_protected)
+
+    return is_protected
+
+
+def application(  # noqa: PLR0913, PLR0917 what is told, and to whom
     metrics: Metrics,
     not_ready: Callable[[], Sequence[str]],
     status: Callable[[], Mapping[str, Any]],
     access: "Access | None" = None,
     auth_filter: "AuthFilter | None" = None,
-    *,
-    diagnosis: Callable[[], Mapping[str, Any]] = dict,
+    page: "Page | None" = None,
 ) -> web.Application:
     """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
 
     `not_ready` returns one sentence per stream that is not ready, which everybody may read. `status` returns the
-    status document; its `streams` is a list of flat mappings, which the page shows as a table, each without its
-    `error` where everybody may ask. That is so without `access` and `auth_filter`.
+    status document; its `streams` is a list of flat mappings, each without its `error` where everybody may ask. That
+    is so without `access` and `auth_filter`.
     """
-
-    def is_protected() -> bool:
-        return auth_filter is not None or (access is not None and access.is_protected)
-
-    answers = _Answers(metrics, not_ready, status, diagnosis, scrape.runtime_registries(), is_protected)
+    is_protected = protection(access, auth_filter)
+    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
     app = web.Application()
     app[_METRICS] = metrics
     app.on_response_prepare.append(_name_server)
@@ -148,6 +129,9 @@ def application(  # noqa: PLR0913 what is served, and who guards it
     if auth_filter is not None:
         auth_filter.guard(app)
     app.add_routes(answers.routes)
+    if page is not None:
+        app.add_routes(page.routes)
+        app.on_shutdown.append(page.stop)
     return app
 
 
@@ -165,7 +149,7 @@ async def serve(
 
     Raises OSError that names the address and the reason if one of them cannot be had; then none is served.
     """
-    server = WebServer(app[_METRICS].web_refused, limits, is_probe)
+    server = WebServer(app[_METRICS].web_refused, limits, is_probe, is_stream)
     app.middlewares.append(server.admit)
     for address in listen_addresses:
         try:

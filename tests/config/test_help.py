@@ -68,7 +68,7 @@ def test_the_reference_says_default_repeatable_and_command() -> None:
         for flag in ("--apiserver.discover`", "--resource ", "--duration ")
     )
     assert switch.startswith("| `--apiserver.discover` | `WATCHSLO_APISERVER_DISCOVER` | `false` | watch every")
-    assert switch.endswith("Service default/kubernetes, at most 64 |")
+    assert switch.endswith("at most 64; while none answers, the server in the credentials |")
     assert "| `pods`, `nodes` |" in listed
     assert listed.endswith("plural.version.group (repeatable) |")
     assert single.startswith("| `--duration DURATION` |")

@@ -53,6 +53,7 @@ EXAMPLES = {
     "web.config.file": "web.yaml",
     "web.max-connections": "600",
     "web.max-requests": "30",
+    "web.no-object-names": "true",
     "log.level": "debug",
     "log.format": "json",
     "scenario": "slow-encoding",
@@ -259,6 +260,7 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         web_config_file=None,
         web_max_connections=500,
         web_max_requests=40,
+        web_no_object_names=False,
         log_level="info",
         log_format="logfmt",
     )

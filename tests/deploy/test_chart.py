@@ -434,6 +434,10 @@ def test_the_image_may_be_named_by_its_digest() -> None:
         ("serviceMonitor.interval=fast", "/serviceMonitor/interval"),
         ("image.digest=sha256:abc", "/image/digest"),
         ("networkPolicy.apiserverCIDRs={10.96.0.1}", "/networkPolicy/apiserverCIDRs/0"),
+        ("podMonitor.interval=fast", "/podMonitor/interval"),
+        ("scrapeConfig.endpoint.port=http", "/scrapeConfig"),
+        ("vmServiceScrape.on=true", "/vmServiceScrape"),
+        ("vmRule.coverage=0.9", "/vmRule"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(wrong: str, named: str) -> None:

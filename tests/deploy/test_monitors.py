@@ -94,18 +94,3 @@ def test_the_rules_are_the_same_for_vmalert() -> None:
     rule = only(objects, "VMRule")
     assert rule["spec"] == only(objects, "PrometheusRule")["spec"]
     assert rule["metadata"]["labels"]["team"] == "platform"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ("podMonitor.interval=fast", "/podMonitor/interval"),
-        ("scrapeConfig.endpoint.port=http", "/scrapeConfig"),
-        ("vmServiceScrape.on=true", "/vmServiceScrape"),
-        ("vmRule.coverage=0.9", "/vmRule"),
-    ],
-)
-def test_a_wrong_value_is_refused_by_name(wrong: str, named: str) -> None:
-    answer = helm("template", CHART, "--set", wrong)
-    assert answer.returncode != 0
-    assert named in answer.stderr

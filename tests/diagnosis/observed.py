@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
-from exporter.diagnosis.observing import Objective, Observations, Snapshot
+from exporter.diagnosis.observing import LateRule, Observations, Snapshot
 from exporter.measure.apiserver_state import ApiserverState, PollCounts, PolledClock, WayBack
 from exporter.measure.histogram import Histogram
 from exporter.measure.process_state import ProcessState
@@ -77,7 +77,7 @@ class World:
         self.process: dict[str, float | None] = {}
         self.servers: dict[str, ServerFacts] = {}
         self.converting: dict[tuple[str, str], bool] = {}
-        self.observations = Observations(Objective(1.0, ratio))
+        self.observations = Observations(LateRule(1.0, ratio))
 
     def clock(
         self, clock: ClockName, apiserver: str = "a:1", resource: str = "events", reads: ClockReads = "store"

@@ -17,6 +17,7 @@ from exporter.service.apiserver import Apiserver
 from exporter.service.daemon import Exporter, load_credentials
 from tests.conftest import FreshCluster
 from tests.real.cluster import Cluster
+from tests.real.process import free_port
 from tests.real.proxy import Proxy, Tls
 from tests.real.workload import Writer
 from tests.support.observing import Scrape, config, observed
@@ -126,14 +127,19 @@ async def test_an_apiserver_that_is_no_endpoint_any_more_ends_is_counted_and_the
     assert gone.sum("watch_ends_total", apiserver=name_of(staying.url)) == 0
 
 
+def known_as(cluster: Cluster, host: str) -> Tls:
+    """Stands before an apiserver with a certificate of the cluster for this name and no address."""
+    certificate = cluster.authority.issue(f"only-{host}", hosts=[host], addresses=[])
+    as_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    as_server.load_cert_chain(certificate.certificate_file, certificate.key_file)
+    return Tls(as_server, cluster.client_context)
+
+
 async def test_an_endpoint_shows_the_clusters_certificate_and_is_verified_by_the_clusters_name(
     listed_cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster = listed_cluster
-    certificate = cluster.authority.issue("by-name-only", hosts=["localhost"], addresses=[])
-    as_server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    as_server.load_cert_chain(certificate.certificate_file, certificate.key_file)
-    with Proxy(cluster.apiserver.url, tls=Tls(as_server, cluster.client_context)) as proxy:
+    with Proxy(cluster.apiserver.url, tls=known_as(cluster, "localhost")) as proxy:
         server = f"https://localhost:{proxy.port}"
         kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", server=server)
         await cluster.list_apiservers(proxy.url)
@@ -144,3 +150,34 @@ async def test_an_endpoint_shows_the_clusters_certificate_and_is_verified_by_the
             await cluster.list_apiservers(cluster.apiserver.url)
     assert proxy.url == f"https://127.0.0.1:{proxy.port}", "an address, which the certificate does not have"
     assert scrape.sum("init_events_errors_total") == 0
+
+
+@pytest.mark.timeout(120)
+async def test_where_no_endpoint_answers_the_configured_server_is_watched_until_one_does(
+    listed_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 0.5)
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 2.0)
+    cluster = listed_cluster
+    home, closed = cluster.apiserver.url, f"https://127.0.0.1:{free_port('127.0.0.1')}"
+    flags = ("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--resource", "nodes", "--apiserver.discover")
+    with Proxy(home) as silent, Proxy(home, tls=known_as(cluster, "elsewhere.example")) as elsewhere:
+        silent.black_hole = True
+        urls = (closed, silent.url, elsewhere.url)
+        await cluster.list_apiservers(*urls)
+        try:
+            async with observed(*flags) as exporter:
+                scrape = await exporter.wait_for(partial(is_up, home))
+                assert scrape.sum("apiservers_left_out") == 3
+                assert not [url for url in urls if scrape.values("stream_up", apiserver=name_of(url))]
+                silent.black_hole = False
+                scrape = await exporter.wait_for(partial(is_up, silent.url), seconds=60)
+                assert [scrape.values("stream_up", apiserver=name_of(url)) for url in urls] == [[0.0], [1.0], [0.0]]
+                await exporter.wait_for(lambda scrape: not scrape.values("stream_up", apiserver=name_of(home)))
+        finally:
+            await cluster.list_apiservers(home)
+    said = next(record for record in caplog.records if record.getMessage().startswith("no endpoint answers"))
+    error: str = said.fields["error"]  # type: ignore[attr-defined]
+    assert f"{name_of(closed)}: no connection: Connection refused" in error
+    assert f"{name_of(silent.url)}: no answer in time" in error
+    assert f"{name_of(elsewhere.url)}: the certificate is not accepted: " in error

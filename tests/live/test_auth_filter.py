@@ -21,6 +21,7 @@ from tests.real import service_accounts
 from tests.real.cluster import Cluster
 from tests.real.permissions import Grant
 from tests.real.proxy import Proxy
+from tests.support.states import page
 from tests.support.waiting import wait_until
 
 PATHS = ("/metrics", "/", "/api/v1/status", "/api/v1/nothing")
@@ -53,7 +54,7 @@ async def served(
     try:
         for seconds in remembered_seconds:
             door = AuthFilter(reviews.status, seconds)
-            app = http.application(Metrics(1.0, 0.99, 60.0), list, dict, None, door)
+            app = http.application(Metrics(1.0, 0.99, 60.0), list, dict, None, door, page())
             runners.append(await http.serve(app, [ListenAddress("127.0.0.1", 0)]))
         yield [f"http://127.0.0.1:{runner.addresses[0][1]}" for runner in runners]
     finally:

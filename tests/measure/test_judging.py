@@ -267,6 +267,7 @@ DIFFERENT: dict[str, object] = {
     "stamps": Stamps(SECONDS[1]),
     "uid": "another",
     "revision": 102,
+    "name": "default/another",
 }
 
 
@@ -275,4 +276,4 @@ def test_events_are_judged_apart_if_they_differ_in_a_field_that_is_compared(fiel
     one = Event("modified", 101)
     events = [one, msgspec.structs.replace(one, **{field: DIFFERENT[field]})]
     groups = list(grouped_by_evidence(events, lambda _: Known(Span())))
-    assert len(groups) == (1 if field in {"revision", "uid"} else 2)
+    assert len(groups) == (1 if field in {"revision", "uid", "name"} else 2)

@@ -65,7 +65,7 @@ HISTOGRAMS = {
     "watchslo_watch_lifetime_seconds": ("", LIFETIMES),
 }
 REFUSED_TEXTS = (
-    "what=annotation,managed_fields,uid,line,encoding,answer,message,discovery,token,endpoint,"
+    "what=annotation,managed_fields,uid,name,line,encoding,answer,message,discovery,token,endpoint,"
     "server_metrics,credentials"
 )
 WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
@@ -84,7 +84,7 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_clock_offset_lower_seconds", "watchslo_clock_offset_upper_seconds"], "gauge")
     | dict.fromkeys(["watchslo_date_evidence_enabled", "watchslo_build_info"], "gauge")
     | dict.fromkeys(["watchslo_threshold_seconds", "watchslo_objective_ratio"], "gauge")
-    | dict.fromkeys(["watchslo_shards", "watchslo_shard_index"], "gauge")
+    | dict.fromkeys(["watchslo_shards", "watchslo_shard_index", "watchslo_tasks"], "gauge")
     | dict.fromkeys(LEFT_OUT, "gauge")
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
@@ -141,7 +141,7 @@ def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics, monkey
         }
         expected |= buckets_of("watchslo_clock_poll_seconds", clock, FINE)
     expected |= buckets_of("watchslo_loop_lag_seconds", {}, FINE)
-    expected.add(("watchslo_shard_index", frozenset()))
+    expected |= {(name, frozenset()) for name in ("watchslo_shard_index", "watchslo_tasks")}
     expected |= {(name, frozenset()) for name in LEFT_OUT}
     expected |= {("watchslo_discovery_errors_total", frozenset(reason.items())) for reason in seeded(COUNTERS[STARTS])}
     expected |= {("watchslo_refused_text_total", frozenset(what.items())) for what in seeded(REFUSED_TEXTS)}

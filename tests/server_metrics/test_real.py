@@ -12,7 +12,7 @@ from exporter.credentials import Credentials, CredentialsSource
 from exporter.diagnosis.server_facts import Kind, ServerFacts
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.server_metrics.between import ServerReading, between
-from exporter.server_metrics.families import SAMPLES, Key
+from exporter.server_metrics.families import SAMPLES, SeriesKey
 from exporter.server_metrics.reader import Periods
 from exporter.server_metrics.sources import ask_apiserver
 from exporter.server_metrics.text import TextParser
@@ -162,7 +162,7 @@ async def test_it_reads_what_others_read(cluster: Cluster) -> None:
     """The sums of a parser that knows nothing of us, series by series, on everything that this version serves."""
     async with cluster.client() as client:
         text = await client.text("/metrics")
-    expected: dict[str, dict[Key, float]] = {}
+    expected: dict[str, dict[SeriesKey, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             known = SAMPLES.get(sample.name)

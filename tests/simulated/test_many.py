@@ -5,12 +5,15 @@ import logging
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from exporter.config import ResourceName
 from exporter.service import custom_resources, fleet, leaving
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
-from exporter.simulator.resources import CRDS, ENDPOINT_SLICES, JsonObject, Resource
+from exporter.simulator.resources import CRDS, Resource
+from tests.support.endpoints import name_apiservers
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config
 from tests.support.waiting import wait_until
@@ -26,22 +29,16 @@ async def exporter_of(folder: Path, simulator: Simulator, *flags: str) -> Export
     return Exporter(settled, await load_credentials(settled))
 
 
-async def name_apiservers(simulator: Simulator, *addresses: str) -> None:
-    endpoints = [{"addresses": [address]} for address in addresses]
-
-    def named(slice_: JsonObject) -> JsonObject:
-        return {**slice_, "endpoints": endpoints}
-
-    await simulator.apiserver.registry.update(ENDPOINT_SLICES, ("default", "kubernetes"), named, manager="test")
-
-
 async def test_of_hundreds_of_apiservers_no_more_are_watched_than_there_are_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(fleet, "DISCOVERY_PERIOD_SECONDS", 0.1)
     monkeypatch.setattr(leaving, "LEAVING_SECONDS", 2.0)
     monkeypatch.setattr(fleet, "MOST_APISERVERS", 3)
-    async with Simulator() as simulator:
+    async with (
+        Simulator() as simulator,
+        TestServer(web.Application(), host="127.1.0.100", port=simulator.apiserver.port),  # the first answers
+    ):
         await name_apiservers(simulator, *(f"127.1.{number // 200}.{1 + number % 200}" for number in range(400)))
         exporter = await exporter_of(tmp_path, simulator, "--resource=pods", "--apiserver.discover")
         left_out = exporter.metrics.apiservers_left_out

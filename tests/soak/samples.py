@@ -1,6 +1,6 @@
 """How much a process holds, seen from outside, again and again: and whether that stays flat.
 
-Tasks of an event loop cannot be counted from outside. One that is left behind holds memory, and nearly always a socket.
+Only the tasks of its event loop it has to count itself.
 """
 
 import time
@@ -32,6 +32,7 @@ class Sample(NamedTuple):
     resident_bytes: int
     descriptors: int
     threads: int
+    tasks: int
     series: int
 
     @classmethod
@@ -43,6 +44,7 @@ class Sample(NamedTuple):
             resident_bytes=resident_bytes(pid),
             descriptors=len(list((process / "fd").iterdir())),
             threads=len(list((process / "task").iterdir())),
+            tasks=int(Scrape(scrape).sum("tasks")),
             series=sum(not line.startswith("#") for line in scrape.splitlines()),
         )
 
@@ -67,6 +69,7 @@ QUANTITIES = (
     Quantity("resident memory, MiB", lambda sample: sample.resident_bytes / MEBIBYTE, 2.0),
     Quantity("open descriptors", lambda sample: sample.descriptors, 10),
     Quantity("threads", lambda sample: sample.threads, 2),
+    Quantity("tasks of the event loop", lambda sample: sample.tasks, 20),
     Quantity("series in a scrape", lambda sample: sample.series, 100),
 )
 

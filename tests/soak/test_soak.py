@@ -17,7 +17,7 @@ FULL_RUN = 360
 
 def samples(*resident_mebibytes: float) -> list[Sample]:
     return [
-        Sample(10.0 * number, int(size * MEBIBYTE), descriptors=100, threads=5, series=4000)
+        Sample(10.0 * number, int(size * MEBIBYTE), descriptors=100, threads=5, tasks=150, series=4000)
         for number, size in enumerate(resident_mebibytes)
     ]
 

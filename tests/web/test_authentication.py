@@ -26,6 +26,7 @@ from exporter.web.authentication import MOST_WAITING, Bucket, CrowdedError, Pass
 from exporter.web.reload import WebFiles
 from exporter.web.remembered import MOST_REMEMBERED
 from tests.real.certificates import CertificateAuthority
+from tests.support.states import page
 from tests.support.waiting import wait_until
 from tests.web.passwords import HASH, PASSWORD
 
@@ -53,7 +54,17 @@ OTHERS = [
     {"Authorization": "Basic ////"},
     {"Authorization": "Basic é"},
 ]
-SECRETS = ("/metrics", "/", "/api/v1/status", "/nothing-here", "/livez/", "/livez/../metrics", "//livez")
+SECRETS = (
+    "/metrics",
+    "/",
+    "/page/row",
+    "/api/v1/history",
+    "/api/v1/status",
+    "/nothing-here",
+    "/livez/",
+    "/livez/../metrics",
+    "//livez",
+)
 
 
 class Files:
@@ -79,7 +90,9 @@ class Files:
     @asynccontextmanager
     async def served(self, reasons: list[str] | None = None) -> AsyncIterator[tuple[str, WebFiles]]:
         files = WebFiles(self.folder / "web.yaml")
-        app = http.application(Metrics(1.0, 0.99, 60.0), lambda: reasons or [], lambda: {"streams": []}, files.access)
+        app = http.application(
+            Metrics(1.0, 0.99, 60.0), lambda: reasons or [], lambda: {"streams": []}, files.access, page=page()
+        )
         runner = await http.serve(app, [ListenAddress("127.0.0.1", 0)], files.tls)
         try:
             host, port = runner.addresses[0][:2]
@@ -103,7 +116,17 @@ async def test_only_users_are_answered(tmp_path: Path) -> None:
     async with Files(tmp_path, **USERS).served() as (url, _):
         for path in SECRETS:
             assert [await status(url + path, headers=other) for other in OTHERS] == [401] * len(OTHERS)
-        assert [await status(url + path, headers=US) for path in SECRETS] == [200, 200, 200, 404, 404, 200, 404]
+        assert [await status(url + path, headers=US) for path in SECRETS] == [
+            200,
+            200,
+            404,
+            200,
+            200,
+            404,
+            404,
+            200,
+            404,
+        ]
         async with aiohttp.ClientSession() as client, client.get(f"{url}/metrics") as response:
             assert response.headers["WWW-Authenticate"] == "Basic"
             assert "watchslo" not in await response.text()
@@ -478,7 +501,7 @@ async def test_a_certificate_is_renewed_as_kubernetes_does_it(tmp_path: Path) ->
     files = WebFiles(tmp_path / "web.yaml")
     assert files.tls is not None
     runner = await http.serve(
-        http.application(Metrics(1.0, 0.99, 60.0), list, dict, files.access),
+        http.application(Metrics(1.0, 0.99, 60.0), list, dict, files.access, page=page()),
         [ListenAddress("127.0.0.1", 0)],
         files.tls,
     )

@@ -18,9 +18,10 @@ from exporter.metrics.registry import Metrics
 from exporter.web import http
 from exporter.web.connections import SHUTDOWN_SECONDS, WebServer
 from tests.metrics.reading import refresh, samples_in, series
+from tests.support.states import page
 
 LOOPBACK = ListenAddress("127.0.0.1", 0)
-PATHS = ("/", "/metrics", "/livez", "/healthz", "/readyz", "/api/v1/status")
+PATHS = ("/", "/metrics", "/livez", "/healthz", "/readyz", "/api/v1/status", "/api/v1/history", "/page/changes")
 
 
 class Daemon:
@@ -32,7 +33,7 @@ class Daemon:
         self.status: dict[str, Any] = {"streams": []}
 
     def application(self) -> web.Application:
-        return http.application(self.metrics, lambda: self.reasons, lambda: self.status)
+        return http.application(self.metrics, lambda: self.reasons, lambda: self.status, page=page())
 
 
 @pytest.fixture
@@ -167,21 +168,6 @@ async def test_the_status_is_json_even_where_a_number_has_no_limit(
         assert response.headers["Content-Type"] == "application/json"
         document = json.loads(await response.text(), parse_constant=pytest.fail)
     assert document == {"streams": [{"resource": "pods", "p99_upper_seconds": None, "up": True}]}
-
-
-async def test_the_page_loads_nothing_and_may_run_nothing(daemon: Daemon, client: aiohttp.ClientSession) -> None:
-    daemon.status = {"streams": [{"resource": "pods"}]}
-    async with client.get("/") as response:
-        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-        assert "<td>pods</td>" in await response.text()
-
-
-async def test_the_page_does_without_a_status_that_names_streams(daemon: Daemon, client: aiohttp.ClientSession) -> None:
-    daemon.status = {}
-    async with client.get("/") as response:
-        assert response.status == 200
-        assert "No stream yet." in await response.text()
 
 
 async def test_two_scrapes_at_once_are_both_whole(daemon: Daemon, client: aiohttp.ClientSession) -> None:

@@ -14,7 +14,7 @@ from exporter.commands.check.report import report
 from exporter.commands.text_table import width_of
 from exporter.config import ConfigError
 from exporter.credentials import CredentialsError
-from exporter.kubernetes.apiservers import MOST_APISERVERS, find_apiservers
+from exporter.kubernetes.apiservers import MOST_APISERVERS, find_apiservers, why_unreached
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.session import ApiSession
 from exporter.service import loop
@@ -44,7 +44,7 @@ async def findings_of(config: Config) -> list[Findings]:
     """The findings about each address that the daemon would watch. Raises CredentialsError or ConfigError."""
     credentials = await load_credentials(config)
     home = home_of(credentials)
-    found = named_servers(config)
+    found, unreached = named_servers(config), None
     if config.discover_apiservers:
         session = ApiSession(home, credentials)
         try:
@@ -63,4 +63,6 @@ async def findings_of(config: Config) -> list[Findings]:
             )
             print(f"watchslo: warning: --apiserver.discover: {left_out}", file=sys.stderr)  # noqa: T201 as above
             found = found[:MOST_APISERVERS]
-    return await asyncio.gather(*(inspect(config, credentials, server) for server in found or [home]))
+        unreached = await why_unreached(home, found, lambda server: ApiSession(server, credentials))
+    watched = found if found and unreached is None else [home]
+    return await asyncio.gather(*(inspect(config, credentials, server, unreached) for server in watched))

@@ -143,6 +143,8 @@ class Findings:
     """How many different certificates the address shows."""
     polls: Polls | None = None
     polled_kinds: tuple[PolledKind, ...] | None = None
+    unreached: str | None = None
+    """Why none of the endpoints that discovery finds answers, so that this server would be watched instead."""
     ran_out_of_time: bool = False
 
     @property

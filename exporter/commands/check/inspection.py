@@ -77,10 +77,14 @@ TROUBLES = (AnswerError, CredentialsError, StartError, *UNREACHABLE)
 
 
 async def inspect(
-    config: Config, credentials: Credentials, server: Server, time_limit_seconds: float = TIME_LIMIT_SECONDS
+    config: Config,
+    credentials: Credentials,
+    server: Server,
+    unreached: str | None = None,
+    time_limit_seconds: float = TIME_LIMIT_SECONDS,
 ) -> Findings:
-    """Check `server` until everything is checked, or until time is up."""
-    findings = Findings(config, server, credentials.origin)
+    """Check `server` until everything is checked, or until time is up. `unreached` says why it is no endpoint."""
+    findings = Findings(config, server, credentials.origin, unreached=unreached)
     session = ApiSession(server, credentials, connections=CONNECTIONS)
     try:
         async with asyncio.timeout(time_limit_seconds):

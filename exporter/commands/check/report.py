@@ -48,11 +48,10 @@ def _sections(findings: Findings) -> list[Section]:
 
 def _configuration(findings: Findings) -> list[Row]:
     config = findings.config
-    named = _namer(findings) if findings.server.is_one_apiserver else "named by the credentials"
     where = f"in namespace {config.namespace}" if config.namespace else "in all namespaces"
     rows = [
         Row("credentials", "ok", findings.credentials),
-        Row("apiserver", "ok", f"{findings.server.url}, {named}"),
+        _watched(findings),
     ]
     if config.resources:
         rows.append(Row("resources", "ok", f"{', '.join(map(str, config.resources))}, {where}"))
@@ -70,6 +69,15 @@ def _configuration(findings: Findings) -> list[Row]:
     if (few := too_few_alone(config, config.slo_window_seconds)) is not None:
         rows.append(Row("canary", "note", few))
     return rows
+
+
+def _watched(findings: Findings) -> Row:
+    url = findings.server.url
+    if findings.unreached is not None:
+        instead = "none of those that --apiserver.discover finds answers, so this one is watched instead"
+        return Row("apiserver", "note", f"{url}, named by the credentials: {instead} ({findings.unreached})")
+    named = _namer(findings) if findings.server.is_one_apiserver else "named by the credentials"
+    return Row("apiserver", "ok", f"{url}, {named}")
 
 
 def _server(findings: Findings) -> list[Row]:
@@ -143,7 +151,7 @@ def _count(findings: Findings) -> tuple[Outcome, str]:
     if identities is not None and identities > count:
         said = f"{identities} apiservers renew an identity Lease, but the cluster lists {addresses}"
         return "note", f"{said}: one is a load balancer; use each apiserver's own address"
-    if findings.config.discover_apiservers or count == named:
+    if (findings.config.discover_apiservers and findings.unreached is None) or count == named:
         whose = "whose clock's offset is" if count == 1 else "whose clocks' offsets are"
         return "ok", f"{count}, {whose} learned: timestamps in objects narrow intervals"
     if named > count:

@@ -13,6 +13,7 @@ from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.session import Server
 from exporter.simulator import NODES, WIDGETS, Rejection, Simulator
 from tests.commands.check.command import check, config, plain_kubeconfig
+from tests.support.endpoints import name_apiservers
 
 # With its version, so that nothing but that version is asked for.
 WIDGETS_NAME = "widgets.v1.example.com"
@@ -146,6 +147,28 @@ async def test_every_discovered_apiserver_is_looked_at(tmp_path: Path) -> None:
         assert f"{apiserver.host}:{apiserver.port}" in every.out
     assert none.exit_code == 2
     assert none.err.startswith("watchslo: error: --apiserver.discover: no apiserver found: ")
+
+
+async def test_where_no_endpoint_answers_the_configured_server_is_looked_at(tmp_path: Path) -> None:
+    async with Simulator(apiservers=3) as simulator:
+        _, refusing, silent = simulator.apiservers
+        await name_apiservers(simulator, refusing.host, silent.host)
+        await refusing.stop()
+        silent.faults.network.to_client_seconds = 3600
+        kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+        ended = await check("--kubeconfig", kubeconfig, "--resource=nodes", "--apiserver.discover")
+    assert (ended.exit_code, ended.last_line) == (0, "all good")
+    why = f"{refusing.address}: no connection: Connection refused; {silent.address}: no answer in time"
+    result, detail = ended.table["configuration"]["apiserver"]
+    assert result == "note"
+    assert detail.startswith(
+        f"{simulator.url}, named by the credentials: none of those that --apiserver.discover finds"
+    )
+    assert detail.endswith(f"({why})")
+    assert ended.table["server"]["apiservers"] == (
+        "note",
+        "2, and any of them may write an object's timestamps, so these do not narrow intervals",
+    )
 
 
 async def test_a_write_that_is_tried_leaves_nothing(tmp_path: Path) -> None:

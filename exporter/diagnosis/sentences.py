@@ -1,0 +1,166 @@
+"""Are the watches late, which, where, since when and why: in words, the most severe first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.vocabulary import CONDITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from exporter.diagnosis.findings import Finding
+    from exporter.measure.stream_state import StreamState
+    from exporter.measure.times import WallTime
+    from exporter.vocabulary import Condition
+
+MOST_NAMES = 4
+"""A list in a sentence has no more names than these."""
+
+MOST_FINDINGS = 3
+
+SEVERE_FIRST: tuple[Condition, ...] = ("violated", *[one for one in CONDITIONS if one != "violated"])
+"""What is certainly late is said first: it is what the objective is about."""
+
+
+def sentence(states: Sequence[StreamState], findings: Sequence[Finding], now: WallTime) -> str:
+    """All of it as one paragraph."""
+    return " ".join(sentences(states, findings, now))
+
+
+def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: WallTime) -> list[str]:
+    """One for each kind of trouble and its cause, the last for what is fine."""
+    if not states:
+        return ["Nothing is watched yet."]
+    told: list[Finding] = []
+    said: list[str] = []
+    groups = _groups(states)
+    for group in groups:
+        if group.condition in _OF_TROUBLE:
+            said.append(_OF_TROUBLE[group.condition](group, now))
+            causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
+            said += map(_cause, causes[:MOST_FINDINGS])
+            told += causes
+    others = [one for one in findings if one not in told]
+    said += map(_cause, others[:MOST_FINDINGS])
+    said += _calm(groups, is_all=not said)
+    return said
+
+
+def concerns(finding: Finding, state: StreamState) -> bool:
+    """Whether a finding is about this stream."""
+    return (
+        finding.apiserver in {"", state.apiserver}
+        and finding.resource in {"", state.resource}
+        and (finding.group in {"", state.group})
+    )
+
+
+def when(at: WallTime, now: WallTime) -> str:
+    """A time of day, with the date if that is another one."""
+    then = datetime.fromtimestamp(at, UTC)
+    is_today = then.date() == datetime.fromtimestamp(now, UTC).date()
+    return then.strftime("%H:%M UTC" if is_today else "%b %d, %H:%M UTC")
+
+
+def listed(names: Iterable[str], most: int = MOST_NAMES) -> str:
+    """As a list in a sentence, the rest as its number."""
+    unique = list(dict.fromkeys(names))
+    if len(unique) > most:
+        unique = [*unique[: most - 1], f"{len(unique) - most + 1} more"]
+    *most_of_them, last = unique
+    return f"{', '.join(most_of_them)} and {last}" if most_of_them else last
+
+
+def seconds(value: float) -> str:
+    """As precise as anybody wants to read it."""
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The streams in one condition."""
+
+    condition: Condition
+    states: list[StreamState]
+    names: dict[tuple[str, str], str]
+
+    @property
+    def resources(self) -> str:
+        return listed(self.names[one.group, one.resource] for one in self.states)
+
+    @property
+    def where(self) -> str:
+        return listed(one.apiserver for one in self.states)
+
+    def since(self, now: WallTime) -> str:
+        times = [one.since for one in self.states if one.since is not None]
+        return f" since {when(min(times), now)}" if times else ""
+
+
+def _groups(states: Sequence[StreamState]) -> list[_Group]:
+    by_plural: dict[str, set[str]] = {}
+    for state in states:
+        by_plural.setdefault(state.resource, set()).add(state.group)
+    names = {
+        (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
+    }
+    groups = [_Group(one, [state for state in states if state.condition == one], names) for one in SEVERE_FIRST]
+    return [group for group in groups if group.states]
+
+
+def _late(group: _Group, now: WallTime) -> str:
+    p99 = max([one.window.p99_lower_seconds or 0.0 for one in group.states])
+    where, since = group.where, group.since(now)
+    return f"Watches of {group.resources} are certainly late on {where}{since}, by at least {seconds(p99)} at P99."
+
+
+def _down(group: _Group, now: WallTime) -> str:
+    reasons = [one.trouble.reason for one in group.states if one.trouble is not None]
+    if reasons and set(reasons) == {"not started yet"}:
+        return f"The watches of {group.resources} on {group.where} have not started yet."
+    why = f": {listed(reasons)}" if reasons else ""
+    return f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}."
+
+
+def _unknown(group: _Group, _now: WallTime) -> str:
+    return (
+        f"It is not certain whether watches of {group.resources} are late on {group.where}: "
+        "the bounds allow both answers, or events may be missing."
+    )
+
+
+_OF_TROUBLE = {"violated": _late, "down": _down, "unknown": _unknown}
+
+
+def _cause(finding: Finding) -> str:
+    return finding.sentence if finding.certainty == "shown" else f"Suspected: {finding.sentence}"
+
+
+def _calm(groups: Sequence[_Group], *, is_all: bool) -> Iterator[str]:
+    """What is said of streams that are on time, or quiet."""
+    by_condition = {group.condition: group for group in groups}
+    met, quiet = by_condition.get("met"), by_condition.get("quiet")
+    if met is not None and is_all and quiet is None:
+        p99 = max([one.window.p99_upper_seconds or 0.0 for one in met.states])
+        within = f", within {seconds(p99)} at P99" if p99 < inf else ""
+        yield f"All watches are on time: {met.resources} on {met.where}{within}."
+    elif met is not None:
+        yield f"{_capitalized(met, groups)} fine."
+    if quiet is not None:
+        yield f"Too few events to judge {quiet.resources} on {quiet.where}."
+
+
+def _capitalized(met: _Group, groups: Sequence[_Group]) -> str:
+    """What is on time, by its names if these say which watches are meant."""
+    fine = {(one.group, one.resource) for one in met.states}
+    is_elsewhere = any(
+        (one.group, one.resource) in fine for group in groups if group is not met for one in group.states
+    )
+    if is_elsewhere or len(fine) > MOST_NAMES:
+        others = len(met.states)
+        return f"{others} other watches are" if others > 1 else "One other watch is"
+    return f"{met.resources[0].upper()}{met.resources[1:]} are"

@@ -1,0 +1,27 @@
+"""Brings the history up to date once a second, a stream in each turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.diagnosis.findings import Finding
+    from exporter.history.recording import History
+    from exporter.measure.stream_state import StreamState
+
+RECORDED_EVERY_SECONDS = 1.0
+
+
+async def record(
+    history: History, states: Callable[[], Sequence[StreamState]], findings: Callable[[], Sequence[Finding]]
+) -> None:
+    """Record until cancelled."""
+    while True:
+        for _ in history.record(time.time(), states()):
+            await asyncio.sleep(0)
+        history.record_findings(time.time(), findings())
+        await asyncio.sleep(RECORDED_EVERY_SECONDS)

@@ -1,0 +1,50 @@
+"""/api/v1/history: what the history has of the streams that are asked for, written stream by stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiohttp import web
+
+from exporter.history import document
+from exporter.metrics.scrape import write_in_turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.measure.stream_state import StreamState
+    from exporter.web.page.look import Look
+
+HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+async def answer(request: web.Request, look: Look) -> web.StreamResponse:
+    """Of all streams, or of those that `apiserver` and `resource` in the query name."""
+    response = web.StreamResponse(headers=HEADERS)
+    await response.prepare(request)
+    if request.method != "HEAD":
+        states = [state for state in look.states if _is_asked_for(state, request.query)]
+        await write_in_turns(blocks(look, states), response.write)
+    return response
+
+
+def blocks(look: Look, states: list[StreamState]) -> Iterator[bytes]:
+    """The document in pieces, none of which takes long to make."""
+    notes = [document.note(one) for one in look.history.notes]
+    head = msgspec.json.encode({"version": look.version, "at": look.now, "notes": notes})
+    yield head[:-1] + b',"streams":['
+    for number, state in enumerate(states):
+        separator = b",{" if number else b"{"
+        for piece in document.stream(state, look.history.stream(state)):
+            # msgspec writes null for +Inf, which JSON has no number for: no bound is known.
+            yield separator + msgspec.json.encode(piece)[1:-1]
+            separator = b","
+        yield b"}"
+    yield b"]}"
+
+
+def _is_asked_for(state: StreamState, query: Mapping[str, str]) -> bool:
+    return (
+        query.get("apiserver", state.apiserver) == state.apiserver and query.get("resource", state.name) == state.name
+    )

@@ -1,0 +1,166 @@
+"""The whole page, and the parts of it that change: each part has an id, under which the script finds it.
+
+Everything is made in steps, between which the event loop may run: an exporter may have hundreds of streams.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
+from exporter.history.recording import FINE_SECONDS
+from exporter.web.page.body import body, finding, notes
+from exporter.web.page.figures import clock, moment, text
+from exporter.web.page.row import row_id, steps_shown, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from exporter.measure.stream_state import StreamState
+    from exporter.web.page.look import Look
+
+ROWS_WITH_BODIES = 12
+"""More rows than these open by a request each: the page stays small."""
+
+NOTES_SHOWN = 20
+TROUBLED = frozenset({"violated", "down"})
+
+_HERE = Path(__file__).parent
+STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
+SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Ccircle cx='8' cy='8' r='6.5' fill='none' stroke='%231f7a5c' stroke-width='2'/%3E"
+    "%3Cpath d='M8 4v4l3 2' fill='none' stroke='%231f7a5c' stroke-width='2'/%3E%3C/svg%3E"
+)
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
+
+
+def policy(*, has_form: bool) -> str:
+    """The Content-Security-Policy: nothing but our own style and script, and nothing from elsewhere."""
+    form = "'self'" if has_form else "'none'"
+    return (
+        f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; connect-src 'self'; img-src data:; "
+        f"base-uri 'none'; form-action {form}; frame-ancestors 'none'"
+    )
+
+
+def parts(look: Look) -> Iterator[tuple[str, str]]:
+    """The parts that change, by their ids; the rows of the page as one part if their order changes."""
+    states = in_order(look.states)
+    yield "now", _now(look)
+    yield "sentence", _sentence(look)
+    yield "span", _span(look)
+    yield "findings", "".join(finding(one, look) for one in look.findings)
+    yield "order", " ".join(row_id(state) for state in states)
+    for state in states:
+        yield f"s-{row_id(state)}", summary(state, look)
+    yield "log", notes(look.history.notes[-NOTES_SHOWN:], look, with_place=True)
+    yield "scenario", _scenario_now(look)
+
+
+def page(look: Look, made: Mapping[str, str], version: int, opened: str | None = None) -> Iterator[str]:
+    """The page around the parts; `opened` is the row that is open from the start."""
+    yield (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>watchslo</title>'
+        f'<meta name="color-scheme" content="light dark"><link rel="icon" href="{ICON}"><style>{STYLE}</style></head>'
+        f'<body data-version="{version}"><header><a class="brand" href="./">watchslo</a>'
+        f'<p class="slo">{_objective(look)}</p><p id="now" class="now">{made["now"]}</p></header><main>'
+    )
+    yield f'<h1 id="sentence" aria-live="polite">{made["sentence"]}</h1>'
+    yield f'{_scenarios(look, made)}<div id="findings">{made["findings"]}</div>'
+    yield f'<section aria-label="Streams">{_heads(made["span"])}'
+    states = in_order(look.states)
+    yield f'<ul id="rows" class="rows" data-order="{made["order"]}">'
+    for state in states:
+        is_open = row_id(state) == opened
+        has_body = is_open or len(states) <= ROWS_WITH_BODIES
+        yield from row(state, made, body(state, look) if has_body else (), is_open=is_open)
+    yield "</ul></section>"
+    yield f'<section class="events"><h2>Log of note</h2><div id="log">{made["log"]}</div></section></main>'
+    yield f"{_footer(look)}<script>{SCRIPT}</script></body></html>"
+
+
+def row(state: StreamState, made: Mapping[str, str], opened: Iterable[str], *, is_open: bool) -> Iterator[str]:
+    """One row; without a body it has a link that opens it without a script."""
+    key = row_id(state)
+    yield f'<li id="r-{key}"><details data-key="{key}"{" open" if is_open else ""}>'
+    yield f'<summary id="s-{key}">{made[f"s-{key}"]}</summary><div class="body" id="b-{key}">'
+    yield from opened or [f'<p><a href="?open={key}#r-{key}">Open this row</a></p>']
+    yield "</div></details></li>"
+
+
+def in_order(states: Sequence[StreamState]) -> list[StreamState]:
+    """What is in certain trouble first; else by name, so that rows stay where they are."""
+    return sorted(states, key=lambda one: (one.condition not in TROUBLED, one.apiserver, one.group, one.resource))
+
+
+def _heads(span: str) -> str:
+    return (
+        '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
+        f'<span id="span">{span}</span><span>Events/s</span><span><i class="key-store"></i>store to cache<br>'
+        '<i class="key-client"></i>cache to client</span><span>Watch</span><span>Canary</span>'
+        "<span>Certain to</span></div>"
+    )
+
+
+def _span(look: Look) -> str:
+    minutes = steps_shown(look) * FINE_SECONDS // 60
+    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes"
+
+
+def _objective(look: Look) -> str:
+    slo = look.objective
+    return f"{slo.ratio * 100:g} % within {slo.threshold_seconds:g} s, over {slo.window_seconds:g} s"
+
+
+def _now(look: Look) -> str:
+    return f'<span class="live"></span> as of {clock(look.now)} UTC'
+
+
+def _sentence(look: Look) -> str:
+    first, *rest = sentences(look.states, look.findings, look.now)
+    kind = min((one.condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
+    more = f' <span class="rest">{text(" ".join(rest))}</span>' if rest else ""
+    return f'<span class="first is-{kind}">{text(first)}</span>{more}'
+
+
+def _scenario_now(look: Look) -> str:
+    return text(look.scenarios.condition) if look.scenarios is not None else ""
+
+
+def _scenarios(look: Look, made: Mapping[str, str]) -> str:
+    if look.scenarios is None:
+        return ""
+    pressed = {name: "true" if name == look.scenarios.current else "false" for name in look.scenarios.descriptions}
+    buttons = "".join(
+        f'<button name="scenario" value="{text(name)}" title="{text(words)}" aria-pressed="{pressed[name]}">'
+        f"{text(name.replace('-', ' '))}</button>"
+        for name, words in look.scenarios.descriptions.items()
+    )
+    return (
+        '<section class="demo" aria-label="Demo"><h2>Simulated apiserver</h2>'
+        f'<p>Now: <span id="scenario">{made["scenario"]}</span>. Choose what goes wrong:</p>'
+        f'<form method="post" action="scenario">{buttons}</form></section>'
+    )
+
+
+def _footer(look: Look) -> str:
+    number, shards = look.shard
+    part = "every stream that this exporter watches"
+    if shards > 1:
+        part = f"shard {number} of {shards} (from 0): the other streams are on the pages of the other shards"
+    return (
+        f"<footer><p>This page sees {part}. All latencies are intervals with certain bounds. The history of six hours "
+        "is in memory: it is lost when the exporter restarts.</p>"
+        '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
+        '<a href="api/v1/history">History</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'
+        f"<p>watchslo {text(look.version)}, {moment(look.now, look.now)} UTC</p></footer>"
+    )

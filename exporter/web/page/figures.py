@@ -1,0 +1,75 @@
+"""Figures as people read them, each with its unit, and HTML around them. Whatever comes from elsewhere is escaped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from math import inf
+from typing import TYPE_CHECKING
+
+from exporter.diagnosis.sentences import seconds
+
+if TYPE_CHECKING:
+    from exporter.measure.times import Interval, WallTime
+    from exporter.vocabulary import Condition, Stage
+
+NOTHING = "\N{EN DASH}"
+
+CONDITION_WORDS: dict[Condition, str] = {
+    "met": "on time",
+    "violated": "late",
+    "unknown": "uncertain",
+    "quiet": "quiet",
+    "down": "no watch",
+}
+CONDITION_MEANINGS: dict[Condition, str] = {
+    "met": "Enough events of the window are certainly on time.",
+    "violated": "More events of the window than the objective allows are certainly late.",
+    "unknown": "The certain bounds allow both answers, or events may be missing.",
+    "quiet": "Too few events in the window to judge.",
+    "down": "No watch is open: nothing new is measured.",
+}
+STAGE_WORDS: dict[Stage, str] = {
+    "write": "before the commit",
+    "storage_to_cache": "store to cache",
+    "cache_to_client": "cache to client",
+}
+
+
+def text(value: object) -> str:
+    """As text of an element or of an attribute."""
+    return escape(str(value))
+
+
+def between(interval: Interval | None) -> str:
+    """Bounds of a duration."""
+    if interval is None:
+        return NOTHING
+    lower, upper = interval
+    if upper == inf:
+        return f"at least {seconds(lower)}" if lower else "no bound"
+    least, most = seconds(lower), seconds(upper)
+    return most if least == most else f"{least.removesuffix(' s')}\N{EN DASH}{most}"
+
+
+def clock(at: WallTime) -> str:
+    """A time of day, in UTC as in logs."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def moment(at: WallTime, now: WallTime) -> str:
+    """A time as an element that says all of it to machines, with the date where that is another one."""
+    then = datetime.fromtimestamp(at, UTC)
+    is_today = then.date() == datetime.fromtimestamp(now, UTC).date()
+    words = then.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M")
+    return f'<time datetime="{then.isoformat(timespec="seconds")}">{words}</time>'
+
+
+def count(number: float) -> str:
+    """A number of things."""
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def per_second(rate: float) -> str:
+    """A rate; its unit stands beside it."""
+    return count(rate) if rate >= 10 else f"{rate:.1f}"

@@ -1,0 +1,209 @@
+"""Answers for the page: itself, what changed since a version of it (as a stream, or when asked), and rows that open.
+
+However many look, everything is rendered once a second at most, and in steps, so that looking costs the measurement
+nothing. A client says which version it has; what changed since then is the same for all that have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import web
+
+from exporter.diagnosis.document import document
+from exporter.metrics.scrape import HOLD_SECONDS, write_in_turns
+from exporter.web import history
+from exporter.web.page.body import body
+from exporter.web.page.document import page, parts, policy
+from exporter.web.page.row import row_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from exporter.web.page.look import Look, Scenarios
+
+RENDERED_EVERY_SECONDS = 1.0
+STREAMED_EVERY_SECONDS = 2.0
+STREAM_PATH = "/page/stream"
+
+_One = TypeVar("_One")
+
+
+class Demo(Protocol):
+    """What plays the scenarios of a demo."""
+
+    def scenarios(self) -> Scenarios:
+        """What it can play, and plays."""
+
+    def play(self, name: str) -> None:
+        """Play another one from now on. Raises KeyError."""
+
+
+def is_stream(request: web.Request) -> bool:
+    """Whether the answer goes on for as long as the client looks."""
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical == STREAM_PATH
+
+
+@dataclass(slots=True)
+class _Rendered:
+    """The parts of the page, each with the version in which it became what it is."""
+
+    version: int = 0
+    at: float = -RENDERED_EVERY_SECONDS
+    look: Look | None = None
+    parts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    page: bytes | None = None
+    """The whole page, if somebody has asked for it already."""
+    changes: dict[int, bytes] = field(default_factory=dict)
+    """What changed since a version, likewise."""
+
+    def since(self, version: int) -> bytes:
+        """What changed since then, as JSON. A client that has a version which we never made gets everything."""
+        if version not in self.changes:
+            known = version if version <= self.version else 0
+            changed = {name: html for name, (made, html) in self.parts.items() if made > known}
+            self.changes[version] = msgspec.json.encode({"version": self.version, "parts": changed})
+        return self.changes[version]
+
+
+class Page:
+    """`look` returns what is to be shown now."""
+
+    def __init__(self, look: Callable[[], Look], demo: Demo | None = None) -> None:
+        self._look = look
+        self._demo = demo
+        self._rendered = _Rendered()
+        self._rendering = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._headers = {
+            "Content-Security-Policy": policy(has_form=demo is not None),
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        }
+
+    @property
+    def routes(self) -> list[web.RouteDef]:
+        """All paths of the page."""
+        routes = [
+            web.get("/", self._whole),
+            web.get(STREAM_PATH, self._stream, allow_head=False),
+            web.get("/page/changes", self._changes),
+            web.get("/page/row", self._row),
+            web.get("/api/v1/history", self._history),
+            web.get("/api/v1/diagnosis", self._diagnosis),
+        ]
+        return [*routes, web.post("/scenario", self._play)] if self._demo is not None else routes
+
+    async def stop(self, _: web.Application) -> None:
+        """End the streams: the server goes."""
+        self._stopping.set()
+
+    async def _whole(self, request: web.Request) -> web.StreamResponse:
+        now = await self._current()
+        opened = request.query.get("open")
+        if opened is None and now.page is not None:
+            return web.Response(body=now.page, content_type="text/html", charset="utf-8", headers=self._headers)
+        assert now.look is not None
+        made = {name: html for name, (_, html) in now.parts.items()}
+        whole = bytearray()
+
+        async def write(block: bytes) -> None:
+            whole.extend(block)
+
+        await write_in_turns((block.encode() for block in page(now.look, made, now.version, opened)), write)
+        if opened is None:
+            now.page = bytes(whole)
+        return web.Response(body=bytes(whole), content_type="text/html", charset="utf-8", headers=self._headers)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events, all at the same moments for all who look."""
+        response = web.StreamResponse(headers={**self._headers, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        version = _version(request)
+        while not self._stopping.is_set():
+            now = await self._current()
+            await response.write(b"data: %b\n\n" % now.since(version))
+            version = now.version
+            wait_seconds = STREAMED_EVERY_SECONDS - asyncio.get_running_loop().time() % STREAMED_EVERY_SECONDS
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+        return response
+
+    async def _changes(self, request: web.Request) -> web.Response:
+        now = await self._current()
+        body_ = now.since(_version(request))
+        return web.Response(body=body_, content_type="application/json", headers=self._headers)
+
+    async def _row(self, request: web.Request) -> web.Response:
+        look = self._look()
+        key = request.query.get("key", "")
+        for state in look.states:
+            if row_id(state) == key:
+                html = "".join([part async for part in _in_turns(body(state, look))])
+                return web.Response(text=html, content_type="text/html", headers=self._headers)
+        return web.Response(status=404, text="this stream is watched no more\n", headers=self._headers)
+
+    async def _history(self, request: web.Request) -> web.StreamResponse:
+        return await history.answer(request, self._look())
+
+    async def _diagnosis(self, _: web.Request) -> web.Response:
+        answer = msgspec.json.encode(document(self._look().findings))
+        return web.Response(body=answer, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def _play(self, request: web.Request) -> web.StreamResponse:
+        """Another scenario, asked for by this page and no other."""
+        assert self._demo is not None
+        if not _is_from_here(request):
+            return web.Response(status=403, text="this form is for the page of this demo\n")
+        form = await request.post()
+        try:
+            self._demo.play(str(form.get("scenario")))
+        except KeyError:
+            return web.Response(status=400, text="there is no such scenario\n")
+        return web.Response(status=303, headers={"Location": "./"})
+
+    async def _current(self) -> _Rendered:
+        """What was rendered within the last second."""
+        async with self._rendering:
+            loop = asyncio.get_running_loop()
+            if loop.time() - self._rendered.at >= RENDERED_EVERY_SECONDS:
+                look, before = self._look(), self._rendered
+                made = _Rendered(before.version + 1, loop.time(), look)
+                async for name, html in _in_turns(parts(look)):
+                    was = before.parts.get(name)
+                    made.parts[name] = was if was is not None and was[1] == html else (made.version, html)
+                self._rendered = made
+            return self._rendered
+
+
+async def _in_turns(made: Iterable[_One]) -> AsyncIterator[_One]:
+    """The same, with a turn for the event loop now and then."""
+    turn_ends = perf_counter() + HOLD_SECONDS
+    for one in made:
+        yield one
+        if perf_counter() >= turn_ends:
+            await asyncio.sleep(0)
+            turn_ends = perf_counter() + HOLD_SECONDS
+
+
+def _version(request: web.Request) -> int:
+    said = request.headers.get("Last-Event-ID") or request.query.get("since", "0")
+    return int(said) if said.isdecimal() and len(said) < 16 else 0
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Whether a browser says that a page of ours has sent it; what is no browser says nothing."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    is_ours = origin is None or urlsplit(origin).netloc == request.host
+    return is_ours and site in {None, "same-origin", "none"}

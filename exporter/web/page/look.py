@@ -1,0 +1,54 @@
+"""What the page and its API show of one moment: frozen states, and the history that they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from exporter.history.recording import History
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.diagnosis.findings import Finding
+    from exporter.measure.stream_state import StreamState
+    from exporter.measure.times import WallTime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The SLO as it is configured."""
+
+    ratio: float
+    threshold_seconds: float
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """What a demo can play, by name with its description, and what it plays now."""
+
+    descriptions: dict[str, str]
+    current: str
+    condition: str
+    """What is the matter at the moment, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Everything that is shown."""
+
+    now: WallTime
+    version: str
+    objective: Objective
+    states: Sequence[StreamState] = ()
+    findings: Sequence[Finding] = ()
+    history: History = field(default_factory=History)
+    shard: tuple[int, int] = (0, 1)
+    """Which part of all streams this exporter watches: number and count."""
+    has_names: bool = True
+    """Whether the names of late objects are read."""
+    has_errors: bool = False
+    """Whether whoever asks may read what apiservers say of errors: only where clients have to authenticate."""
+    scenarios: Scenarios | None = None
+    """Of the demo only."""

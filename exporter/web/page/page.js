@@ -1,0 +1,94 @@
+"use strict";
+(() => {
+  const FETCH_MS = 5000, RETRY_MS = 30000, BODY_MS = 4000;
+  const byId = (id) => document.getElementById(id);
+  let version = Number(document.body.dataset.version);
+  let stream = null, timer = null, bodiesAt = 0;
+
+  // Replaces what an element holds, and leaves open, focused and scrolled what was so.
+  const swap = (element, html) => {
+    if (!element || element.innerHTML === html) return;
+    const open = [...element.querySelectorAll("details")].map((one) => one.open);
+    element.innerHTML = html;
+    element.querySelectorAll("details").forEach((one, number) => { one.open = open[number] || false; });
+    showCopyButtons(element);
+  };
+  const isInUse = (element) => element.contains(document.activeElement) || !document.getSelection().isCollapsed;
+
+  const reorder = (order) => {
+    const rows = byId("rows"), keys = order.split(" ").filter(Boolean);
+    if (keys.some((key) => !byId("r-" + key))) return location.reload();
+    [...rows.children].filter((row) => !keys.includes(row.id.slice(2))).forEach((row) => row.remove());
+    if ([...rows.children].map((row) => row.id.slice(2)).join(" ") !== keys.join(" ")) {
+      const focused = document.activeElement;
+      keys.forEach((key) => rows.append(byId("r-" + key)));
+      if (focused && rows.contains(focused)) focused.focus({ preventScroll: true });
+    }
+  };
+  const take = (text) => {
+    const changed = JSON.parse(text);
+    version = changed.version;
+    document.body.dataset.live = "yes";
+    for (const [id, html] of Object.entries(changed.parts)) {
+      if (id === "order") reorder(html);
+      else swap(byId(id), html);
+    }
+    if (Date.now() - bodiesAt > BODY_MS) {
+      bodiesAt = Date.now();
+      document.querySelectorAll("#rows > li > details[open]").forEach((row) => fill(row, true));
+    }
+  };
+
+  const fill = async (row, isAgain) => {
+    const body = row.querySelector(".body");
+    if (isAgain && isInUse(body)) return;
+    try {
+      const answer = await fetch("page/row?key=" + row.dataset.key);
+      if (answer.ok) swap(body, await answer.text());
+    } catch { /* the next time */ }
+  };
+  const poll = async () => {
+    try {
+      const answer = await fetch("page/changes?since=" + version);
+      if (!answer.ok) throw new Error(answer.statusText);
+      take(await answer.text());
+    } catch { document.body.dataset.live = "no"; }
+  };
+  const stop = () => {
+    if (stream) stream.close();
+    clearInterval(timer);
+    stream = timer = null;
+  };
+  const start = () => {
+    stop();
+    stream = new EventSource("page/stream?since=" + version);
+    stream.onmessage = (message) => take(message.data);
+    stream.onerror = () => {
+      // Refused, or gone: ask now and then, and try again for a stream.
+      stop();
+      poll();
+      timer = setInterval(poll, FETCH_MS);
+      setTimeout(() => { if (!document.hidden && !stream) start(); }, RETRY_MS);
+    };
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
+
+  const showCopyButtons = (within) => within.querySelectorAll("button.copy").forEach((one) => { one.hidden = false; });
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const query = button.previousElementSibling;
+    try {
+      await navigator.clipboard.writeText(query.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(query);  // without TLS there is no clipboard
+      button.textContent = "Selected";
+    }
+  });
+  byId("rows").addEventListener("toggle", (event) => {
+    if (event.target.open && event.target.dataset.key) fill(event.target, false);
+  }, true);
+  showCopyButtons(document);
+  if (!document.hidden) start();
+})();

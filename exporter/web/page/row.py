@@ -1,0 +1,133 @@
+"""The row of one stream: what is seen of it before anybody opens it."""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from math import ceil
+from typing import TYPE_CHECKING
+
+from exporter.diagnosis.sentences import seconds
+from exporter.history.recording import FINE_SECONDS
+from exporter.measure.times import Interval
+from exporter.web.page import plot
+from exporter.web.page.figures import (
+    CONDITION_MEANINGS,
+    CONDITION_WORDS,
+    NOTHING,
+    between,
+    count,
+    moment,
+    per_second,
+    text,
+)
+
+if TYPE_CHECKING:
+    from exporter.history.recording import StreamHistory
+    from exporter.history.steps import Step
+    from exporter.measure.stream_state import StreamState
+    from exporter.web.page.look import Look
+
+FEWEST_STEPS, MOST_STEPS = 18, 90
+"""Three minutes at first, a quarter of an hour when there is so much."""
+
+CLOCK_WORDS = {
+    "store": "by the store",
+    "another_cache": "by another cache",
+    "own_cache": "by its own cache",
+    "nothing": "nothing dates it",
+}
+
+
+def row_id(state: StreamState) -> str:
+    """The same for the same stream, and fit for an id in HTML and a query in a URL."""
+    name = f"{state.apiserver} {state.group} {state.resource}"
+    return blake2s(name.encode(), digest_size=6).hexdigest()
+
+
+def summary(state: StreamState, look: Look) -> str:
+    """The row."""
+    history = look.history.stream(state)
+    shown = steps_shown(look)
+    steps = list(history.fine.last(shown))
+    latest = steps[-1] if steps else None
+    frame = plot.Frame(look.now, FINE_SECONDS, shown, 200, 40)
+    return "".join(
+        [
+            _name(state),
+            _state(state, look),
+            _cell("p99", "P99", between(_p99(state)), plot.band(steps, look.objective.threshold_seconds, frame)),
+            _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
+            _stages(latest, look),
+            _cell("stream", "watch", "open" if state.is_up else "not open", _last_end(history, look)),
+            _canary(state),
+            _trust(state, latest),
+        ]
+    )
+
+
+def steps_shown(look: Look) -> int:
+    """How much of the last time the plots of all rows show: what there is, within limits."""
+    began = look.history.began
+    return max(FEWEST_STEPS, min(MOST_STEPS, ceil((look.now - began) / FINE_SECONDS))) if began else FEWEST_STEPS
+
+
+def _name(state: StreamState) -> str:
+    group = f'<wbr><span class="group">.{text(state.group)}</span>' if state.group else ""
+    return (
+        f'<span class="name"><b>{text(state.resource)}</b>{group} '
+        f'<span class="soft">{text(state.apiserver)}</span></span>'
+    )
+
+
+def _cell(kind: str, label: str, main: str, more: str = "") -> str:
+    """A figure under its label; `more` is HTML already."""
+    return (
+        f'<span class="cell {kind}"><span class="label">{label}</span> <span class="figure">{text(main)}</span>'
+        f"{f' <span class=more>{more}</span>' if more else ''}</span>"
+    )
+
+
+def _state(state: StreamState, look: Look) -> str:
+    condition = state.condition
+    since = f' <span class="since">since {moment(state.since, look.now)}</span>' if state.since is not None else ""
+    return (
+        f'<span class="state is-{condition}" title="{CONDITION_MEANINGS[condition]}">'
+        f"{CONDITION_WORDS[condition]}{since}</span>"
+    )
+
+
+def _p99(state: StreamState) -> Interval | None:
+    lower, upper = state.window.p99_lower_seconds, state.window.p99_upper_seconds
+    return Interval(lower, upper) if lower is not None and upper is not None else None
+
+
+def _stages(latest: Step | None, look: Look) -> str:
+    stages = latest.stages if latest is not None else {}
+    delivery = [between(stages[one]) for one in plot.AFTER_THE_COMMIT if one in stages]
+    bar = plot.stage_bar(stages, look.objective.threshold_seconds)
+    return _cell("stages", "store to cache + cache to client", " + ".join(delivery) or "not measured", bar)
+
+
+def _last_end(history: StreamHistory, look: Look) -> str:
+    end = history.last_end
+    return f"last end {text(end.reason)} {moment(end.at, look.now)}" if end is not None else "no end seen"
+
+
+def _canary(state: StreamState) -> str:
+    counts = state.counts
+    if not counts.canary_writes:
+        return _cell("canary", "canary", "none")
+    half = counts.canary_delivery.quantile(0.5)
+    lost = f"{count(counts.canaries_lost)} of {count(counts.canary_writes)} lost"
+    return _cell("canary", "canary", f"within {seconds(half.latest)}" if half else NOTHING, lost)
+
+
+def _trust(state: StreamState, latest: Step | None) -> str:
+    width = latest.width_seconds if latest is not None else None
+    contradictions = sum(state.counts.contradictions.values())
+    more = CLOCK_WORDS[state.revision_clock.reads]
+    if contradictions:
+        more = f"{more}, {count(contradictions)} contradicted"
+    return _cell(
+        "trust", "certain to", f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width is not None else NOTHING, more
+    )

@@ -1,0 +1,108 @@
+from dataclasses import replace
+from math import inf
+
+import pytest
+
+from exporter.diagnosis.findings import Finding
+from exporter.diagnosis.sentences import listed, sentence, when
+from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
+from tests.support.states import APISERVER, state
+
+NOW = 1_700_000_000.0  # 22:13 UTC
+SINCE = NOW - 600
+OTHER = "10.0.0.2:6443"
+BEHIND = Finding(
+    fault="cache_behind",
+    certainty="shown",
+    apiserver=APISERVER,
+    resource="pods",
+    since=SINCE,
+    sentence="Its watch cache is behind its store.",
+    evidence=(),
+    excluded=(),
+    remedy="",
+    runbook="",
+)
+
+
+def late(resource: str = "pods", p99: tuple[float, float] = (2.1, 2.4), apiserver: str = APISERVER) -> StreamState:
+    return state(resource, "violated", p99, since=SINCE, apiserver=apiserver)
+
+
+WIDGETS = state("widgets", group="example.com")
+UNKNOWN = (
+    f"It is not certain whether watches of pods are late on {APISERVER}: the bounds allow both answers, "
+    "or events may be missing."
+)
+LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, by at least 2.1 s at P99."
+
+
+@pytest.mark.parametrize(
+    ("states", "findings", "said"),
+    [
+        ([], [], "Nothing is watched yet."),
+        (
+            [state("pods"), state("nodes", p99=(0.0, 0.21))],
+            [],
+            f"All watches are on time: pods and nodes on {APISERVER}, within 0.21 s at P99.",
+        ),
+        ([state("pods", p99=(0.0, inf))], [], f"All watches are on time: pods on {APISERVER}."),
+        ([late(), state("nodes"), WIDGETS], [], f"{LATE} Nodes and widgets are fine."),
+        ([late(), state("nodes")], [BEHIND], f"{LATE} Its watch cache is behind its store. Nodes are fine."),
+        (
+            [late()],
+            [replace(BEHIND, certainty="suspected")],
+            f"{LATE} Suspected: Its watch cache is behind its store.",
+        ),
+        (
+            [state("nodes", apiserver=OTHER), late()],
+            [replace(BEHIND, apiserver=OTHER, sentence="Admission is slow there.")],
+            f"{LATE} Admission is slow there. Nodes are fine.",
+        ),
+        ([late(), state("pods", apiserver=OTHER)], [], f"{LATE} One other watch is fine."),
+        (
+            [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
+            [],
+            f"No watch of pods is open on {APISERVER} since 22:03 UTC: forbidden.",
+        ),
+        (
+            [state("pods", is_up=False, trouble=NOT_STARTED)],
+            [],
+            f"The watches of pods on {APISERVER} have not started yet.",
+        ),
+        (
+            [state("pods", "unknown"), state("nodes", "quiet")],
+            [],
+            f"{UNKNOWN} Too few events to judge nodes on {APISERVER}.",
+        ),
+    ],
+)
+def test_the_sentence_says_which_where_since_when_and_why(
+    states: list[StreamState], findings: list[Finding], said: str
+) -> None:
+    assert sentence(states, findings, NOW) == said
+
+
+def test_what_is_late_comes_first_and_a_long_list_is_cut() -> None:
+    states = [state(f"kind{number}", "unknown") for number in range(300)]
+    said = sentence([*states, late()], [], NOW)
+    assert said.startswith(LATE)
+    assert "kind0, kind1, kind2 and 297 more" in said
+    assert len(said) < 400
+
+
+def test_the_same_plural_in_two_groups_is_told_apart() -> None:
+    states = [state("events", "unknown"), state("events", "violated", (3.0, 3.1), group="events.k8s.io")]
+    assert "Watches of events.events.k8s.io are certainly late" in sentence(states, [], NOW)
+
+
+def test_times_of_another_day_have_their_date() -> None:
+    assert when(NOW - 60, NOW) == "22:12 UTC"
+    assert when(NOW - 86_400, NOW) == "Nov 13, 22:13 UTC"
+
+
+def test_lists() -> None:
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "a"]) == "a and b"
+    assert listed(["a", "b", "c", "d"]) == "a, b, c and d"
+    assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

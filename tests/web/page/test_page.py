@@ -1,0 +1,308 @@
+"""The page over a real socket, and what it is made of."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from html.parser import HTMLParser
+from math import inf
+from typing import Any
+
+import aiohttp
+import promql_parser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config import ListenAddress
+from exporter.diagnosis.findings import Finding
+from exporter.history.recording import History
+from exporter.measure.late_objects import LateObject
+from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
+from exporter.measure.times import Interval
+from exporter.metrics.registry import Metrics
+from exporter.web import http
+from exporter.web.connections import Limits, WebServer
+from exporter.web.page import document
+from exporter.web.page.body import QUERIES, body
+from exporter.web.page.live import Page
+from exporter.web.page.look import Look, Scenarios
+from exporter.web.page.row import row_id, summary
+from tests.support.states import counts, look, state
+from tests.support.waiting import wait_until
+
+NOW = 1_700_000_000.0
+LATE = state("pods", "violated", (2.1, 2.4), since=NOW - 600)
+FINE = state("nodes")
+
+
+class Parsed(HTMLParser):
+    """The tags and attributes of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    @property
+    def shape(self) -> list[tuple[str, list[str]]]:
+        return [(tag, list(attributes)) for tag, attributes in self.tags]
+
+
+def recorded(*states: StreamState, at: float = NOW - 1) -> History:
+    history = History()
+    for _ in history.record(at, states):
+        pass
+    return history
+
+
+def whole(shown: Look, opened: str | None = None) -> str:
+    return "".join(document.page(shown, dict(document.parts(shown)), 1, opened))
+
+
+class Shown:
+    """What a served page shows, to be changed by a test."""
+
+    def __init__(self, *states: StreamState) -> None:
+        self.look = look(*states)
+        self.played: list[str] = []
+        self.server: WebServer | None = None
+        self.url = ""
+
+    def scenarios(self) -> Scenarios:
+        return Scenarios({"healthy": "nothing is wrong", "slow-network": "slow"}, "healthy", "healthy")
+
+    def play(self, name: str) -> None:
+        self.played.append({"healthy": "healthy", "slow-network": "slow-network"}[name])
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(self.url)
+
+
+@asynccontextmanager
+async def served(shown: Shown, limits: Limits = Limits(), *, is_demo: bool = False) -> AsyncIterator[Shown]:  # noqa: B008
+    page = Page(lambda: shown.look, shown if is_demo else None)
+    app = http.application(Metrics(1.0, 0.99, 60.0), list, dict, page=page)
+    shown.server = await http.serve(app, [ListenAddress("127.0.0.1", 0)], limits=limits)
+    shown.url = "http://{}:{}".format(*shown.server.addresses[0][:2])
+    try:
+        yield shown
+    finally:
+        await shown.server.cleanup()
+
+
+async def test_the_first_sentence_is_there_without_a_script() -> None:
+    async with served(Shown(LATE, FINE)) as shown, shown.session as client, client.get("/") as response:
+        text = await response.text()
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    said = Parsed(text).text
+    assert "Watches of pods are certainly late on 10.0.0.1:6443 since 22:03 UTC, by at least 2.1 s at P99." in said
+    assert "Nodes are fine." in said
+
+
+async def test_the_page_loads_nothing_and_runs_nothing_but_its_own_script() -> None:
+    async with served(Shown(LATE)) as shown, shown.session as client, client.get("/") as response:
+        text, policy = await response.text(), response.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "form-action 'none'" in policy
+    tags = Parsed(text).tags
+    assert not {"img", "iframe", "object"} & {tag for tag, _ in tags}
+    assert not [attributes for _, attributes in tags if "style" in attributes or "src" in attributes]
+    assert not [name for _, attributes in tags for name in attributes if name.startswith("on")]
+    links = [attributes["href"] or "" for tag, attributes in tags if tag in {"a", "link"}]
+    assert not [link for link in links if link.startswith(("http", "//"))]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(alphabet="<>&\"'{}a/%", min_size=1))
+def test_whatever_others_say_is_text(odd: str) -> None:
+    def shown(words: str) -> Look:
+        late = LateObject(NOW, "added", words, 7, Interval(1.5, inf), None)
+        trouble = Trouble("forbidden", words)
+        one = state(words, group=words, apiserver=words, is_up=False, trouble=trouble, late_objects=(late,))
+        found = Finding(
+            fault="path_slow", certainty="shown", since=NOW, sentence=words, evidence=(words,), excluded=(words,),
+            remedy=words, runbook=words,
+        )  # fmt: skip
+        history = recorded(one)
+        history.record_findings(NOW, [found])
+        return look(one, findings=[found], history=history, has_errors=True)
+
+    plain, strange = Parsed(whole(shown("a"))), Parsed(whole(shown(odd)))
+    assert strange.shape == plain.shape
+    assert odd in strange.text
+
+
+def test_errors_and_names_are_only_shown_to_those_who_may_read_them() -> None:
+    one = state(is_up=False, trouble=Trouble("server_error", "words of others"))
+    assert "words of others" not in whole(look(one))
+    assert "words of others" in whole(look(one, has_errors=True))
+    assert "No watch of pods is open on 10.0.0.1:6443: server_error." in whole(look(one))
+
+
+def test_a_row_says_what_is_known_of_its_stream() -> None:
+    busy = counts({"on_time": 90, "late": 10}, canary_writes=50, canaries_lost=2)
+    busy.canary_delivery.observe(0.02, 48)
+    busy.ends["early_eof"] += 1
+    before = replace(LATE, counts=counts(), since=NOW - 60)
+    history = recorded(before, at=NOW - 12)
+    for _ in history.record(
+        NOW - 2, [replace(before, counts=busy, revision_clock=RevisionClockState("events", "store"))]
+    ):
+        pass
+    row = Parsed(summary(replace(LATE, counts=busy), look(LATE, history=history))).text
+    for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", "last end early_eof", "2 of 50 lost"):
+        assert words in row, row
+
+
+def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
+    late = (
+        LateObject(NOW - 3, "deleted", "", 41, Interval(1.2, inf), None),
+        LateObject(NOW - 2, "modified", "kube-system/coredns-1", 42, Interval(1.5, 1.7), "storage_to_cache"),
+    )
+    one = replace(LATE, late_objects=late)
+    text = Parsed("".join(body(one, look(one)))).text
+    assert "kube-system/coredns-1" in text
+    assert "store to cache" in text
+    assert "names are read only while events are late" in text
+    assert "--web.no-object-names" in Parsed("".join(body(one, look(one, has_names=False)))).text
+
+
+@pytest.mark.parametrize("query", [query for _, query in QUERIES])
+def test_every_query_is_promql(query: str) -> None:
+    promql_parser.parse(query.replace("%s", 'apiserver="a:1", group="", resource="pods"'))
+
+
+def test_what_is_certainly_in_trouble_comes_first_and_the_rest_stays_in_its_place() -> None:
+    states = [state("b", "unknown"), state("a", "met"), state("z", "violated"), state("y", is_up=False)]
+    assert [one.resource for one in document.in_order(states)] == ["y", "z", "a", "b"]
+
+
+def test_many_rows_are_opened_one_by_one() -> None:
+    many = [state(f"kind{number}") for number in range(200)]
+    few, all_ = whole(look(*many[:3])), whole(look(*many))
+    assert few.count("As PromQL") == 3
+    assert "As PromQL" not in all_
+    assert all_.count("Open this row") == 200
+    assert whole(look(*many), row_id(many[7])).count("As PromQL") == 1
+    assert len(all_) < 700_000
+
+
+async def test_a_stream_tells_what_changed_and_only_that() -> None:
+    async with served(Shown(LATE, FINE)) as shown, shown.session as client:
+        async with client.get("/page/stream?since=0") as response:
+            assert response.headers["Content-Type"] == "text/event-stream"
+            first = await event(response)
+            assert {f"s-{row_id(one)}" for one in (LATE, FINE)} < first["parts"].keys()
+            shown.look = look(replace(LATE, window=FINE.window), FINE, now=NOW + 2)
+            second = await event(response)
+        assert "All watches are on time" in second["parts"]["sentence"]
+        assert f"s-{row_id(LATE)}" in second["parts"]
+        assert f"s-{row_id(FINE)}" not in second["parts"]
+        async with client.get(f"/page/changes?since={first['version']}") as response:
+            polled = await response.json()
+        assert f"s-{row_id(FINE)}" not in polled["parts"]
+        assert "sentence" in polled["parts"]
+        async with client.get("/page/changes?since=99999") as response:
+            assert "log" in (await response.json())["parts"], "a version of another process is none of ours"
+
+
+async def event(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        line = await response.content.readline()
+        assert await response.content.readline() == b"\n"
+    said: dict[str, Any] = json.loads(line.removeprefix(b"data: "))
+    return said
+
+
+async def test_all_who_look_within_a_second_get_the_same_rendering() -> None:
+    looks = 0
+    shown = Shown(LATE)
+    async with served(shown):
+        page = Page(lambda: shown.look)
+
+        def counted() -> Look:
+            nonlocal looks
+            looks += 1
+            return shown.look
+
+        page._look = counted
+        await asyncio.gather(*[page._current() for _ in range(50)])
+        assert looks == 1
+
+
+async def test_live_pages_have_places_of_their_own_and_scrapes_get_through() -> None:
+    limits = Limits(connections=20, requests=2)
+    assert limits.streams == 9
+    async with served(Shown(LATE), limits) as shown, shown.session as client:
+        streams = [await client.get("/page/stream") for _ in range(limits.streams)]
+        assert [one.status for one in streams] == [200] * limits.streams
+        async with client.get("/page/stream") as refused:
+            assert refused.status == 503
+        for path in ("/metrics", "/", "/page/changes", "/livez"):
+            async with client.get(path) as response:
+                assert response.status == 200, path
+        streams.pop().close()
+
+        async def is_free() -> bool:
+            async with client.get("/page/stream") as response:
+                return response.status == 200
+
+        await wait_until(is_free, "the place of a page that was closed is free")
+        for one in streams:
+            one.close()
+
+
+async def test_the_server_does_not_wait_for_live_pages_when_it_stops() -> None:
+    async with served(Shown(LATE)) as shown, shown.session as client:
+        response = await client.get("/page/stream")
+        await event(response)
+        assert shown.server is not None
+        async with asyncio.timeout(4):
+            await shown.server.cleanup()
+        response.close()
+
+
+async def test_only_the_page_of_a_demo_may_switch_its_scenario() -> None:
+    async with served(Shown(LATE), is_demo=True) as shown, shown.session as client:
+        host = shown.url.removeprefix("http://")
+        for headers, status in (
+            ({"Origin": "http://elsewhere.example"}, 403),
+            ({"Origin": "null"}, 403),
+            ({"Sec-Fetch-Site": "cross-site"}, 403),
+            ({"Sec-Fetch-Site": "same-site", "Origin": f"http://{host}"}, 403),
+            ({"Sec-Fetch-Site": "same-origin", "Origin": f"http://{host}"}, 303),
+            ({}, 303),
+        ):
+            form = {"scenario": "slow-network"}
+            async with client.post("/scenario", data=form, headers=headers, allow_redirects=False) as response:
+                assert response.status == status, headers
+        assert shown.played == ["slow-network"] * 2
+        async with client.post("/scenario", data={"scenario": "no such"}) as response:
+            assert response.status == 400
+        async with client.get("/scenario") as response:
+            assert response.status == 405
+    async with served(Shown(LATE)) as shown, shown.session as client:
+        async with client.post("/scenario", data={"scenario": "healthy"}) as response:
+            assert response.status == 404
+        async with client.get("/") as response:
+            assert "<form" not in await response.text()
+
+
+async def test_a_row_that_is_watched_no_more_is_said_to_be_gone() -> None:
+    async with served(Shown(LATE)) as shown, shown.session as client:
+        async with client.get("/page/row", params={"key": row_id(LATE)}) as response:
+            assert "As PromQL" in await response.text()
+        async with client.get("/page/row", params={"key": "nothing"}) as response:
+            assert response.status == 404
