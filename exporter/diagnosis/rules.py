@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
         says="the exporter may not watch {resource} on {apiserver}",
         needs=(see.refused,),
         confirms=(see.refused,),
+        excludes=(see.was_away, it.started_anew),
         remedy="Give the exporter's user get, list and watch on the resource, or new credentials; `watchslo check` "
         "names each permission that is missing.",
     ),
@@ -63,7 +64,13 @@ RULES: tuple[Rule, ...] = (
         says="{apiserver} does not answer",
         needs=(see.nothing_answers,),
         confirms=(see.peers_answer,),
-        explains=("apiserver_restarted", "connection_dropped"),
+        explains=(
+            "apiserver_restarted",
+            "connection_dropped",
+            "exporter_refused",
+            "relist_storm",
+            "requests_queued",
+        ),
         remedy="Look whether its process runs, and whether the port can be reached from here; other clients have the "
         "same gap if they use this address.",
     ),
@@ -74,6 +81,7 @@ RULES: tuple[Rule, ...] = (
         needs=(see.was_away,),
         confirms=(it.started_anew,),
         explains=(
+            "exporter_refused",
             "watchers_closed",
             "relist_storm",
             "initial_events_burst",
@@ -90,7 +98,7 @@ RULES: tuple[Rule, ...] = (
         fault="relist_storm",
         scope="apiserver",
         says="many clients of {apiserver} list everything anew at the same time",
-        needs=(see.troubled, see.history_gone),
+        needs=(see.burdened, see.history_gone),
         confirms=(it.herd, it.lists_dominate, it.initial_events),
         explains=("apiserver_overloaded", "list_storm", "initial_events_burst", "cache_behind"),
         instead_of=("apiserver_restarted",),
@@ -196,7 +204,7 @@ RULES: tuple[Rule, ...] = (
         needs=(see.all_late, see.cache_polls_slow),
         confirms=(it.busy,),
         excludes=(see.stalled, see.way_back_long),
-        explains=("cache_behind", "conversion_slow", "store_slow"),
+        explains=("cache_behind", "conversion_slow", "store_slow", "watchers_closed"),
         instead_of=("store_slow", "path_slow", "cache_behind"),
         remedy="More CPU or more apiservers; hold back whoever asks most (API Priority and Fairness; audit log names "
         "them); consistent lists from the cache (1.31), streaming encoding (1.34).",

@@ -1,7 +1,7 @@
 """What is found at one moment becomes a finding that lasts: since when, and when it is withdrawn.
 
-A cause is named once it was seen twice in a row, and withdrawn once it has not been seen for some seconds: what comes
-and goes with single events is one finding.
+A cause is named once it was seen twice in a row, or for some seconds if it is only suspected, and withdrawn once it has
+not been seen for some seconds: what comes and goes with single events is one finding.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ AFTERMATH_SECONDS = 30.0
 SHOWN_FOR_SECONDS = 45.0
 """What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
 
-UNKNOWN_AFTER_SECONDS = 10.0
-"""So long nothing may explain what is late before that is said: some signs need time to show."""
+SUSPECTED_AFTER_SECONDS, UNKNOWN_AFTER_SECONDS = 6.0, 10.0
+"""So long nothing better may be found before something is suspected: some signs need time to show."""
 
 RUNBOOK = "https://github.com/watchslo/watchslo/blob/main/docs/faults.md#"
 
@@ -122,9 +122,14 @@ def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held
         # The evidence that confirmed it is the better one to tell.
         return replace(before, seen_at=now, is_named=True)
     first_at = before.first_at if before else now
-    patience_seconds = UNKNOWN_AFTER_SECONDS if cause.fault == "unknown_cause" else 0.0
-    is_named = before is not None and now - first_at >= patience_seconds
+    is_named = before is not None and (before.is_named or now - first_at >= _patience_seconds(cause))
     return _Held(_finding(cause, since), first_at, now, shown_at, is_named=is_named)
+
+
+def _patience_seconds(cause: Cause) -> float:
+    if cause.certainty == "shown":
+        return 0.0
+    return UNKNOWN_AFTER_SECONDS if cause.fault == "unknown_cause" else SUSPECTED_AFTER_SECONDS
 
 
 def _finding(cause: Cause, since: float) -> Finding:

@@ -118,6 +118,19 @@ def test_where_the_store_is_slow_for_all_nobody_blames_the_queues() -> None:
     assert "requests_queued" not in {cause.fault for cause in causes(facts(queued, stream(), peer))}
 
 
+def test_an_apiserver_that_has_just_started_refuses_until_it_knows_who_may_what() -> None:
+    refused = stream(is_up=False, trouble="forbidden", judged={}, ends={"transport_error": 1})
+    anew = apiserver(server=server(started_at=NOW - 5))
+    assert "exporter_refused" not in {cause.fault for cause in causes(facts(anew, refused))}
+    cut = replace(refused, start_errors={"connect": 2})
+    assert "exporter_refused" not in {cause.fault for cause in causes(facts(apiserver(), cut))}
+
+
+def test_to_relist_alone_is_no_storm() -> None:
+    after = stream(relists=1, uncovered_seconds=3.0)
+    assert causes(facts(apiserver(), after)) == []
+
+
 def test_two_faults_at_once_are_both_named() -> None:
     store = CASES["store_slow"][0]
     refused_stream = stream(kind=NODES, is_up=False, trouble="forbidden", judged={})
