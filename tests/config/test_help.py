@@ -6,7 +6,7 @@ import pytest
 from exporter.config import SETTINGS, reference_markdown
 from tests.config.door import FILE, Door
 
-COMMANDS = ("run", "demo", "check", "measure", "healthcheck", "version")
+COMMANDS = ("run", "demo", "check", "measure", "audit", "healthcheck", "version")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
