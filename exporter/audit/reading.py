@@ -34,7 +34,7 @@ class EventReader:
         self._is_too_long = False
         """The line is not over and longer than an event: what there was of it is with `_objects` already."""
         self._is_idle = True
-        """Whether nothing has come of a line that is too long."""
+        """Whether nothing was open where the line began, and nothing has come of it."""
 
     def feed(self, chunk: bytes) -> list[AuditEvent]:
         """The events that these bytes complete."""
@@ -71,16 +71,16 @@ class EventReader:
                 is_event, event = self.decoder.try_plain(candidate[before.end() :] if before.end() else candidate)
                 if is_event:
                     self.decoder.unreadable += self._objects.abandon_object()
+                    self._is_idle = self._objects.is_at_rest
                     return [] if event is None else [event]
         events = self._nested(line + b"\n")
-        self.decoder.unreadable += self._is_idle
-        self._is_too_long, self._is_idle = False, True
+        self.decoder.unreadable += self._is_idle and self._objects.is_at_rest
+        self._is_too_long, self._is_idle = False, self._objects.is_at_rest
         return events
 
     def _nested(self, part: bytes) -> list[AuditEvent]:
-        was_at_rest = self._objects.is_at_rest
         texts = self._objects.feed(part)
-        self._is_idle &= was_at_rest and self._objects.is_at_rest and not texts
+        self._is_idle &= not texts
         self.decoder.unreadable += texts.count(None)
         found = (self.decoder.decode(text) for text in texts if text is not None)
         return [event for event in found if event is not None]
