@@ -6,6 +6,7 @@ Only what is counted is decoded. Texts are cut to what tells one from the other,
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -190,10 +191,13 @@ class EventDecoder:
 
     def decode(self, text: bytes) -> AuditEvent | None:
         """An event in whatever shape."""
-        is_known, event = self.try_plain(text)
-        if not is_known and (event := self._wrapped(text)) is None:
-            self.unreadable += 1
-        return event
+        for attempt in (self.try_plain, self._wrapped, self._of_columns, self._of_log_entry):
+            with suppress(*_UNREADABLE):
+                is_known, event = attempt(text)
+                if is_known:
+                    return event
+        self.unreadable += 1
+        return None
 
     def try_plain(self, text: bytes | str) -> tuple[bool, AuditEvent | None]:
         """Whether it is an event as apiservers write it; and the event, unless it tells nothing that another does not.
@@ -204,6 +208,9 @@ class EventDecoder:
             found = self._kubernetes.decode(text)
         except _UNREADABLE:
             return False, None
+        return self._known(found)
+
+    def _known(self, found: _Kubernetes) -> tuple[bool, AuditEvent | None]:
         if not found.audit_id or found.staged is None:
             return False, None
         if found.stage == "RequestReceived":
@@ -245,30 +252,16 @@ class EventDecoder:
         self.cut += 1
         return text[:most]
 
-    def _wrapped(self, text: bytes) -> AuditEvent | None:
-        try:
-            envelope = self._envelope.decode(text)
-            inner = envelope.message or envelope.log_s or (envelope.properties and envelope.properties.log)
-            if inner:
-                return self.try_plain(inner)[1]
-        except _UNREADABLE:
-            pass
-        for decode in (self._of_columns, self._of_log_entry):
-            try:
-                event = decode(text)
-            except _UNREADABLE:
-                continue
-            if event is not None:
-                return event
-        return None
+    def _wrapped(self, text: bytes) -> tuple[bool, AuditEvent | None]:
+        envelope = self._envelope.decode(text)
+        inner = envelope.message or envelope.log_s or (envelope.properties and envelope.properties.log)
+        return self.try_plain(inner) if inner else (False, None)
 
-    def _of_columns(self, text: bytes) -> AuditEvent | None:
+    def _of_columns(self, text: bytes) -> tuple[bool, AuditEvent | None]:
         found = self._columns.decode(text)
-        if not found.audit_id:
-            return None
-        return self._event(
+        return self._known(
             _Kubernetes(
-                audit_id=found.audit_id,
+                audit_id=found.audit_id or "",
                 stage=found.stage or "",
                 verb=found.verb or "",
                 uri=found.uri or "",
@@ -284,17 +277,17 @@ class EventDecoder:
             )
         )
 
-    def _of_log_entry(self, text: bytes) -> AuditEvent | None:
+    def _of_log_entry(self, text: bytes) -> tuple[bool, AuditEvent | None]:
         found = self._log_entry.decode(text)
         payload, operation = found.payload, found.operation or _Operation()
         group, resource, subresource, verb = _method(payload.method)
         if not resource:
-            return None
+            return False, None
         caller, who, status = payload.caller or _Caller(), payload.who or _Authentication(), payload.status
         parts = payload.name.split("/")
         namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts[:-1] else ""
         agent, user = caller.agent or "", who.email or ""
-        return AuditEvent(
+        event = AuditEvent(
             audit_id=(operation.id or found.id)[:LONGEST_ID],
             stage="started" if operation.first and not operation.last else "complete",
             verb=_VERBS.get(verb, "other"),
@@ -310,6 +303,7 @@ class EventDecoder:
             received=None,
             staged=found.timestamp.timestamp(),
         )
+        return True, event
 
 
 def _resource(resource: str, group: str, subresource: str) -> str:

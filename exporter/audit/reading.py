@@ -19,7 +19,9 @@ LONGEST_EVENT_BYTES = 4 * 1024 * 1024
 """At level RequestResponse it has two objects, each no more than 1.5 MiB unless etcd is told otherwise."""
 
 _BEFORE_AN_EVENT = re.compile(rb'[^"{}\[\]]{0,200}(?=\{)')
-_OUTSIDE_OF_TEXT = re.compile(rb'["{}\[\]]')
+_UP_TO_A_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"[^"{}\[\]]*+){0,999}+')
+"""Over whole texts, no more of them than what the search has to remember."""
+
 _REST_OF_TEXT = re.compile(rb'[^"\\\n]*(?:\\.[^"\\\n]*)*')
 
 
@@ -141,16 +143,15 @@ class _Objects:
                 if self._is_in_text and data[at : at + 1] == b"\n":  # no text goes over the end of a line
                     found += [None] * self.abandon()
                 continue
-            token = _OUTSIDE_OF_TEXT.search(data, at)
-            if token is None:
-                break
-            at = token.end()
-            mark = token.group()
+            skipped = _UP_TO_A_BRACKET.match(data, at)
+            at = skipped.end() if skipped is not None else at
+            mark = data[at : at + 1]
+            at += 1
             if mark == b'"':
                 self._is_in_text = True
-            elif mark in b"{[":
+            elif mark in (b"{", b"["):
                 self._open(mark, at - 1)
-            else:
+            elif mark:
                 found += self._close(mark, data, at)
         if self._depth:
             self._keep(data[self._begin :])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import astuple, dataclass
+from typing import TypeAlias
 
 from exporter.audit.bounded import Lately
 
@@ -16,7 +16,8 @@ LONGEST_TURN_SECONDS = 60.0
 """On average. Slower than this is no fight, but work that two do on one object."""
 
 
-class Writer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Writer:
     """Who writes. Replicas without leader election fight too, if their tokens name their Pods."""
 
     user: str
@@ -74,7 +75,7 @@ class Writers:
     def in_turns(self) -> list[InTurns]:
         """Those that look like a fight, the worst first."""
         found = [
-            InTurns(*what, tuple(sorted(turns.writers)), turns.turns, turns.since, turns.until)
+            InTurns(*what, tuple(sorted(turns.writers, key=astuple)), turns.turns, turns.since, turns.until)
             for what, turns in self._objects.items()
             if turns.turns >= FEWEST_TURNS and turns.until - turns.since <= LONGEST_TURN_SECONDS * turns.turns
         ]

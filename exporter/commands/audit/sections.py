@@ -180,7 +180,8 @@ def _in_turns(report: Report) -> Section:
 def _fight(fight: InTurns) -> tuple[str, ...]:
     where = f"{fight.resource} {fight.namespace}/{fight.name}" if fight.namespace else f"{fight.resource} {fight.name}"
     by = " and ".join(
-        _shown(f"{user} ({_product(agent)}{f', {pod}' if pod else ''})") for user, agent, pod in fight.writers
+        _shown(f"{writer.user} ({_product(writer.agent)}{f', {writer.pod}' if writer.pod else ''})")
+        for writer in fight.writers
     )
     each = (fight.until - fight.since) / max(fight.turns - 1, 1)
     return (_shown(where, 2 * LONGEST_CELL), by, str(fight.turns), _duration(each))
