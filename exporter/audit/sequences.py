@@ -4,7 +4,8 @@ An apiserver answers a watch with status 200 whatever comes of it: 410 Gone is a
 what the client asks for next. What is inferred here may be wrong; what is doubtful is left out:
 
 - A LIST with resourceVersion=N, or a streaming list with one, comes from a client that has listed before: client-go's
-  informers relist so, and nobody else who watches. Without a watch before it the next request has to be one.
+  informers relist so, and nobody else who watches. Without a watch before it the next request has to be one. One that
+  the client has to try again, because it was cut off, counts again: it costs as much.
 - Another LIST is a relist if a watch that went on from a revision has just ended within a moment (its history was gone)
   and nothing was listed since. kubectl's LIST, watch, LIST, watch is none.
 - A watch that ends before its timeout is broken if the client then goes on watching, or relists; otherwise the client
@@ -64,7 +65,7 @@ Inferred: TypeAlias = Relisted | Broken | Started
 class Sequence:
     """The requests of one process for one resource with the same selectors, in the order of their ends and starts."""
 
-    __slots__ = ("_doubtful", "_end", "_has_resumed", "_has_watched", "_relisting", "lists", "since", "until")
+    __slots__ = ("_doubtful", "_end", "_has_resumed", "_has_watched", "lists", "since", "until")
 
     def __init__(self) -> None:
         self._has_watched = False
@@ -72,8 +73,6 @@ class Sequence:
         """How the newest of its watches has ended, until the next one has started."""
         self._has_resumed = False
         """Whether a watch has gone on from a revision after another watch, and nothing was listed since."""
-        self._relisting = False
-        """Whether a streaming relist was begun, and no watch since: what comes now is that relist, tried again."""
         self._doubtful = False
         """Whether a LIST looked like a relist of a client that was never seen watching."""
         self.lists = 0
@@ -96,9 +95,6 @@ class Sequence:
         self.lists += 1
         was_gone, self._has_resumed = self._has_resumed and self._end == "gone", False
         if asked.kind == "not_older":
-            if self._relisting and self._end is not None:
-                self._relisting = False
-                return []
             if not self._has_watched:
                 self._doubtful = True
                 return []
@@ -113,17 +109,13 @@ class Sequence:
         if self._doubtful:
             inferred.append(Relisted("unknown"))
         if asked.kind == "streaming_relist":
-            if not (self._relisting and self._end is not None):
-                inferred += self._relist()
-            self._relisting = True
+            inferred += self._relist()
         elif asked.kind == "streaming_list":
-            if not self._relisting:
-                inferred.append(Started())
+            inferred.append(Started())
         elif asked.kind == "resumed":
             if self._end == "early":
                 inferred.append(Broken())
             self._has_resumed = self._has_watched and not self.lists
-            self._relisting = False
         self._has_watched, self._doubtful, self._end, self.lists = True, False, None, 0
         return inferred
 
