@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from exporter.audit.writers import InTurns
 
 LONGEST_CELL = 60
+LONGEST_LINE = 600
 MOST_KINDS = 4
 
 
@@ -49,7 +50,13 @@ def sections(report: Report) -> list[Section]:
         _advice(report),
         Section((("WHAT THIS LOG DOES NOT SAY",),), tuple(_doubts(report))),
     ]
-    return [section for section in found if len(section.rows) > 1 or section.sentences]
+    return [_printable(section) for section in found if len(section.rows) > 1 or section.sentences]
+
+
+def _printable(section: Section) -> Section:
+    """Names, user agents, resources and fields are what others wrote: none of it is a command for a terminal."""
+    rows = (tuple(printable(cell, LONGEST_LINE) for cell in row) for row in section.rows)
+    return Section(tuple(rows), tuple(printable(sentence, LONGEST_LINE) for sentence in section.sentences))
 
 
 _WHO = (
