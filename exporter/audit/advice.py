@@ -45,7 +45,7 @@ def _lists_all_anew(client: Client) -> bool:
 
 
 def _lists_without_limit(client: Client) -> bool:
-    return client.count("lists", "newest") >= FEW
+    return client.count("shapes", "newest") >= FEW
 
 
 def _relists(client: Client) -> bool:
@@ -155,13 +155,13 @@ KNOWN: tuple[Advice, ...] = (
     ),
     Advice(
         "immutable Secrets",
-        "a kubelet reads Secrets and ConfigMaps of its pods: it does not watch those that are immutable",
+        "reads Secrets and ConfigMaps of its pods, as a kubelet does: those that are immutable it would not watch",
         "1.21",
         _reads_secrets_of_pods,
     ),
     Advice(
         "conflict handling",
-        "many of its writes conflict (409): read anew before each retry, wait longer between them, or use server-side "
+        "gets 409 for many of its writes: read anew before each retry, wait longer between them, or use server-side "
         "apply",
         "server-side apply: 1.22",
         _conflicts,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from exporter.audit.requests import Asked
     from exporter.audit.sequences import Inferred
 
-MOST_ROWS = 20_000
+MOST_ROWS = 60_000
 MOST_SEQUENCES = 100_000
 MOST_OPEN_WATCHES = 200_000
 MOST_EVENT_IDS = 200_000

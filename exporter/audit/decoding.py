@@ -78,6 +78,9 @@ class _Annotations(msgspec.Struct, gc=False, rename={field: _LATENCY + wait for 
     response_write: str | None = None
 
 
+_NOTHING_SLOW = _Annotations()
+
+
 class _Kubernetes(
     msgspec.Struct,
     gc=False,
@@ -245,7 +248,7 @@ class EventDecoder:
             code=found.status.code if found.status is not None else 0,
             received=found.received.timestamp() if found.received is not None else None,
             staged=found.staged.timestamp(),
-            waits=_waits(found.annotations) if found.annotations is not None else (),
+            waits=_waits(found.annotations) if found.annotations not in (None, _NOTHING_SLOW) else (),
         )
 
     def _cut(self, text: str, most: int) -> str:

@@ -45,6 +45,8 @@ class Activity:
     seconds: float
     counts: Counts
     polls: tuple[Poll, ...]
+    """The longest; each is another selector, namespace or process."""
+    polls_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,8 @@ def _first(ranked: list[One], most: int, relisting: int, relists: Callable[[One]
     return [*ranked[:most], *others[:relisting]]
 
 
-def _rank(client: Client) -> tuple[float, float, str, str]:
-    return -client.seconds, -client.count("requests"), client.user, client.agent
+def _rank(client: Client) -> tuple[bool, float, float, str, str]:
+    return client.user == OTHERS.user, -client.seconds, -client.count("requests"), client.user, client.agent
 
 
 def _client(rows: Mapping[RowKey, Row], polls: Mapping[RowKey, list[Poll]], all_seconds: float, span: float) -> Client:
@@ -159,7 +161,7 @@ def _client(rows: Mapping[RowKey, Row], polls: Mapping[RowKey, list[Poll]], all_
 
 def _activity(key: RowKey, row: Row, polls: list[Poll]) -> Activity:
     most = sorted(polls, key=lambda poll: (-poll.lists, poll.every_seconds))[:MOST_POLLS]
-    return Activity(key.resource, row.of("seconds"), _grouped(row), tuple(most))
+    return Activity(key.resource, row.of("seconds"), _grouped(row), tuple(most), len(polls))
 
 
 def _grouped(row: Row) -> Counts:

@@ -93,15 +93,16 @@ class Sequence:
         self.since = self.since if self.lists else at
         self.until = at
         self.lists += 1
-        was_gone, self._has_resumed = self._has_resumed and self._end == "gone", False
-        if asked.kind == "not_older":
-            if not self._has_watched:
-                self._doubtful = True
-                return []
-            return self._relist()
-        if was_gone:
-            return self._relist()
-        return [Started()] if asked.kind == "cache" and asked.has_limit else []
+        inferred: list[Inferred] = []
+        if asked.kind == "not_older" and not self._has_watched:
+            self._doubtful = True
+        elif asked.kind == "not_older" or (self._has_resumed and self._end == "gone"):
+            inferred = self._relist()
+        else:
+            self._end = None  # whatever the client did before, it begins anew
+            inferred = [Started()] if asked.kind == "cache" and asked.has_limit else []
+        self._has_resumed = False
+        return inferred
 
     def watch_started(self, asked: Asked) -> list[Inferred]:
         """A watch was accepted."""

@@ -116,6 +116,15 @@ def test_whoever_lists_then_watches_for_a_moment_again_and_again_relists_nothing
     assert "relists" not in only_client(events).counts
 
 
+def test_whoever_watches_for_a_while_and_lists_before_it_watches_again_closed_its_watches_itself() -> None:
+    # kubectl get --watch, ended by a person
+    events: list[Json] = []
+    for number in range(10):
+        events += listed("limit=500", at=10 * number)
+        events += watched("resourceVersion=10", at=10 * number + 0.1, lasts=5)
+    assert "broken streams" not in only_client(events).counts.get("inferred", {})
+
+
 def test_a_revision_in_a_list_is_no_relist_of_a_client_that_never_watches() -> None:
     client = only_client(
         [one for number in range(10) for one in listed(f"resourceVersion={number + 1}", at=30 * number)]

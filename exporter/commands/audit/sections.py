@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LONGEST_CELL = 60
 LONGEST_LINE = 600
 MOST_KINDS = 4
+SHORTEST_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ def _lists(report: Report) -> Section:
 
 
 def _polls(activity: Activity) -> str:
-    return ", ".join(f"{poll.lists} every {_duration(poll.every_seconds)}" for poll in activity.polls) or "none"
+    if not activity.polls:
+        return "none"
+    most = activity.polls[0]
+    return f"{activity.polls_count}, one of {most.lists} LISTs, every {_duration(most.every_seconds)}"
 
 
 _WATCHES = ("WATCHES", "RESOURCE", "HOW", "ENDED AFTER", "BROKEN", "RELISTS", "STARTED")
@@ -169,12 +173,16 @@ def _lifetimes(activity: Activity) -> str:
 
 def _waits(report: Report) -> Section:
     rows = [
-        (_name(client), ", ".join(f"{wait} {waited:.1f} s" for wait, waited in client.counts["waits"].items()))
+        (_name(client), ", ".join(f"{wait} {waited:.1f} s" for wait, waited in waits.items()))
         for client in report.clients
-        if "waits" in client.counts
+        if (waits := _worth_saying(client.counts.get("waits", {})))
     ]
     note = "Only of requests that took more than half a second: an apiserver says nothing of the others."
     return Section((("WHERE THE SECONDS WENT", ""), *rows), (note,) if rows else ())
+
+
+def _worth_saying(waits: Mapping[str, float]) -> dict[str, float]:
+    return {wait: waited for wait, waited in waits.items() if waited >= SHORTEST_WAIT_SECONDS}
 
 
 _TURNS = ("WRITTEN IN TURNS", "BY", "TURNS", "ONE EACH")
@@ -195,11 +203,11 @@ def _fight(fight: InTurns) -> tuple[str, ...]:
 
 
 def _advice(report: Report) -> Section:
-    said = [
-        f"{_name(client)}: {advice.name}. It {advice.remedy} (since: {advice.since})."
-        for client in report.clients
-        for advice in advice_for(client)
-    ]
+    said = []
+    for client in report.clients:
+        if remedies := advice_for(client):
+            said.append(f"{_name(client)}:")
+            said += [f"- {advice.name}: it {advice.remedy} (since: {advice.since})." for advice in remedies]
     return Section((("ADVICE",),), tuple(said))
 
 

@@ -44,10 +44,11 @@ def test_the_table_says_who_it_was_and_what_would_help(door: Door) -> None:
     said = {" ".join(line.split()) for line in answer.out.splitlines()}
     assert f"{len(ALL)} events from {moment(0)[:19]}Z to {moment(199)[:19]}Z: 100.4 server seconds of 4 clients" in said
     assert "storm a-controller/v1 (linux/amd64) 100.0 100 % 0.5 200 200 0 0 0 0 0" in said
-    assert "storm (a-controller/v1) pods 100.0 cache 200 200 every 1.0 s" in said
+    assert "storm (a-controller/v1) pods 100.0 cache 200 1, one of 200 LISTs, every 1.0 s" in said
     assert "informer (a-controller/v1) pods resumed 3 60.0 s (early, 1 times), 0.0 s (gone, 1 times) 1 gone 1 0" in said
     assert "deployments.apps default/web blue (a-controller/v1) and red (a-controller/v1) 38 1.0 s" in said
-    assert any(line.startswith("storm (a-controller/v1): informer. It lists again and again") for line in said)
+    assert "storm (a-controller/v1):" in said
+    assert any(line.startswith("- informer: it lists again and again") for line in said)
     assert any("apiserver_request_total" in line for line in said)
 
 
@@ -96,7 +97,15 @@ def test_a_page_shows_the_same_and_runs_nothing(door: Door) -> None:
 
 def test_no_text_of_a_client_reaches_the_terminal_as_a_command(door: Door) -> None:
     evil = [
-        event("list", "/x", at=0, user=f"{ESC}[2Juser", agent=f"{ESC}]0;title\x07" * 50_000, pod=(f"{ESC}[1m", "uid")),
+        event(
+            "list",
+            "/x",
+            at=0,
+            ref={"resource": f"{ESC}[4mpods"},
+            user=f"{ESC}[2Juser",
+            agent=f"{ESC}]0;title\x07" * 50_000,
+            pod=(f"{ESC}[1m", "uid"),
+        ),
         *listed(f"fieldSelector={ESC}[31m%1B[31m%3D1", at=1),
         *[one for at in range(30) for one in wrote(f"{ESC}[5mweb\n\u202e", at=at, user="ab"[at % 2], agent="x\r\ny z")],
     ]
