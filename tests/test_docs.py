@@ -29,7 +29,9 @@ def test_a_reference_page_is_what_scripts_docs_writes(page: str, text: str) -> N
     assert (ROOT / "docs" / page).read_text(encoding="utf-8") == text
 
 
-@pytest.mark.parametrize("page", ["README.md", "SECURITY.md", "deploy/README.md", "docs/image.md", "docs/platforms.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "SECURITY.md", "deploy/README.md", "docs/audit.md", "docs/image.md", "docs/platforms.md"]
+)
 def test_every_page_that_is_linked_to_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = {part.split(")")[0].partition("#")[0] for part in text.split("](")[1:]}

@@ -125,8 +125,9 @@ def test_no_text_of_a_client_reaches_the_terminal_as_a_command(door: Door) -> No
         (b"\0" * 100_000, "there are no audit events in audit.log"),
         (b"\x1f\x8bbroken", 'cannot read "audit.log": its gzip compression is broken'),
         (gzip.compress(lines(ALL)) + b"trailing", 'cannot read "audit.log": its gzip compression is broken'),
+        (gzip.compress(bytes(1 << 26)), "there are no audit events in audit.log"),
     ],
-    ids=["empty", "text", "zeros", "no gzip", "half gzip"],
+    ids=["empty", "text", "zeros", "no gzip", "half gzip", "bomb"],
 )
 def test_what_is_no_log_gets_one_sentence(door: Door, content: bytes, sentence: str) -> None:
     AUDIT_LOG.write_bytes(content)
