@@ -140,14 +140,16 @@ def test_a_log_that_begins_with_the_relist_of_a_client_that_then_watches_has_tha
 
 
 def test_processes_behind_one_address_are_told_apart_by_their_pods() -> None:
-    events: list[Json] = []
-    for pod in (("one", "uid-1"), ("two", "uid-2")):
-        events += listed("limit=500&resourceVersion=0", at=0, pod=pod)
-        events += watched(f"{T}&resourceVersion=10", at=1, lasts=30, pod=pod)
-    # Only the first goes on.
-    events += watched(f"{T}&resourceVersion=20", at=32, lasts=None, pod=("one", "uid-1"))
+    one, two = ("one", "uid-1"), ("two", "uid-2")
+    events = [
+        *listed("limit=500&resourceVersion=0", at=0, pod=one),
+        *watched(f"{T}&resourceVersion=10", at=1, lasts=400, pod=one),
+        *listed("limit=500&resourceVersion=0", at=370, pod=two),
+        *watched(f"{T}&resourceVersion=10", at=371, lasts=30.5, pod=two),  # and no more of it: it has closed it itself
+        *watched(f"{T}&resourceVersion=20", at=402, lasts=None, pod=one),
+    ]
     client = only_client(events)
-    assert client.counts["inferred"] == {"informers started": 2, "broken streams": 1}
+    assert client.counts["inferred"] == {"informers started": 2}
     assert (client.pods_count, client.pods) == (2, ("one", "two"))
 
 

@@ -99,9 +99,9 @@ def test_what_is_broken_costs_no_event_after_its_line() -> None:
         events, unreadable = events_in(broken + whole)
         assert len(events) == TOLD
         assert unreadable == 1
-    truncated = lines(ALL)[:-20]
-    events, unreadable = events_in(truncated)
-    assert (len(events), unreadable) == (TOLD - 1, 1)
+    for shape in (lines, pretty_objects, pretty_array):
+        events, unreadable = events_in(shape(ALL)[:-20])
+        assert (len(events), unreadable) == (TOLD - 1, 1)
 
 
 def test_what_is_broken_in_a_list_of_many_lines_ends_with_its_line() -> None:
