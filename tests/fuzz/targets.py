@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime, formatdate
@@ -19,6 +19,11 @@ from pathlib import Path
 import aiohttp
 import yaml
 
+from exporter.audit.counting import Audit
+from exporter.audit.reading import EventReader
+from exporter.audit.report import Report, report_of
+from exporter.commands.audit import table as audit_table
+from exporter.commands.audit.page import page as audit_page
 from exporter.config import SETTINGS, ConfigError, flag_parser, load, read_flags
 from exporter.config.web_config import read_web_config
 from exporter.kubernetes.answer import AnswerReader
@@ -29,6 +34,9 @@ from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rf
 from exporter.server_metrics.between import ServerReading, between
 from exporter.server_metrics.families import SAMPLES
 from exporter.server_metrics.text import MOST_LINE_BYTES, Numbers, TextParser
+from tests.audit.lines import event, listed, watched, wrote
+from tests.audit.lines import lines as audit_lines
+from tests.audit.shapes import SHAPES, gke, pretty_array
 from tests.fuzz.mutation import cuts
 from tests.speed.recording import METADATA_JSON, PODS_JSON, recorded
 
@@ -37,6 +45,7 @@ LAST_TIME = 253_402_400_000.0
 """A day after the last that a year of four digits has, for zones."""
 
 LONGEST_SENTENCE = 4096
+LONGEST_AUDIT_EVENT = 2000
 
 ERROR = (
     b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too many '
@@ -91,6 +100,21 @@ def short_lines() -> list[bytes]:
 def lines() -> list[bytes]:
     """A watch as an apiserver sends it."""
     return [*recorded(METADATA_JSON)[:60], *recorded(PODS_JSON)[:20], *[ERROR, BOOKMARK, LEASE] * 20]
+
+
+def audit_logs() -> list[bytes]:
+    """Each shape of a few requests."""
+    some = [
+        *listed("limit=500&resourceVersion=0", at=0, pod=("a", "b")),
+        *watched("resourceVersion=7&timeoutSeconds=300", at=1, lasts=300),
+    ]
+    more = [
+        *wrote("web", at=2, code=409),
+        event("get", "/api", at=3, ref={}, annotations={"apiserver.latency.k8s.io/etcd": "1m2.5s"}),
+    ]
+    entry = gke("io.k8s.core.v1.pods.list", "core/v1/namespaces/a/pods", "2026-11-29T02:00:00.123456789Z")
+    shaped = [shape(events) for shape in SHAPES for events in (some, more, some[:1])]
+    return [*shaped, pretty_array([entry]), audit_lines([entry, entry])]
 
 
 def chunks(content: Sequence[bytes]) -> bytes:
@@ -313,6 +337,28 @@ def check_web_file(data: bytes, _: int) -> None:
     assert all(value.isprintable() for value in config.http_server_config.headers.values())
 
 
+def check_audit_log(data: bytes, number: int) -> None:
+    """Any cut gives the same report, which any JSON parser, browser and terminal takes; what is kept is bounded."""
+
+    def read(pieces: Sequence[bytes]) -> tuple[Report, int]:
+        reader, audit = EventReader(LONGEST_AUDIT_EVENT), Audit(8)
+        for piece in pieces:
+            for found in reader.feed(piece):
+                audit.count(found)
+            assert reader.kept_bytes <= 2 * LONGEST_AUDIT_EVENT
+        for found in reader.end():
+            audit.count(found)
+        assert len(audit.rows) <= 9
+        return report_of(audit, reader.decoder.unreadable), reader.decoder.received_only
+
+    report, received_only = read([data])
+    assert read(cuts(data, number)) == (report, received_only)
+    assert sum(report.requests.values()) <= report.events <= data.count(b"{")
+    json.dumps(asdict(report), allow_nan=False)
+    assert all(line.isprintable() for line in audit_table(report, 80).split("\n"))
+    assert audit_page(report).isascii() or "\x1b" not in audit_page(report)
+
+
 SECRET = "X0h1gDsPszWURQaxFh.zou"
 HASH = f"$2y$10${SECRET}bFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 
@@ -448,6 +494,35 @@ def targets() -> list[Target]:
             [*[name.encode() for name in SAMPLES], b',le="', b'"}', b"{", b"} 1\n", b"NaN", b"1e999", b'\\"', b"\n"],
             check_metrics_text,
             6000,
+        ),
+        Target(
+            "audit log",
+            audit_logs(),
+            [
+                *(
+                    b"{",
+                    b"}",
+                    b"[",
+                    b"]",
+                    b'"',
+                    b"\\",
+                    b"\n",
+                    b",",
+                    b"null",
+                    b'"items":[',
+                    b"ResponseStarted",
+                    b"Panic",
+                ),
+                *(
+                    b"9999-12-31T23:59:59.999999Z",
+                    b"0001-01-01T00:00:00+23:59",
+                    b"1h0m9999999999s",
+                    b"resourceVersion=0",
+                ),
+                b"system:serviceaccount:a:b" * 50,
+            ],
+            check_audit_log,
+            8192,
         ),
         Target(
             "Date",
