@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -54,7 +55,7 @@ class _Rendered:
     """The parts of the page, each with the version in which it became what it is."""
 
     version: int = 0
-    at: float = -RENDERED_EVERY_SECONDS
+    at: float = -inf
     look: Look | None = None
     parts: dict[str, tuple[int, str]] = field(default_factory=dict)
     page: bytes | None = None
@@ -84,7 +85,7 @@ class Page:
             "Content-Security-Policy": policy(has_form=demo is not None),
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",  # without any, a form of this page would come from nowhere
             "Cache-Control": "no-store",
         }
 
@@ -165,6 +166,7 @@ class Page:
             self._demo.play(str(form.get("scenario")))
         except KeyError:
             return web.Response(status=400, text="there is no such scenario\n")
+        self._rendered.at = -inf  # whoever has chosen sees it at once
         return web.Response(status=303, headers={"Location": "./"})
 
     async def _current(self) -> _Rendered:
