@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from exporter.web.page.look import Look, Scenarios
+    from exporter.web.page.row import Drawn
 
 RENDERED_EVERY_SECONDS = 1.0
 STREAMED_EVERY_SECONDS = 2.0
@@ -79,6 +80,7 @@ class Page:
         self._look = look
         self._demo = demo
         self._rendered = _Rendered()
+        self._drawn: dict[str, Drawn] = {}
         self._rendering = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._headers = {
@@ -176,9 +178,11 @@ class Page:
             if loop.time() - self._rendered.at >= RENDERED_EVERY_SECONDS:
                 look, before = self._look(), self._rendered
                 made = _Rendered(before.version + 1, loop.time(), look)
-                async for name, html in _in_turns(parts(look)):
+                async for name, html in _in_turns(parts(look, self._drawn)):
                     was = before.parts.get(name)
                     made.parts[name] = was if was is not None and was[1] == html else (made.version, html)
+                for gone in self._drawn.keys() - {row_id(state) for state in look.states}:
+                    del self._drawn[gone]
                 self._rendered = made
             return self._rendered
 
