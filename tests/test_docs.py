@@ -85,7 +85,17 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     assert stream["relists"] == 0
 
 
-GENERATED = {"accuracy", "configuration", "faults", "faults-measured", "growth", "metrics", "performance", "soak", "support"}
+GENERATED = {
+    "accuracy",
+    "configuration",
+    "faults",
+    "faults-measured",
+    "growth",
+    "metrics",
+    "performance",
+    "soak",
+    "support",
+}
 PROSE = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem not in GENERATED),
