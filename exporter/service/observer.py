@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
     from exporter.service.dependencies import Dependencies
+
+log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 2.0
 HOLD_SECONDS = 0.0005
@@ -67,11 +70,18 @@ class Observer:
             tasks.create_task(self._conversions.run())
             while True:
                 await asyncio.sleep(PERIOD_SECONDS)
-                moment = await in_turns(self._moment())
-                self._conversions.facts = facts = await in_turns(self._observations.take(moment))
-                troubled = await self._diagnose(facts)
-                for apiserver in self._apiservers():
-                    apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
+                try:
+                    await self._observe()
+                except Exception:
+                    # Measuring goes on without a diagnosis.
+                    log.exception("no diagnosis: this is a bug in watchslo")
+
+    async def _observe(self) -> None:
+        moment = await in_turns(self._moment())
+        self._conversions.facts = facts = await in_turns(self._observations.take(moment))
+        troubled = await self._diagnose(facts)
+        for apiserver in self._apiservers():
+            apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
 
     def _moment(self) -> Generator[None, None, Snapshot]:
         """All states as they are now, in steps."""
