@@ -77,7 +77,7 @@ async def test_a_cache_that_is_behind_shows_at_its_apiserver_and_resource_alone(
 async def test_a_bug_in_the_diagnosis_does_not_end_the_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fails(self: Diagnosing, facts: Facts) -> set[str]:
+    async def fails(_: Diagnosing, facts: Facts) -> set[str]:
         raise KeyError(facts.now)
 
     monkeypatch.setattr(Diagnosing, "take", fails)
