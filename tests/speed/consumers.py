@@ -204,9 +204,9 @@ def counting(words: list[str], environ: dict[str, str] | None = None) -> Iterato
             process.kill()
 
 
-def informer_binary() -> Path:
-    """The informer, built once for each state of its sources. Needs Go."""
-    return go_binary(INFORMER)
+def informer_binary(package: str = ".") -> Path:
+    """The informer, or another program beside it, built once for each state of its sources. Needs Go."""
+    return go_binary(INFORMER, package)
 
 
 def has_go() -> bool:
