@@ -239,7 +239,7 @@ RULES: tuple[Rule, ...] = (
         says="objects of {resource} are so large that coding them takes the time",
         needs=(see.late, it.large),
         confirms=(see.others_on_time,),
-        explains=("cache_behind",),
+        explains=("cache_behind", "store_slow", "apiserver_overloaded"),
         instead_of=("path_full",),
         remedy="Smaller objects (split them, no blobs in annotations), metadata-only watches, protobuf or CBOR.",
     ),

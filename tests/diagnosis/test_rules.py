@@ -131,6 +131,17 @@ def test_to_relist_alone_is_no_storm() -> None:
     assert causes(facts(apiserver(), after)) == []
 
 
+def test_what_is_found_of_one_resource_explains_what_its_apiserver_suffers_from_it() -> None:
+    storm = server(cpu_cores_used=3.9, requests={("PUT", PODS): Timed(900, 0.01, 0.1)})
+    given_facts = facts(apiserver(cache=SLOW, server=storm), stream(**AFTER_CACHE, events_per_second=900.0))
+    assert [cause.fault for cause in causes(given_facts)] == ["write_storm"]
+
+
+def test_polls_that_only_wait_are_no_sign_of_queues() -> None:
+    waits = PollFacts(answered=3, seconds=Interval(0.0025, 0.005), usual_seconds=0.005, waiting_seconds=3.0)
+    assert causes(facts(apiserver(store_polls=waits, cache_polls=waits), stream())) == []
+
+
 def test_two_faults_at_once_are_both_named() -> None:
     store = CASES["store_slow"][0]
     refused_stream = stream(kind=NODES, is_up=False, trouble="forbidden", judged={})
