@@ -19,6 +19,7 @@ Refused: TypeAlias = Literal[
     "discovery",  # names, pages or definitions of what there is to watch
     "token",  # of who asks us, with --web.auth-filter: longer than any that a cluster makes
     "endpoint",  # an apiserver's address in EndpointSlices that is none
+    "audit",  # lines of an audit log that are no events, and names in it that are too long
     "credentials",  # a kubeconfig, a token, a certificate, or what an exec plugin prints
 ]
 """What may be refused, or cut."""

@@ -132,7 +132,7 @@ class Audit:
     def _count_request(self, event: AuditEvent, key: RowKey, row: Row) -> None:
         row.counts["requests", event.verb] += 1
         seconds = self._believed(event.staged, event.received)
-        if seconds is not None and not event.resource.endswith(_LASTING):
+        if seconds is not None and not lasts(event.resource):
             row.counts["seconds", event.verb] += seconds
         for wait, waited in event.waits:
             row.counts["waits", wait] += min(waited, LONGEST_REQUEST_SECONDS)
@@ -216,6 +216,11 @@ class Audit:
     def open_watches(self) -> int:
         """Watches whose end was not seen."""
         return len(self._open_watches)
+
+
+def lasts(resource: str) -> bool:
+    """Whether requests for it are meant to last, so that their seconds say nothing."""
+    return resource.endswith(_LASTING)
 
 
 def _code(code: int) -> str:

@@ -197,6 +197,13 @@ def apiserver_url(text: str) -> str:
     raise ValueError(f"is not an apiserver: write https://host:port, without {without}")
 
 
+def path(text: str) -> Path:
+    """Path of a file that may come later."""
+    if not text.strip() or "\0" in text:
+        raise ValueError("is not a path")
+    return Path(text)
+
+
 def readable_yaml(text: str) -> Path:
     """Path of a file that exists, can be read and holds a YAML mapping."""
     path = Path(text)

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
+from exporter.audit.live import NAMES, LiveCounts
 from exporter.config import ConfigError, ListenAddress
 from exporter.config.wording import quoted
 from exporter.kubernetes.credentials import Credentials, CredentialsError, Source
@@ -22,6 +23,7 @@ from exporter.kubernetes.writes import why_no_canary
 from exporter.metrics.registry import Metrics
 from exporter.service import logs, loop, status
 from exporter.service.apiserver import CountedCost
+from exporter.service.audit_file import AuditFile
 from exporter.service.canary import too_few_alone
 from exporter.service.dependencies import Dependencies
 from exporter.service.fleet import Fleet, home_of
@@ -141,6 +143,10 @@ class Exporter:
         self.metrics.shard_index.set(config.shard.index)
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self._fleet = Fleet(Dependencies(config, credentials, self.metrics, heartbeat, judged, advise or log.warning))
+        self.audit = LiveCounts(NAMES[config.audit_user_names])
+        """Who asks for how much, by audit logs that we follow."""
+        if config.audit_files:
+            self.metrics.read_audit(self.audit.totals)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -158,6 +164,8 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
                 running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
+                logs_followed = [AuditFile(path, self.audit) for path in self._config.audit_files]
+                running += [tasks.create_task(one.follow(), name="audit log") for one in logs_followed]
                 if files:
                     running.append(tasks.create_task(files.follow(), name="web configuration"))
                 try:

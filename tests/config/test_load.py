@@ -51,6 +51,8 @@ EXAMPLES = {
     "web.config.file": "web.yaml",
     "web.max-connections": "600",
     "web.max-requests": "30",
+    "audit.file": "audit.log",
+    "audit.user-names": "hashed",
     "log.level": "debug",
     "log.format": "json",
     "scenario": "slow-encoding",
@@ -121,6 +123,7 @@ def test_a_list_is_repeated_commas_or_a_sequence(setting: Setting) -> None:
         "resource": ("pods", "foos.example.com"),
         "custom-resources": ("*.example.com", "foos.*"),
         "web.listen-address": (":1", "[::1]:2"),
+        "audit.file": ("one.log", "/var/log/two.log"),
     }[setting.name]
     by_flags = outcome(setting, f"{setting.flag}={one}", f"{setting.flag}={two}")
     by_variable = outcome(setting, environ={setting.variable: f" {one} ,,{two},"})
@@ -255,6 +258,8 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         web_config_file=None,
         web_max_connections=500,
         web_max_requests=40,
+        audit_files=(),
+        audit_user_names="none",
         log_level="info",
         log_format="logfmt",
     )

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 import pytest
 
 from tests.conftest import FreshCluster
@@ -18,6 +20,7 @@ from tests.real.api import ApiClient, ApiError
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
 from tests.speed.consumers import has_go, informer_binary
+from tests.support.observing import observed
 from tests.support.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -248,6 +251,32 @@ async def test_every_relist_of_real_informers_is_found_and_none_is_invented(
         assert found[agent]["inferred"]["broken streams"] >= 4
     for one in timed:
         assert found[one.agent]["ends"]["timeout"] >= 2
+
+
+async def test_a_running_exporter_counts_who_asks_and_names_nobody_unless_it_may(
+    fresh_cluster: FreshCluster, tmp_path: Path
+) -> None:
+    async with recorded(fresh_cluster, tmp_path, "red", "blue") as (cluster, log):
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+        await cluster.grant("red", ["list"], "", ["configmaps", "secrets"], "default")
+        words = ("--kubeconfig", kubeconfig, "--resource=pods", f"--audit.file={log.path}")
+        seconds, requests = "audit_request_seconds_total", "audit_requests_total"
+        async with (
+            observed(*words) as silent,
+            observed(*words, "--audit.user-names=plain") as plain,
+            observed(*words, "--audit.user-names=hashed") as hashed,
+            cluster.client("red") as red,
+        ):
+            await poll(red)
+            asked = {"verb": "list", "resource": "configmaps"}
+            scrape = await plain.wait_for(lambda scrape: scrape.values(requests, user="red", **asked) == [10])
+            assert 0 < scrape.sum(seconds, user="red", **asked) < 10
+            digest = sha256(b"red").hexdigest()[:16]
+            await hashed.wait_for(lambda scrape: scrape.values(requests, user=digest, **asked) == [10])
+            await silent.wait_for(lambda scrape: scrape.values(requests, user="", **asked) == [10])
+            for exporter, may_be_there in ((silent, False), (hashed, False), (plain, True)):
+                async with aiohttp.ClientSession() as http, http.get(f"{exporter.url}/metrics") as response:
+                    assert ('user="red"' in await response.text()) is may_be_there
 
 
 async def test_who_fights_polls_and_conflicts_is_named_on_a_real_apiserver(
