@@ -99,8 +99,7 @@ class Audit:
 
     def count(self, event: AuditEvent) -> None:
         """One event."""
-        # Clients may choose the id of their requests: it alone does not tell that two events are one.
-        identity = hash((event.audit_id, event.stage, event.staged, event.received))
+        identity = identity_of(event)
         if self._seen.get(identity):
             self.repeated += 1
             return
@@ -216,6 +215,11 @@ class Audit:
     def open_watches(self) -> int:
         """Watches whose end was not seen."""
         return len(self._open_watches)
+
+
+def identity_of(event: AuditEvent) -> int:
+    """What tells that two events are one: not the id alone, because clients may choose that of their requests."""
+    return hash((event.audit_id, event.stage, event.staged, event.received))
 
 
 def lasts(resource: str) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
-from exporter.audit.counting import LONGEST_REQUEST_SECONDS, lasts
+from exporter.audit.bounded import Lately
+from exporter.audit.counting import LONGEST_REQUEST_SECONDS, MOST_EVENT_IDS, identity_of, lasts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -87,6 +88,7 @@ class LiveCounts:
         self.totals: dict[Asker, Total] = {}
         """By what `shown` makes of a user's name; who costs little is `other`."""
         self._shown = shown
+        self._seen: Lately[int, bool] = Lately(MOST_EVENT_IDS)
         self._named: dict[str, set[str]] = {}
         """Users with series of their own, and their resources."""
         self._minutes: deque[tuple[int, dict[Asker, Total]]] = deque(maxlen=2 * USUAL_MINUTES)
@@ -95,6 +97,10 @@ class LiveCounts:
         """One event that came now."""
         if event.stage != "complete" or event.verb == "watch" or lasts(event.resource):
             return
+        identity = identity_of(event)
+        if self._seen.get(identity):
+            return  # a webhook sends a batch again if it had no answer
+        self._seen.put(identity, True)  # noqa: FBT003
         seconds = event.staged - event.received if event.received is not None else 0.0
         if not 0 <= seconds <= LONGEST_REQUEST_SECONDS:
             seconds = 0.0

@@ -118,6 +118,7 @@ class _Agreement:
         self._refuse_nothing_to_watch()
         self._refuse_list_beside_discovery()
         self._refuse_server_name_without_tls()
+        self._refuse_audit_webhooks_without_tls()
         self._refuse_canaries_that_nobody_awaits()
         self._refuse_connections_that_requests_take_all()
         self._refuse_more_polls_than_allowed("revision-clock.hz")
@@ -154,6 +155,11 @@ class _Agreement:
             if url.startswith("http:"):
                 where = self._where("tls-server-name")
                 raise ConfigError(f"{where}: there is no TLS certificate to verify at {quoted(url)}: use https there")
+
+    def _refuse_audit_webhooks_without_tls(self) -> None:
+        if self._values["audit.listen-address"] and self._values["audit.web-config.file"] is None:
+            where = self._where("audit.listen-address")
+            raise ConfigError(f"{where}: whoever reaches it could forge events: add --audit.web-config.file")
 
     def _refuse_canaries_that_nobody_awaits(self) -> None:
         if not self._values["canary.interval"]:

@@ -51,6 +51,8 @@ class Config:
     web_max_connections: int
     web_max_requests: int
     audit_files: tuple[Path, ...]
+    audit_listen_addresses: tuple[ListenAddress, ...]
+    audit_web_config_file: Path | None
     audit_user_names: Literal["none", "hashed", "plain"]
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]

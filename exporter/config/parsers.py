@@ -223,6 +223,16 @@ def web_config_file(text: str) -> Path:
     return path
 
 
+def audit_web_config_file(text: str) -> Path:
+    """As `web_config_file`, of a server for none but clients with certificates."""
+    from exporter.config.web_config import read_web_config  # noqa: PLC0415 as above
+
+    path = web_config_file(text)
+    if read_web_config(path).tls_server_config.client_auth_type != "RequireAndVerifyClientCert":
+        raise ValueError("does not ask for client certificates: set client_auth_type: RequireAndVerifyClientCert")
+    return path
+
+
 def config_file(text: str) -> Path:
     """Path of a file that exists, can be read and holds a YAML mapping or only comments."""
     path = Path(text)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from exporter.audit.reading import EventReader
-from exporter.limits import refused_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-    from exporter.audit.events import AuditEvent
-    from exporter.audit.live import LiveCounts
+    from exporter.service.audit_intake import AuditIntake
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +24,9 @@ PIECE_BYTES = 32 * 1024
 class AuditFile:
     """One file. It may be missing, renamed for a new one, or cut to nothing; a line may come in parts."""
 
-    def __init__(self, path: Path, counts: LiveCounts) -> None:
+    def __init__(self, path: Path, intake: AuditIntake) -> None:
         self._path = path
-        self._counts = counts
+        self._take = intake.take
         self._reader = EventReader()
         self._file: BinaryIO | None = None
         self._complaint = ""
@@ -51,7 +47,7 @@ class AuditFile:
             while True:
                 is_replaced = self._is_replaced()  # before it is read: what was written before that is not missed
                 while self._file is not None and (piece := self._file.read(PIECE_BYTES)):
-                    self._count(self._reader.feed(piece))
+                    self._take(self._reader, self._reader.feed(piece))
                     await asyncio.sleep(0)
                 if not is_replaced:
                     return
@@ -89,16 +85,8 @@ class AuditFile:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._count(self._reader.end())
+        self._take(self._reader, self._reader.end())
         self._reader = EventReader()
-
-    def _count(self, events: Iterable[AuditEvent]) -> None:
-        now = time.time()
-        for event in events:
-            self._counts.count(event, now)
-        decoder = self._reader.decoder
-        refused_texts.count("audit", decoder.unreadable + decoder.cut)
-        decoder.unreadable = decoder.cut = 0
 
     def _complain(self, error: OSError) -> None:
         """Once for each reason: it is tried again every second."""

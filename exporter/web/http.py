@@ -32,7 +32,8 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_METRICS = web.AppKey("metrics", Metrics)
+METRICS = web.AppKey("metrics", Metrics)
+"""Where refused clients are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,8 @@ def application(
 
     answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
     app = web.Application()
-    app[_METRICS] = metrics
-    app.on_response_prepare.append(_name_server)
+    app[METRICS] = metrics
+    app.on_response_prepare.append(without_version)
     if access is not None:
         access.guard(app)
     if auth_filter is not None:
@@ -140,7 +141,8 @@ def application(
     return app
 
 
-async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+async def without_version(_request: web.Request, response: web.StreamResponse) -> None:
+    """Name the server, and no more of it."""
     name_server(response)
 
 
@@ -154,7 +156,7 @@ async def serve(
 
     Raises OSError that names the address and the reason if one of them cannot be had; then none is served.
     """
-    server = WebServer(app[_METRICS].web_refused, limits, is_probe)
+    server = WebServer(app[METRICS].web_refused, limits, is_probe)
     app.middlewares.append(server.admit)
     for address in listen_addresses:
         try:

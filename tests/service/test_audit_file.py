@@ -12,6 +12,7 @@ from exporter.audit.live import LiveCounts
 from exporter.limits import refused_texts
 from exporter.service import audit_file
 from exporter.service.audit_file import AuditFile
+from exporter.service.audit_intake import AuditIntake
 from tests.audit.lines import Json, lines, listed
 from tests.support.waiting import wait_until
 
@@ -26,7 +27,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def followed(path: Path) -> AsyncIterator[LiveCounts]:
     counts = LiveCounts()
-    task = asyncio.create_task(AuditFile(path, counts).follow())
+    task = asyncio.create_task(AuditFile(path, AuditIntake(counts)).follow())
     await asyncio.sleep(0)  # it is open by now
     try:
         yield counts
