@@ -366,8 +366,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="watchslo_audit_request_seconds_total",
         type="counter",
-        help="Time that requests in the audit log (--audit.file) were with the apiserver, without watches, exec and "
-        "the like. The 20 users, and of each the 30 resources, that cost most in the last hour have series of their "
+        help="Time that requests in the audit log (--audit.file, --audit.listen-address) were with the apiserver, "
+        "without watches, exec and the like. The 20 users, and of each the 30 resources, that cost most in the last hour have series of their "
         "own; the rest is other. Without --audit.user-names no user is named.",
         scope=Scope.EXPORTER,
         own_labels=AUDIT_LABELS,
@@ -375,7 +375,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="watchslo_audit_requests_total",
         type="counter",
-        help="Requests in the audit log (--audit.file), with the same labels.",
+        help="Requests in the audit log, with the same labels.",
         scope=Scope.EXPORTER,
         own_labels=AUDIT_LABELS,
     ),
