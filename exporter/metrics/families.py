@@ -367,8 +367,8 @@ FAMILIES: tuple[Family, ...] = (
         name="watchslo_audit_request_seconds_total",
         type="counter",
         help="Time that requests in the audit log (--audit.file, --audit.listen-address) were with the apiserver, "
-        "without watches, exec and the like. The 20 users, and of each the 30 resources, that cost most in the last hour have series of their "
-        "own; the rest is other. Without --audit.user-names no user is named.",
+        "without watches, exec and the like. The 20 users, and of each the 30 resources, that cost most in the last "
+        "hour have series of their own; the rest is other. Without --audit.user-names no user is named.",
         scope=Scope.EXPORTER,
         own_labels=AUDIT_LABELS,
     ),
