@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.audit.live import MOST_IN_A_MINUTE, MOST_RESOURCES, MOST_USERS, OTHER, LiveCounts, Total
+from exporter.audit.live import MOST_IN_A_MINUTE, MOST_RESOURCES, MOST_USERS, NAMES, OTHER, LiveCounts, Total
 from tests.audit.lines import Json, lines, listed, watched, wrote
 from tests.audit.reports import events_in
 
@@ -31,7 +31,7 @@ def test_requests_are_counted_by_user_verb_and_resource_and_watches_are_not() ->
 
 
 def test_names_are_what_is_made_of_them() -> None:
-    live = LiveCounts(lambda _: "")
+    live = LiveCounts(NAMES["none"])
     count(live, [*listed(at=0, lasts=2), *listed(at=0, lasts=2, user="bob")], NOW)
     assert values(live.totals) == {("", "list", "pods"): (4, 2)}
     for number in range(2 * MOST_USERS):

@@ -316,6 +316,15 @@ def test_requests_leave_a_connection_to_probes() -> None:
     assert str(refused.value).startswith("--web.max-requests: 40 concurrent requests leave no connection for a probe: ")
 
 
+def test_audit_webhooks_are_not_taken_from_whoever_has_no_certificate(web_file_with_client_certificates: str) -> None:
+    config = json.loads(web_file_with_client_certificates)
+    del config["tls_server_config"]["client_ca_file"], config["tls_server_config"]["client_auth_type"]
+    Path("audit.yaml").write_text(json.dumps(config))
+    with pytest.raises(ConfigError) as refused:
+        said("--audit.listen-address=:9986", "--audit.web-config.file=audit.yaml")
+    assert "does not ask for client certificates" in str(refused.value)
+
+
 def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> None:
     filled = Counter(setting.field for setting in SETTINGS)
     assert {field.name for field in fields(Config)} <= filled.keys()

@@ -74,8 +74,8 @@ async def test_a_log_is_rotated_by_renaming_and_nothing_is_missed(tmp_path: Path
         for number in range(5):
             append(path, some(200))
             path.rename(tmp_path / f"audit-{number}.log")
-            path.write_bytes(some(100))
-            await reaches(counts, 300 * (number + 1))
+            path.write_bytes(some(300))
+            await reaches(counts, 500 * (number + 1))
 
 
 async def test_a_log_is_rotated_by_copying_and_emptying_it(tmp_path: Path) -> None:
@@ -101,7 +101,9 @@ async def test_a_log_that_comes_later_is_read_from_its_beginning_and_that_is_sai
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["audit log not read"]
 
 
-async def test_what_cannot_be_read_neither_stops_nor_fills_anything(tmp_path: Path) -> None:
+async def test_what_cannot_be_read_neither_stops_nor_fills_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "audit.log"
     path.mkdir()
     before = refused_texts.times["audit"]
@@ -111,3 +113,4 @@ async def test_what_cannot_be_read_neither_stops_nor_fills_anything(tmp_path: Pa
         path.write_bytes(b"junk\n" * 3 + some(1))
         await reaches(counts, 1)
     assert refused_texts.times["audit"] == before + 3
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["audit log not read"]
