@@ -6,7 +6,7 @@ Times here are those of our own clock when an event came: nobody who writes to t
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -92,6 +92,8 @@ class LiveCounts:
         self._named: dict[str, set[str]] = {}
         """Users with series of their own, and their resources."""
         self._minutes: deque[tuple[int, dict[Asker, Total]]] = deque(maxlen=2 * USUAL_MINUTES)
+        self._hour: Mapping[Asker, Total] = {}
+        """Of the last hour, without the minute that is not over."""
 
     def count(self, event: AuditEvent, now: float) -> None:
         """One event that came now."""
@@ -120,8 +122,9 @@ class LiveCounts:
 
     def _choose_names(self, now: float) -> None:
         """Those that cost most in the last hour have series of their own; the others' are gone."""
+        self._hour = _sum(self._between(now - USUAL_MINUTES * MINUTE, now // MINUTE * MINUTE))
         cost: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-        for (user, _, resource), total in _sum(self._between(now - USUAL_MINUTES * MINUTE, now)).items():
+        for (user, _, resource), total in self._hour.items():
             cost[self._shown(user)][resource] += total.seconds
         users = _dearest({user: sum(seconds.values()) for user, seconds in cost.items()}, MOST_USERS)
         self._named = {user: _dearest(cost[user], MOST_RESOURCES) for user in users}
@@ -139,12 +142,17 @@ class LiveCounts:
         return user, verb, resource
 
     def spells(self, since: float, until: float) -> tuple[AuditSpell, ...]:
-        """Who stood out from then to then, whoever cost most first. None is no proof of innocence: a log has gaps."""
+        """Who stood out from then to then, whoever cost most first. None is no proof of innocence: a log has gaps.
+
+        Users have the names that `shown` gives them.
+        """
         # Whole minutes: those of the spell must not be in the hour before.
         since, until = since // MINUTE * MINUTE, max(until, since // MINUTE * MINUTE + 1)
         during = _sum(self._between(since, until))
-        usual = _sum(self._between(since - USUAL_MINUTES * MINUTE, since))
-        known = max(since - max(since - USUAL_MINUTES * MINUTE, self._began), MINUTE)
+        # Only few minutes are summed up here: this is asked for again and again while something is wrong.
+        newest = self._minutes[-1][0] * MINUTE if self._minutes else since
+        over = _sum(self._between(since, newest))
+        known = max(since - max(newest - USUAL_MINUTES * MINUTE, self._began), MINUTE)
         all_seconds = sum(total.seconds for total in during.values())
         spells = [
             AuditSpell(
@@ -154,12 +162,13 @@ class LiveCounts:
                 requests=total.requests,
                 seconds=total.seconds,
                 share=total.seconds / all_seconds,
-                usual_in_flight=usual.get(asker, Total()).seconds / known,
+                usual_in_flight=(self._hour.get(asker, Total()).seconds - over.get(asker, Total()).seconds) / known,
             )
             for asker, total in during.items()
             if asker[0] != OTHER and total.seconds > 0
         ]
-        return tuple(sorted(filter(_stands_out, spells), key=lambda spell: (-spell.seconds, spell.user)))
+        standing_out = sorted(filter(_stands_out, spells), key=lambda spell: (-spell.seconds, spell.user))
+        return tuple(replace(spell, user=self._shown(spell.user)) for spell in standing_out)
 
     @property
     def _began(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis import outside as see
+from exporter.diagnosis.audited import who
 from exporter.diagnosis.rules import RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import View
 
@@ -90,9 +91,13 @@ def _cause(rule: Rule, view: View) -> Cause | None:
         "shown" if confirmed else "suspected",
         *_place(rule, view),
         _filled(rule.says, view),
-        tuple(dict.fromkeys([*evidence, *confirmed])),
+        tuple(dict.fromkeys([*evidence, *confirmed, *_who(rule, view)])),
         tuple(_excluded(rule, view)),
     )
+
+
+def _who(rule: Rule, view: View) -> tuple[str, ...]:
+    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts.askers)
 
 
 def _excluded(rule: Rule, view: View) -> Iterator[str]:

@@ -166,6 +166,8 @@ class Exporter:
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.history = History()
         self._demo = demo
+        self.audit = LiveCounts(NAMES[config.audit_user_names])
+        """Who asks for how much, by audit logs that we follow."""
         self.diagnosing = Diagnosing(self.metrics, changed)
         self._fleet = Fleet(
             Dependencies(
@@ -176,10 +178,9 @@ class Exporter:
                 judged=judged,
                 advise=advise or log.warning,
                 diagnose=self.diagnosing.take,
+                askers=self.audit.spells if config.audit_files or config.audit_listen_addresses else None,
             )
         )
-        self.audit = LiveCounts(NAMES[config.audit_user_names])
-        """Who asks for how much, by audit logs that we follow."""
         if config.audit_files or config.audit_listen_addresses:
             self.metrics.read_audit(self.audit.totals)
         self._intake = AuditIntake(self.audit)

@@ -16,17 +16,20 @@ from exporter.service.cpu_limit import CpuLimit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 
+    from exporter.audit.live import AuditSpell
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
     from exporter.measure.stream_state import StreamState
+    from exporter.measure.times import WallTime
     from exporter.service.apiserver import Apiserver
     from exporter.service.dependencies import Dependencies
 
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 2.0
+ASKED_BEFORE_SECONDS = 60.0
 HOLD_SECONDS = 0.0005
 
 _Value = TypeVar("_Value")
@@ -103,8 +106,14 @@ class Observer:
             apiservers=apiservers,
             process=self._process_state(),
             servers=servers,
+            askers=self._askers(time.time()),
             converting=self._conversions.known,
         )
+
+    def _askers(self, now: WallTime) -> tuple[AuditSpell, ...]:
+        """Who stands out since something is wrong, or a minute before."""
+        ask, since = self._dependencies.askers, self._conversions.facts.troubled_since.values()
+        return ask(min(since, default=now) - ASKED_BEFORE_SECONDS, now) if ask is not None else ()
 
     def _process_state(self) -> ProcessState:
         heartbeat = self._dependencies.heartbeat
