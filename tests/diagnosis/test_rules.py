@@ -308,7 +308,11 @@ def test_a_list_storm_is_shown_by_the_audit_log_which_knows_the_name() -> None:
 
 
 def test_whoever_stands_out_is_named_where_that_may_be_the_cause() -> None:
-    askers = (asking("lister", "list", "pods"), asking("writer", "update", "pods", 0.2), asking("", "update", "nodes"))
+    askers = (
+        asking("lister", "list", "pods", 0.3),
+        asking("writer", "update", "pods", 0.2),
+        asking("", "update", "nodes"),
+    )
     (cause,) = causes(replace(CASES["write_storm"][0], askers=askers))
     assert cause.evidence[-1] == "who: writer: 1840 requests to update pods, 20% of all server seconds"
     (elsewhere,) = causes(replace(CASES["cache_stuck"][0], askers=askers))

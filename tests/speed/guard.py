@@ -160,7 +160,7 @@ async def polling() -> AsyncIterator[Place]:
     with tempfile.TemporaryDirectory() as folder:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            credentials = Credentials(Source(kubeconfig(Path(folder), url)))
+            credentials = Credentials(CredentialsSource(kubeconfig(Path(folder), url)))
             await credentials.load()
             place = Place(Server(url, is_one_apiserver=True), credentials, lambda _: None)
             yield place
