@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
-from exporter.clocks.connections import Place
+from exporter.clocks.connections import PollConnection
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
 from exporter.credentials import Credentials, CredentialsSource
@@ -145,7 +145,7 @@ async def counted(what: str, each: int, prepare: Callable[[], Callable[[], Await
 
 
 @contextlib.asynccontextmanager
-async def polling() -> AsyncIterator[Place]:
+async def polling() -> AsyncIterator[PollConnection]:
     """A place whose polls are answered at once."""
     body = empty_list(FIRST_REVISION, as_protobuf=False)[1]
     answer = b"HTTP/1.1 200 OK\r\nAudit-Id: 1\r\nDate: %b\r\nContent-Length: %d\r\n\r\n%b"
@@ -162,7 +162,7 @@ async def polling() -> AsyncIterator[Place]:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             credentials = Credentials(CredentialsSource(kubeconfig(Path(folder), url)))
             await credentials.load()
-            place = Place(Server(url, is_one_apiserver=True), credentials, lambda _: None)
+            place = PollConnection(Server(url, is_one_apiserver=True), credentials, lambda _: None)
             yield place
             await place.close()
 
