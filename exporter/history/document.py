@@ -1,4 +1,4 @@
-"""The history as JSON has it, described in docs/history.md: the columns of each stream's steps, and what is of note."""
+"""The history as JSON has it, described in docs/page.md: the columns of each stream's steps, and what is of note."""
 
 from __future__ import annotations
 

@@ -56,13 +56,14 @@ class StreamHistory:
         """The newest last."""
         self.last_end: Ended | None = None
         self._before: StreamState | None = None
-        self._recorded_at: WallTime = -inf
+        self.recorded_at: WallTime = -inf
+        """When the steps were brought up to date."""
 
     def record(self, now: WallTime, state: StreamState) -> list[Note]:
         """The stream as it is now; returns what is to be noted."""
         before, self._before = self._before or state, state
-        if state.condition != before.condition or abs(now - self._recorded_at) >= RECORDED_EVERY_SECONDS:
-            self._recorded_at = now
+        if state.condition != before.condition or abs(now - self.recorded_at) >= RECORDED_EVERY_SECONDS:
+            self.recorded_at = now
             totals = Totals.of(state.counts)
             self.fine.record(now, state, totals)
             self.coarse.record(now, state, totals)

@@ -46,6 +46,14 @@ class Step(NamedTuple):
     """The mean of each that was measured."""
 
 
+class Band(NamedTuple):
+    """As much of a step as is drawn of it: many are, and often."""
+
+    at: WallTime
+    condition: Condition
+    p99: Interval | None
+
+
 class HistorySteps:
     """The steps of one stream, of `seconds` each, in the order of time; at most `most` are kept."""
 
@@ -96,11 +104,23 @@ class HistorySteps:
 
     def last(self, steps: int) -> Iterator[Step]:
         """So many of the last steps, the oldest first, without those in which nobody looked."""
+        return map(self._step, self._numbers(steps))
+
+    def bands(self, steps: int) -> Iterator[Band]:
+        """The same, as they are drawn."""
+        lowers, uppers = self._columns[P99_LOWER], self._columns[P99_UPPER]
+        for number in self._numbers(steps):
+            at = number % self._most
+            lower = lowers[at]
+            p99 = None if isnan(lower) else Interval(lower, uppers[at])
+            yield Band(number * self.seconds, CONDITIONS[self._conditions[at]], p99)
+
+    def _numbers(self, steps: int) -> list[int]:
         if self._newest is None:
-            return
-        for number in range(self._newest - steps + 1, self._newest + 1):
-            if self._conditions[number % self._most] != EMPTY:
-                yield self._step(number)
+            return []
+        conditions, most = self._conditions, self._most
+        numbers = range(self._newest - steps + 1, self._newest + 1)
+        return [number for number in numbers if conditions[number % most] != EMPTY]
 
     def _step(self, number: int) -> Step:
         at = number % self._most

@@ -83,7 +83,8 @@ class Tab:
         """Wait until it is true."""
 
         async def is_so() -> bool:
-            return bool(await self.ask(expression))
+            # Between two pages there is nothing to ask.
+            return bool(await self.ask(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()"))
 
         await wait_until(is_so, expression, timeout_seconds=seconds)
 

@@ -17,10 +17,11 @@ from exporter.web.page.figures import clock, moment, text
 from exporter.web.page.row import row_id, steps_shown, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 
     from exporter.measure.stream_state import StreamState
     from exporter.web.page.look import Look
+    from exporter.web.page.row import Drawn
 
 ROWS_WITH_BODIES = 12
 """More rows than these open by a request each: the page stays small."""
@@ -51,8 +52,8 @@ def policy(*, has_form: bool) -> str:
     )
 
 
-def parts(look: Look) -> Iterator[tuple[str, str]]:
-    """The parts that change, by their ids; the rows of the page as one part if their order changes."""
+def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterator[tuple[str, str]]:
+    """The parts that change, by their ids; `drawn` keeps what need not be drawn again."""
     states = in_order(look.states)
     yield "now", _now(look)
     yield "sentence", _sentence(look)
@@ -60,7 +61,7 @@ def parts(look: Look) -> Iterator[tuple[str, str]]:
     yield "findings", "".join(finding(one, look) for one in look.findings)
     yield "order", " ".join(row_id(state) for state in states)
     for state in states:
-        yield f"s-{row_id(state)}", summary(state, look)
+        yield f"s-{row_id(state)}", summary(state, look, drawn)
     yield "log", notes(look.history.notes[-NOTES_SHOWN:], look, with_place=True)
     yield "scenario", _scenario_now(look)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from exporter.web.page.look import Look, Scenarios
+    from exporter.web.page.row import Drawn
 
 RENDERED_EVERY_SECONDS = 1.0
 STREAMED_EVERY_SECONDS = 2.0
@@ -55,7 +57,7 @@ class _Rendered:
     """The parts of the page, each with the version in which it became what it is."""
 
     version: int = 0
-    at: float = -RENDERED_EVERY_SECONDS
+    at: float = -inf
     look: Look | None = None
     parts: dict[str, tuple[int, str]] = field(default_factory=dict)
     page: bytes | None = None
@@ -79,13 +81,14 @@ class Page:
         self._look = look
         self._demo = demo
         self._rendered = _Rendered()
+        self._drawn: dict[str, Drawn] = {}
         self._rendering = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._headers = {
             "Content-Security-Policy": policy(has_form=demo is not None),
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
-            "Referrer-Policy": "no-referrer",
+            "Referrer-Policy": "same-origin",  # without any, a form of this page would come from nowhere
             "Cache-Control": "no-store",
         }
 
@@ -171,6 +174,7 @@ class Page:
             self._demo.play(str(form.get("scenario")))
         except KeyError:
             return web.Response(status=400, text="there is no such scenario\n")
+        self._rendered.at = -inf  # whoever has chosen sees it at once
         return web.Response(status=303, headers={"Location": "./"})
 
     async def _current(self) -> _Rendered:
@@ -180,9 +184,11 @@ class Page:
             if loop.time() - self._rendered.at >= RENDERED_EVERY_SECONDS:
                 look, before = self._look(), self._rendered
                 made = _Rendered(before.version + 1, loop.time(), look)
-                async for name, html in _in_turns(parts(look)):
+                async for name, html in _in_turns(parts(look, self._drawn)):
                     was = before.parts.get(name)
                     made.parts[name] = was if was is not None and was[1] == html else (made.version, html)
+                for gone in self._drawn.keys() - {row_id(state) for state in look.states}:
+                    del self._drawn[gone]
                 self._rendered = made
             return self._rendered
 

@@ -1,9 +1,9 @@
 "use strict";
 (() => {
-  const FETCH_MS = 5000, RETRY_MS = 30000, BODY_MS = 4000;
+  const FETCH_MS = 5000, RETRY_MS = 30000, BODY_MS = 4000, SILENT_MS = 10000;
   const byId = (id) => document.getElementById(id);
   let version = Number(document.body.dataset.version);
-  let stream = null, timer = null, bodiesAt = 0;
+  let stream = null, timer = null, bodiesAt = 0, heardAt = Date.now();
 
   // Replaces what an element holds, and leaves open, focused and scrolled what was so.
   const swap = (element, html) => {
@@ -29,6 +29,7 @@
     const changed = JSON.parse(text);
     version = changed.version;
     document.body.dataset.live = "yes";
+    heardAt = Date.now();
     for (const [id, html] of Object.entries(changed.parts)) {
       if (id === "order") reorder(html);
       else swap(byId(id), html);
@@ -71,6 +72,12 @@
       setTimeout(() => { if (!document.hidden && !stream) start(); }, RETRY_MS);
     };
   };
+  // A stream may be open and say nothing: the exporter hangs, or somebody on the way has forgotten the connection.
+  setInterval(() => {
+    if (document.hidden || Date.now() - heardAt < SILENT_MS) return;
+    document.body.dataset.live = "no";
+    if (Date.now() - heardAt > RETRY_MS) { heardAt = Date.now() - SILENT_MS; start(); }
+  }, 2000);
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
 
   const showCopyButtons = (within) => within.querySelectorAll("button.copy").forEach((one) => { one.hidden = false; });

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from math import floor, inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.diagnosis.sentences import seconds
 from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, clock, text
@@ -15,11 +15,12 @@ from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, clo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from exporter.history.steps import Step
+    from exporter.history.steps import Band, Step
     from exporter.measure.histogram import Histogram
     from exporter.measure.times import Interval, WallTime
     from exporter.vocabulary import Stage
 
+Drawn: TypeAlias = "Band | Step"
 THINNEST = 1.6
 """A band that is thinner than these units could not be seen."""
 
@@ -62,7 +63,7 @@ class Scale(NamedTuple):
         return self.height * (1 - min(duration, self.most) / self.most)
 
 
-def band(steps: Sequence[Step], threshold_seconds: float, frame: Frame) -> str:
+def band(steps: Sequence[Band], threshold_seconds: float, frame: Frame) -> str:
     """A small plot without axes; what it shows is said in words as well."""
     scale = scale_of(steps, threshold_seconds, frame)
     line = f"{scale.y(threshold_seconds):.1f}"
@@ -73,13 +74,13 @@ def band(steps: Sequence[Step], threshold_seconds: float, frame: Frame) -> str:
     )
 
 
-def scale_of(steps: Sequence[Step], threshold_seconds: float, frame: Frame) -> Scale:
+def scale_of(steps: Sequence[Drawn], threshold_seconds: float, frame: Frame) -> Scale:
     """One that holds everything that has a bound, with the threshold in the middle while nothing is above it."""
     ends = [end for step in steps if step.p99 is not None for end in step.p99 if end < inf]
     return Scale(max(2 * threshold_seconds, HEADROOM * max(ends, default=0.0)), frame.height - frame.bottom)
 
 
-def marks(steps: Sequence[Step], frame: Frame, scale: Scale) -> Iterator[str]:
+def marks(steps: Sequence[Drawn], frame: Frame, scale: Scale) -> Iterator[str]:
     """A path for each run of steps in one condition, and a block for each time without a watch."""
     width = (frame.width - frame.left) / frame.steps
     for run in _runs(steps, frame.step_seconds):
@@ -93,7 +94,7 @@ def marks(steps: Sequence[Step], frame: Frame, scale: Scale) -> Iterator[str]:
             yield f'<path class="of-{condition}" d="{_outline(x, width, ends)}"/>'
 
 
-def in_words(steps: Sequence[Step], frame: Frame) -> str:
+def in_words(steps: Sequence[Drawn], frame: Frame) -> str:
     """What the plot shows, for those who do not see it."""
     minutes = frame.steps * frame.step_seconds // 60
     known = [step for step in steps if step.p99 is not None]
@@ -104,7 +105,7 @@ def in_words(steps: Sequence[Step], frame: Frame) -> str:
     return f"P99 of the last {minutes} minutes: now {now}, highest {between(worst.p99)} at {clock(worst.at)} UTC"
 
 
-def _runs(steps: Sequence[Step], step_seconds: int) -> Iterator[list[Step]]:
+def _runs(steps: Sequence[Drawn], step_seconds: int) -> Iterator[list[Drawn]]:
     """Neighbouring steps in one condition, with or without a known P99."""
     for _, same in groupby(
         enumerate(steps),
@@ -123,11 +124,12 @@ def _visible(scale: Scale, p99: Interval) -> tuple[float, float]:
 
 def _outline(x: float, width: float, ends: Sequence[tuple[float, float]]) -> str:
     """Along the upper ends to the right, and along the lower ends back."""
-    there = [f"M{x:.1f} {ends[0][1]:.1f}"]
-    back = []
-    for number, (lower, upper) in enumerate(ends):
-        there.append(f"V{upper:.1f}H{x + width * (number + 1):.1f}")
-        back.append(f"V{lower:.1f}H{x + width * number:.1f}")
+    there, back = [f"M{x:.1f} {ends[0][1]:.1f}"], []
+    number = 0
+    for (lower, upper), same in groupby(ends):
+        began, number = number, number + len(list(same))
+        there.append(f"V{upper:.1f}H{x + width * number:.1f}")
+        back.append(f"V{lower:.1f}H{x + width * began:.1f}")
     return "".join([*there, *reversed(back), "Z"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2s
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import seconds
 from exporter.history.recording import FINE_SECONDS
@@ -22,6 +22,8 @@ from exporter.web.page.figures import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from exporter.history.recording import StreamHistory
     from exporter.history.steps import Step
     from exporter.measure.stream_state import StreamState
@@ -44,18 +46,24 @@ def row_id(state: StreamState) -> str:
     return blake2s(name.encode(), digest_size=6).hexdigest()
 
 
-def summary(state: StreamState, look: Look) -> str:
-    """The row."""
+class Drawn(NamedTuple):
+    """What is drawn of a stream, for as long as nothing new is recorded of it."""
+
+    recorded: tuple[StreamHistory, float, int]
+    svg: str
+    latest: Step | None
+
+
+def summary(state: StreamState, look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> str:
+    """The row; `drawn` keeps what need not be drawn again."""
     history = look.history.stream(state)
-    shown = steps_shown(look)
-    steps = list(history.fine.last(shown))
-    latest = steps[-1] if steps else None
-    frame = plot.Frame(look.now, FINE_SECONDS, shown, 200, 40)
+    kept = _drawn(state, look, history, {} if drawn is None else drawn)
+    latest = kept.latest
     return "".join(
         [
             _name(state),
             _state(state, look),
-            _cell("p99", "P99", between(_p99(state)), plot.band(steps, look.objective.threshold_seconds, frame)),
+            _cell("p99", "P99", between(_p99(state)), kept.svg),
             _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
             _stages(latest, look),
             _cell("stream", "watch", "open" if state.is_up else "not open", _last_end(history, look)),
@@ -63,6 +71,17 @@ def summary(state: StreamState, look: Look) -> str:
             _trust(state, latest),
         ]
     )
+
+
+def _drawn(state: StreamState, look: Look, history: StreamHistory, kept: MutableMapping[str, Drawn]) -> Drawn:
+    key, shown = row_id(state), steps_shown(look)
+    recorded = (history, history.recorded_at, shown)
+    known = kept.get(key)
+    if known is None or known.recorded != recorded:
+        frame = plot.Frame(look.now, FINE_SECONDS, shown, 200, 40)
+        svg = plot.band(list(history.fine.bands(shown)), look.objective.threshold_seconds, frame)
+        known = kept[key] = Drawn(recorded, svg, next(history.fine.last(1), None))
+    return known
 
 
 def steps_shown(look: Look) -> int:
