@@ -14,7 +14,7 @@ WAYS = ((1280, False), (1280, True), (360, False))
 LIVED_SECONDS = 150
 """So that there is something to see in the plots."""
 
-PICTURES = {"late": "cache-behind", "forced-close": "forced-close", "unknown": "throttled"}
+PICTURES = {"late": "cache-behind", "forced-close": "forced-close", "unknown": "relist"}
 
 
 async def draw(tab: Tab, folder: Path, name: str) -> None:

@@ -18,7 +18,7 @@ from tests.support.browser import Tab, browser, needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.timeout(600)]
 
-PATIENCE_SECONDS = 100
+PATIENCE_SECONDS = 60
 NAMES = "pods, nodes and widgets"
 LOG = "document.getElementById('log').innerText"
 SENTENCE = "document.getElementById('sentence').innerText"
@@ -107,7 +107,10 @@ async def test_every_scenario_gives_its_sentence_live_and_is_gone_afterwards(tab
     await healthy(tab, demo)
     for name, seen in SEEN.items():
         await choose(tab, name)
-        await tab.until(seen, PATIENCE_SECONDS)
+        try:
+            await tab.until(seen, PATIENCE_SECONDS)
+        except TimeoutError:
+            pytest.fail(f"{name}: {await tab.ask('document.body.innerText')}")
         if name == "slow-apiserver":
             drawn = "document.querySelectorAll('#rows .plot .of-violated').length"
             await tab.until(f"{drawn} >= 3 && document.querySelectorAll('#rows .plot .of-met').length >= 3")

@@ -189,7 +189,7 @@ def finding(one: Finding, look: Look) -> str:
         f"<dt>{heading}</dt>{''.join(f'<dd>{text(fact)}</dd>' for fact in facts)}"
         for heading, facts in (
             ("Because", one.evidence),
-            ("Not", one.excluded),
+            ("Excluded", one.excluded),
             ("Do", [one.remedy] if one.remedy else []),
         )
         if facts

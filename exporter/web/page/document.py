@@ -76,7 +76,7 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         f'<p class="slo">{_objective(look)}</p><p id="now" class="now">{made["now"]}</p></header><main>'
     )
     yield f'<h1 id="sentence" aria-live="polite">{made["sentence"]}</h1>'
-    yield f'{_scenarios(look, made)}<div id="findings">{made["findings"]}</div>'
+    yield f'<div id="findings">{made["findings"]}</div>'
     yield f'<section aria-label="Streams">{_heads(made["span"])}'
     states = in_order(look.states)
     yield f'<ul id="rows" class="rows" data-order="{made["order"]}">'
@@ -84,7 +84,7 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         is_open = row_id(state) == opened
         has_body = is_open or len(states) <= ROWS_WITH_BODIES
         yield from row(state, made, body(state, look) if has_body else (), is_open=is_open)
-    yield "</ul></section>"
+    yield f"</ul></section>{_scenarios(look, made)}"
     yield f'<section class="events"><h2>Log of note</h2><div id="log">{made["log"]}</div></section></main>'
     yield f"{_footer(look)}<script>{SCRIPT}</script></body></html>"
 
