@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy cost versions bench fuzz soak docs dashboards rules deploy kind image release lock audit clean
+.PHONY: demo test check compare accuracy faults cost versions bench fuzz soak docs dashboards rules deploy kind image release lock audit clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -22,6 +22,9 @@ compare: $(VENV)/.installed  ## the obvious method beside ours, on a real kube-a
 
 accuracy: $(VENV)/.installed  ## truth against measurement in every trouble: writes docs/accuracy.md (25 minutes)
 	$(BIN)/python -m tests.accuracy
+
+faults: $(VENV)/.installed  ## makes every fault and asks what it is: writes docs/faults-measured.md (six hours; needs Go; see --only, --strength, --setting, --hour)
+	$(BIN)/python -m tests.faults
 
 cost: $(VENV)/.installed  ## what watchslo costs an apiserver, by a real kube-apiserver's own metrics (eight minutes)
 	$(BIN)/python -m tests.live.cost

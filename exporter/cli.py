@@ -24,6 +24,7 @@ from exporter.commands.outputs import (
     say_error,
 )
 from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
+from exporter.config.sources import read_environment
 from exporter.wording.quoting import did_you_mean, quoted
 
 _CANNOT_BE_DONE = 2
@@ -158,6 +159,14 @@ def _why(flags: Mapping[str, Given]) -> int:
     return why.run(loaded.config, loaded.duration_seconds, loaded.output, loaded.url)
 
 
+def _audit(flags: Mapping[str, Given]) -> int:
+    given = {**read_environment(os.environ)[0], **flags}
+    since, until, output = (parsed_setting(name, given, "audit") for name in ("since", "until", "output"))
+    from exporter.commands import audit  # noqa: PLC0415 - heavy: msgspec and the decoders
+
+    return audit.run(flags["FILE"].texts, since, until, output)
+
+
 def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
     """Load for a command that a person watches: warnings go to the terminal, not to a log."""
     loaded = load(flags, os.environ, command=command)
@@ -198,6 +207,7 @@ _COMMANDS = {
     ),
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
     "why": _Command("say whose fault late watches are: 0 no fault, 1 a fault is shown, 3 one is suspected", _why),
+    "audit": _Command("say who lists, relists, watches and writes how much, by audit logs: 0 said, 2 not", _audit),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

@@ -9,26 +9,39 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from exporter.kubernetes.cost import Cost
 from exporter.kubernetes.errors import StartError, translated
+from exporter.kubernetes.kept import KeptAnswer, KeptConnection
 from exporter.kubernetes.lists import list_revision
-from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, Request, http_date
+from exporter.kubernetes.session import (
+    CONNECT_SECONDS,
+    METADATA_LIST,
+    ApiSession,
+    Request,
+    expect_no_compression,
+    http_date,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import SimpleNamespace
 
     from exporter.credentials import Credentials
-    from exporter.kubernetes.cost import Cost
     from exporter.kubernetes.session import Server
     from exporter.measure.times import Instant, WallTime
     from exporter.vocabulary import Purpose
 
-POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
+POLL_SECONDS = 10.0
 """An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
+
+SHORTEST_SECONDS = 0.001
+"""None at all would be no limit to aiohttp."""
 
 _connections = itertools.count(1)
 
@@ -43,7 +56,11 @@ class Answer(NamedTuple):
 
 
 class PollConnection:
-    """One connection, with at most one poll in flight on it."""
+    """One connection, with at most one poll in flight on it.
+
+    aiohttp makes it and sends the first poll; then it is kept, and polls are cheap. Through a proxy, aiohttp
+    sends all polls.
+    """
 
     def __init__(
         self, server: Server, credentials: Credentials, closed: Callable[[int], None], cost: Cost | None = None
@@ -53,7 +70,11 @@ class PollConnection:
         self.is_free = True
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._new_connection)
+        self._cost = cost or Cost()
         self._session = ApiSession(server, credentials, connections=1, cost=cost, trace=trace)
+        self._kept: KeptConnection | None = None
+        self._generation = 0
+        """Of the credentials that the kept connection was made with."""
 
     async def poll(
         self,
@@ -64,15 +85,52 @@ class PollConnection:
     ) -> Answer:
         """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
         with translated(path):
-            request = Request(
-                path, parameters, accept=METADATA_LIST, purpose=purpose, time_limit=POLL_LIMIT, on_sent=sent
-            )
-            async with await self._session.send(request) as response:
-                revision = await list_revision(response)
-                t1 = time.monotonic()
-            if "Age" in response.headers:
+            request = Request(path, parameters, accept=METADATA_LIST, purpose=purpose, on_sent=sent)
+            answer, left_seconds = await self._over_kept(request)
+            if answer is None:
+                answer = await self._over_aiohttp(request, left_seconds)
+            revision = list_revision(answer, answer.content)
+            if "age" in answer.headers:
                 raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
-        return Answer(t1, revision, self._connection, _trusted_date(response))
+        return Answer(answer.t1, revision, self._connection, _trusted_date(answer.headers))
+
+    async def _over_kept(self, request: Request) -> tuple[KeptAnswer | None, float]:
+        """None if there is no connection to send it over, or none any more; and how long an answer may still take."""
+        server, credentials = self._session.server, self._session.credentials
+        if self._kept is None:
+            return None, POLL_SECONDS
+        headers = await credentials.headers(server.url)
+        if self._kept.is_open and self._generation != credentials.generation:
+            self._kept.close()
+        if not self._kept.is_open:
+            self._kept = None
+            return None, POLL_SECONDS
+        asked = time.monotonic()
+        answer = await self._counted(self._kept, request, headers)
+        if answer is not None:
+            if answer.status == 401:
+                credentials.refused()
+            expect_no_compression(answer, answer.headers.get("content-encoding", ""))
+            self._cost.answer_read(request.purpose, len(answer.content))
+        return answer, max(SHORTEST_SECONDS, asked + POLL_SECONDS - time.monotonic())
+
+    async def _counted(self, kept: KeptConnection, request: Request, headers: Mapping[str, str]) -> KeptAnswer | None:
+        self._cost.request_sent(request.purpose)
+        asked = time.monotonic()
+        try:
+            return await kept.ask(request, headers, POLL_SECONDS)
+        finally:
+            self._cost.request_over(request.purpose, (kept.answer_began or time.monotonic()) - asked)
+
+    async def _over_aiohttp(self, request: Request, seconds: float) -> KeptAnswer:
+        limit = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        response = await self._session.send(replace(request, time_limit=limit))
+        async with response:
+            content = await response.read()
+            t1 = time.monotonic()
+            url = self._session.server.url
+            self._kept, self._generation = KeptConnection.after(response, url), self._session.generation
+        return KeptAnswer(response.status, response.headers, urlsplit(url), content, t1)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -112,8 +170,8 @@ class Pool:
             await place.close()
 
 
-def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:
+def _trusted_date(headers: Mapping[str, str]) -> WallTime | None:
     """The Date that the apiserver itself wrote: every answer of its own has an Audit-Id, and nothing stood between."""
-    if "Audit-Id" not in response.headers or "Via" in response.headers:
+    if "audit-id" not in headers or "via" in headers:
         return None
-    return http_date(response.headers.get("Date", ""))
+    return http_date(headers.get("date", ""))

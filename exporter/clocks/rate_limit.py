@@ -24,6 +24,11 @@ RECOVERY_SECONDS = 30.0
 """From nothing to the full rate, as steadily as TCP comes back from a lost packet."""
 
 
+TICK_SECONDS = 0.001
+"""The loop's timers know no less, and what is less would be waited for by going round. A turn that is late by so much
+makes none of the next ones late."""
+
+
 class Slowing:
     """How much of a full rate is left: half as much after each refusal, and more again with every moment."""
 
@@ -67,7 +72,7 @@ class Lane:
         """Wait until one request may go out; who comes first goes first."""
         async with self._queue:
             while (seconds := max(self._free_at, self._slowing.not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
-                await asyncio.sleep(seconds)
+                await asyncio.sleep(max(seconds, TICK_SECONDS))
             self._take(time.monotonic(), self.period_seconds(self._most_hz))
 
     def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
@@ -78,7 +83,7 @@ class Lane:
         self._slowing.refused(sent, min(retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS))
 
     def _take(self, now: Instant, seconds: float) -> None:
-        self._free_at = max(self._free_at, now) + seconds
+        self._free_at = max(self._free_at, now - TICK_SECONDS) + seconds
         if self._behind is not None:
             # By its full rate: while it is slowed down, turns that are not its own must not add up.
             self._behind._take(now, 1 / self._behind._most_hz)  # noqa: SLF001 another one of ours

@@ -4,7 +4,7 @@ Flags, `WATCHSLO_*` variables and a YAML file become one frozen Config, or a Con
 the user gets. This room makes no connection and knows nothing else of the exporter.
 """
 
-from exporter.config.flags import flag_parser, read_flags
+from exporter.config.flags import OPERANDS, flag_parser, read_flags
 from exporter.config.load import Loaded, load, parsed_setting
 from exporter.config.model import Config, ConfigError
 from exporter.config.names import ListenAddress, ResourceName
@@ -13,6 +13,7 @@ from exporter.config.settings import SETTINGS, Setting
 from exporter.config.sources import Given
 
 __all__ = [
+    "OPERANDS",
     "SETTINGS",
     "Config",
     "ConfigError",

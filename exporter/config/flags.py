@@ -12,6 +12,9 @@ from exporter.config.settings import BY_NAME, SETTINGS, Setting
 from exporter.config.sources import Given
 from exporter.wording.quoting import did_you_mean, quoted
 
+OPERANDS = {"audit": "FILE"}
+"""What the commands take besides flags, and the key of it among what `read_flags` returns."""
+
 _NO = "--no-"
 
 
@@ -19,7 +22,7 @@ def flag_parser(command: str, summary: str) -> argparse.ArgumentParser:
     """Parser with the flags of one command, grouped as the table says; `format_help()` is the command's help."""
     parser = argparse.ArgumentParser(
         prog=f"watchslo {command}",
-        usage=f"watchslo {command} [flag ...]",
+        usage=f"watchslo {command} {f'{OPERANDS[command]} ... ' if command in OPERANDS else ''}[flag ...]",
         description=summary,
         epilog="A DURATION is a number of seconds, or is written like 500ms or 1m30s. A repeatable flag also takes a "
         "list with commas. Each flag is also an environment variable: --slo.window is WATCHSLO_SLO_WINDOW.",
@@ -62,17 +65,27 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def read_flags(command: str, parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Given]:
-    """Return what the flags say; raises ConfigError for one that is unknown, lacks its value or comes twice."""
+    """Return what the flags say, and the operands of a command that has some.
+
+    Raises ConfigError for a flag that is unknown, lacks its value or comes twice, and for words that are no flags.
+    """
     try:
         namespace, left_over = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         # Only one thing can be wrong with each kind of flag; a switch is named together with its --no- form.
         flag, _, is_switch = (error.argument_name or "").partition("/")
         raise ConfigError(f"{flag}: {'takes no value' if is_switch else 'needs a value'}") from None
+    said: dict[str, Given] = {}
+    if command in OPERANDS:
+        operands = tuple(word for word in left_over if not word.startswith("-") or word == "-")
+        left_over = [word for word in left_over if word not in operands]
+        said[OPERANDS[command]] = Given(operands, OPERANDS[command])
     if left_over:
         raise ConfigError(_why_unknown(command, left_over[0]))
-    said = {name: value for name, value in vars(namespace).items() if name in BY_NAME and value is not None}
-    return {name: Given(_texts(BY_NAME[name], value), BY_NAME[name].flag) for name, value in said.items()}
+    for name, value in vars(namespace).items():
+        if name in BY_NAME and value is not None:
+            said[name] = Given(_texts(BY_NAME[name], value), BY_NAME[name].flag)
+    return said
 
 
 def _texts(setting: Setting, value: bool | list[str]) -> tuple[str, ...]:  # noqa: FBT001 - it is what argparse found

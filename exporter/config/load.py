@@ -90,7 +90,7 @@ def parsed_setting(name: str, given: Mapping[str, Given], command: str = "run") 
     values = []
     for text in texts:
         try:
-            values.append(setting.parse(text))
+            values.append(setting.parse_of(command)(text))
         except ValueError as error:
             raise ConfigError(f"{where}: {quoted(text)} {error}") from None
     if setting.repeatable:

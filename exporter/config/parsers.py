@@ -6,6 +6,7 @@ A parser does not know which setting a text is for.
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -106,6 +107,17 @@ def count(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= 1000:
         return int(text)
     raise ValueError("is not a whole number from 1 to 1000")
+
+
+def time(text: str) -> float:
+    """A moment as audit logs write it, in seconds since the epoch."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("is not a time with its zone: write 2026-11-29T02:00:00Z")
+    return moment.timestamp()
 
 
 def switch(text: str) -> bool:

@@ -20,6 +20,7 @@ _MEASURING = _CLUSTER | _SIMULATED
 _JUDGING = _RUN | {"measure", "why"}
 _LIVE = _JUDGING | _SIMULATED
 _SERVED = _RUN | _SIMULATED | {"healthcheck"}
+_OFFLINE = frozenset({"audit"})
 _EVERYWHERE = _MEASURING | {"healthcheck"}
 
 
@@ -43,6 +44,8 @@ class Setting:
     in_file: bool = True
     default_of_demo: tuple[str, ...] = ()
     """What that command has instead of the default."""
+    parse_of_audit: Callable[[str], Any] | None = None
+    """What that command has instead of `parse`."""
 
     @property
     def flag(self) -> str:
@@ -52,6 +55,10 @@ class Setting:
     def default_of(self, command: str) -> tuple[str, ...]:
         """The default of a command."""
         return (command == "demo" and self.default_of_demo) or self.default
+
+    def parse_of(self, command: str) -> Callable[[str], Any]:
+        """The parser of a command."""
+        return (self.parse_of_audit if command == "audit" else None) or self.parse
 
     @property
     def variable(self) -> str:
@@ -434,14 +441,35 @@ SETTINGS: Final = (
         in_file=False,
     ),
     Setting(
+        name="since",
+        field="since",
+        parse=parsers.time,
+        metavar="TIME",
+        help="only events from this time on, such as 2026-11-29T02:00:00Z",
+        section="This command",
+        commands=_OFFLINE,
+        in_file=False,
+    ),
+    Setting(
+        name="until",
+        field="until",
+        parse=parsers.time,
+        metavar="TIME",
+        help="only events before this time",
+        section="This command",
+        commands=_OFFLINE,
+        in_file=False,
+    ),
+    Setting(
         name="output",
         field="output",
         parse=parsers.one_of("table", "text", "json"),
+        parse_of_audit=parsers.one_of("table", "json", "html"),
         metavar="FORMAT",
         default=("table",),
-        help="output format: table or text for people, json for programs",
+        help="output format: table or text for people, json for programs; of audit also html, a page",
         section="This command",
-        commands=frozenset({"measure", "version", "why"}),
+        commands=_OFFLINE | {"measure", "version", "why"},
     ),
 )
 

@@ -260,6 +260,8 @@ class Credentials:
         self._failure: CredentialsError | None = None
         self._must_renew = False
         self._lock = asyncio.Lock()
+        self._secret_to: set[str] = set()
+        """Where what is loaded may be sent: nobody else would see it on its way."""
         self.generation = 0
         """Grows whenever certificates have changed: sessions made before are stale."""
 
@@ -272,6 +274,7 @@ class Credentials:
             self.generation += 1
         self._loaded_at = time.monotonic()
         self._must_renew = False
+        self._secret_to.clear()
         self._failed_at, self._failure = -inf, None
 
     @property
@@ -354,7 +357,7 @@ class Credentials:
 
     def _expect_secrecy(self, url: str) -> None:
         """TLS; or that nothing leaves this machine, for a proxy as well."""
-        if self._allow_insecure_token or urlsplit(url).scheme == "https":
+        if url in self._secret_to or self._allow_insecure_token or urlsplit(url).scheme == "https":
             return
         for address in filter(None, (url, self.proxy(url))):
             if not _is_loopback(urlsplit(address).hostname or ""):
@@ -362,6 +365,7 @@ class Credentials:
                     f"{self._source.words}: the token, or password, would go to {quoted(address)} without TLS, "
                     "for others to read: use https, or allow it with --allow-insecure-token"
                 )
+        self._secret_to.add(url)
 
     async def _renew(self) -> None:
         """Load anew, one at a time. While what we have is good, nobody waits but the one who does it."""
@@ -421,6 +425,7 @@ def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
         raise ValueError("the certificate authority is no certificate in PEM") from error
     # Python 3.13 asks for extensions that the CAs of many clusters lack; Go's clients do not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.set_alpn_protocols(["http/1.1"])  # a gateway that prefers HTTP/2 must not guess
     if not loaded.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

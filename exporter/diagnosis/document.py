@@ -22,8 +22,13 @@ def document(findings: Sequence[Finding]) -> dict[str, Any]:
     return {
         "version": VERSION,
         "sentence": summary(findings),
-        "findings": [{**asdict(finding), "since": at(finding.since)} for finding in findings],
+        "findings": [as_json(finding) for finding in findings],
     }
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """One finding."""
+    return {**asdict(finding), "since": at(finding.since)}
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -255,6 +255,8 @@ class ObservedApiserver:
         _, earlier = self._recent.earlier(state.at, state)
         polls: dict[ClockReads | Literal["cache"], PollCounts] = {}
         for clock, counts in state.polls.items():
+            if clock.clock == "cache" and clock.reads != "own_cache":
+                continue
             name = "cache" if clock.clock == "cache" else clock.reads
             polls[name] = _polls_since(counts, earlier.polls.get(clock)).plus(polls.get(name))
         reads: ClockReads = next((one for one in CLOCK_READS if one in polls and polls[one].asked), "nothing")

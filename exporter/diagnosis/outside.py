@@ -51,8 +51,19 @@ def troubled(view: View) -> Observed:
     """Watches are late, time is uncovered, or polls are slow."""
     if any(_is_troubled(one) for one in view.all_here):
         return yes(f"watches of {listed(one.name for one in view.all_here if _is_troubled(one))} suffer")
+    return _polls_slow(view)
+
+
+def _polls_slow(view: View) -> Observed:
     slow = store_polls_slow.look(view)
     return slow if slow.holds else cache_polls_slow.look(view)
+
+
+@sign
+def burdened(view: View) -> Observed:
+    """Watches are late, or polls are slow."""
+    answer = late.look(view)
+    return answer if answer.holds else _polls_slow(view)
 
 
 @sign

@@ -23,7 +23,8 @@ resource, or our own socket and event loop. If the evidence does not say which f
 says that: `unknown_cause`.
 
 Where findings are seen: `watchslo why`, `/api/v1/diagnosis` ([its fields](diagnosis.md)), the first
-page of the exporter, `watchslo_fault` ([metrics](metrics.md)) and the log.
+page of the exporter, `watchslo_fault` ([metrics](metrics.md)) and the log. How often it was right
+when the faults were really made: [faults-measured.md](faults-measured.md).
 
 | fault | what it is |
 |---|---|

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from exporter.diagnosis import outside as see
 from exporter.diagnosis.server_facts import ServerFacts, of_kind
-from exporter.diagnosis.view import UNKNOWN, Observed, View, inverse, no, server_sign, yes
+from exporter.diagnosis.view import UNKNOWN, Observed, View, inverse, no, server_sign, sign, yes
 from exporter.diagnosis.wording import listed, seconds
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ LARGE_BYTES = 64 * 1024
 STORM_WRITES_PER_SECOND = 50.0
 STORM_CONFLICTS_PER_SECOND = 5.0
 STORM_LISTED_OBJECTS_PER_SECOND = 20_000.0
+HEAVY_LISTED_OBJECTS_PER_SECOND = 1_000.0
+MANY_LISTS_PER_SECOND = 20.0
+"""Which LISTs count, with and without the number of their objects."""
+
 STORM_INITIAL_EVENTS_PER_SECOND = 1_000.0
 STORM_SERVER_SHARE = 0.5
 STORM_SERVER_SECONDS = 0.3
@@ -68,6 +73,17 @@ def started_anew(view: View, server: ServerFacts) -> Observed:
         return UNKNOWN
     age = view.facts.now - server.started_at
     return Observed(age < 120, f"its process started {seconds(max(0.0, age))} ago")
+
+
+@sign
+def slow_only_here(view: View) -> Observed:
+    """Polls of the same store are prompt on other apiservers, and its own metrics do not blame etcd."""
+    elsewhere = see.peers_store_slow.look(view)
+    if elsewhere.holds is not False:
+        return UNKNOWN
+    # Stacked control planes have a member of etcd each; but whoever lacks CPU finds its etcd slow as well.
+    blames_etcd = etcd_slow.look(view).holds and not busy.look(view).holds
+    return no("its own etcd is slow") if blames_etcd else elsewhere._replace(holds=True)
 
 
 @server_sign
@@ -159,23 +175,40 @@ def large(view: View, server: ServerFacts) -> Observed:
 
 @server_sign
 def lists_dominate(view: View, server: ServerFacts) -> Observed:
-    """Most of its time goes into LISTs."""
+    """Most of its time goes into LISTs of many objects."""
     del view
     by_kind = {kind: timed for (verb, kind), timed in server.requests.items() if verb == "LIST"}
-    busy_with = {kind: timed.per_second * timed.mean_seconds for kind, timed in by_kind.items()}
-    total = sum(timed.per_second * timed.mean_seconds for timed in server.requests.values())
-    objects = max(server.listed_objects_per_second.items(), key=lambda item: item[1], default=None)
     if not by_kind:
         return UNKNOWN
-    kind, worst = max(busy_with.items(), key=lambda item: item[1])
-    listed_seconds = sum(busy_with.values())
-    if objects is not None and objects[1] >= STORM_LISTED_OBJECTS_PER_SECOND:
-        return yes(f"LISTs of {_kind(objects[0])} read {objects[1]:.0f} objects a second")
+    # Where everything is slow, small LISTs like our polls take long as well.
+    heavy = {kind: timed.per_second * timed.mean_seconds for kind, timed in by_kind.items() if _is_heavy(kind, server)}
+    if not heavy:
+        return no(
+            f"it answers {sum(timed.per_second for timed in by_kind.values()):.0f} LISTs a second, of few objects"
+        )
+    kind = max(heavy, key=heavy.__getitem__)
+    objects = _listed_objects(kind, server) or 0.0
+    if objects >= STORM_LISTED_OBJECTS_PER_SECOND:
+        return yes(f"LISTs of {_kind(kind)} read {objects:.0f} objects a second")
+    total = sum(timed.per_second * timed.mean_seconds for timed in server.requests.values())
+    listed_seconds = sum(heavy.values())
     said = (
         f"LISTs take {seconds(listed_seconds)} of each second, {listed_seconds / total if total else 0:.0%} of all its "
         f"time, most for {_kind(kind)} ({by_kind[kind].per_second:.1f} a second)"
     )
-    return Observed(worst >= STORM_SERVER_SECONDS and listed_seconds >= STORM_SERVER_SHARE * total, said)
+    return Observed(heavy[kind] >= STORM_SERVER_SECONDS and listed_seconds >= STORM_SERVER_SHARE * total, said)
+
+
+def _is_heavy(kind: Kind, server: ServerFacts) -> bool:
+    objects = _listed_objects(kind, server)
+    if objects is None:
+        return server.requests["LIST", kind].per_second >= MANY_LISTS_PER_SECOND
+    return objects >= HEAVY_LISTED_OBJECTS_PER_SECOND
+
+
+def _listed_objects(kind: Kind, server: ServerFacts) -> float | None:
+    """None where the apiserver does not tell it of any kind."""
+    return of_kind(server.listed_objects_per_second, *kind, 0.0) if server.listed_objects_per_second else None
 
 
 @server_sign

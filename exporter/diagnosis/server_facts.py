@@ -1,7 +1,8 @@
 """What an apiserver's own metrics say of the time between two readings: evidence that confirms or excludes a fault.
 
 Which families, labels and versions these come from: exporter.server_metrics.families. Every rate is per second; a
-value is None, or its key missing, where this apiserver does not export what it is made of.
+value is None, or its key missing, where this apiserver does not export what it is made of; a Timed also where nothing
+happened, and everything that is counted where another process began between the two readings.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Kind: TypeAlias = tuple[str, str]
-"""Group and resource; apiservers before 1.34 name no group in most families, which then is "*"."""
+"""Group and resource; some families of apiservers before 1.34 name no group, which then is "*"."""
 
 
 class Timed(NamedTuple):
@@ -39,19 +40,22 @@ class ServerFacts:
     scheduling: Timed | None = None
     """How long goroutines that could run waited for a CPU."""
     garbage_collection_share: float | None = None
+    """Of the CPU that it used; 0 where no collection ended."""
 
     store_requests: Mapping[str, Timed] = field(default_factory=dict)
-    """Requests to etcd by operation (get, list, create, update, delete, ...)."""
+    """Requests to etcd by operation (get, list, create, update, delete, ...), by the names of before 1.37."""
 
     admission_webhooks: Mapping[str, Timed] = field(default_factory=dict)
     """By the webhook's name."""
     conversion_webhooks: Mapping[str, Timed] = field(default_factory=dict)
-    """By the definition's name (`widgets.example.com`); "*" where the metric does not say."""
+    """By the definition's name (`widgets.example.com`); "*" are all together, with those for watch caches, which are in
+    no other."""
 
     requests: Mapping[tuple[str, Kind], Timed] = field(default_factory=dict)
-    """By verb (LIST, GET, POST, PUT, PATCH, DELETE, APPLY, ...) and kind; WATCH is left out."""
+    """By verb (LIST, GET, POST, PUT, PATCH, DELETE, APPLY, ...) and kind, with its subresources; what lasts as long as
+    somebody looks on (WATCH, CONNECT, logs) is left out. A LIST contains its wait for the watch cache."""
     conflicts_per_second: Mapping[Kind, float] = field(default_factory=dict)
-    """Writes answered with 409."""
+    """Writes answered with 409: what has changed meanwhile, and what is to be created but there."""
     too_many_per_second: float | None = None
     """Requests answered with 429."""
     listed_objects_per_second: Mapping[Kind, float] = field(default_factory=dict)
@@ -82,14 +86,14 @@ class ServerFacts:
     """The apiserver's own stages (1.37 and later), whatever their names are."""
     cache_revisions: Mapping[Kind, int] = field(default_factory=dict)
     cache_read_wait: Mapping[Kind, Timed] = field(default_factory=dict)
-    """How long consistent reads waited for the watch cache."""
+    """How long consistent reads waited for the watch cache: up to 0.1 s in health where it is seldom written."""
     cache_fallbacks: Mapping[Kind, float] = field(default_factory=dict)
     """Consistent reads between the readings that gave up waiting and went to etcd."""
     cache_initializations: Mapping[Kind, float] = field(default_factory=dict)
     cache_inconsistencies: Mapping[Kind, float] = field(default_factory=dict)
     """Failed comparisons of cache and etcd, since the apiserver started."""
     object_bytes: Mapping[Kind, float] = field(default_factory=dict)
-    """The mean size of an object of the kind, as stored or sent."""
+    """The mean size of an object of the kind, as stored or as sent, whichever is larger."""
 
 
 def of_kind(values: Mapping[Kind, float], group: str, resource: str, absent: float | None = None) -> float | None:

@@ -1,7 +1,7 @@
 """What is found at one moment becomes a finding that lasts: since when, and when it is withdrawn.
 
-A cause is named once it was seen twice in a row, and withdrawn once it has not been seen for some seconds: what comes
-and goes with single events is one finding.
+A cause is named once it was seen twice in a row, or for some seconds if it is only suspected, and withdrawn once it has
+not been seen for some seconds: what comes and goes with single events is one finding.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ AFTERMATH_SECONDS = 30.0
 SHOWN_FOR_SECONDS = 45.0
 """What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
 
+SUSPECTED_AFTER_SECONDS, UNKNOWN_AFTER_SECONDS = 6.0, 10.0
+"""So long nothing better may be found before something is suspected: some signs need time to show."""
+
 RUNBOOK = "https://github.com/watchslo/watchslo/blob/main/docs/faults.md#"
 
 _Key: TypeAlias = "tuple[Fault, str, str, str]"
@@ -40,6 +43,7 @@ class Change(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Held:
     finding: Finding
+    first_at: float
     seen_at: float
     shown_at: float | None
     is_named: bool = False
@@ -50,8 +54,8 @@ class Tracker:
 
     def __init__(self) -> None:
         self._held: dict[_Key, _Held] = {}
-        self._withdrawn: dict[tuple[str, str, str], float] = {}
-        """When the last explained finding of a place ended, for as long as that matters."""
+        self._withdrawn: dict[_Key, float] = {}
+        """When findings ended, for as long as that matters."""
 
     @property
     def named(self) -> list[Finding]:
@@ -64,7 +68,7 @@ class Tracker:
 
     def update(self, now: float, causes: Iterable[Cause], since: Mapping[tuple[str, str, str], float]) -> list[Change]:
         """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
-        self._withdrawn = {place: at for place, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
+        self._withdrawn = {key: at for key, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
         seen = {(cause.fault, *cause.place): cause for cause in causes if not self._is_aftermath(cause)}
         changes = []
         for key, cause in seen.items():
@@ -77,19 +81,18 @@ class Tracker:
                 changes.append(Change("changed", held.finding))
         for key in [key for key, held in self._held.items() if self._is_over(key, held, now, seen)]:
             gone = self._held.pop(key)
-            if gone.is_named and gone.finding.fault != "unknown_cause":
-                self._withdrawn[gone.finding.place] = now
             if gone.is_named:
+                self._withdrawn[key] = now
                 changes.append(Change("withdrawn", gone.finding))
         return changes
 
     def _is_aftermath(self, cause: Cause) -> bool:
-        """Whether it is only what a fault has left, whose other signs are gone: events that were late still count."""
-        if cause.fault != "unknown_cause":
-            return False
+        """Whether it is only what a fault has left whose other signs are gone: what was late counts for 20 s, polls for
+        5 s.
+        """
+        named = {key for key, held in self._held.items() if held.is_named} | self._withdrawn.keys()
         places = {cause.place, (cause.apiserver, "", "")}
-        explained = {held.finding.place for held in self._held.values() if held.finding.fault != "unknown_cause"}
-        return bool(places & (explained | self._withdrawn.keys()))
+        return any(tuple(place) in places and cause.fault in _explained_by(fault) for fault, *place in named)
 
     def _is_over(self, key: _Key, held: _Held, now: float, seen: Mapping[_Key, Cause]) -> bool:
         if key in seen:
@@ -100,17 +103,16 @@ class Tracker:
         return any(_replaces(cause, key) for cause in seen.values())
 
 
+def _explained_by(fault: Fault) -> tuple[Fault, ...]:
+    return (*RULE_OF[fault].explains, "unknown_cause") if fault in RULE_OF else ()
+
+
 def _replaces(cause: Cause, key: _Key) -> bool:
     fault, *place = key
     is_here = cause.apiserver == place[0] and (list(cause.place) == place or not cause.resource)
     if not is_here or cause.fault == fault:
         return False
-    rule = RULE_OF.get(cause.fault)
-    return (
-        fault == "unknown_cause"
-        or frozenset((cause.fault, fault)) in EXCLUSIVE
-        or bool(rule and fault in rule.explains)
-    )
+    return frozenset((cause.fault, fault)) in EXCLUSIVE or fault in _explained_by(cause.fault)
 
 
 def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held:
@@ -119,7 +121,15 @@ def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held
     if before is not None and is_still_shown and cause.certainty != "shown":
         # The evidence that confirmed it is the better one to tell.
         return replace(before, seen_at=now, is_named=True)
-    return _Held(_finding(cause, since), now, shown_at, is_named=before is not None)
+    first_at = before.first_at if before else now
+    is_named = before is not None and (before.is_named or now - first_at >= _patience_seconds(cause))
+    return _Held(_finding(cause, since), first_at, now, shown_at, is_named=is_named)
+
+
+def _patience_seconds(cause: Cause) -> float:
+    if cause.certainty == "shown":
+        return 0.0
+    return UNKNOWN_AFTER_SECONDS if cause.fault == "unknown_cause" else SUSPECTED_AFTER_SECONDS
 
 
 def _finding(cause: Cause, since: float) -> Finding:

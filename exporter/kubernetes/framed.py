@@ -33,6 +33,14 @@ class FramedAnswer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.set_protocol(self)
 
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection, for whoever goes on with it; None unless the answer is over, and nothing came after it."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._left_bytes != MOST_BYTES_AFTER:
+            return None
+        return transport
+
     def body_begins(self) -> None:
         """The headers are here; how long the body may be is known to whoever reads it."""
         self._left_bytes = None

@@ -11,10 +11,8 @@ from exporter.kubernetes.session import METADATA_LIST, AnswerError, Request, ref
 from exporter.measure.events import revision_of
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from exporter.kubernetes.resources import Resource
-    from exporter.kubernetes.session import ApiSession
+    from exporter.kubernetes.session import Answered, ApiSession
 
 ONLY_A_PROBE = "; all namespaces are watched, and this one is polled only for the revision"
 
@@ -39,12 +37,14 @@ class EmptyList(msgspec.Struct):
         return revision
 
 
-async def list_revision(response: aiohttp.ClientResponse) -> int:
+_DECODER = msgspec.json.Decoder(EmptyList)
+
+
+def list_revision(answer: Answered, content: bytes | bytearray) -> int:
     """The revision in the answer to a LIST that matches nothing. Raises what `translated` translates."""
-    content = await response.read()
-    if response.status != 200:
-        raise refusal(response, content)
-    return msgspec.json.decode(content, type=EmptyList).revision
+    if answer.status != 200:
+        raise refusal(answer, bytes(content))
+    return _DECODER.decode(content).revision
 
 
 class Collection(NamedTuple):
@@ -62,7 +62,7 @@ async def current_revision(collection: Collection) -> int:
         request = Request(path, parameters, accept=METADATA_LIST, purpose="list")
         async with await collection.session.send(request) as response:
             try:
-                return await list_revision(response)
+                return list_revision(response, await response.read())
             except AnswerError as error:
                 if error.status == 403 and collection.resource.is_namespaced and collection.namespace is None:
                     # It names the namespace of the path: whoever grants only what it names is refused the watch.

@@ -9,7 +9,8 @@ import re
 import time
 from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -35,6 +36,7 @@ KEEP_ALIVE_SECONDS = 3600.0
 ANSWER_IN_TIME = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
 STREAM = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 
+USER_AGENT = "watchslo"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
@@ -133,7 +135,9 @@ class ApiSession:
         self._traces = [CostTrace(self._cost), *([trace] if trace else [])]
         self._http: aiohttp.ClientSession | None = None
         self._retired: list[aiohttp.ClientSession] = []
-        self._generation = -1
+        self.generation = -1
+        """Of the credentials, when the last request was sent."""
+        self._is_proxied = False
 
     async def send(self, request: Request) -> Response:
         """Send one request; the response must be closed by the caller.
@@ -162,7 +166,7 @@ class ApiSession:
             self.credentials.refused()
             raise
         assert isinstance(response, Response)
-        response.cost, response.sending = self._cost, sending
+        response.cost, response.sending, response.is_proxied = self._cost, sending, self._is_proxied
         if response.status == 401:
             self.credentials.refused()
         response.expect_no_compression()
@@ -191,7 +195,7 @@ class ApiSession:
         return self.credentials.tls_server_name or self.server.tls_name
 
     async def _current_http(self) -> aiohttp.ClientSession:
-        if self._http is not None and self._generation != self.credentials.generation:
+        if self._http is not None and self.generation != self.credentials.generation:
             # Watches that are open go on with the certificates that they were opened with, to their own end.
             outdated = [http for http in self._retired if not _is_in_use(http)]
             self._retired = [*(http for http in self._retired if http not in outdated), self._http]
@@ -199,8 +203,9 @@ class ApiSession:
             for http in outdated:
                 await http.close()
         if self._http is None:
-            self._generation = self.credentials.generation
+            self.generation = self.credentials.generation
             proxy = self.credentials.proxy(self.server.url)
+            self._is_proxied = proxy is not None
             connector = aiohttp.TCPConnector(
                 ssl=self.credentials.ssl or True,
                 limit=self._connections,
@@ -210,7 +215,7 @@ class ApiSession:
             self._http = aiohttp.ClientSession(
                 connector=connector,
                 proxy=proxy,
-                headers={"User-Agent": "watchslo"},
+                headers={"User-Agent": USER_AGENT},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=self._traces,
                 response_class=Response,
@@ -224,11 +229,34 @@ def _is_in_use(http: aiohttp.ClientSession) -> bool:
     return bool(http.connector is not None and http.connector._acquired)  # noqa: SLF001 the library does not say
 
 
+class _URL(Protocol):
+    @property
+    def scheme(self) -> str: ...
+
+
+class Answered(Protocol):
+    """What a refusal is read from: an answer of aiohttp's, or one on a kept connection."""
+
+    @property
+    def status(self) -> int:
+        """HTTP's."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By names in lower case, at least."""
+
+    @property
+    def url(self) -> _URL:
+        """What was asked."""
+
+
 class Response(aiohttp.ClientResponse):
     """An answer whose body may be read once, and only up to a limit: no answer may fill our memory."""
 
     cost: Cost
     sending: Sending
+    framed: FramedAnswer
+    is_proxied: bool
 
     @property
     def sent_at(self) -> Instant:
@@ -237,23 +265,21 @@ class Response(aiohttp.ClientResponse):
         return self.sending.sent_at
 
     def expect_no_compression(self) -> None:
-        """A few bytes of it may be gigabytes. Raises AnswerError."""
-        encodings = ", ".join(self.headers.getall("Content-Encoding", ()))
-        if encodings.strip().lower() in {"", "identity"}:
-            return
-        self.close()
-        refused_texts.count("encoding")
-        said = f"HTTP {self.status}: the answer is compressed ({printable(encodings)}), which we did not ask for"
-        raise AnswerError(self.status, said, retry_after_seconds(self))
+        """Raises AnswerError."""
+        try:
+            expect_no_compression(self, ", ".join(self.headers.getall("Content-Encoding", ())))
+        except AnswerError:
+            self.close()
+            raise
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         """Wait for the headers. Raises UNREACHABLE, or AnswerError if too much comes before them."""
-        framed = FramedAnswer(connection)
+        self.framed = framed = FramedAnswer(connection)
         try:
             await super().start(connection)
         except aiohttp.ClientError as error:
             if framed.is_beyond:
-                raise AnswerError(0, f"more than {MOST_BYTES_BEFORE} bytes came before the answer") from error
+                raise too_much_before() from error
             raise
         framed.body_begins()
         self.content.on_eof(framed.body_is_over)
@@ -274,9 +300,28 @@ async def pieces(response: aiohttp.ClientResponse, most_bytes: int) -> AsyncIter
         size_bytes += len(piece)
         if size_bytes > most_bytes:
             response.close()
-            refused_texts.count("answer")
-            raise AnswerError(response.status, f"the answer is longer than {most_bytes} bytes")
+            raise too_long(response.status, most_bytes)
         yield piece
+
+
+def expect_no_compression(answer: Answered, encodings: str) -> None:
+    """A few bytes of it may be gigabytes. Raises AnswerError."""
+    if encodings.strip().lower() in {"", "identity"}:
+        return
+    refused_texts.count("encoding")
+    said = f"HTTP {answer.status}: the answer is compressed ({printable(encodings)}), which we did not ask for"
+    raise AnswerError(answer.status, said, retry_after_seconds(answer))
+
+
+def too_much_before() -> AnswerError:
+    """What to raise where it was counted already."""
+    return AnswerError(0, f"more than {MOST_BYTES_BEFORE} bytes came before the answer")
+
+
+def too_long(status: int, most_bytes: int) -> AnswerError:
+    """Counted."""
+    refused_texts.count("answer")
+    return AnswerError(status, f"the answer is longer than {most_bytes} bytes")
 
 
 def document(content: bytes, kind: type[_Document], path: str) -> _Document:
@@ -310,7 +355,7 @@ ONLY_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to
 """What Go's servers and nginx answer then."""
 
 
-def refusal(response: aiohttp.ClientResponse, content: bytes) -> AnswerError:
+def refusal(response: Answered, content: bytes) -> AnswerError:
     """What a non-2xx answer says, as an error to raise or to read."""
     status = response.status
     if response.url.scheme == "http" and any(words in content for words in ONLY_TLS):
@@ -322,9 +367,10 @@ def refusal(response: aiohttp.ClientResponse, content: bytes) -> AnswerError:
     return AnswerError(status, said or f"HTTP {status}", retry_after_seconds(response))
 
 
-def _plain_text(response: aiohttp.ClientResponse, content: bytes) -> str:
+def _plain_text(response: Answered, content: bytes) -> str:
     """The first line of an answer in words, with its status; "" if it is a page, or anything else."""
-    if "Content-Type" in response.headers and response.content_type != "text/plain":
+    content_type = response.headers.get("content-type", "text/plain")
+    if content_type.partition(";")[0].strip().lower() != "text/plain":
         return ""
     first_line = content.decode(errors="replace").strip().partition("\n")[0].removeprefix(str(response.status))
     return f"HTTP {response.status}: {printable(first_line.strip())}" if first_line.strip() else ""
@@ -332,15 +378,19 @@ def _plain_text(response: aiohttp.ClientResponse, content: bytes) -> str:
 
 def http_date(text: str) -> WallTime | None:
     """A Date header as RFC 9110 wants it written; None for anything else, in a zone of its own or in none."""
-    if _HTTP_DATE.fullmatch(text) is None:
-        return None
+    return _instant_of(text) if _HTTP_DATE.fullmatch(text) is not None else None
+
+
+@lru_cache(maxsize=64)
+def _instant_of(date: str) -> WallTime | None:
+    """Many polls are answered within one second of few clocks: cached."""
     try:
-        return parsedate_to_datetime(text).timestamp()
+        return parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
 
 
-def retry_after_seconds(response: aiohttp.ClientResponse) -> float | None:
+def retry_after_seconds(response: Answered) -> float | None:
     """The Retry-After header in seconds; None if there is none or it is no number (the apiserver sends numbers)."""
-    text = response.headers.get("Retry-After", "")
+    text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdecimal() else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from dataclasses import dataclass, field
-from math import isfinite, isnan, nan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
 from exporter.server_metrics.families import SAMPLES
@@ -27,6 +27,8 @@ MOST_SERIES: Final = 20_000
 """Added up; a cluster with 300 kinds has some 7000."""
 
 MOST_BOUNDS: Final = 64
+MOST_VALUE: Final = 1e24
+"""All of a body together are finite, and so is what is computed of them."""
 
 _WANTED = re.compile(rb"\n(%b)([{ ][^\n]*)" % b"|".join(sorted(map(str.encode, SAMPLES), reverse=True)))
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\\n]|\\.)*)"', re.ASCII)
@@ -100,7 +102,7 @@ class TextParser:
         try:
             is_sample = len(words) in {1, 2} and all(_NUMBER.fullmatch(word) for word in words)
             value = float(words[0]) if is_sample else nan
-            is_read = isfinite(value) and self._add(name, head, value)
+            is_read = abs(value) <= MOST_VALUE and self._add(name, head, value)
             if is_read and len(words) == 2:
                 self.numbers.written_at_ms = max(self.numbers.written_at_ms or 0, int(words[1]))
         except ValueError:

@@ -373,9 +373,9 @@ class Apiserver:
 
 def _what_is_read(clock: ClockName, group: str, resource: str) -> ClockReads:
     """What the apiserver reads to answer such a poll."""
-    if clock == "cache":
-        return "own_cache"
-    return "store" if (group, resource) == (EVENTS.group, EVENTS.plural) else "another_cache"
+    if (group, resource) == (EVENTS.group, EVENTS.plural):
+        return "store"  # there is no watch cache of them
+    return "own_cache" if clock == "cache" else "another_cache"
 
 
 async def _ended(watched: _Watched | None) -> None:

@@ -243,10 +243,15 @@ class Stream:
 
     # Verdicts and state
 
-    def judge_settled(self) -> None:
-        """Judge each event that gets no more evidence, a limited number in each iteration of the event loop."""
+    def judge_settled(self) -> bool:
+        """Judge each event that gets no more evidence, a limited number in each iteration of the event loop.
+
+        Returns whether any were pending.
+        """
+        is_any_pending = not self.is_settled
         if self._judge.judge_settled(time.monotonic(), self._clocks.now()):
             asyncio.get_running_loop().call_soon(self.judge_settled)
+        return is_any_pending
 
     def refresh(self) -> None:
         """Update everything that depends on the current time. Called before each scrape and every second."""

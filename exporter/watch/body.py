@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from exporter.watch.chunked import ChunkedBody, ChunkedBodyError
+from exporter.kubernetes.chunked import ChunkedBody, ChunkedBodyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -82,12 +82,32 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Beat for ever."""
-        due = time.monotonic()
-        while True:
-            due = max(due + PERIOD_SECONDS, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
-            self._observe_lag(max(0.0, time.monotonic() - due))
-            self._beat()
+        # A timer's callback: a task that sleeps would wake the loop twice for each beat.
+        loop = asyncio.get_running_loop()
+        failed: asyncio.Future[None] = loop.create_future()
+        timer: asyncio.TimerHandle | None = None
+
+        def beat(due: Instant) -> None:
+            try:
+                self._observe_lag(max(0.0, time.monotonic() - due))
+                self._beat()
+            except Exception as error:  # noqa: BLE001 it is raised where it is waited for
+                failed.set_exception(error)
+            else:
+                wait_until(due + PERIOD_SECONDS)
+
+        def wait_until(due: Instant) -> None:
+            nonlocal timer
+            now = time.monotonic()
+            due = max(due, now)
+            timer = loop.call_later(due - now, beat, due)
+
+        wait_until(time.monotonic() + PERIOD_SECONDS)
+        try:
+            await failed
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _beat(self) -> None:
         before = time.monotonic()

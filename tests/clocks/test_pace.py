@@ -9,6 +9,7 @@ import pytest
 from exporter.clocks import rate_limit as under_test
 from exporter.clocks.rate_limit import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
+from exporter.service import loop as our_loop
 from tests.support.waiting import wait_until
 
 MOST_HZ = 100.0
@@ -132,3 +133,22 @@ def test_whatever_is_refused_for_however_long_the_rate_is_back_within_a_minute()
         slowing.refused(time.monotonic(), LONGEST_SECONDS)
     assert slowing.share(time.monotonic()) == pytest.approx(SLOWEST_SHARE)
     assert slowing.share(time.monotonic() + 60) == 1
+
+
+def test_a_turn_is_waited_for_and_not_gone_round_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop's timers know whole milliseconds: what is less was asked for again and again."""
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    async def take_turns() -> None:
+        lane = Lane(1 / 0.0104)
+        for _ in range(40):
+            await lane.turn()
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    our_loop.run(take_turns())
+    assert len(slept) <= 40 * 2, slept

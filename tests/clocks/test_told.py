@@ -1,9 +1,10 @@
-"""Who waits for a poll's answer is told in a turn of the loop of his own: bytes that come meanwhile get their stamp."""
+"""Who has much to do with a poll's answer has a turn of the loop: bytes that come meanwhile get their stamp."""
 
 import asyncio
 import socket
 
 from exporter.clocks.connections import Answer
+from exporter.clocks.pollers import TOLD_IN_ONE_TURN
 from exporter.service import loop
 from tests.support.streams import revision_poller
 
@@ -21,10 +22,11 @@ async def told_and_read() -> list[str]:
         happened.append("read")
         read.set()
 
-    def told() -> None:
+    def told() -> bool:
         if "told" not in happened:
             theirs.send(b".")
         happened.append("told")
+        return True
 
     asyncio.get_running_loop().add_reader(ours, readable)
     for _ in range(SUBSCRIBERS):
@@ -43,3 +45,27 @@ async def told_and_read() -> list[str]:
 def test_a_socket_is_looked_at_before_the_last_is_told() -> None:
     happened = loop.run(told_and_read())
     assert happened.index("read") < 3, happened
+
+
+async def turns_until_all_are_told(subscribers: int) -> list[int]:
+    """The turn of the loop in which each is told who has nothing to do."""
+    clock, told_in, turn = revision_poller(), list[int](), 0
+
+    def told() -> bool:
+        told_in.append(turn)
+        return False
+
+    for _ in range(subscribers):
+        clock.subscribe(told, lambda: None)
+    clock.revisions.poll_sent(1, 1.0)
+    clock.take(1, 1.0, Answer(2.0, 100, 1, None))
+    while len(told_in) < subscribers:
+        turn += 1
+        await asyncio.sleep(0)
+    return told_in
+
+
+def test_those_who_have_nothing_to_do_share_a_turn_but_not_however_many() -> None:
+    told_in = loop.run(turns_until_all_are_told(3 * TOLD_IN_ONE_TURN))
+    assert len(told_in) == 3 * TOLD_IN_ONE_TURN
+    assert 3 <= len(set(told_in)) <= 4

@@ -4,7 +4,8 @@ import pytest
 
 from tests.support.door import FILE, READ_FILE, Door
 
-COMMANDS = "run, demo, check, measure, why, healthcheck, version"
+TIME = "is not a time with its zone: write 2026-11-29T02:00:00Z"
+COMMANDS = "run, demo, check, measure, why, audit, healthcheck, version"
 LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"
 RESOURCE = "is not a resource: write plural, plural.group or plural.version.group, in lower case"
 URL = "is not an apiserver: write https://host:port, without a path"
@@ -165,6 +166,15 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
             '--canary.node: "Node" is not the name of an object: ' + OBJECT,
         ),
         ("measure --duration 0", f'--duration: "0" {SOME_SECONDS}'),
+        ("audit a.log --since yesterday", f'--since: "yesterday" {TIME}'),
+        ("audit a.log --until 2026-11-29T02:00:00", f'--until: "2026-11-29T02:00:00" {TIME}'),
+        ("audit a.log --output yaml", '--output: "yaml" is not one of table, json, html'),
+        ("audit --sinc 1", 'unknown flag "--sinc", did you mean "--since"?'),
+        ("audit", "no file given: name audit logs, or - for standard input"),
+        ("audit nowhere", 'cannot read "nowhere": No such file or directory'),
+        ("audit .", 'cannot read ".": Is a directory'),
+        ("measure --output html", '--output: "html" is not one of table, text, json'),
+        ("measure a.log", 'unexpected argument "a.log": measure takes only flags'),
         ("version --output yaml", '--output: "yaml" is not one of table, text, json'),
         ("healthcheck --web.listen-address :0", "healthcheck needs a fixed port: port 0 means any free port"),
         # Files.

@@ -325,6 +325,14 @@ def test_polls_of_another_kind_say_so_and_none_say_nothing(world: World) -> None
     assert (facts.store_polls_read, facts.store_polls.answered) == ("another_cache", 1)
 
 
+def test_polls_of_a_kind_that_has_no_watch_cache_say_nothing_of_caches(world: World) -> None:
+    events, pods = world.clock("cache"), world.clock("cache", resource="pods", reads="own_cache")
+    world.observe()
+    events.seconds.observe(9.0, 5)
+    pods.seconds.observe(0.002, 3)
+    assert world.apiserver().cache_polls == PollFacts(answered=3, seconds=Interval(0.001, 0.0025))
+
+
 def test_a_clock_that_is_new_or_began_anew_counts_as_a_whole(world: World) -> None:
     world.clock("revision").seconds.observe(0.01, 50)
     world.observe()

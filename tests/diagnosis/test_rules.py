@@ -12,7 +12,23 @@ from exporter.diagnosis.rules import EXCLUSIVE, RULES
 from exporter.diagnosis.server_facts import ServerFacts, Timed
 from exporter.measure.times import Interval
 from exporter.vocabulary import FAULTS, Fault
-from tests.diagnosis.cases import CASES, NODES, NODES_ON_TIME, NOW, PODS, A, B, apiserver, causes, facts, server, stream
+from tests.diagnosis.cases import (
+    AFTER_CACHE,
+    CASES,
+    IN_CACHE,
+    NODES,
+    NODES_ON_TIME,
+    NOW,
+    PODS,
+    SLOW,
+    A,
+    B,
+    apiserver,
+    causes,
+    facts,
+    server,
+    stream,
+)
 
 NEVER_SHOWN = {"connection_shared", "unknown_cause"}
 
@@ -69,6 +85,50 @@ def test_our_own_trouble_accuses_nobody_else() -> None:
         starved = stream(judged={"on_time": 5, "late": 0, "ambiguous": 80})
         slow = apiserver(store=Interval(1.0, 2.5), cache=Interval(1.0, 2.5), throttled=0)
         assert {cause.fault for cause in causes(facts(slow, starved, process))} == {"exporter_starved"}
+
+
+def test_small_lists_that_are_slow_because_everything_is_are_no_storm() -> None:
+    ours = server(
+        cpu_cores_used=3.9,
+        requests={("LIST", PODS): Timed(8, 0.9, 2.0), ("GET", PODS): Timed(5, 0.1, 0.5)},
+        listed_objects_per_second={PODS: 16.0},
+    )
+    given_facts = facts(apiserver(store=SLOW, cache=SLOW, server=ours), stream(**AFTER_CACHE))
+    assert [cause.fault for cause in causes(given_facts)] == ["apiserver_overloaded"]
+
+
+def test_a_store_that_is_slow_for_one_apiserver_only_is_not_the_stores_fault_unless_its_metrics_say_so() -> None:
+    peers = (stream(**AFTER_CACHE), apiserver(B), stream(B))
+    assert "store_slow" not in {cause.fault for cause in causes(facts(apiserver(store=SLOW), *peers))}
+    slow_etcd = {"store_requests": {"get": Timed(5, 0.9, 2.0)}}
+    busy = apiserver(store=SLOW, server=server(**slow_etcd, cpu_cores_used=3.9))
+    assert "store_slow" not in {cause.fault for cause in causes(facts(busy, *peers))}
+    own_member = apiserver(store=SLOW, server=server(**slow_etcd))
+    assert "store_slow" in {cause.fault for cause in causes(facts(own_member, *peers))}
+
+
+def test_a_watch_cache_is_not_blamed_for_what_an_overloaded_apiserver_does() -> None:
+    slow = facts(apiserver(store=SLOW, cache=SLOW), stream(**IN_CACHE), NODES_ON_TIME, apiserver(B), stream(B))
+    assert "cache_behind" not in {cause.fault for cause in causes(slow)}
+
+
+def test_where_the_store_is_slow_for_all_nobody_blames_the_queues() -> None:
+    queued = apiserver(store=SLOW, cache=SLOW, server=server(queued_requests=30.0))
+    peer = apiserver(B, store=SLOW, cache=SLOW)
+    assert "requests_queued" not in {cause.fault for cause in causes(facts(queued, stream(), peer))}
+
+
+def test_an_apiserver_that_has_just_started_refuses_until_it_knows_who_may_what() -> None:
+    refused = stream(is_up=False, trouble="forbidden", judged={}, ends={"transport_error": 1})
+    anew = apiserver(server=server(started_at=NOW - 5))
+    assert "exporter_refused" not in {cause.fault for cause in causes(facts(anew, refused))}
+    cut = replace(refused, start_errors={"connect": 2})
+    assert "exporter_refused" not in {cause.fault for cause in causes(facts(apiserver(), cut))}
+
+
+def test_to_relist_alone_is_no_storm() -> None:
+    after = stream(relists=1, uncovered_seconds=3.0)
+    assert causes(facts(apiserver(), after)) == []
 
 
 def test_two_faults_at_once_are_both_named() -> None:

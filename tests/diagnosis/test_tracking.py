@@ -16,10 +16,18 @@ PLACE = (A, "", "pods")
 
 def test_a_cause_is_named_once_it_was_seen_twice_since_the_place_suffers() -> None:
     findings = Tracker()
-    assert findings.update(100.0, [BEHIND], {PLACE: 92.0}) == []
-    (change,) = findings.update(102.0, [BEHIND], {PLACE: 92.0})
+    assert findings.update(100.0, [SHOWN], {PLACE: 92.0}) == []
+    (change,) = findings.update(102.0, [SHOWN], {PLACE: 92.0})
     assert (change.what, change.finding.since) == ("found", 92.0)
     assert findings.named == [change.finding]
+
+
+def test_what_is_only_suspected_has_to_be_seen_for_longer() -> None:
+    findings = Tracker()
+    for now in (100.0, 102.0, 104.0):
+        assert findings.update(now, [BEHIND], {}) == []
+    (change,) = findings.update(106.0, [BEHIND], {})
+    assert (change.what, change.finding.certainty) == ("found", "suspected")
 
 
 def test_a_glimpse_is_no_finding() -> None:
@@ -32,7 +40,7 @@ def test_a_glimpse_is_no_finding() -> None:
 
 def test_a_finding_outlives_short_gaps_and_is_withdrawn_after_a_long_one() -> None:
     findings = Tracker()
-    for now in (100.0, 102.0):
+    for now in (96.0, 102.0):
         findings.update(now, [BEHIND], {})
     assert findings.update(102.0 + WITHDRAWN_AFTER_SECONDS / 2, [], {}) == []
     assert len(findings.named) == 1
@@ -43,7 +51,7 @@ def test_a_finding_outlives_short_gaps_and_is_withdrawn_after_a_long_one() -> No
 
 def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> None:
     findings = Tracker()
-    for now in (100.0, 102.0):
+    for now in (96.0, 102.0):
         findings.update(now, [BEHIND], {})
     (change,) = findings.update(104.0, [SHOWN], {})
     assert (change.what, change.finding.certainty) == ("changed", "shown")
@@ -51,12 +59,12 @@ def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> No
     assert "reads wait" in findings.named[0].evidence
     (change,) = findings.update(160.0, [BEHIND], {})
     assert change.finding.certainty == "suspected"
-    assert change.finding.since == 100.0
+    assert change.finding.since == 96.0
 
 
 def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> None:
     findings = Tracker()
-    for now in (100.0, 102.0):
+    for now in (96.0, 102.0):
         findings.update(now, [BEHIND], {})
     store = BEHIND._replace(fault="store_slow", resource="")
     elsewhere = store._replace(apiserver=B)
@@ -69,14 +77,14 @@ def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> Non
 def test_shown_comes_first_and_then_the_more_exact() -> None:
     findings = Tracker()
     storm = BEHIND._replace(fault="write_storm", resource="nodes")
-    for now in (100.0, 102.0):
+    for now in (96.0, 102.0):
         findings.update(now, [storm, SHOWN], {})
     assert [one.fault for one in findings.named] == ["cache_behind", "write_storm"]
 
 
 def test_a_finding_carries_a_sentence_a_remedy_and_a_runbook() -> None:
     findings = Tracker()
-    for now in (100.0, 102.0):
+    for now in (96.0, 102.0):
         findings.update(now, causes(CASES["store_slow"][0]), {})
     (finding,) = findings.named
     assert finding.sentence == "The store (etcd) of 127.0.0.1:6443 answers slowly."
@@ -133,15 +141,37 @@ def test_found_and_withdrawn_take_turns_and_what_excludes_each_other_is_never_na
 def test_what_a_fault_has_left_is_no_fault_of_its_own() -> None:
     findings = Tracker()
     unknown = BEHIND._replace(fault="unknown_cause")
-    for now in (100.0, 102.0):
+    for now in (96.0, 102.0):
         findings.update(now, [BEHIND], {})
     for now in range(104, 130, 2):
         findings.update(float(now), [unknown], {})
     assert findings.named == []
     elsewhere = unknown._replace(resource="nodes")
-    for now in (130.0, 132.0):
-        findings.update(now, [unknown, elsewhere], {})
+    for now in range(130, 142, 2):
+        findings.update(float(now), [unknown, elsewhere], {})
     assert [one.resource for one in findings.named] == ["nodes"]
-    for now in range(134, 160, 2):
+    for now in range(142, 170, 2):
         findings.update(float(now), [unknown], {})
     assert ("unknown_cause", "pods") in {(one.fault, one.resource) for one in findings.named}
+
+
+def test_while_polls_have_recovered_before_the_events_that_were_late_are_forgotten_it_is_still_the_same_fault() -> None:
+    findings = Tracker()
+    overloaded = next(cause for cause in causes(CASES["apiserver_overloaded"][0]))
+    behind = next(cause for cause in causes(CASES["cache_behind"][0]))
+    for now in (0.0, 2.0):
+        findings.update(now, [overloaded], {})
+    for now in (4.0, 6.0, 30.0, 32.0):
+        findings.update(now, [behind], {})
+    assert "cache_behind" not in {one.fault for one in findings.named}
+    for now in (80.0, 82.0):
+        findings.update(now, [behind], {})
+    assert [one.fault for one in findings.named] == ["cache_behind"]
+
+
+def test_that_nothing_explains_it_is_said_only_when_nothing_has_for_a_while() -> None:
+    findings, unknown = Tracker(), BEHIND._replace(fault="unknown_cause")
+    for now in range(0, 10, 2):
+        assert findings.update(float(now), [unknown], {}) == []
+    (change,) = findings.update(10.0, [unknown], {})
+    assert (change.what, change.finding.fault) == ("found", "unknown_cause")

@@ -9,21 +9,34 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime, formatdate
 from itertools import permutations
 from pathlib import Path
 
+import aiohttp
 import yaml
 
+from exporter.audit.counting import Audit
+from exporter.audit.reading import EventReader
+from exporter.audit.report import Report, report_of
+from exporter.commands.audit import table as audit_table
+from exporter.commands.audit.page import page as audit_page
 from exporter.config import SETTINGS, ConfigError, flag_parser, load, read_flags
 from exporter.config.web_config import read_web_config
+from exporter.kubernetes.answer import AnswerReader
+from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from exporter.kubernetes.session import http_date
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
 from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
-from exporter.watch.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
+from exporter.server_metrics.between import ServerReading, between
+from exporter.server_metrics.families import SAMPLES
+from exporter.server_metrics.text import MOST_LINE_BYTES, Numbers, TextParser
+from tests.audit.lines import event, listed, watched, wrote
+from tests.audit.lines import lines as audit_lines
+from tests.audit.shapes import SHAPES, gke, pretty_array
 from tests.fuzz.mutation import cuts
 from tests.speed.recording import METADATA_JSON, PODS_JSON, recorded
 
@@ -32,6 +45,7 @@ LAST_TIME = 253_402_400_000.0
 """A day after the last that a year of four digits has, for zones."""
 
 LONGEST_SENTENCE = 4096
+LONGEST_AUDIT_EVENT = 2000
 
 ERROR = (
     b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too many '
@@ -47,6 +61,23 @@ LEASE = (
     b'"labels":{"apiserver.kubernetes.io/identity":"kube-apiserver"},"managedFields":[{"manager":"kube-apiserver","time":'
     b'"2026-11-22T22:10:09Z"}]},"spec":{"holderIdentity":"x","renewTime":"2026-11-22T22:10:09.123456Z"}}}\n'
 )
+
+
+METRICS_TEXT = rb"""# HELP process_start_time_seconds [STABLE] Start time of the process since unix epoch in seconds.
+process_start_time_seconds 1.79591783137e+09
+go_sched_latencies_seconds_bucket{le="6.399999999999999e-08"} 1161
+go_sched_latencies_seconds_bucket{le="+Inf"} 6696
+go_sched_latencies_seconds_sum 0.25436665599999997
+apiserver_longrunning_requests{component="apiserver",group="",resource="pods",verb="WATCH",version="v1"} 3
+apiserver_request_total{code="409",component="apiserver",dry_run="",group="",resource="pods",verb="PUT",version="v1"} 7
+etcd_request_duration_seconds_bucket{group="",operation="get",resource="pods",le="0.005"} 42
+etcd_request_duration_seconds_bucket{group="",operation="get",resource="pods",le="+Inf"} 44
+etcd_request_duration_seconds_bucket{instance="127.0.0.1:6443",le="+Inf",operation="get"} 44 1795917831370
+apiserver_watch_events_dispatch_duration_seconds_sum{group="apps",resource="deployments",stage="total"} 0.5
+apiserver_admission_webhook_admission_duration_seconds_count{name="a\"b\\c\n",type="validating"} 20
+apiserver_watch_cache_resource_version{resource="/minions"} 255
+"""
+"""As kube-apiserver 1.37 writes it, and a Prometheus."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +102,21 @@ def lines() -> list[bytes]:
     return [*recorded(METADATA_JSON)[:60], *recorded(PODS_JSON)[:20], *[ERROR, BOOKMARK, LEASE] * 20]
 
 
+def audit_logs() -> list[bytes]:
+    """Each shape of a few requests."""
+    some = [
+        *listed("limit=500&resourceVersion=0", at=0, pod=("a", "b")),
+        *watched("resourceVersion=7&timeoutSeconds=300", at=1, lasts=300),
+    ]
+    more = [
+        *wrote("web", at=2, code=409),
+        event("get", "/api", at=3, ref={}, annotations={"apiserver.latency.k8s.io/etcd": "1m2.5s"}),
+    ]
+    entry = gke("io.k8s.core.v1.pods.list", "core/v1/namespaces/a/pods", "2026-11-29T02:00:00.123456789Z")
+    shaped = [shape(events) for shape in SHAPES for events in (some, more, some[:1])]
+    return [*shaped, pretty_array([entry]), audit_lines([entry, entry])]
+
+
 def chunks(content: Sequence[bytes]) -> bytes:
     """In chunked transfer coding, without the last chunk."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in content)
@@ -90,6 +136,26 @@ def check_splitter(data: bytes, number: int) -> None:
     *whole, rest = data.split(b"\n")
     assert got == [line for line in whole if 0 < len(line) <= longest]
     assert overlong == sum(len(line) > longest for line in [*whole, rest])
+
+
+def check_metrics_text(data: bytes, number: int) -> None:
+    """Any cut of an apiserver's metrics gives the same numbers, all of them finite, and no more is kept than a line."""
+
+    def read(pieces: Sequence[bytes]) -> Numbers:
+        parser = TextParser()
+        for piece in pieces:
+            parser.feed(piece)
+            assert len(parser._rest) <= MOST_LINE_BYTES + 2
+        return parser.finish()
+
+    numbers = read([data])
+    assert read(cuts(data, number)) == numbers
+    kept = [list(of_fact.values()) for of_fact in numbers.values.values()]
+    kept += [list(of_key) for of_fact in numbers.histograms.values() for of_key in of_fact.values()]
+    assert all(math.isfinite(value) for values in kept for value in values)
+    series = sum(map(len, numbers.values.values())) + sum(map(len, numbers.histograms.values()))
+    assert numbers.series == series
+    assert between(ServerReading(0.0, Numbers()), ServerReading(1.0, numbers)).seconds == 1.0
 
 
 def fed(pieces: Sequence[bytes]) -> tuple[bytes, bool, bool]:
@@ -114,6 +180,23 @@ def check_chunks(data: bytes, number: int) -> None:
         assert (refused_too, is_over_too) == (refused, is_over)
         assert bytewise.startswith(content) if refused else content == bytewise
     assert len(bytewise) <= len(data)
+
+
+def answered(pieces: Sequence[bytes]) -> object:
+    """What an answer says, and whether its connection is kept; None if it is refused."""
+    reader = AnswerReader(1000, 200)
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+            assert len(reader.body) <= 200
+    except aiohttp.ClientError:
+        return None
+    return reader.status, reader.headers, bytes(reader.body), reader.is_over, reader.is_over and reader.is_kept
+
+
+def check_answer(data: bytes, number: int) -> None:
+    """Any cut gives the same answer, or none."""
+    assert answered([data]) == answered(cuts(data, number)) == answered([data[at : at + 1] for at in range(len(data))])
 
 
 def check_stream(data: bytes, number: int) -> None:
@@ -254,6 +337,28 @@ def check_web_file(data: bytes, _: int) -> None:
     assert all(value.isprintable() for value in config.http_server_config.headers.values())
 
 
+def check_audit_log(data: bytes, number: int) -> None:
+    """Any cut gives the same report, which any JSON parser, browser and terminal takes; what is kept is bounded."""
+
+    def read(pieces: Sequence[bytes]) -> tuple[Report, int]:
+        reader, audit = EventReader(LONGEST_AUDIT_EVENT), Audit(8)
+        for piece in pieces:
+            for found in reader.feed(piece):
+                audit.count(found)
+            assert reader.kept_bytes <= 2 * LONGEST_AUDIT_EVENT
+        for found in reader.end():
+            audit.count(found)
+        assert len(audit.rows) <= 9
+        return report_of(audit, reader.decoder.unreadable), reader.decoder.received_only
+
+    report, received_only = read([data])
+    assert read(cuts(data, number)) == (report, received_only)
+    assert sum(report.requests.values()) <= report.events <= data.count(b"{")
+    json.dumps(asdict(report), allow_nan=False)
+    assert all(line.isprintable() for line in audit_table(report, 80).split("\n"))
+    assert audit_page(report).isascii() or "\x1b" not in audit_page(report)
+
+
 SECRET = "X0h1gDsPszWURQaxFh.zou"
 HASH = f"$2y$10${SECRET}bFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 
@@ -318,6 +423,15 @@ YAML_WORDS = (
 )
 
 
+FRAMED = (
+    (b"Content-Length: 5", b"hello"),
+    (b"Content-Length: 0", b""),
+    (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n1;a=b\r\n!\r\n0\r\n\r\n"),
+    (b"Connection: close", b"hello"),
+)
+"""An answer's last header, and its body."""
+
+
 def targets() -> list[Target]:
     """All of them."""
     content = short_lines()
@@ -341,6 +455,26 @@ def targets() -> list[Target]:
             1500,
         ),
         Target(
+            "answer",
+            [
+                *(b"HTTP/1.1 200 OK\r\nAudit-Id: 1\r\n%b\r\n\r\n%b" % framed for framed in FRAMED),
+                b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 204 No Content\r\n\r\n",
+                b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n\r\n",
+            ],
+            [
+                b"\r\n",
+                b"\r\n\r\n",
+                b"HTTP/1.1 ",
+                b"HTTP/1.1 100 \r\n\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"Content-Length: 5\r\n",
+                b"Connection: close\r\n",
+                b"0\r\n\r\n",
+            ],
+            check_answer,
+            1500,
+        ),
+        Target(
             "stream",
             [chunks(some) for some in permutations((BOOKMARK, LEASE, ERROR), 2)],
             [b"\r\n", b"\n", b"0\r\n\r\n"],
@@ -353,6 +487,42 @@ def targets() -> list[Target]:
             [b"[" * 3000, b'{"a":' * 3000, b'"metadata":', b"null", b'"ERROR"', *times],
             check_decoder,
             16384,
+        ),
+        Target(
+            "metrics text",
+            [METRICS_TEXT, *METRICS_TEXT.splitlines(keepends=True)],
+            [*[name.encode() for name in SAMPLES], b',le="', b'"}', b"{", b"} 1\n", b"NaN", b"1e999", b'\\"', b"\n"],
+            check_metrics_text,
+            6000,
+        ),
+        Target(
+            "audit log",
+            audit_logs(),
+            [
+                *(
+                    b"{",
+                    b"}",
+                    b"[",
+                    b"]",
+                    b'"',
+                    b"\\",
+                    b"\n",
+                    b",",
+                    b"null",
+                    b'"items":[',
+                    b"ResponseStarted",
+                    b"Panic",
+                ),
+                *(
+                    b"9999-12-31T23:59:59.999999Z",
+                    b"0001-01-01T00:00:00+23:59",
+                    b"1h0m9999999999s",
+                    b"resourceVersion=0",
+                ),
+                b"system:serviceaccount:a:b" * 50,
+            ],
+            check_audit_log,
+            8192,
         ),
         Target(
             "Date",

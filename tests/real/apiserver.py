@@ -34,6 +34,7 @@ class Apiserver(Server):
         files: ApiserverFiles,
         context: ssl.SSLContext,
         flags: Sequence[str],
+        cores: int | None = None,
     ) -> None:
         super().__init__(name, folder, address)
         self._binary = binaries / "kube-apiserver"
@@ -42,6 +43,7 @@ class Apiserver(Server):
         self._files = files
         self._context = context
         self.flags = list(flags)
+        self._cores = cores
         self.port = 0
 
     @property
@@ -53,7 +55,9 @@ class Apiserver(Server):
         self.port = free_port(self.address)
 
     def command(self) -> list[str]:
+        cores = [] if self._cores is None else ["env", f"GOMAXPROCS={self._cores}"]
         return [
+            *cores,
             str(self._binary),
             f"--etcd-servers={self._etcd_url}",
             f"--bind-address={self.address}",

@@ -29,7 +29,8 @@ class Cluster:
     """One etcd and `apiservers` apiservers, the first on 127.0.0.1, the next on 127.0.0.2 and so on.
 
     `admin` may do everything; each of `users` starts without any right. `flags` are added to the command
-    line of every apiserver. With `events_store` events are kept in an etcd of their own, `events_etcd`, as
+    line of every apiserver, which may use so many `cores` (all by default). With `events_store` events are kept in an
+    etcd of their own, `events_etcd`, as
     large clusters do. Where `binaries` has kine and no etcd, kine is the store. Nothing of it outlives the
     `async with`, nor the program that runs it.
     """
@@ -43,6 +44,7 @@ class Cluster:
         flags: Sequence[str] = (),
         users: Sequence[str] = ("watcher", "limited"),
         events_store: bool = False,
+        cores: int | None = None,
     ) -> None:
         self.folder = folder
         store = Kine if (binaries / "kine").exists() else Etcd
@@ -55,6 +57,7 @@ class Cluster:
         self._binaries = binaries
         self._count = apiservers
         self._flags = list(flags)
+        self._cores = cores
         self._grants = itertools.count(1)
 
     @property
@@ -74,6 +77,11 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._end()
+
+    def store_url(self, number: int) -> str:
+        """Where apiserver `number` finds etcd."""
+        del number
+        return self.etcd.url
 
     @contextlib.asynccontextmanager
     async def client(
@@ -184,10 +192,11 @@ class Cluster:
                 self.folder,
                 f"127.0.0.{number}",
                 binaries=self._binaries,
-                etcd_url=self.etcd.url,
+                etcd_url=self.store_url(number),
                 files=files,
                 context=self.client_context,
                 flags=flags,
+                cores=self._cores,
             )
             for number in range(1, self._count + 1)
         ]

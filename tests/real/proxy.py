@@ -39,6 +39,7 @@ class Proxy:
 
     delay_to_server_seconds, delay_to_client_seconds: every piece is held that long; order and rate are kept.
     bandwidth_bytes_per_second: per connection and direction; None is unlimited.
+    capacity_bytes_per_second: per direction, of all connections together; None is unlimited.
     black_hole: swallow everything in silence. A connection that lost bytes stays silent for good.
     only_if_request_contains: delays apply only to connections whose first bytes contain this.
 
@@ -59,13 +60,16 @@ class Proxy:
         self.delay_to_server_seconds = 0.0
         self.delay_to_client_seconds = 0.0
         self.bandwidth_bytes_per_second: float | None = None
+        self.capacity_bytes_per_second: float | None = None
         self.black_hole = False
+        self.to_server = Way(self, lambda: self.delay_to_server_seconds)
+        self.to_client = Way(self, lambda: self.delay_to_client_seconds)
         self.port = 0
         self.connections_accepted = 0
         self.tls = tls
         self.handed_over = handed_over
         self._thread = LoopThread("proxy")
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], Connection] = {}
 
     @property
     def url(self) -> str:
@@ -86,6 +90,11 @@ class Proxy:
     def cut_all(self) -> None:
         """Reset (RST) every connection, on both sides; on return it is done."""
         self._thread.run(self._cut_all())
+
+    def silence(self, request: bytes) -> None:
+        """Swallow from now on what goes over the connections that are open and whose first bytes contain this."""
+        for connection in list(self._connections.values()):
+            connection.silence(request)
 
     async def _listen(self) -> None:
         context = self.tls.as_server if self.tls else None
@@ -108,9 +117,10 @@ class Proxy:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = self.upstreams[self.connections_accepted % len(self.upstreams)]
         self.connections_accepted += 1
-        task = asyncio.create_task(Connection(self, reader, writer).run(upstream))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        connection = Connection(self, reader, writer)
+        task = asyncio.create_task(connection.run(upstream))
+        self._connections[task] = connection
+        task.add_done_callback(self._connections.pop)
 
 
 class Connection:
@@ -132,10 +142,11 @@ class Connection:
             context = self.proxy.tls.as_client if self.proxy.tls else None
             server_reader, server_writer = await asyncio.open_connection(host, int(port), ssl=context)
             ends.append(End(server_writer))
-            to_server = Direction(self, self._reader, server_writer, lambda: self.proxy.delay_to_server_seconds)
-            to_client = Direction(self, server_reader, self._writer, lambda: self.proxy.delay_to_client_seconds)
-            if self.proxy.handed_over is not None:
-                to_client.handed_over = functools.partial(self.proxy.handed_over, self._number)
+            proxy = self.proxy
+            to_server = Direction(self, self._reader, server_writer, proxy.to_server)
+            to_client = Direction(self, server_reader, self._writer, proxy.to_client)
+            if proxy.handed_over is not None:
+                to_client.handed_over = functools.partial(proxy.handed_over, self._number)
             async with asyncio.TaskGroup() as group:
                 for direction in (to_server, to_client):
                     group.create_task(direction.receive())
@@ -155,10 +166,33 @@ class Connection:
         needle = self.proxy.only_if_request_contains
         return needle is None or needle in self._request
 
+    def silence(self, request: bytes) -> None:
+        """Swallow everything from now on, if the first bytes contain this."""
+        self._silent = self._silent or request in (self._request or b"")
+
     def is_silent(self) -> bool:
         """Whether bytes that are here now go nowhere. The stream has a hole then, so nothing may follow it either."""
         self._silent = self._silent or self.proxy.black_hole
         return self._silent
+
+
+class Way:
+    """What all connections have together in one direction: who comes first is served first, as by a link's queue."""
+
+    def __init__(self, proxy: Proxy, delay_seconds: Callable[[], float]) -> None:
+        self.delay_seconds = delay_seconds
+        self._proxy = proxy
+        self._free_at = 0.0
+
+    async def take(self, size: int) -> None:
+        """Return when so many bytes have gone."""
+        capacity = self._proxy.capacity_bytes_per_second
+        if capacity is None:
+            self._free_at = 0.0
+            return
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + size / capacity
+        await asyncio.sleep(self._free_at - now)
 
 
 class Direction:
@@ -172,12 +206,12 @@ class Direction:
         connection: Connection,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        delay_seconds: Callable[[], float],
+        way: "Way",
     ) -> None:
         self._connection = connection
         self._reader = reader
         self._writer = writer
-        self._delay_seconds = delay_seconds
+        self._way = way
         self.handed_over: Callable[[bytes, float, float], None] | None = None
         # Pieces with the loop time at which they are due; an empty one is the end.
         self._held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
@@ -190,7 +224,7 @@ class Direction:
         while True:
             await self._flowing.wait()
             data = await self._reader.read(CHUNK_BYTES)
-            delay_seconds = self._delay_seconds() if self._connection.is_delayed(data) else 0.0
+            delay_seconds = self._way.delay_seconds() if self._connection.is_delayed(data) else 0.0
             if not self._connection.is_silent():
                 self._held.put_nowait((loop.time() + delay_seconds, data))
             if not data:
@@ -216,6 +250,7 @@ class Direction:
             bandwidth = self._connection.proxy.bandwidth_bytes_per_second
             size = len(data) if bandwidth is None else max(1, int(bandwidth * PACE_SECONDS))
             piece, data = data[:size], data[size:]
+            await self._way.take(len(piece))
             before = time.monotonic()
             self._writer.write(piece)
             if self.handed_over is not None:

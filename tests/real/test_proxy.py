@@ -236,3 +236,39 @@ async def seconds_of_an_echo(reader: asyncio.StreamReader, writer: asyncio.Strea
     writer.write(b"hello\n")
     assert await reader.readline() == b"hello\n"
     return time.monotonic() - sent_seconds
+
+
+async def test_connections_share_a_capacity_in_each_direction(upstream: str) -> None:
+    """Four that send back 25 kB each take as long as one with 100 kB would; alone each takes a quarter of it."""
+    size, count, capacity = 25_000, 4, 200_000.0
+    with Proxy(upstream) as proxy:
+        proxy.capacity_bytes_per_second = capacity
+
+        async def transfer() -> None:
+            reader, writer = await connect(proxy)
+            writer.write(bytes(size))
+            await reader.readexactly(size)
+            writer.close()
+
+        began = time.monotonic()
+        await asyncio.gather(*(transfer() for _ in range(count)))
+        assert time.monotonic() - began >= count * size / capacity
+
+
+async def test_what_began_with_the_words_falls_silent_and_others_and_new_ones_do_not(upstream: str) -> None:
+    with Proxy(upstream) as proxy:
+        watch, poll = await connect(proxy), await connect(proxy)
+        for (reader, writer), word in ((watch, b"watch\n"), (poll, b"poll\n")):
+            writer.write(word)
+            assert await reader.readline() == word
+        proxy.silence(b"watch")
+        again = await connect(proxy)
+        again[1].write(b"watch again\n")
+        watch[1].write(b"more\n")
+        poll[1].write(b"more\n")
+        assert await again[0].readline() == b"watch again\n"
+        assert await poll[0].readline() == b"more\n"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watch[0].readline(), 0.2)
+        for _, writer in (watch, poll, again):
+            writer.close()

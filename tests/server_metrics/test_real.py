@@ -219,3 +219,23 @@ async def test_behind_a_balancer_nothing_is_read(
         cost = exporter.metrics.cost(watched.server.name)
     assert cost.requests["server_metrics"].value == 0
     assert service.NOT_OF_ONE in [record.message for record in caplog.records]
+
+
+async def test_an_address_that_turns_out_to_be_a_balancer_is_read_no_more(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "OF_APISERVERS", Periods(quiet=0.5, trouble=0.5))
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+    settled = config("--kubeconfig", kubeconfig, "--apiserver", cluster.apiserver.url, "--apiserver.metrics", "on")
+    exporter = Exporter(settled, await load_credentials(settled))
+    async with exporter.running():
+        await wait_until(lambda: bool(exporter.apiservers), "it watches")
+        [watched] = exporter.apiservers
+        await wait_until(lambda: watched.server_facts is not None, "facts")
+        watched.several_clocks()
+        assert watched.server_facts is None
+        await asyncio.sleep(1)
+        sent = exporter.metrics.cost(watched.server.name).requests["server_metrics"]
+        before = sent.value
+        await asyncio.sleep(1.5)
+        assert (sent.value, watched.server_facts) == (before, None)

@@ -115,6 +115,7 @@ def test_escapes_are_undone() -> None:
         "process_open_fds NaN",
         "process_open_fds +Inf",
         "process_open_fds 1e999",
+        "process_open_fds -1e25",
         "process_open_fds 1 2 3",
         "process_open_fds 1 yesterday",
         f"process_open_fds 1 {'9' * 50}",

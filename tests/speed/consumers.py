@@ -2,7 +2,6 @@
 
 import abc
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from tests.live.cost import total
 from tests.speed.served import GROUP, VERSION, plural
 from tests.speed.serving import ROOT, Server
+from tests.support.go import go_binary
 from tests.support.observing import started
 
 PATIENCE_SECONDS = 120.0
@@ -204,20 +204,9 @@ def counting(words: list[str], environ: dict[str, str] | None = None) -> Iterato
             process.kill()
 
 
-def informer_binary() -> Path:
-    """The informer, built once for each state of its sources into the user's cache. Needs Go."""
-    sources = [INFORMER / name for name in ("go.mod", "go.sum", "main.go")]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "watchslo" / "informer"
-    binary = cache / digest
-    if not binary.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        unfinished = cache / f"{digest}.{os.getpid()}"
-        command = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", "-o", str(unfinished), "."]
-        environ = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-        subprocess.run(command, cwd=INFORMER, env=environ, check=True)
-        unfinished.rename(binary)
-    return binary
+def informer_binary(package: str = ".") -> Path:
+    """The informer, or another program beside it, built once for each state of its sources. Needs Go."""
+    return go_binary(INFORMER, package)
 
 
 def has_go() -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
 from exporter.credentials import Credentials, CredentialsSource
+from exporter.kubernetes.chunked import ChunkedBody
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession
@@ -27,7 +28,6 @@ from exporter.measure.serverclock import Offset
 from exporter.metrics import scrape
 from exporter.metrics.registry import Metrics
 from exporter.service.stream import Stream, StreamDependencies
-from exporter.watch.chunked import ChunkedBody
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import Watch, WatchDependencies

@@ -13,6 +13,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
+def exact_cpu_seconds(pid: int) -> float:
+    """The same in nanoseconds instead of ticks; threads that have ended are missing."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text(encoding="utf-8").split()[0]) for thread in threads) / 1e9
+
+
 def peak_bytes(pid: int) -> int:
     """The most resident memory that it ever had."""
     return _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM")

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from exporter.diagnosis.document import as_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exporter.diagnosis.findings import Finding
     from exporter.vocabulary import SloState
 
 SloVerdict: TypeAlias = Literal["met", "violated", "unknown"]
@@ -94,6 +97,8 @@ class Result:
     streams: Sequence[StreamResult]
     apiservers: Sequence[ApiserverResult]
     loop_lag_p99_seconds: float | None
+    faults: Sequence[Finding] = ()
+    """What was found meanwhile, also what was withdrawn before the end."""
     refused: str | None = None
     unfollowed: str | None = None
     """Why it was not known which custom resources there were to watch."""
@@ -173,6 +178,7 @@ def document(result: Result) -> dict[str, Any]:
         "streams": [_stream(stream) for stream in result.streams],
         "apiservers": [asdict(apiserver) for apiserver in result.apiservers],
         "loop_lag_p99_seconds": result.loop_lag_p99_seconds,
+        "faults": [as_json(finding) for finding in result.faults],
     }
 
 

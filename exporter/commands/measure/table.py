@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.commands.text_table import aligned, folded
+from exporter.diagnosis.document import headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporter.commands.measure.result import Quantiles, Result, StreamResult
+    from exporter.diagnosis.findings import Finding
 
 
 def table(result: Result, width: int | None = None) -> str:
@@ -31,6 +33,7 @@ def table(result: Result, width: int | None = None) -> str:
         aligned([_STAGE, *stages], width) if stages else [],
         aligned([_TRUST, *(_trust(stream) for stream in result.streams)], width),
         _folded(_dependencies(result), width),
+        _folded((line for finding in result.faults for line in _fault(finding)), width),
         _folded([*result.reasons, result.verdict], width),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
@@ -82,6 +85,11 @@ def _dependencies(result: Result) -> Iterator[str]:
         yield f"{apiserver.apiserver}: {apiserver.polls_answered} polls answered, {apiserver.polls_failed} failed"
     if result.loop_lag_p99_seconds is not None:
         yield f"our own event loop: 99 % of its iterations at most {_seconds(result.loop_lag_p99_seconds)} late"
+
+
+def _fault(finding: Finding) -> Iterator[str]:
+    yield headline(finding)
+    yield from (f"because {said}" for said in finding.evidence)
 
 
 def _bounds(quantiles: Quantiles, *, has_events: bool) -> tuple[str, str]:

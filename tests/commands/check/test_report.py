@@ -305,10 +305,7 @@ def test_what_does_not_work_is_not_good(
     ],
 )
 def test_the_apiservers_own_metrics_are_missing_only_to_who_asks_for_them(
-    mode: str,
-    may: bool | Unknown,  # noqa: FBT001 a parameter of the test
-    result: str,
-    part: str,
+    mode: str, *, may: bool | Unknown, result: str, part: str
 ) -> None:
     findings = all_good(config=config(**{"apiserver.metrics": mode}), server_metrics=may)
     table, last_line, is_good = reported(findings)

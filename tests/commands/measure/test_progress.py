@@ -2,7 +2,8 @@ import io
 import os
 from contextlib import suppress
 
-from exporter.commands.measure.progress import CLEAR_LINE, Progress
+from exporter.commands.measure.progress import Progress
+from exporter.commands.progress_line import CLEAR_LINE
 
 
 def all_from(terminal: int) -> str:

@@ -81,6 +81,7 @@ def test_the_keys_of_the_document_are_these() -> None:
     content: Any = json.loads(json.dumps(document(result(stream(stages={"write": SOME})))))
     assert list(content) == [
         "version", "result", "reasons", "duration_seconds", "slo", "streams", "apiservers", "loop_lag_p99_seconds",
+        "faults",
     ]  # fmt: skip
     assert content["duration_seconds"] == {"asked": 60.0, "measured": 60.01}
     assert content["slo"] == {"threshold_seconds": 1.0, "objective_ratio": 0.99}

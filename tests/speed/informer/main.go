@@ -1,15 +1,18 @@
 // What client-go's metadata informer costs: it keeps every object's metadata, and of each event the newest managedFields
-// time is read. It prints a line when its cache is filled; SIGUSR1 makes it print how many events it has handled.
+// time is read. It prints a line when its cache is filled; SIGUSR1 makes it print how many events it has handled, SIGUSR2
+// takes its network away for some seconds.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,50 +25,78 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
+const awaySeconds = 5
+
 var (
 	events atomic.Int64
 	newest atomic.Int64
+	line   network
 )
 
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "whom to ask, as whom")
 	resources := flag.String("resources", "pods", "comma-separated, each plural or plural.version.group")
 	onlyJSON := flag.Bool("json", false, "ask for JSON instead of protobuf")
+	clients := flag.Int("clients", 1, "how many such informers, each with a connection and a cache of its own")
 	flag.Parse()
-	if err := run(*kubeconfig, strings.Split(*resources, ","), *onlyJSON); err != nil {
+	if err := run(*kubeconfig, strings.Split(*resources, ","), *onlyJSON, *clients); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig string, resources []string, onlyJSON bool) error {
+func run(kubeconfig string, resources []string, onlyJSON bool, clients int) error {
+	asked, cut := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	signal.Notify(cut, syscall.SIGUSR2)
+	go func() {
+		for range cut {
+			line.cut()
+		}
+	}()
+	var factories []metadatainformer.SharedInformerFactory
+	for range clients {
+		factory, err := started(kubeconfig, resources, onlyJSON)
+		if err != nil {
+			return err
+		}
+		factories = append(factories, factory)
+	}
+	for _, factory := range factories {
+		factory.WaitForCacheSync(context.Background().Done())
+	}
+	fmt.Println("ready")
+	for range asked {
+		fmt.Println(events.Load())
+	}
+	return nil
+}
+
+func started(kubeconfig string, resources []string, onlyJSON bool) (metadatainformer.SharedInformerFactory, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	// A function of its own keeps client-go from sharing one connection.
+	config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return line.dial(ctx, network, address)
 	}
 	if onlyJSON {
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return withoutProtobuf{next} })
 	}
 	client, err := metadata.NewForConfig(config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	factory := metadatainformer.NewSharedInformerFactory(client, 0)
 	for _, name := range resources {
 		informer := factory.ForResource(resource(name)).Informer()
 		if _, err := informer.AddEventHandler(handler()); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGUSR1)
 	factory.Start(context.Background().Done())
-	factory.WaitForCacheSync(context.Background().Done())
-	fmt.Println("ready")
-	for range asked {
-		fmt.Println(events.Load())
-	}
-	return nil
+	return factory, nil
 }
 
 func resource(name string) schema.GroupVersionResource {
@@ -95,6 +126,37 @@ func handle(object any) {
 	}
 	newest.Store(latest.Unix())
 	events.Add(1)
+}
+
+// network is what all connections go over.
+type network struct {
+	lock  sync.Mutex
+	open  []net.Conn
+	until time.Time
+}
+
+// dial fails while the network is away.
+func (all *network) dial(ctx context.Context, kind, address string) (net.Conn, error) {
+	connection, err := (&net.Dialer{}).DialContext(ctx, kind, address)
+	all.lock.Lock()
+	defer all.lock.Unlock()
+	if err == nil && time.Now().Before(all.until) {
+		connection.Close()
+		err = syscall.ENETDOWN
+	}
+	if err == nil {
+		all.open = append(all.open, connection)
+	}
+	return connection, err
+}
+
+func (all *network) cut() {
+	all.lock.Lock()
+	defer all.lock.Unlock()
+	for _, connection := range all.open {
+		connection.Close()
+	}
+	all.open, all.until = nil, time.Now().Add(awaySeconds*time.Second)
 }
 
 // withoutProtobuf takes protobuf out of what the client accepts.

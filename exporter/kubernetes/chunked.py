@@ -28,6 +28,8 @@ class ChunkedBody:
     def __init__(self) -> None:
         self.is_over = False
         """Whether the last chunk is here, or something that is no chunk; what follows is ignored."""
+        self.rest = b""
+        """Once it is over: what is behind it, of the last piece that came."""
         self._size_line = b""
         self._left = 0
         """Bytes of the present chunk that have not come."""
@@ -67,6 +69,7 @@ class ChunkedBody:
                     raise self._error(f"a chunk is followed by {came!r}")
                 self._ending = self._ending[len(came) :]
                 at += len(came)
+        self.rest = data[at:]
         return content
 
     def _error(self, what: str) -> ChunkedBodyError:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.times import Interval
 from exporter.watch.body import StampedBody
-from exporter.watch.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from exporter.watch.heartbeat import Heartbeat
 
 LAST_CHUNK = b"0\r\n\r\n"

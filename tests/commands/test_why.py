@@ -1,0 +1,89 @@
+"""`watchslo why` against a running exporter, and against what is none."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from exporter import cli
+from exporter.simulator import Simulator, Workload
+from tests.support.kubeconfig import kubeconfig
+from tests.support.observing import observed
+
+
+async def why(*words: str) -> int:
+    """The exit code; beside the event loop, in which the exporter runs."""
+    return await asyncio.to_thread(cli.main, ["why", *words])
+
+
+async def test_a_running_exporter_is_asked_what_it_finds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=20):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods", "--resource", "nodes")
+        async with observed(*flags) as exporter:
+            await exporter.wait_for(lambda scrape: scrape.sum("stream_up") == 2)
+            assert await why("--url", exporter.url) == 0
+            assert capsys.readouterr().out == "No fault is found.\n"
+            simulator.faults.deny("watch", "nodes")
+            simulator.apiservers[0].cut_watches()
+            await exporter.wait_for(
+                lambda scrape: (
+                    1.0 in scrape.values("fault", fault="exporter_refused", certainty="shown", resource="nodes")
+                )
+            )
+            assert await why("--url", exporter.url) == 1
+            first, *others = capsys.readouterr().out.splitlines()
+            assert first.startswith("The exporter may not watch nodes on 127.0.0.1:")
+            assert any("it has no permission (403)" in line for line in others)
+            assert await why("--url", exporter.url, "--output", "json") == 1
+            document = json.loads(capsys.readouterr().out)
+            assert document["version"] == 1
+            assert document["findings"][0]["fault"] == "exporter_refused"
+
+
+async def test_without_an_address_it_watches_itself(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=20):
+        simulator.faults.deny("watch", "nodes")
+        flags = ("--kubeconfig", str(kubeconfig(tmp_path, simulator.url)), "--resource", "nodes", "--duration", "10")
+        command = (sys.executable, "-m", "exporter", "why", *flags)
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert b"The exporter may not watch nodes" in said
+
+
+@pytest.fixture
+def something_else() -> Iterator[HTTPServer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>\x1b[31m")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_what_is_no_exporter_gets_one_sentence(something_else: HTTPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"http://127.0.0.1:{something_else.server_port}"
+    assert cli.main(["why", "--url", url]) == 2
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert answer.err == (
+        f"watchslo: error: --url: {url}/api/v1/diagnosis does not answer with a diagnosis of watchslo\n"
+    )
+
+
+def test_where_nothing_listens_the_reason_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["why", "--url", "http://127.0.0.1:1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("watchslo: error: --url: http://127.0.0.1:1 does not answer: ")
+    assert error.count("\n") == 1

@@ -1,0 +1,3 @@
+module watchslo.test/crowd
+
+go 1.26.0

@@ -1,0 +1,83 @@
+"""The one table of what is made, and what it may be called then."""
+
+from dataclasses import dataclass
+
+from tests.faults import making
+from tests.faults.making import Make
+
+NOTHING = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A fault, how it is made, and the names that are right for it."""
+
+    fault: str
+    make: Make
+    how: str = ""
+    """Where a fault is made in several ways."""
+    also: tuple[str, ...] = ()
+    """Names that are right as well, because they are true as well, or are seen first."""
+    blind: tuple[str, ...] = ()
+    """More names that are right where the apiserver's own metrics are not read; "" says that nobody can tell."""
+    balanced: tuple[str, ...] = ()
+    """More names that are right behind a balancer's address."""
+    is_fault: bool = True
+    """Otherwise nothing may be found for as long as it is looked at."""
+
+    @property
+    def name(self) -> str:
+        """What `--only` matches."""
+        return f"{self.fault}/{self.how}" if self.how else self.fault
+
+
+MADE = (
+    Made(fault="apiserver_overloaded", how="slices", make=making.cpu_in_slices),
+    Made(fault="apiserver_overloaded", how="requests", make=making.busy_apiserver),
+    Made(fault="apiserver_restarted", make=making.restarted, also=("apiserver_unreachable",)),
+    Made(fault="store_slow", make=making.slow_store),
+    Made(fault="admission_slow", make=making.slow_admission),
+    Made(fault="cache_behind", make=making.cache_behind),
+    Made(fault="cache_stuck", make=making.cache_stuck, also=("cache_behind",)),
+    Made(fault="conversion_slow", make=making.slow_conversion),
+    Made(fault="objects_large", make=making.large_objects, blind=("apiserver_overloaded", NOTHING)),
+    Made(fault="path_full", make=making.full_path, also=("list_storm",), blind=("path_slow",)),
+    Made(fault="path_slow", make=making.slow_path),
+    Made(fault="connection_dropped", make=making.dropped),
+    Made(fault="list_storm", make=making.list_storm, blind=("apiserver_overloaded",)),
+    Made(fault="relist_storm", make=making.relist_storm, blind=("apiserver_overloaded", NOTHING)),
+    Made(fault="initial_events_burst", make=making.initial_events, blind=("apiserver_overloaded",)),
+    Made(fault="write_storm", make=making.fighting_writers, blind=("apiserver_overloaded",)),
+    Made(fault="requests_queued", make=making.queued_requests),
+    Made(fault="connections_unbalanced", make=making.unbalanced, blind=("apiserver_overloaded",)),
+    Made(fault="watchers_closed", make=making.stalled_watchers, blind=(NOTHING,), balanced=(NOTHING,)),
+    Made(fault="clients_slow", make=making.slow_watchers, also=("watchers_closed",), blind=(NOTHING,)),
+    Made(fault="connection_shared", make=making.shared_connection, blind=(NOTHING,)),
+    Made(fault="exporter_starved", make=making.starved),
+    Made(fault="exporter_refused", make=making.refused),
+)
+
+OF_FAULT = {made.name: made for made in MADE}
+
+
+def pair(one: str, other: str) -> Made:
+    """Two at once: either name is right."""
+    first, second = OF_FAULT[one], OF_FAULT[other]
+    return Made(
+        fault=f"{one}+{other}",
+        make=making.both(first.make, second.make),
+        also=(first.fault, *first.also, second.fault, *second.also),
+        blind=(*first.blind, *second.blind),
+        balanced=(*first.balanced, *second.balanced),
+    )
+
+
+PAIRS = (
+    pair("list_storm", "connections_unbalanced"),
+    pair("store_slow", "admission_slow"),
+    pair("conversion_slow", "path_slow"),
+    pair("cache_behind", "watchers_closed"),
+    pair("exporter_starved", "path_slow"),
+)
+HEALTHY = Made(fault="healthy", make=making.healthy, is_fault=False)
+ALL = (*MADE, *PAIRS, HEALTHY)
