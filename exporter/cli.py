@@ -184,7 +184,7 @@ def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
 
 def _healthcheck(flags: Mapping[str, Given]) -> int:
     # What a running exporter survives must not make it look dead.
-    loaded = load(flags, os.environ, unread={"web.config.file"})
+    loaded = load(flags, os.environ, unread={"web.config.file", "audit.web-config.file"})
     from exporter.commands import healthcheck  # noqa: PLC0415 - heavy: HTTP and TLS
 
     return healthcheck.run(loaded.config)

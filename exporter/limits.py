@@ -21,6 +21,7 @@ Refused: TypeAlias = Literal[
     "token",  # of who asks us, with --web.auth-filter: longer than any that a cluster makes
     "endpoint",  # an apiserver's address in EndpointSlices that is none
     "server_metrics",  # of an apiserver: a line that is none, or one series more than are kept
+    "audit",  # lines of an audit log that are no events, and names in it that are too long
     "credentials",  # a kubeconfig, a token, a certificate, or what an exec plugin prints
 ]
 """What may be refused, or cut."""

@@ -99,8 +99,7 @@ class Audit:
 
     def count(self, event: AuditEvent) -> None:
         """One event."""
-        # Clients may choose the id of their requests: it alone does not tell that two events are one.
-        identity = hash((event.audit_id, event.stage, event.staged, event.received))
+        identity = identity_of(event)
         if self._seen.get(identity):
             self.repeated += 1
             return
@@ -132,7 +131,7 @@ class Audit:
     def _count_request(self, event: AuditEvent, key: RowKey, row: Row) -> None:
         row.counts["requests", event.verb] += 1
         seconds = self._believed(event.staged, event.received)
-        if seconds is not None and not event.resource.endswith(_LASTING):
+        if seconds is not None and not lasts(event.resource):
             row.counts["seconds", event.verb] += seconds
         for wait, waited in event.waits:
             row.counts["waits", wait] += min(waited, LONGEST_REQUEST_SECONDS)
@@ -216,6 +215,16 @@ class Audit:
     def open_watches(self) -> int:
         """Watches whose end was not seen."""
         return len(self._open_watches)
+
+
+def identity_of(event: AuditEvent) -> int:
+    """What tells that two events are one: not the id alone, because clients may choose that of their requests."""
+    return hash((event.audit_id, event.stage, event.staged, event.received))
+
+
+def lasts(resource: str) -> bool:
+    """Whether requests for it are meant to last, so that their seconds say nothing."""
+    return resource.endswith(_LASTING)
 
 
 def _code(code: int) -> str:

@@ -121,6 +121,7 @@ class _Agreement:
         self._refuse_list_beside_discovery()
         self._refuse_server_name_without_tls()
         self._refuse_two_sources_of_server_metrics()
+        self._refuse_audit_webhooks_without_tls()
         self._refuse_canaries_that_nobody_awaits()
         self._refuse_connections_that_requests_take_all()
         self._refuse_more_polls_than_allowed("revision-clock.hz")
@@ -162,6 +163,11 @@ class _Agreement:
         if self._values["prometheus.url"] is not None and self._values["apiserver.metrics"] == "on":
             where, other = self._where("prometheus.url"), self._where("apiserver.metrics")
             raise ConfigError(f"{where}: apiservers are not asked then: leave out {other}")
+
+    def _refuse_audit_webhooks_without_tls(self) -> None:
+        if self._values["audit.listen-address"] and self._values["audit.web-config.file"] is None:
+            where = self._where("audit.listen-address")
+            raise ConfigError(f"{where}: whoever reaches it could forge events: add --audit.web-config.file")
 
     def _refuse_canaries_that_nobody_awaits(self) -> None:
         if not self._values["canary.interval"]:

@@ -53,6 +53,10 @@ class Config:
     web_max_connections: int
     web_max_requests: int
     web_no_object_names: bool
+    audit_files: tuple[Path, ...]
+    audit_listen_addresses: tuple[ListenAddress, ...]
+    audit_web_config_file: Path | None
+    audit_user_names: Literal["none", "hashed", "plain"]
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]
 

@@ -227,6 +227,13 @@ def http_url(text: str) -> str:
     raise refusal
 
 
+def path(text: str) -> Path:
+    """Path of a file that may come later."""
+    if not text.strip() or "\0" in text:
+        raise ValueError("is not a path")
+    return Path(text)
+
+
 def readable_yaml(text: str) -> Path:
     """Path of a file that exists, can be read and holds a YAML mapping."""
     path = Path(text)
@@ -243,6 +250,16 @@ def web_config_file(text: str) -> Path:
     tls = read_web_config(path).tls_server_config
     if tls.is_enabled:
         tls.context(path.parent)
+    return path
+
+
+def audit_web_config_file(text: str) -> Path:
+    """As `web_config_file`, of a server for none but clients with certificates."""
+    from exporter.config.web_config import read_web_config  # noqa: PLC0415 as above
+
+    path = web_config_file(text)
+    if read_web_config(path).tls_server_config.client_auth_type != "RequireAndVerifyClientCert":
+        raise ValueError("does not ask for client certificates: set client_auth_type: RequireAndVerifyClientCert")
     return path
 
 

@@ -357,9 +357,10 @@ class Credentials:
 
     def _expect_secrecy(self, url: str) -> None:
         """TLS; or that nothing leaves this machine, for a proxy as well."""
-        if url in self._secret_to or self._allow_insecure_token or urlsplit(url).scheme == "https":
+        if url in self._secret_to or self._allow_insecure_token:
             return
-        for address in filter(None, (url, self.proxy(url))):
+        seen_by = () if urlsplit(url).scheme == "https" else (url, self.proxy(url))
+        for address in filter(None, seen_by):
             if not _is_loopback(urlsplit(address).hostname or ""):
                 raise CredentialsError(
                     f"{self._source.words}: the token, or password, would go to {quoted(address)} without TLS, "

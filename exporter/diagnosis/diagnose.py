@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis import outside as see
+from exporter.diagnosis.audited import who
 from exporter.diagnosis.rules import RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import View
 
@@ -37,26 +38,34 @@ class Cause(NamedTuple):
 
 
 def diagnose(facts: Facts) -> Iterator[list[Cause]]:
-    """What is found at each place in turn; between two of them the event loop may run."""
+    """What is found at each apiserver, in steps, between which the event loop may run."""
     if facts.apiservers:
         yield _found(View(facts, facts.apiservers[0]), "exporter")
     for apiserver in facts.apiservers:
         whole = View(facts, apiserver)
         here = _found(whole, "apiserver")
-        yield here
+        of_streams: list[Cause] = []
         for stream in whole.all_here:
+            yield []
             view = View(facts, apiserver, stream)
             found = _found(view, "stream")
             explained = {fault for cause in (*here, *found) for fault in RULE_OF[cause.fault].explains}
             kept = [cause for cause in found if cause.fault not in explained]
-            yield kept or _unexplained(view, here)
+            of_streams += kept or _unexplained(view, here)
+        yield _unexplained_by(of_streams, here) + of_streams
 
 
 def _found(view: View, scope: str) -> list[Cause]:
     causes = [cause for rule in RULES if rule.scope == scope and (cause := _cause(rule, view)) is not None]
+    return _unexplained_by(causes, causes)
+
+
+def _unexplained_by(better: list[Cause], causes: list[Cause]) -> list[Cause]:
+    """Those that no better cause explains; what is only suspected does not explain what is shown."""
     explained = {
         fault
-        for cause in causes
+        for cause in better
+        if cause.fault in RULE_OF
         for fault in RULE_OF[cause.fault].explains
         if cause.certainty == "shown" or not _is_shown(fault, causes)
     }
@@ -82,9 +91,13 @@ def _cause(rule: Rule, view: View) -> Cause | None:
         "shown" if confirmed else "suspected",
         *_place(rule, view),
         _filled(rule.says, view),
-        tuple(dict.fromkeys([*evidence, *confirmed])),
+        tuple(dict.fromkeys([*evidence, *confirmed, *_who(rule, view)])),
         tuple(_excluded(rule, view)),
     )
+
+
+def _who(rule: Rule, view: View) -> tuple[str, ...]:
+    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts.askers)
 
 
 def _excluded(rule: Rule, view: View) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.audit.live import AuditSpell
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.times import Interval
     from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
@@ -147,6 +148,8 @@ class Facts:
     streams: tuple[StreamFacts, ...] = ()
     apiservers: tuple[ApiserverFacts, ...] = ()
     process: ProcessFacts = ProcessFacts()
+    askers: tuple[AuditSpell, ...] = ()
+    """Who stands out in the audit log, if one is read: whoever costs most first."""
 
     @property
     def troubled_since(self) -> dict[tuple[str, str, str], float]:

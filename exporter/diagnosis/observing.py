@@ -20,6 +20,7 @@ from exporter.vocabulary import CLOCK_READS, STAGES
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
+    from exporter.audit.live import AuditSpell
     from exporter.diagnosis.server_facts import Kind, ServerFacts
     from exporter.measure.apiserver_state import ApiserverState, PollCounts
     from exporter.measure.histogram import Histogram
@@ -68,6 +69,8 @@ class Snapshot:
     process: ProcessState
     servers: Mapping[str, ServerFacts] = field(default_factory=dict)
     """What apiservers say of themselves, by address."""
+    askers: tuple[AuditSpell, ...] = ()
+    """Who stands out in the audit log."""
     converting: Mapping[Kind, bool] = field(default_factory=dict)
     """Of custom resources as far as that is known: whether their definition names a conversion webhook."""
 
@@ -329,6 +332,7 @@ class Observations:
             threshold_seconds=self._objective.threshold_seconds,
             streams=tuple(facts for of_one in streams.values() for facts in of_one),
             apiservers=tuple(apiservers),
+            askers=moment.askers,
             process=_process_facts(moment.process, *self._process.earlier(moment.process.at, moment.process)),
         )
 

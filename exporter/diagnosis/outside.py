@@ -408,10 +408,12 @@ def throttled(view: View) -> Observed:
 
 @sign
 def starts_slow(view: View) -> Observed:
-    """All polls are slow, though open watches are on time."""
+    """All polls are answered slowly, or refused with 429, though open watches are on time."""
     slow = store_polls_slow.look(view)
     both = cache_polls_slow.look(view)
-    if slow.holds and both.holds:
+    # While polls only wait, nobody knows either whether events are late: it is polls that tell.
+    answered = [polls.seconds for polls in (view.apiserver.store_polls, view.apiserver.cache_polls) if polls.answered]
+    if slow.holds and both.holds and any(at_least(one) >= SLOW_POLL_SECONDS for one in answered):
         return yes(f"{slow.says} and {both.says}")
     return throttled.look(view)
 

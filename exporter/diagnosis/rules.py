@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from exporter.diagnosis import audited
 from exporter.diagnosis import outside as see
 from exporter.diagnosis import reported as it
 
@@ -121,8 +122,8 @@ RULES: tuple[Rule, ...] = (
         fault="list_storm",
         scope="apiserver",
         says="LISTs take most of the time of {apiserver}",
-        needs=(see.troubled, it.lists_dominate),
-        confirms=(it.lists_dominate,),
+        needs=(see.troubled, audited.lists_dominate),
+        confirms=(it.lists_dominate, audited.lists_stand_out),
         explains=("apiserver_overloaded", "cache_behind", "store_slow"),
         instead_of=("write_storm", "store_slow"),
         remedy="Find who lists (audit log): an informer, a limit, resourceVersion=0 or a label index instead; a "
@@ -239,7 +240,7 @@ RULES: tuple[Rule, ...] = (
         says="objects of {resource} are so large that coding them takes the time",
         needs=(see.late, it.large),
         confirms=(see.others_on_time,),
-        explains=("cache_behind",),
+        explains=("cache_behind", "store_slow", "apiserver_overloaded"),
         instead_of=("path_full",),
         remedy="Smaller objects (split them, no blobs in annotations), metadata-only watches, protobuf or CBOR.",
     ),

@@ -105,12 +105,13 @@ class Arrivals:
         """The socket was empty at `instant`, and everything read before is stamped."""
         if self._away_since is not None and self._away_until < inf:
             self._come_back(self._away_since)
-        since = max(self._last_empty, self._open_since)
-        if self._has_kept_waiting(instant - since):
-            self._slow = Stall(since, instant)
-            _keep(self._backlogs, since, instant)
+        if self._bytes_since_empty:
+            since = max(self._last_empty, self._open_since)
+            if self._has_kept_waiting(instant - since):
+                self._slow = Stall(since, instant)
+                _keep(self._backlogs, since, instant)
+            self._bytes_since_empty = 0
         self._last_but_one_empty, self._last_empty = self._last_empty, instant
-        self._bytes_since_empty = 0
 
     def received(self, instant: Instant, size_bytes: int) -> Interval:
         """Bytes were read at `instant`: the interval in which the last of them reached this host."""

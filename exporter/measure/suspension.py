@@ -25,10 +25,11 @@ class Suspension:
 
     def slept(self, before: Instant, boottime: float, after: Instant) -> float:
         """At most how many seconds the machine has slept since the last reading; 0 unless it certainly has slept."""
-        ahead = Interval(boottime - after, boottime - before)
+        earliest, latest = boottime - after, boottime - before
         known = self._ahead
-        if ahead.earliest - known.latest > SHORTEST_SECONDS:
-            self._ahead = ahead
-            return ahead.latest - known.earliest
-        self._ahead = Interval(max(known.earliest, ahead.earliest), min(known.latest, ahead.latest))
+        if earliest - known.latest > SHORTEST_SECONDS:
+            self._ahead = Interval(earliest, latest)
+            return latest - known.earliest
+        if earliest > known.earliest or latest < known.latest:  # which is seldom, a hundred times a second
+            self._ahead = Interval(max(known.earliest, earliest), min(known.latest, latest))
         return 0.0

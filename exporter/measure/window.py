@@ -118,9 +118,13 @@ class Slot:
         """Count so many events, whose latency lies in these steps."""
         lower, middle, upper = steps
         self.verdicts[verdict] += events
-        self.lower.add_to(lower, events)
-        self.middle.add_to(middle, events)
-        self.upper.add_to(upper, events)
+        # By hand: six calls an event are a tenth of what it costs to count it.
+        counts = self.lower.steps
+        counts[lower] = counts.get(lower, 0) + events
+        counts = self.middle.steps
+        counts[middle] = counts.get(middle, 0) + events
+        counts = self.upper.steps
+        counts[upper] = counts.get(upper, 0) + events
 
     def take_out(self, other: Slot) -> None:
         """Uncount all that `other` holds; it was counted here before."""

@@ -14,7 +14,7 @@ from exporter.limits import refused_texts
 from exporter.measure.apiserver_state import PollCounts
 from exporter.measure.histogram import Histogram
 from exporter.measure.stream_state import StreamCounts, StreamState
-from exporter.metrics.families import FAMILIES, Family
+from exporter.metrics.families import AUDIT_LABELS, FAMILIES, Family
 from exporter.metrics.series import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
 from exporter.vocabulary import CERTAINTIES, CLOCK_READS, CLOCKS, SLO_STATES, Certainty, ClockName
 
@@ -147,6 +147,20 @@ class StreamMetrics:
         return read(self.state)
 
 
+class AuditTotal(Protocol):
+    """What is counted of the requests of one user, verb and resource."""
+
+    seconds: float
+    requests: int
+
+
+AUDIT_READINGS: Mapping[str, Callable[[AuditTotal], float]] = {
+    "watchslo_audit_request_seconds_total": lambda total: total.seconds,
+    "watchslo_audit_requests_total": lambda total: total.requests,
+}
+"""Where each family that speaks of an audit log stands in a total."""
+
+
 class ClockMetrics:
     """One clock: polls of one kind at one apiserver."""
 
@@ -271,6 +285,10 @@ class Metrics:
         """Drop every series with this label."""
         self._remove(apiserver)
 
+    def read_audit(self, totals: Mapping[Any, AuditTotal]) -> None:
+        """Say for each scrape what these totals are, by user, verb and resource; they may come and go."""
+        self.before_render.append(partial(self._refresh_audit, totals))
+
     def families(self) -> Iterator[tuple[Family, list[Child]]]:
         """Every family in the contract's order with its children, as they are when its turn comes."""
         for family in FAMILIES:
@@ -280,6 +298,17 @@ class Metrics:
         for what, times in refused_texts.times.items():
             self._refused_text[what].value = times
         return ()
+
+    def _refresh_audit(self, totals: Mapping[Any, AuditTotal]) -> Iterable[None]:
+        for name, read in AUDIT_READINGS.items():
+            children = self._children[name]
+            for gone in children.keys() - totals.keys():
+                del children[gone]
+            for number, (key, total) in enumerate(list(totals.items())):
+                labels = label_pairs(dict(zip(AUDIT_LABELS, key, strict=True)))
+                children[key] = [Reading(name, labels, partial(read, total))]
+                if number % 100 == 0:
+                    yield
 
     def _scoped(self, *key: str) -> _Scoped:
         return _Scoped(self._children, key)

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
+from exporter.audit.live import NAMES, LiveCounts
 from exporter.config import ConfigError, ListenAddress
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.diagnosis.sentences import sentence
@@ -25,13 +26,15 @@ from exporter.kubernetes.writes import why_no_canary
 from exporter.metrics.registry import Metrics
 from exporter.service import logs, loop, status
 from exporter.service.apiserver import CountedCost
+from exporter.service.audit_file import AuditFile
+from exporter.service.audit_intake import AuditIntake
 from exporter.service.canary import too_few_alone
 from exporter.service.dependencies import Dependencies
 from exporter.service.diagnosing import Diagnosing
 from exporter.service.fleet import Fleet, home_of
 from exporter.service.recording import record
 from exporter.watch.heartbeat import Heartbeat
-from exporter.web import http
+from exporter.web import audit_webhook, http
 from exporter.web.auth_filter import AuthFilter
 from exporter.web.connections import Limits
 from exporter.web.page.live import Page
@@ -40,6 +43,7 @@ from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from pathlib import Path
 
     from exporter.config import Config
     from exporter.diagnosis.findings import Finding
@@ -115,19 +119,18 @@ async def load_credentials(config: Config) -> Credentials:
 
 def serving_nowhere(config: Config) -> Config:
     """The same for a command that measures by itself."""
-    return replace(config, listen_addresses=(), web_config_file=None)
+    return replace(config, listen_addresses=(), web_config_file=None, audit_files=(), audit_listen_addresses=())
 
 
-def _web_files(config: Config) -> WebFiles | None:
-    path = config.web_config_file
+def _web_files(flag: str, path: Path | None, *, without_users: bool = False) -> WebFiles | None:
     if path is None:
         return None
     from exporter.web.reload import WebFiles  # noqa: PLC0415 it imports bcrypt, which few users need
 
     try:
-        return WebFiles(path, without_users=config.auth_filter)
+        return WebFiles(path, without_users=without_users)
     except ValueError as error:
-        raise ConfigError(f"--web.config.file: {quoted(str(path))} {error}") from None
+        raise ConfigError(f"{flag}: {quoted(str(path))} {error}") from None
 
 
 def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
@@ -164,6 +167,8 @@ class Exporter:
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.history = History()
         self._demo = demo
+        self.audit = LiveCounts(NAMES[config.audit_user_names])
+        """Who asks for how much, by audit logs that we follow."""
         self.diagnosing = Diagnosing(self.metrics, changed)
         self._fleet = Fleet(
             Dependencies(
@@ -174,8 +179,12 @@ class Exporter:
                 judged=judged,
                 advise=advise or log.warning,
                 diagnose=self.diagnosing.take,
+                askers=self.audit.spells if config.audit_files or config.audit_listen_addresses else None,
             )
         )
+        if config.audit_files or config.audit_listen_addresses:
+            self.metrics.read_audit(self.audit.totals)
+        self._intake = AuditIntake(self.audit)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -186,17 +195,25 @@ class Exporter:
 
         Raises OSError if it cannot listen on an address, ConfigError if --web.config.file has become invalid.
         """
-        files = _web_files(self._config)
-        reviews = self._reviews_session() if self._config.auth_filter else None
+        config = self._config
+        files = _web_files("--web.config.file", config.web_config_file, without_users=config.auth_filter)
+        webhook_files = _web_files("--audit.web-config.file", config.audit_web_config_file)
+        reviews = self._reviews_session() if config.auth_filter else None
         server = await self._serve(files, reviews)
+        webhook: WebServer | None = None
         try:
+            if webhook_files is not None and config.audit_listen_addresses:
+                webhook = await self._serve_webhook(webhook_files)
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
                 running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
                 recording = record(self.history, self.states, lambda: self.findings)
                 running.append(tasks.create_task(recording, name="history"))
-                if files:
-                    running.append(tasks.create_task(files.follow(), name="web configuration"))
+                logs_followed = [AuditFile(path, self._intake) for path in config.audit_files]
+                running += [tasks.create_task(one.follow(), name="audit log") for one in logs_followed]
+                for followed in (files, webhook_files):
+                    if followed is not None:
+                        running.append(tasks.create_task(followed.follow(), name="web configuration"))
                 try:
                     yield self
                 finally:
@@ -205,6 +222,8 @@ class Exporter:
         finally:
             # The server stops last, so that a scrape in progress is finished.
             await server.cleanup()
+            if webhook is not None:
+                await webhook.cleanup()
             if reviews is not None:
                 await reviews.close()
 
@@ -228,6 +247,15 @@ class Exporter:
         readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
         if reviews is not None and readable is not None:
             log.warning(readable)
+        return server
+
+    async def _serve_webhook(self, files: WebFiles) -> WebServer:
+        """Listen for audit webhooks, and say so. Raises as `running` does."""
+        app = audit_webhook.application(self.metrics, self._intake.take)
+        files.access.guard(app)
+        server = await http.serve(app, self._config.audit_listen_addresses, files.tls, audit_webhook.LIMITS)
+        for host, port, *_ in server.addresses:
+            log.info("listening for audit webhooks", extra={"fields": {"address": str(ListenAddress(host, port))}})
         return server
 
     def _reviews_session(self) -> ApiSession:

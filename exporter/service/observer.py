@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -15,15 +16,20 @@ from exporter.service.cpu_limit import CpuLimit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 
+    from exporter.audit.live import AuditSpell
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
     from exporter.measure.stream_state import StreamState
+    from exporter.measure.times import WallTime
     from exporter.service.apiserver import Apiserver
     from exporter.service.dependencies import Dependencies
 
+log = logging.getLogger(__name__)
+
 PERIOD_SECONDS = 2.0
+ASKED_BEFORE_SECONDS = 60.0
 HOLD_SECONDS = 0.0005
 
 _Value = TypeVar("_Value")
@@ -67,11 +73,18 @@ class Observer:
             tasks.create_task(self._conversions.run())
             while True:
                 await asyncio.sleep(PERIOD_SECONDS)
-                moment = await in_turns(self._moment())
-                self._conversions.facts = facts = await in_turns(self._observations.take(moment))
-                troubled = await self._diagnose(facts)
-                for apiserver in self._apiservers():
-                    apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
+                try:
+                    await self._observe()
+                except Exception:
+                    # Measuring goes on without a diagnosis.
+                    log.exception("no diagnosis: this is a bug in watchslo")
+
+    async def _observe(self) -> None:
+        moment = await in_turns(self._moment())
+        self._conversions.facts = facts = await in_turns(self._observations.take(moment))
+        troubled = await self._diagnose(facts)
+        for apiserver in self._apiservers():
+            apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
 
     def _moment(self) -> Generator[None, None, Snapshot]:
         """All states as they are now, in steps."""
@@ -93,8 +106,14 @@ class Observer:
             apiservers=apiservers,
             process=self._process_state(),
             servers=servers,
+            askers=self._askers(time.time()),
             converting=self._conversions.known,
         )
+
+    def _askers(self, now: WallTime) -> tuple[AuditSpell, ...]:
+        """Who stands out since something is wrong, or a minute before."""
+        ask, since = self._dependencies.askers, self._conversions.facts.troubled_since.values()
+        return ask(min(since, default=now) - ASKED_BEFORE_SECONDS, now) if ask is not None else ()
 
     def _process_state(self) -> ProcessState:
         heartbeat = self._dependencies.heartbeat

@@ -113,7 +113,7 @@ class Heartbeat:
         before = time.monotonic()
         boottime = self._boottime()
         self._tell_pauses(before, boottime, time.monotonic())
-        readable = {fd for fd, _ in self._poller.poll(0)}
+        readable = dict(self._poller.poll(0))
         for fd, arrivals in self._arrivals.items():
             if fd not in readable:
                 arrivals.found_empty(before)

@@ -63,6 +63,7 @@ class Limits:
     """Until a client that reads nothing, or next to nothing, is cut off."""
     idle_seconds: float = 360.0
     """Longer than Prometheus keeps an idle connection, so that Prometheus closes it first."""
+    unanswered_bytes: int = MOST_UNANSWERED_BYTES
     stalled_seconds: float = 1.0
     """A client that has read nothing for so long is closed if another request needs room."""
 
@@ -122,7 +123,7 @@ class Connection(web.RequestHandler):
             self._has_begun = True
             self._server.turned(self)
         self._unanswered_bytes += len(data)
-        if self._unanswered_bytes > MOST_UNANSWERED_BYTES:
+        if self._unanswered_bytes > self._server.most_unanswered_bytes:
             self._server.cut(self, "malformed")
             return
         super().data_received(data)
@@ -229,6 +230,11 @@ class WebServer:
     def addresses(self) -> list[Any]:
         """Of the listening sockets."""
         return [listening.getsockname() for listening in self._sockets]
+
+    @property
+    def most_unanswered_bytes(self) -> int:
+        """What a client may send before it is answered."""
+        return self._limits.unanswered_bytes
 
     def __len__(self) -> int:
         return len(self._open)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from exporter.web.authentication import Access
     from exporter.web.page.live import Page
 
-_METRICS = web.AppKey("metrics", Metrics)
+METRICS = web.AppKey("metrics", Metrics)
+"""Where refused clients are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ def application(  # noqa: PLR0913, PLR0917 what is told, and to whom
     is_protected = protection(access, auth_filter)
     answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
     app = web.Application()
-    app[_METRICS] = metrics
-    app.on_response_prepare.append(_name_server)
+    app[METRICS] = metrics
+    app.on_response_prepare.append(without_version)
     if access is not None:
         access.guard(app)
     if auth_filter is not None:
@@ -135,7 +136,8 @@ def application(  # noqa: PLR0913, PLR0917 what is told, and to whom
     return app
 
 
-async def _name_server(_request: web.Request, response: web.StreamResponse) -> None:
+async def without_version(_request: web.Request, response: web.StreamResponse) -> None:
+    """Name the server, and no more of it."""
     name_server(response)
 
 
@@ -149,7 +151,7 @@ async def serve(
 
     Raises OSError that names the address and the reason if one of them cannot be had; then none is served.
     """
-    server = WebServer(app[_METRICS].web_refused, limits, is_probe, is_stream)
+    server = WebServer(app[METRICS].web_refused, limits, is_probe, is_stream)
     app.middlewares.append(server.admit)
     for address in listen_addresses:
         try:

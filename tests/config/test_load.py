@@ -21,6 +21,8 @@ from exporter.config import (
 )
 from exporter.config.settings import BY_NAME
 from exporter.config.shard import Shard
+from tests.real.certificates import CertificateAuthority
+from tests.support.protected import VERIFIED
 
 EXAMPLES = {
     "kubeconfig": "credentials.yaml",
@@ -54,6 +56,10 @@ EXAMPLES = {
     "web.max-connections": "600",
     "web.max-requests": "30",
     "web.no-object-names": "true",
+    "audit.file": "audit.log",
+    "audit.user-names": "hashed",
+    "audit.listen-address": "[::1]:0",
+    "audit.web-config.file": "audit.yaml",
     "log.level": "debug",
     "log.format": "json",
     "scenario": "slow-encoding",
@@ -65,11 +71,28 @@ STRANGER = "is not a setting and is ignored"
 EVERY_SETTING = pytest.mark.parametrize("setting", [s for s in SETTINGS if s.in_file], ids=lambda setting: setting.name)
 
 
+NEEDS = {"audit.listen-address": ("--audit.web-config.file=audit.yaml",)}
+"""What a setting cannot do without."""
+
+
+@pytest.fixture(scope="session")
+def web_file_with_client_certificates(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = CertificateAuthority(folder)
+    authority.issue("server")
+    (folder / "ca.crt").write_bytes(authority.bundle)
+    files = {key: str(folder / value) if "file" in key else value for key, value in VERIFIED.items()}
+    return json.dumps({"tls_server_config": files})
+
+
 @pytest.fixture(autouse=True)
-def _in_a_directory_with_a_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_directory_with_a_kubeconfig(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web_file_with_client_certificates: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("credentials.yaml").write_text("kind: Config\n")
     Path("web.yaml").write_text("basic_auth_users: {}\n")
+    Path("audit.yaml").write_text(web_file_with_client_certificates)
 
 
 def said(
@@ -85,7 +108,7 @@ def said(
 def outcome(setting: Setting, *words: str, environ: Mapping[str, str] | None = None, file: str | None = None) -> Any:
     """The value that the setting has got; a refusal is an outcome too."""
     try:
-        loaded = said(*words, environ=environ, file=file, flags_of=min(setting.commands))
+        loaded = said(*words, *NEEDS.get(setting.name, ()), environ=environ, file=file, flags_of=min(setting.commands))
     except ConfigError as error:
         return error
     return getattr(loaded.config if hasattr(loaded.config, setting.field) else loaded, setting.field)
@@ -124,6 +147,8 @@ def test_a_list_is_repeated_commas_or_a_sequence(setting: Setting) -> None:
         "resource": ("pods", "foos.example.com"),
         "custom-resources": ("*.example.com", "foos.*"),
         "web.listen-address": (":1", "[::1]:2"),
+        "audit.file": ("one.log", "/var/log/two.log"),
+        "audit.listen-address": (":1", "[::1]:2"),
     }[setting.name]
     by_flags = outcome(setting, f"{setting.flag}={one}", f"{setting.flag}={two}")
     by_variable = outcome(setting, environ={setting.variable: f" {one} ,,{two},"})
@@ -261,6 +286,10 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         web_max_connections=500,
         web_max_requests=40,
         web_no_object_names=False,
+        audit_files=(),
+        audit_listen_addresses=(),
+        audit_web_config_file=None,
+        audit_user_names="none",
         log_level="info",
         log_format="logfmt",
     )
@@ -285,6 +314,15 @@ def test_requests_leave_a_connection_to_probes() -> None:
     with pytest.raises(ConfigError) as refused:
         said("--web.max-requests=40", "--web.max-connections=40")
     assert str(refused.value).startswith("--web.max-requests: 40 concurrent requests leave no connection for a probe: ")
+
+
+def test_audit_webhooks_are_not_taken_from_whoever_has_no_certificate(web_file_with_client_certificates: str) -> None:
+    config = json.loads(web_file_with_client_certificates)
+    del config["tls_server_config"]["client_ca_file"], config["tls_server_config"]["client_auth_type"]
+    Path("audit.yaml").write_text(json.dumps(config))
+    with pytest.raises(ConfigError) as refused:
+        said("--audit.listen-address=:9986", "--audit.web-config.file=audit.yaml")
+    assert "does not ask for client certificates" in str(refused.value)
 
 
 def test_every_field_is_filled_by_one_setting_and_every_name_is_its_own() -> None:

@@ -166,6 +166,12 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
             '--canary.node: "Node" is not the name of an object: ' + OBJECT,
         ),
         ("measure --duration 0", f'--duration: "0" {SOME_SECONDS}'),
+        (
+            "run --audit.listen-address :9986",
+            "--audit.listen-address: whoever reaches it could forge events: add --audit.web-config.file",
+        ),
+        ("run --audit.user-names all", '--audit.user-names: "all" is not one of none, hashed, plain'),
+        ("run --audit.file=", '--audit.file: "" is not a path'),
         ("audit a.log --since yesterday", f'--since: "yesterday" {TIME}'),
         ("audit a.log --until 2026-11-29T02:00:00", f'--until: "2026-11-29T02:00:00" {TIME}'),
         ("audit a.log --output yaml", '--output: "yaml" is not one of table, json, html'),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.audit.live import AuditSpell
 from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
 from exporter.diagnosis.rules import EXCLUSIVE, RULES
 from exporter.diagnosis.server_facts import ServerFacts, Timed
@@ -129,6 +130,17 @@ def test_an_apiserver_that_has_just_started_refuses_until_it_knows_who_may_what(
 def test_to_relist_alone_is_no_storm() -> None:
     after = stream(relists=1, uncovered_seconds=3.0)
     assert causes(facts(apiserver(), after)) == []
+
+
+def test_what_is_found_of_one_resource_explains_what_its_apiserver_suffers_from_it() -> None:
+    storm = server(cpu_cores_used=3.9, requests={("PUT", PODS): Timed(900, 0.01, 0.1)})
+    given_facts = facts(apiserver(cache=SLOW, server=storm), stream(**AFTER_CACHE, events_per_second=900.0))
+    assert [cause.fault for cause in causes(given_facts)] == ["write_storm"]
+
+
+def test_polls_that_only_wait_are_no_sign_of_queues() -> None:
+    waits = PollFacts(answered=3, seconds=Interval(0.0025, 0.005), usual_seconds=0.005, waiting_seconds=3.0)
+    assert causes(facts(apiserver(store_polls=waits, cache_polls=waits), stream())) == []
 
 
 def test_two_faults_at_once_are_both_named() -> None:
@@ -279,3 +291,30 @@ def test_polls_that_are_not_answered_yet_are_slow_ones() -> None:
 def test_a_quiet_watch_without_bookmarks_ends_silently_and_nothing_is_wrong() -> None:
     quiet = stream(kind=("", "events"), judged={}, time_span=None, ends={"silent": 1}, uncovered_seconds=0.1)
     assert causes(facts(apiserver(), quiet, NODES_ON_TIME)) == []
+
+
+def asking(user: str, verb: str, resource: str, share: float = 0.7) -> AuditSpell:
+    """Somebody who takes a share of all server seconds, and did not in the hour before."""
+    return AuditSpell(user, verb, resource, NOW - 60, NOW, 1840, 90.0, share, 0.0)
+
+
+def test_a_list_storm_is_shown_by_the_audit_log_which_knows_the_name() -> None:
+    slow = facts(
+        apiserver(store=Interval(1.0, 2.5), cache=Interval(1.0, 2.5)), stream(is_late=True, judged={"late": 9})
+    )
+    (cause,) = causes(replace(slow, askers=(asking("bad-controller", "list", "pods"),)))
+    assert (cause.fault, cause.certainty) == ("list_storm", "shown")
+    assert "bad-controller: 1840 requests to list pods, 70% of all server seconds" in cause.evidence
+
+
+def test_whoever_stands_out_is_named_where_that_may_be_the_cause() -> None:
+    askers = (asking("lister", "list", "pods"), asking("writer", "update", "pods", 0.2), asking("", "update", "nodes"))
+    (cause,) = causes(replace(CASES["write_storm"][0], askers=askers))
+    assert cause.evidence[-1] == "who: writer: 1840 requests to update pods, 20% of all server seconds"
+    (elsewhere,) = causes(replace(CASES["cache_stuck"][0], askers=askers))
+    assert not [said for said in elsewhere.evidence if said.startswith("who")]
+
+
+def test_a_name_that_is_not_to_be_said_is_not_said() -> None:
+    (cause,) = causes(replace(CASES["list_storm"][0], askers=(asking("", "list", "pods"),)))
+    assert "who: one user (--audit.user-names gives its name): 1840 requests to list pods" in cause.evidence[-1]

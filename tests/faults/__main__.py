@@ -31,7 +31,7 @@ CALM_SECONDS = 10.0
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", metavar="GLOB", default="*", help="faults; see table.py")
+    parser.add_argument("--only", metavar="GLOB", action="append", help="faults; see table.py; repeatable")
     parser.add_argument("--strength", action="append", choices=STRENGTHS, help="repeatable; default: all")
     names = [setting.name for setting in SETTINGS]
     parser.add_argument("--setting", action="append", choices=names, help="repeatable; default: all")
@@ -45,7 +45,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 async def run(chosen: argparse.Namespace, results: Results) -> list[Played]:
     """All that is chosen, a laboratory for each setting."""
     binaries = built()[chosen.server]
-    made = [one for one in ALL if chosen.only in {one.fault, one.name} or fnmatch.fnmatch(one.name, chosen.only)]
+    globs = chosen.only or ["*"]
+    made = [one for one in ALL if any(fnmatch.fnmatch(name, glob) for name in (one.fault, one.name) for glob in globs)]
     all_played = []
     for setting in SETTINGS:
         if setting.name not in (chosen.setting or [setting.name]):

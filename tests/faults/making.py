@@ -263,13 +263,11 @@ async def shared_connection(lab: Laboratory, strength: Strength) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def full_path(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
-    """Others fill the link that we use as well: who comes first is served first."""
-    path = lab.path
-    others = int(of(strength, 24, 48, 96))
-    path.capacity_bytes_per_second = 1_000_000.0
-    with lab.crowd("list", others, "/api/v1/pods", server=path.url):
+    """All connections together get less than our watches would bring."""
+    lab.path.capacity_bytes_per_second = of(strength, 350_000, 200_000, 120_000)
+    async with large_writes(lab):
         yield
-    path.capacity_bytes_per_second = None
+    lab.path.capacity_bytes_per_second = None
 
 
 @contextlib.asynccontextmanager

@@ -41,7 +41,7 @@ MADE = (
     Made(fault="cache_stuck", make=making.cache_stuck, also=("cache_behind",)),
     Made(fault="conversion_slow", make=making.slow_conversion),
     Made(fault="objects_large", make=making.large_objects, blind=("apiserver_overloaded", NOTHING)),
-    Made(fault="path_full", make=making.full_path, also=("list_storm",), blind=("path_slow",)),
+    Made(fault="path_full", make=making.full_path, also=("path_slow",)),
     Made(fault="path_slow", make=making.slow_path),
     Made(fault="connection_dropped", make=making.dropped),
     Made(fault="list_storm", make=making.list_storm, blind=("apiserver_overloaded",)),

@@ -8,16 +8,22 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 import pytest
 
 from tests.conftest import FreshCluster
 from tests.real.api import ApiClient, ApiError
+from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
+from tests.real.process import free_port
 from tests.real.proxy import Proxy
 from tests.speed.consumers import has_go, informer_binary
+from tests.support.observing import observed
+from tests.support.protected import VERIFIED
 from tests.support.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -100,12 +106,14 @@ class Log:
 
 
 @contextlib.asynccontextmanager
-async def recorded(fresh_cluster: FreshCluster, folder: Path, *users: str) -> AsyncIterator[tuple[Cluster, Log]]:
+async def recorded(
+    fresh_cluster: FreshCluster, folder: Path, *users: str, flags: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[Cluster, Log]]:
     _, _, policy = PAGE.read_text(encoding="utf-8").partition("```yaml\n")
     (folder / "policy.yaml").write_text(policy.partition("```")[0], encoding="utf-8")
     log = Log(folder / "audit.log")
-    flags = [f"--audit-policy-file={folder / 'policy.yaml'}", f"--audit-log-path={log.path}"]
-    yield await fresh_cluster(flags=flags, users=users), log
+    audit = (f"--audit-policy-file={folder / 'policy.yaml'}", f"--audit-log-path={log.path}")
+    yield await fresh_cluster(flags=[*audit, *flags], users=users), log
 
 
 async def write_some(cluster: Cluster, name: str) -> None:
@@ -248,6 +256,75 @@ async def test_every_relist_of_real_informers_is_found_and_none_is_invented(
         assert found[agent]["inferred"]["broken streams"] >= 4
     for one in timed:
         assert found[one.agent]["ends"]["timeout"] >= 2
+
+
+async def test_a_running_exporter_counts_who_asks_and_names_nobody_unless_it_may(
+    fresh_cluster: FreshCluster, tmp_path: Path
+) -> None:
+    async with recorded(fresh_cluster, tmp_path, "red", "blue") as (cluster, log):
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+        await cluster.grant("red", ["list"], "", ["configmaps", "secrets"], "default")
+        words = ("--kubeconfig", kubeconfig, "--resource=pods", f"--audit.file={log.path}")
+        seconds, requests = "audit_request_seconds_total", "audit_requests_total"
+        async with (
+            observed(*words) as silent,
+            observed(*words, "--audit.user-names=plain") as plain,
+            observed(*words, "--audit.user-names=hashed") as hashed,
+            cluster.client("red") as red,
+        ):
+            await poll(red)
+            asked = {"verb": "list", "resource": "configmaps"}
+            scrape = await plain.wait_for(lambda scrape: scrape.values(requests, user="red", **asked) == [10])
+            assert 0 < scrape.sum(seconds, user="red", **asked) < 10
+            digest = sha256(b"red").hexdigest()[:16]
+            await hashed.wait_for(lambda scrape: scrape.values(requests, user=digest, **asked) == [10])
+            await silent.wait_for(lambda scrape: scrape.values(requests, user="", **asked) == [10])
+            for exporter, may_be_there in ((silent, False), (hashed, False), (plain, True)):
+                async with aiohttp.ClientSession() as http, http.get(f"{exporter.url}/metrics") as response:
+                    assert ('user="red"' in await response.text()) is may_be_there
+
+
+async def test_an_apiserver_s_webhook_is_counted_as_its_file_is(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    authority.issue("server")
+    issued = authority.issue("apiserver")
+    (tmp_path / "ca.crt").write_bytes(authority.bundle)
+    (tmp_path / "web.yaml").write_text(json.dumps({"tls_server_config": VERIFIED}))
+    port = free_port("127.0.0.1")
+    server = {"server": f"https://127.0.0.1:{port}/", "certificate-authority": str(tmp_path / "ca.crt")}
+    user = {"client-certificate": str(issued.certificate_file), "client-key": str(issued.key_file)}
+    webhook = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "it", "cluster": server}],
+        "users": [{"name": "it", "user": user}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "current-context": "it",
+    }
+    (tmp_path / "webhook.yaml").write_text(json.dumps(webhook))
+    flags = (f"--audit-webhook-config-file={tmp_path / 'webhook.yaml'}", "--audit-webhook-batch-max-wait=1s")
+    async with recorded(fresh_cluster, tmp_path, "red", flags=flags) as (cluster, log):
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+        await cluster.grant("red", ["list"], "", ["configmaps", "secrets"], "default")
+        words = ("--kubeconfig", kubeconfig, "--resource=pods", "--audit.user-names=plain")
+        listening = (f"--audit.listen-address=127.0.0.1:{port}", f"--audit.web-config.file={tmp_path / 'web.yaml'}")
+        async with (
+            observed(*words, *listening, f"--audit.file={log.path}") as both,
+            cluster.client("red") as red,
+        ):
+            await poll(red)
+            asked = {"user": "red", "verb": "list", "resource": "configmaps"}
+            await both.wait_for(lambda scrape: scrape.values("audit_requests_total", **asked) == [10])
+            async with cluster.client() as admin:
+                await write_some(cluster, "more")
+                await admin.get(f"{PATH}/configmaps", resourceVersion="0")
+            created = {"verb": "create", "resource": "configmaps"}
+            scrape = await both.wait_for(lambda scrape: scrape.values("audit_requests_total", **created) == [5])
+            assert scrape.values("audit_requests_total", **asked) == [10]
+        async with observed(*words, *listening) as webhook_alone:
+            async with cluster.client("red") as red:
+                await poll(red)
+            await webhook_alone.wait_for(lambda scrape: scrape.values("audit_requests_total", **asked) == [10])
 
 
 async def test_who_fights_polls_and_conflicts_is_named_on_a_real_apiserver(

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from exporter.audit.live import Total
 from exporter.limits import REFUSED, refused_texts
 from exporter.measure.window import EMPTY
 from exporter.metrics.families import FAMILIES, reference_markdown
@@ -66,10 +67,11 @@ HISTOGRAMS = {
 }
 REFUSED_TEXTS = (
     "what=annotation,managed_fields,uid,name,line,encoding,answer,message,discovery,token,endpoint,"
-    "server_metrics,credentials"
+    "server_metrics,audit,credentials"
 )
 WEB_REFUSALS = "reason=malformed,handshake,too_many_connections,too_many_requests,slow_headers,slow_reader"
 LEFT_OUT = ("watchslo_apiservers_left_out", "watchslo_custom_resources_left_out")
+AUDITED = ("watchslo_audit_request_seconds_total", "watchslo_audit_requests_total")
 GAUGES_FROM_THE_START = {"watchslo_window_events": 0.0, "watchslo_stream_up": 0.0}
 GAUGES_WHEN_KNOWN = (
     "watchslo_p99_seconds",
@@ -86,6 +88,7 @@ ALL_TYPES = (
     | dict.fromkeys(["watchslo_threshold_seconds", "watchslo_objective_ratio"], "gauge")
     | dict.fromkeys(["watchslo_shards", "watchslo_shard_index", "watchslo_tasks"], "gauge")
     | dict.fromkeys(LEFT_OUT, "gauge")
+    | dict.fromkeys(AUDITED, "counter")
     | {"watchslo_discovery_errors_total": "counter", "watchslo_revision_clock": "gauge"}
     | dict.fromkeys(["watchslo_stale_reads_total", "watchslo_balancers_noticed_total"], "counter")
     | {"watchslo_server_metrics_reads_total": "counter"}
@@ -206,6 +209,28 @@ def test_a_fault_has_series_from_when_it_is_found_until_its_place_is_gone(metric
     metrics.remove_apiserver(WATCHED["apiserver"])
     assert not [key for key in samples_in(text_of(metrics)) if key[0] == "watchslo_fault"]
     assert metrics.fault(*place)["shown"].value is None
+
+
+def test_users_of_an_audit_log_come_and_go_with_their_totals(metrics: Metrics) -> None:
+    totals = {("storm", "list", "pods"): Total(2.5, 3), ("", "get", 'a"b'): Total(0.5, 1)}
+    metrics.read_audit(totals)
+
+    def written() -> dict[tuple[str, ...], float]:
+        return {
+            (name, *(dict(labels).get(label, "") for label in ("user", "verb", "resource"))): value
+            for (name, labels), value in samples_in(text_of(metrics)).items()
+            if name in AUDITED
+        }
+
+    assert written() == {
+        (AUDITED[0], "storm", "list", "pods"): 2.5,
+        (AUDITED[1], "storm", "list", "pods"): 3,
+        (AUDITED[0], "", "get", 'a"b'): 0.5,
+        (AUDITED[1], "", "get", 'a"b'): 1,
+    }
+    totals["storm", "list", "pods"].add(1)
+    del totals["", "get", 'a"b']
+    assert written() == {(AUDITED[0], "storm", "list", "pods"): 3.5, (AUDITED[1], "storm", "list", "pods"): 4}
 
 
 def test_clock_offsets_carry_only_the_label_apiserver(metrics: Metrics) -> None:

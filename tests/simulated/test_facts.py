@@ -3,8 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
 from exporter.service.daemon import Exporter, load_credentials
+from exporter.service.diagnosing import Diagnosing
 from exporter.simulator import Simulator, Workload
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config
@@ -69,3 +72,19 @@ async def test_a_cache_that_is_behind_shows_at_its_apiserver_and_resource_alone(
                 assert fine.undelivered_seconds < 3
             assert told.facts.process.loop_lag is not None
             await asyncio.sleep(0)
+
+
+async def test_a_bug_in_the_diagnosis_does_not_end_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(_: Diagnosing, facts: Facts) -> set[str]:
+        raise KeyError(facts.now)
+
+    monkeypatch.setattr(Diagnosing, "take", fails)
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=60):
+        settled = config("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        exporter = Exporter(settled, await load_credentials(settled))
+        async with exporter.running():
+            await wait_until(lambda: "no diagnosis" in caplog.text, "it is in the log")
+            judged = sum(exporter.states()[0].counts.judged.values())
+            await wait_until(lambda: sum(exporter.states()[0].counts.judged.values()) > judged, "events are judged")

@@ -1,4 +1,4 @@
-"""What our own code does for an event and for a scrape, counted: what CI holds.
+"""What our own code does for an event, a poll and a scrape, counted: what CI holds.
 
 No time is measured, so every machine counts the same. What a function written in C does with its bytes is counted by
 what it allocates only, and the network and aiohttp are left out: `make bench` measures whole processes.
@@ -8,20 +8,23 @@ what it allocates only, and the network and aiohttp are left out: `make bench` m
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
+import tempfile
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+from exporter.clocks.connections import Place
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
 from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.chunked import ChunkedBody
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
-from exporter.kubernetes.session import ApiSession
+from exporter.kubernetes.session import ApiSession, Server
 from exporter.measure.events import EventDecoder
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
@@ -32,7 +35,9 @@ from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import Watch, WatchDependencies
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
+from tests.speed.served import empty_list
 from tests.speed.work import Work, without_garbage
+from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config
 from tests.support.streams import revision_poller
 
@@ -43,6 +48,7 @@ MOST_MORE_ON_ANOTHER_PYTHON = 1.25
 """Comprehensions are calls in one version and none in the next, and objects grow and shrink."""
 
 EVENTS_IN_A_ROUND = 400
+POLLS_IN_A_ROUND = 50
 RESOURCES_OF_A_SCRAPE = 14
 
 
@@ -138,8 +144,31 @@ async def counted(what: str, each: int, prepare: Callable[[], Callable[[], Await
     return {f"{what}: {unit}": round(figure / each, 2) for unit, figure in figures.items()}
 
 
+@contextlib.asynccontextmanager
+async def polling() -> AsyncIterator[Place]:
+    """A place whose polls are answered at once."""
+    body = empty_list(FIRST_REVISION, as_protobuf=False)[1]
+    answer = b"HTTP/1.1 200 OK\r\nAudit-Id: 1\r\nDate: %b\r\nContent-Length: %d\r\n\r\n%b"
+    answer %= (b"Sun, 06 Nov 1994 08:49:37 GMT", len(body), body)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answer)
+        writer.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            credentials = Credentials(Source(kubeconfig(Path(folder), url)))
+            await credentials.load()
+            place = Place(Server(url, is_one_apiserver=True), credentials, lambda _: None)
+            yield place
+            await place.close()
+
+
 async def counts() -> dict[str, float]:
-    """What is done for an event and for a scrape, by its name and unit."""
+    """What is done for an event, a poll and a scrape, by its name and unit."""
     metrics = Metrics(1.0, 0.99, 60.0)
     for number in range(RESOURCES_OF_A_SCRAPE):
         metrics.resource("a:1", "example.com", f"widgets{number}")
@@ -148,8 +177,15 @@ async def counts() -> dict[str, float]:
         for _ in scrape.blocks(metrics, ()):
             pass
 
+    async def polls() -> None:
+        for _ in range(POLLS_IN_A_ROUND):
+            await place.poll(*EVENTS.empty_list(None), lambda _: None)
+
+    async with polling() as place:
+        a_poll = await counted("a poll", POLLS_IN_A_ROUND, lambda: polls)
     burst, one_by_one = Pipeline(), Pipeline()
     return {
+        **a_poll,
         **await counted("an event of a burst", EVENTS_IN_A_ROUND, lambda: burst.events(EVENTS_IN_A_ROUND, 50)),
         **await counted("an event by itself", EVENTS_IN_A_ROUND, lambda: one_by_one.events(EVENTS_IN_A_ROUND, 1)),
         **await counted("the text of a resource", RESOURCES_OF_A_SCRAPE, lambda: text),
