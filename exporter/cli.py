@@ -167,6 +167,13 @@ def _audit(flags: Mapping[str, Given]) -> int:
     return audit.run(flags["FILE"].texts, since, until, output)
 
 
+def _top(flags: Mapping[str, Given]) -> int:
+    loaded = _load_aloud(flags)
+    from exporter.commands import top  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+
+    return top.run(loaded.config, loaded.url)
+
+
 def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:
     """Load for a command that a person watches: warnings go to the terminal, not to a log."""
     loaded = load(flags, os.environ, command=command)
@@ -208,6 +215,7 @@ _COMMANDS = {
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
     "why": _Command("say whose fault late watches are: 0 no fault, 1 a fault is shown, 3 one is suspected", _why),
     "audit": _Command("say who lists, relists, watches and writes how much, by audit logs: 0 said, 2 not", _audit),
+    "top": _Command("show which watches are late in a terminal, live: the page for those who have no browser", _top),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

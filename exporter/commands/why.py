@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
+from exporter.commands.asking import asked
 from exporter.commands.measure import quieter, set_by_signal
 from exporter.commands.outputs import say_error
 from exporter.commands.text_table import folded, width_of
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from exporter.diagnosis.tracking import Change
 
 PATH = "/api/v1/diagnosis"
-TIMEOUT_SECONDS = 10
-MOST_BYTES = 2**20
 
 NOTHING, SHOWN, SUSPECTED = 0, 1, 3
 
@@ -65,7 +62,7 @@ def run(config: Config, duration_seconds: float, output: str, url: str | None) -
     Raises ConfigError if the exporter at `url` does not answer with a diagnosis.
     """
     if url is not None:
-        body = _asked(url)
+        body = asked(url, PATH)
     else:
         logs.set_up(quieter(config))
         try:
@@ -81,23 +78,6 @@ def run(config: Config, duration_seconds: float, output: str, url: str | None) -
     print(text)  # noqa: T201 a command line prints
     certainties = {found.certainty for found in diagnosis.findings}
     return SHOWN if "shown" in certainties else SUSPECTED if certainties else NOTHING
-
-
-def _asked(url: str) -> bytes:
-    parts = urlsplit(url)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
-    try:
-        connection.request("GET", PATH)
-        answer = connection.getresponse()
-        body = answer.read(MOST_BYTES)
-    except (OSError, HTTPException) as error:
-        raise ConfigError(f"--url: {url} does not answer: {printable(str(error))}") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise ConfigError(f"--url: {url}{PATH} answers with status {answer.status}")
-    return body
 
 
 def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:

@@ -15,9 +15,9 @@ from exporter.config.shard import Shard
 
 _RUN = frozenset({"run"})
 _SIMULATED = frozenset({"demo"})
-_CLUSTER = _RUN | {"check", "measure", "why"}
+_CLUSTER = _RUN | {"check", "measure", "why", "top"}
 _MEASURING = _CLUSTER | _SIMULATED
-_JUDGING = _RUN | {"measure", "why"}
+_JUDGING = _RUN | {"measure", "why", "top"}
 _LIVE = _JUDGING | _SIMULATED
 _SERVED = _RUN | _SIMULATED | {"healthcheck"}
 _OFFLINE = frozenset({"audit"})
@@ -476,7 +476,7 @@ SETTINGS: Final = (
         metavar="URL",
         help="ask a running watchslo instead of measuring, such as http://127.0.0.1:9985",
         section="This command",
-        commands=frozenset({"why"}),
+        commands=frozenset({"why", "top"}),
         in_file=False,
     ),
     Setting(

@@ -19,11 +19,14 @@ DIGITS = 6
 """Microseconds: the columns have 24 bits."""
 
 
-def stream(state: StreamState, history: StreamHistory) -> Iterator[dict[str, Any]]:
-    """One stream, in pieces that are made one after the other and are one mapping together."""
+def stream(state: StreamState, history: StreamHistory, last: int) -> Iterator[dict[str, Any]]:
+    """One stream, in pieces that are made one after the other and are one mapping together.
+
+    `last` is how many steps of each resolution it has at most.
+    """
     yield {"apiserver": state.apiserver, "group": state.group, "resource": state.resource}
-    yield {"fine": steps(history.fine)}
-    yield {"coarse": steps(history.coarse)}
+    yield {"fine": steps(history.fine, last)}
+    yield {"coarse": steps(history.coarse, last)}
     end = history.last_end
     yield {
         "last_end": {"at": end.at, "reason": end.reason} if end is not None else None,
@@ -31,9 +34,9 @@ def stream(state: StreamState, history: StreamHistory) -> Iterator[dict[str, Any
     }
 
 
-def steps(recorded: HistorySteps) -> dict[str, Any]:
-    """The steps of one resolution, as columns of the same length."""
-    rows = list(recorded)
+def steps(recorded: HistorySteps, last: int) -> dict[str, Any]:
+    """The last steps of one resolution, as columns of the same length."""
+    rows = list(recorded.last(min(last, len(recorded))))
     return {
         "step_seconds": recorded.seconds,
         "at": [row.at for row in rows],

@@ -99,6 +99,10 @@ class HistorySteps:
         for number in range(newest, newest - steps, -1):
             self._conditions[number % self._most] = EMPTY
 
+    def __len__(self) -> int:
+        """How many can be kept."""
+        return self._most
+
     def __iter__(self) -> Iterator[Step]:
         return self.last(self._most)
 

@@ -18,6 +18,7 @@ from exporter import descriptors
 from exporter.audit.live import NAMES, LiveCounts
 from exporter.config import ConfigError, ListenAddress
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
+from exporter.diagnosis.sentences import sentence
 from exporter.history.recording import History
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
@@ -314,4 +315,6 @@ class Exporter:
 
     def status(self) -> dict[str, Any]:
         """The status document."""
-        return status.document(self.metrics.version, self._config, self.states())
+        states = self.states()
+        said = sentence(states, self.findings, time.time())
+        return status.document(self.metrics.version, self._config, said, states)

@@ -21,10 +21,11 @@ MEANINGS = {
 }
 
 
-def document(version: str, config: Config, states: Iterable[StreamState]) -> dict[str, Any]:
+def document(version: str, config: Config, sentence: str, states: Iterable[StreamState]) -> dict[str, Any]:
     """The whole document. A value without an upper bound is inf."""
     return {
         "version": version,
+        "sentence": sentence,
         "slo": {
             "threshold_seconds": config.slo_threshold_seconds,
             "objective_ratio": config.slo_objective_ratio,

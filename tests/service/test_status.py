@@ -14,7 +14,9 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs/status.schema.json").read
 
 
 def written(*states: StreamState) -> dict[str, object]:
-    document: dict[str, object] = json.loads(msgspec.json.encode(status.document("1.2.3", config(), states)))
+    document: dict[str, object] = json.loads(
+        msgspec.json.encode(status.document("1.2.3", config(), "All is well.", states))
+    )
     return document
 
 

@@ -1,0 +1,150 @@
+"""What `watchslo top` reads: the documents of /api/v1/status and /api/v1/history, of this version or a later one."""
+
+from __future__ import annotations
+
+import msgspec
+
+STEPS = 10
+STATUS_PATH = "/api/v1/status"
+HISTORY_PATH = f"/api/v1/history?last={STEPS}"
+
+
+class Slo(msgspec.Struct):
+    """The objective."""
+
+    threshold_seconds: float
+    objective_ratio: float
+    window_seconds: float | None
+
+
+class StreamStatus(msgspec.Struct):
+    """One stream, as it is now."""
+
+    apiserver: str
+    group: str
+    resource: str
+    stream: str
+    state: str
+    since: float | None
+    window_events: int
+    p99_lower_seconds: float | None
+    p99_upper_seconds: float | None
+    on_time: int
+    late: int
+    ambiguous: int
+    relists: int
+    forced_closes: int
+    revision_clock_reads: str
+    trouble: str | None
+
+    @property
+    def name(self) -> str:
+        """The resource as flags have it."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+    @property
+    def condition(self) -> str:
+        """The state of the window, or that no watch is open."""
+        return self.state if self.stream == "up" else "down"
+
+
+class Status(msgspec.Struct):
+    """The status document."""
+
+    version: str
+    sentence: str
+    slo: Slo
+    streams: list[StreamStatus]
+
+
+class Bounds(msgspec.Struct):
+    """Of a stage, in each step."""
+
+    lower_seconds: list[float | None]
+    upper_seconds: list[float | None]
+
+
+class StepColumns(msgspec.Struct):
+    """The last steps of one resolution, the oldest first."""
+
+    condition: list[str]
+    p99_lower_seconds: list[float | None]
+    p99_upper_seconds: list[float | None]
+    events_per_second: list[float | None]
+    interval_width_seconds: list[float | None]
+    stages: dict[str, Bounds]
+
+
+class LastEnd(msgspec.Struct):
+    """How the last watch ended."""
+
+    at: float
+    reason: str
+
+
+class Late(msgspec.Struct):
+    """An event that was certainly late."""
+
+    at: float
+    event: str
+    name: str | None
+    revision: int | None
+    lower_seconds: float
+    upper_seconds: float | None
+    slowest_stage: str | None
+
+
+class StreamPast(msgspec.Struct):
+    """What is known of one stream from before."""
+
+    apiserver: str
+    group: str
+    resource: str
+    fine: StepColumns
+    coarse: StepColumns
+    last_end: LastEnd | None
+    late_objects: list[Late]
+
+
+class Noted(msgspec.Struct):
+    """One line of the log of note."""
+
+    at: float
+    text: str
+    apiserver: str
+    group: str
+    resource: str
+    times: int
+
+
+class Past(msgspec.Struct):
+    """The history document."""
+
+    at: float
+    notes: list[Noted]
+    streams: list[StreamPast]
+
+
+class Row(msgspec.Struct):
+    """One stream, now and before."""
+
+    now: StreamStatus
+    past: StreamPast | None
+
+
+class Seen(msgspec.Struct):
+    """Everything that is shown."""
+
+    status: Status
+    past: Past
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row for each stream."""
+        pasts = {(one.apiserver, one.group, one.resource): one for one in self.past.streams}
+        return [Row(one, pasts.get((one.apiserver, one.group, one.resource))) for one in self.status.streams]
+
+
+def seen(status: bytes, past: bytes) -> Seen:
+    """Both documents. Raises ValueError if they are none of watchslo's."""
+    return Seen(msgspec.json.decode(status, type=Status), msgspec.json.decode(past, type=Past))

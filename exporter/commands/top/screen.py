@@ -1,0 +1,181 @@
+"""The screen of `watchslo top`: the sentence, a row for each stream, the open row or the log. It fits 80 columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import inf
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from exporter.commands.top.choice import WORDS
+from exporter.diagnosis.sentences import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from exporter.commands.top.choice import Choice
+    from exporter.commands.top.documents import Noted, Row, Seen, StreamStatus
+
+LOOKS = {"violated": "bold red", "down": "bold magenta", "unknown": "yellow", "met": "green", "quiet": "dim"}
+STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
+BARS = 10
+BLOCKS = "▁▂▃▄▅▆▇█"
+HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, NOTES = 3, 9, 12, 5
+
+
+def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
+    """All of it, in so many lines; `trouble` says why what is shown is old."""
+    rows = choice.shown(seen.rows)
+    selected = min(choice.selected, len(rows) - 1)
+    room = max(FEWEST_ROWS, height - LINES_OF_ALL_ELSE - (OPEN_LINES if choice.is_open else NOTES))
+    first = max(0, min(selected - room // 2, len(rows) - room))
+    parts: list[RenderableType] = [
+        _head(seen, choice, len(rows), trouble),
+        Text(_plain(seen.status.sentence)),
+        Text(),
+    ]
+    parts.append(table(rows[first : first + room], selected - first))
+    if choice.is_open and rows:
+        parts += [Text(), *opened(rows[selected])]
+    else:
+        parts += [Text(), *log(seen.past.notes[-NOTES:])]
+    footer = f"filter: {choice.filter}_" if choice.is_typing else HELP if choice.has_keys else ""
+    return Group(*parts, Text(), Text(footer, style="dim"))
+
+
+def _head(seen: Seen, choice: Choice, rows: int, trouble: str | None) -> Text:
+    slo = seen.status.slo
+    words = f"watchslo  {slo.objective_ratio * 100:g} % within {slo.threshold_seconds:g} s  {clock(seen.past.at)} UTC"
+    chosen = f"  {rows} of {len(seen.status.streams)}, by {choice.order}"
+    chosen += f", with {choice.filter}" if choice.filter else ""
+    return Text.assemble((words, "bold"), (chosen, "dim"), (f"  {trouble}" if trouble else "", "bold red"))
+
+
+def table(rows: Sequence[Row], selected: int) -> Table:
+    """A row for each stream."""
+    made = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="dim")
+    several = len({row.now.apiserver for row in rows}) > 1
+    made.add_column("resource", no_wrap=True, ratio=2)
+    if several:
+        made.add_column("apiserver", no_wrap=True, ratio=2)
+    made.add_column("state", no_wrap=True, min_width=9)
+    made.add_column("P99", no_wrap=True, min_width=10)
+    made.add_column(f"{BARS} min", no_wrap=True, min_width=BARS)
+    made.add_column("ev/s", no_wrap=True, justify="right", min_width=4)
+    made.add_column("slowest stage", no_wrap=True, ratio=2)
+    for number, row in enumerate(rows):
+        made.add_row(*_cells(row, is_several=several), style="reverse" if number == selected else "")
+    return made
+
+
+def _cells(row: Row, *, is_several: bool) -> Iterator[str | Text]:
+    now = row.now
+    yield _plain(now.name)
+    if is_several:
+        yield _plain(now.apiserver)
+    yield Text(WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
+    yield between(now.p99_lower_seconds, now.p99_upper_seconds)
+    yield _bars(row)
+    yield _rate(row)
+    yield _slowest(row)
+
+
+def between(lower: float | None, upper: float | None) -> str:
+    """Bounds of a duration; without an upper one only the lower is known."""
+    if lower is None:
+        return "-"
+    if upper is None or upper == inf:
+        return f">= {seconds(lower)}"
+    return f"{seconds(lower).removesuffix(' s')}-{seconds(upper)}"
+
+
+def _bars(row: Row) -> Text:
+    """The upper ends of the P99 of the last minutes, each as high as its share of the highest; no bound is the top."""
+    text = Text()
+    if row.past is None:
+        return text
+    coarse = row.past.coarse
+    uppers, lowers = coarse.p99_upper_seconds[-BARS:], coarse.p99_lower_seconds[-BARS:]
+    top = max([1e-9, *[one for one in uppers if one is not None]])
+    for upper, lower, condition in zip(uppers, lowers, coarse.condition[-BARS:], strict=True):
+        if lower is None:
+            text.append(" ")
+            continue
+        share = 1.0 if upper is None else upper / top
+        text.append(BLOCKS[min(len(BLOCKS) - 1, int(share * len(BLOCKS)))], style=LOOKS.get(condition, ""))
+    return text
+
+
+def _rate(row: Row) -> str:
+    rates = row.past.fine.events_per_second if row.past is not None else []
+    rate = rates[-1] if rates else None
+    return "-" if rate is None else f"{rate:.0f}"
+
+
+def _slowest(row: Row) -> str:
+    """The stage after the commit that takes most, by its lower end."""
+    known = [(low, high, stage) for stage, (low, high) in _stages(row) if stage in STAGES and low is not None]
+    if not known:
+        return "-"
+    low, high, stage = max(known, key=lambda one: (one[0], one[1] or inf))
+    return f"{STAGES[stage]} {between(low, high)}"
+
+
+def _stages(row: Row) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
+    if row.past is None:
+        return
+    for stage, bounds in row.past.fine.stages.items():
+        if bounds.lower_seconds:
+            yield stage, (bounds.lower_seconds[-1], bounds.upper_seconds[-1])
+
+
+def opened(row: Row) -> Iterator[Text]:
+    """What is known of one stream."""
+    now, past = row.now, row.past
+    since = f" since {clock(now.since)}" if now.since is not None else ""
+    yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{since}", style="bold")
+    yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
+    yield Text(
+        f"forced closes {now.forced_closes}, relists {now.relists}; dated by {now.revision_clock_reads}{_why(now)}"
+    )
+    if past is None:
+        return
+    if past.last_end is not None:
+        yield Text(f"last end {past.last_end.reason} at {clock(past.last_end.at)}")
+    for stage, (low, high) in _stages(row):
+        yield Text(f"{stage.replace('_', ' ')}: {between(low, high)}")
+    for late in reversed(past.late_objects[-5:]):
+        where = STAGES.get(late.slowest_stage or "", "stage not certain")
+        what = _plain(late.name or f"revision {late.revision}")
+        yield Text(f"{clock(late.at)} {late.event} {what}: {between(late.lower_seconds, late.upper_seconds)}, {where}")
+
+
+def _why(now: StreamStatus) -> str:
+    return f"; {_plain(now.trouble)}" if now.trouble else ""
+
+
+def log(notes: Iterable[Noted]) -> Iterator[Text]:
+    """The newest first."""
+    for note in reversed(list(notes)):
+        name = f"{note.resource}.{note.group}" if note.group else note.resource
+        times = f" ({note.times} times)" if note.times > 1 else ""
+        place = _plain(f"{name} {note.apiserver}".strip())
+        yield Text.assemble(
+            (f"{clock(note.at)} {place} ", "dim"), _plain(note.text), (times, "dim"), no_wrap=True, overflow="ellipsis"
+        )
+
+
+def _plain(text: str) -> str:
+    """What others say, without anything that a terminal obeys."""
+    return "".join([letter if letter.isprintable() else " " for letter in text])
+
+
+def clock(at: float) -> str:
+    """A time of day in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
