@@ -191,3 +191,13 @@ async def test_a_body_closed_twice_takes_no_later_socket_out_of_the_heartbeat() 
             with suppress(OSError):
                 os.close(number)
     beating.cancel()
+
+
+async def test_a_beat_that_fails_ends_the_heartbeat_with_its_error() -> None:
+    """It is raised where the heartbeat is waited for: nobody beats on unseen, and nobody stops unseen."""
+
+    def fail(_: float) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(Heartbeat(fail).run(), 20)
