@@ -54,7 +54,7 @@ OTHERS = RowKey("(others)", "", "")
 """Where the rows go that cost least, when there are too many."""
 
 
-class Row:
+class CountedRow:
     """The counts of one user, user agent and resource."""
 
     __slots__ = ("counts", "pods")
@@ -72,7 +72,7 @@ class Row:
         """The sum of whatever kinds there are."""
         return sum(count for (of, _), count in self.counts.items() if of == what)
 
-    def add(self, other: Row) -> None:
+    def add(self, other: CountedRow) -> None:
         """Make its counts part of these."""
         for key, count in other.counts.items():
             self.counts[key] += count
@@ -83,7 +83,7 @@ class Audit:
     """Counts events in the order of their times; `report` makes sentences of what it knows."""
 
     def __init__(self, most_rows: int = MOST_ROWS) -> None:
-        self.rows: dict[RowKey, Row] = {}
+        self.rows: dict[RowKey, CountedRow] = {}
         self.writers = Writers()
         self.sequences: Lately[int, tuple[RowKey, Sequence]] = Lately(MOST_SEQUENCES)
         self.events = self.repeated = self.contradictory = 0
@@ -111,7 +111,7 @@ class Audit:
         row = self.rows.get(key)
         if row is None:
             self._make_room()
-            row = self.rows[key] = Row()
+            row = self.rows[key] = CountedRow()
         if event.pod and len(row.pods) < MOST_PODS:
             row.pods.add(event.pod)
         if event.verb == "watch":
@@ -123,12 +123,12 @@ class Audit:
         if len(self.rows) < self._most_rows:
             return
         ranked = sorted(self.rows, key=lambda key: (key != OTHERS, self.rows[key].cost, key))
-        others = self.rows.setdefault(OTHERS, Row())
+        others = self.rows.setdefault(OTHERS, CountedRow())
         for key in ranked[: len(ranked) // 2]:
             if key != OTHERS:
                 others.add(self.rows.pop(key))
 
-    def _count_request(self, event: AuditEvent, key: RowKey, row: Row) -> None:
+    def _count_request(self, event: AuditEvent, key: RowKey, row: CountedRow) -> None:
         row.counts["requests", event.verb] += 1
         seconds = self._believed(event.staged, event.received)
         if seconds is not None and not lasts(event.resource):
@@ -153,19 +153,19 @@ class Audit:
             self.contradictory += 1
         return None
 
-    def _count_list(self, event: AuditEvent, key: RowKey, row: Row) -> None:
+    def _count_list(self, event: AuditEvent, key: RowKey, row: CountedRow) -> None:
         asked = asked_of_list(event.query)
         row.counts["lists", asked.kind] += 1
         self._count_shape(row, f"{asked.kind} by {asked.by}" if asked.by else asked.kind)
         if asked.kind != "unknown":
             self._infer(row, self._sequence(event, key, asked).listed(asked, event.staged))
 
-    def _count_shape(self, row: Row, shape: str) -> None:
+    def _count_shape(self, row: CountedRow, shape: str) -> None:
         if ("shapes", shape) not in row.counts and sum(what == "shapes" for what, _ in row.counts) >= MOST_SHAPES:
             shape = "other"
         row.counts["shapes", shape] += 1
 
-    def _count_watch(self, event: AuditEvent, key: RowKey, row: Row) -> None:
+    def _count_watch(self, event: AuditEvent, key: RowKey, row: CountedRow) -> None:
         if event.code >= 400:
             if event.stage == "complete":
                 row.counts["requests", "watch"] += 1
@@ -196,7 +196,7 @@ class Audit:
         identity = hash((*key, event.instance, event.namespace, asked.selectors))
         return self.sequences.get_or(identity, lambda: (key, Sequence()))[1]
 
-    def _infer(self, row: Row, inferred: list[Inferred]) -> None:
+    def _infer(self, row: CountedRow, inferred: list[Inferred]) -> None:
         for fact in inferred:
             match fact:
                 case Relisted(reason):

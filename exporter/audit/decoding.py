@@ -15,7 +15,7 @@ import msgspec
 from exporter.audit.events import VERBS, WAITS, AuditEvent
 
 if TYPE_CHECKING:
-    from exporter.audit.events import Stage, Verb
+    from exporter.audit.events import AuditStage, Verb
 
 LONGEST_USER = 400
 """system:serviceaccount:, a namespace of 63 and a name of 253."""
@@ -30,7 +30,7 @@ _LATENCY = "apiserver.latency.k8s.io/"
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,12})?)(h|ms|m|µs|us|ns|s)")
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
-_STAGES: dict[str, Stage] = {"ResponseStarted": "started", "ResponseComplete": "complete", "Panic": "complete"}
+_STAGES: dict[str, AuditStage] = {"ResponseStarted": "started", "ResponseComplete": "complete", "Panic": "complete"}
 _VERBS: dict[str, Verb] = {verb: verb for verb in VERBS}
 _GRPC_CODES = {0: 200, 5: 404, 6: 409, 7: 403, 8: 429, 9: 409, 10: 409, 16: 401}
 _GROUPS_WITHOUT_DOMAIN = {"core", "apps", "autoscaling", "batch", "extensions", "policy"}
@@ -108,7 +108,7 @@ class _Kubernetes(
 class _Columns(
     msgspec.Struct,
     gc=False,
-    rename={"audit_id": "AuditId", "uri": "RequestUri", "received": "RequestReceivedTime", "stage": "Stage"}
+    rename={"audit_id": "AuditId", "uri": "RequestUri", "received": "RequestReceivedTime", "stage": "AuditStage"}
     | {"staged": "StageReceivedTime", "ips": "SourceIps", "agent": "UserAgent", "ref": "ObjectRef", "verb": "Verb"}
     | {"status": "ResponseStatus", "user": "User", "impersonated": "ImpersonatedUser", "annotations": "Annotations"},
 ):
@@ -177,7 +177,7 @@ class _LogEntry(msgspec.Struct, gc=False, rename={"payload": "protoPayload", "id
     operation: _Operation | None = None
 
 
-class EventDecoder:
+class AuditDecoder:
     """One JSON text in, an event or None out. What is none is counted as `unreadable`, unless only received yet."""
 
     def __init__(self) -> None:

@@ -27,14 +27,14 @@ Wait: TypeAlias = Literal[
 WAITS: tuple[Wait, ...] = get_args(Wait)
 """What a request that took more than half a second spent its time on, by its annotations apiserver.latency.k8s.io."""
 
-Stage: TypeAlias = Literal["started", "complete"]
+AuditStage: TypeAlias = Literal["started", "complete"]
 
 
 class AuditEvent(msgspec.Struct, frozen=True, gc=False):
     """A request when its response started, which only watches and their like have, or when it was complete."""
 
     audit_id: str
-    stage: Stage
+    stage: AuditStage
     verb: Verb
     user: str
     agent: str

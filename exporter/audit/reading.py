@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from exporter.audit.decoding import EventDecoder
+from exporter.audit.decoding import AuditDecoder
 
 if TYPE_CHECKING:
     from exporter.audit.events import AuditEvent
@@ -29,7 +29,7 @@ class EventReader:
     """`feed` it the bytes of one file, then `end` it. `decoder` has counted what was no event."""
 
     def __init__(self, longest_event_bytes: int = LONGEST_EVENT_BYTES) -> None:
-        self.decoder = EventDecoder()
+        self.decoder = AuditDecoder()
         self._longest_bytes = longest_event_bytes
         self._objects = _Objects(longest_event_bytes)
         self._line = bytearray()

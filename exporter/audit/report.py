@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.audit.counting import OTHERS, Row, RowKey
+from exporter.audit.counting import OTHERS, CountedRow, RowKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -100,7 +100,7 @@ class Report:
 def report_of(audit: Audit, unreadable: int = 0) -> Report:
     """What was counted so far, and how many texts were no events."""
     since, until = audit.times or (0.0, 0.0)
-    by_client: dict[tuple[str, str], dict[RowKey, Row]] = defaultdict(dict)
+    by_client: dict[tuple[str, str], dict[RowKey, CountedRow]] = defaultdict(dict)
     for key, row in audit.rows.items():
         by_client[key.user, key.agent][key] = row
     polls = _polls(audit)
@@ -125,8 +125,8 @@ def report_of(audit: Audit, unreadable: int = 0) -> Report:
     )
 
 
-def _sum(rows: Iterable[Row]) -> Row:
-    whole = Row()
+def _sum(rows: Iterable[CountedRow]) -> CountedRow:
+    whole = CountedRow()
     for row in rows:
         whole.add(row)
     return whole
@@ -141,7 +141,9 @@ def _rank(client: Client) -> tuple[bool, float, float, str, str]:
     return client.user == OTHERS.user, -client.seconds, -client.count("requests"), client.user, client.agent
 
 
-def _client(rows: Mapping[RowKey, Row], polls: Mapping[RowKey, list[Poll]], all_seconds: float, span: float) -> Client:
+def _client(
+    rows: Mapping[RowKey, CountedRow], polls: Mapping[RowKey, list[Poll]], all_seconds: float, span: float
+) -> Client:
     key, whole = next(iter(rows)), _sum(rows.values())
     seconds = whole.of("seconds")
     dearest = sorted(rows, key=lambda key: ([-cost for cost in rows[key].cost], key))
@@ -159,12 +161,12 @@ def _client(rows: Mapping[RowKey, Row], polls: Mapping[RowKey, list[Poll]], all_
     )
 
 
-def _activity(key: RowKey, row: Row, polls: list[Poll]) -> Activity:
+def _activity(key: RowKey, row: CountedRow, polls: list[Poll]) -> Activity:
     most = sorted(polls, key=lambda poll: (-poll.lists, poll.every_seconds))[:MOST_POLLS]
     return Activity(key.resource, row.of("seconds"), _grouped(row), tuple(most), len(polls))
 
 
-def _grouped(row: Row) -> Counts:
+def _grouped(row: CountedRow) -> Counts:
     """Without what never happened; the most frequent first."""
     counts: Counts = {}
     for (what, kind), count in sorted(row.counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1])):
@@ -181,7 +183,7 @@ def _polls(audit: Audit) -> dict[RowKey, list[Poll]]:
     return polls
 
 
-def _blind(audit: Audit, whole: Row) -> Iterator[str]:
+def _blind(audit: Audit, whole: CountedRow) -> Iterator[str]:
     requests, lists = _grouped(whole).get("requests", {}), _grouped(whole).get("lists", {})
     missing = [verb for verb in ("list", "watch") if not requests.get(verb)]
     if missing:

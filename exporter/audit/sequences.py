@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 if TYPE_CHECKING:
     from exporter.audit.requests import Asked
 
-RelistReason: TypeAlias = Literal["gone", "broken", "timeout", "unknown"]
-RELIST_REASONS: tuple[RelistReason, ...] = get_args(RelistReason)
+RelistSign: TypeAlias = Literal["gone", "broken", "timeout", "unknown"]
+RELIST_REASONS: tuple[RelistSign, ...] = get_args(RelistSign)
 
-RELIST_MEANINGS: dict[RelistReason, str] = {
+RELIST_MEANINGS: dict[RelistSign, str] = {
     "gone": "the watch before it ended within a moment: the history that it asked for was gone",
     "broken": "the watch before it ended before its timeout",
     "timeout": "the watch before it had reached its timeout: an informer would have resumed it",
@@ -41,14 +41,14 @@ UNTIMED_SECONDS = 1800.0
 FEWEST_POLLS = 5
 """So many LISTs without any watch are a poll."""
 
-Ended: TypeAlias = Literal["timeout", "early", "gone"]
-ENDS: tuple[Ended, ...] = get_args(Ended)
+EndedWatch: TypeAlias = Literal["timeout", "early", "gone"]
+ENDS: tuple[EndedWatch, ...] = get_args(EndedWatch)
 
 
 class Relisted(NamedTuple):
     """A client has listed again what it had already."""
 
-    reason: RelistReason
+    reason: RelistSign
 
 
 class Broken(NamedTuple):
@@ -69,7 +69,7 @@ class Sequence:
 
     def __init__(self) -> None:
         self._has_watched = False
-        self._end: Ended | None = None
+        self._end: EndedWatch | None = None
         """How the newest of its watches has ended, until the next one has started."""
         self._has_resumed = False
         """Whether a watch has gone on from a revision after another watch, and nothing was listed since."""
@@ -120,7 +120,7 @@ class Sequence:
         self._has_watched, self._doubtful, self._end, self.lists = True, False, None, 0
         return inferred
 
-    def watch_ended(self, asked: Asked, seconds: float, open_seconds: float) -> Ended:
+    def watch_ended(self, asked: Asked, seconds: float, open_seconds: float) -> EndedWatch:
         """A watch is over, so long after it was asked for, and after it was accepted."""
         timeout_seconds = asked.timeout_seconds or UNTIMED_SECONDS
         if seconds >= timeout_seconds - min(PUNCTUAL_SECONDS, timeout_seconds / 10):
@@ -131,5 +131,5 @@ class Sequence:
 
     def _relist(self) -> list[Inferred]:
         broken: list[Inferred] = [Broken()] if self._end == "early" else []
-        reason: RelistReason = "broken" if self._end == "early" else self._end or "unknown"
+        reason: RelistSign = "broken" if self._end == "early" else self._end or "unknown"
         return [*broken, Relisted(reason)]

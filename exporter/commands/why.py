@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from exporter.config import Config
     from exporter.diagnosis.findings import Finding
-    from exporter.diagnosis.tracking import Change
 
 PATH = "/api/v1/diagnosis"
 
@@ -95,20 +94,13 @@ def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
 
 async def _watched(config: Config, duration_seconds: float) -> list[Finding]:
     """What is found within the time, also what was withdrawn again before its end: the last word of each."""
-    found: dict[object, Finding] = {}
-
-    def changed(change: Change) -> None:
-        found[change.finding.key] = change.finding
-
     stopping = asyncio.Event()
-    credentials = await load_credentials(config)
-    exporter = Exporter(serving_nowhere(config), credentials, changed=changed)
+    exporter = Exporter(serving_nowhere(config), await load_credentials(config))
     with set_by_signal(stopping):
         async with exporter.running():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), duration_seconds)
-            now, unready = exporter.findings, exporter.not_ready()
+            found, unready = exporter.findings_lately, exporter.not_ready()
     if unready and not found:
         raise ConfigError(f"nothing can be said yet: {unready[0]}")
-    keys = {finding.key for finding in now}
-    return [*now, *(finding for key, finding in found.items() if key not in keys)]
+    return found

@@ -10,51 +10,37 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
 from exporter.audit.live import NAMES, LiveCounts
-from exporter.config import ConfigError, ListenAddress
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.diagnosis.sentences import sentence
 from exporter.history.recording import History
-from exporter.kubernetes.reviews import Reviews
-from exporter.kubernetes.session import ApiSession
 from exporter.kubernetes.writes import why_no_canary
 from exporter.metrics.registry import Metrics
 from exporter.service import logs, loop, status
-from exporter.service.apiserver import CountedCost
 from exporter.service.audit_file import AuditFile
 from exporter.service.audit_intake import AuditIntake
 from exporter.service.canary import too_few_alone
 from exporter.service.dependencies import Dependencies
 from exporter.service.diagnosing import Diagnosing
-from exporter.service.fleet import Fleet, home_of
+from exporter.service.fleet import Fleet
 from exporter.service.recording import record
+from exporter.service.serving import serving
 from exporter.watch.heartbeat import Heartbeat
-from exporter.web import audit_webhook, http
-from exporter.web.auth_filter import AuthFilter
-from exporter.web.connections import Limits
-from exporter.web.page.live import Page
 from exporter.web.page.look import Look, Objective
-from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-    from pathlib import Path
 
     from exporter.config import Config
     from exporter.diagnosis.findings import Finding
-    from exporter.diagnosis.tracking import Change
     from exporter.measure.judging import Judgement
     from exporter.measure.stream_state import StreamState
     from exporter.service.apiserver import Apiserver
     from exporter.service.stream import Stream
-    from exporter.web.connections import WebServer
     from exporter.web.page.live import Demo
-    from exporter.web.reload import WebFiles
 
 log = logging.getLogger(__name__)
 
@@ -122,40 +108,20 @@ def serving_nowhere(config: Config) -> Config:
     return replace(config, listen_addresses=(), web_config_file=None, audit_files=(), audit_listen_addresses=())
 
 
-def _web_files(flag: str, path: Path | None, *, without_users: bool = False) -> WebFiles | None:
-    if path is None:
-        return None
-    from exporter.web.reload import WebFiles  # noqa: PLC0415 it imports bcrypt, which few users need
-
-    try:
-        return WebFiles(path, without_users=without_users)
-    except ValueError as error:
-        raise ConfigError(f"{flag}: {quoted(str(path))} {error}") from None
-
-
-def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
-    """A warning if --web.auth-filter is used without TLS on addresses that others can reach."""
-    if scheme == "https" or all(ip_address(host).is_loopback for host in hosts):
-        return None
-    return "--web.auth-filter without TLS: whoever is on the way can read tokens; --web.config.file gives a certificate"
-
-
 class Exporter:
-    """All parts of the daemon. `judged` is called with every judgement, `changed` with every finding that begins,
-    changes or ends.
+    """All parts of the daemon. `judged` is called with every judgement.
 
     `advise` is called with suggestions about settings that have no effect now; by default they are logged. With `demo`
     the page lets people switch its scenarios.
     """
 
-    def __init__(  # noqa: PLR0913 what to watch, and who wants to be told of what
+    def __init__(
         self,
         config: Config,
         credentials: Credentials,
         judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
         *,
-        changed: Callable[[Change], None] | None = None,
         demo: Demo | None = None,
     ) -> None:
         self._config = config
@@ -167,24 +133,15 @@ class Exporter:
         heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.history = History()
         self._demo = demo
-        self.audit = LiveCounts(NAMES[config.audit_user_names])
-        """Who asks for how much, by audit logs that we follow."""
-        self.diagnosing = Diagnosing(self.metrics, changed)
-        self._fleet = Fleet(
-            Dependencies(
-                config,
-                credentials,
-                self.metrics,
-                heartbeat,
-                judged=judged,
-                advise=advise or log.warning,
-                diagnose=self.diagnosing.take,
-                askers=self.audit.spells if config.audit_files or config.audit_listen_addresses else None,
-            )
-        )
-        if config.audit_files or config.audit_listen_addresses:
-            self.metrics.read_audit(self.audit.totals)
-        self._intake = AuditIntake(self.audit)
+        self.diagnosing = Diagnosing(self.metrics)
+        audit = LiveCounts(NAMES[config.audit_user_names])
+        has_audit = bool(config.audit_files or config.audit_listen_addresses)
+        if has_audit:
+            self.metrics.read_audit(audit.totals)
+        self._intake = AuditIntake(audit)
+        dependencies = Dependencies(config, credentials, self.metrics, heartbeat, judged, self.diagnosing.take)
+        askers = audit.spells if has_audit else None
+        self._fleet = Fleet(replace(dependencies, askers=askers, advise=advise or log.warning))
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
@@ -195,73 +152,21 @@ class Exporter:
 
         Raises OSError if it cannot listen on an address, ConfigError if --web.config.file has become invalid.
         """
-        config = self._config
-        files = _web_files("--web.config.file", config.web_config_file, without_users=config.auth_filter)
-        webhook_files = _web_files("--audit.web-config.file", config.audit_web_config_file)
-        reviews = self._reviews_session() if config.auth_filter else None
-        server = await self._serve(files, reviews)
-        webhook: WebServer | None = None
-        try:
-            if webhook_files is not None and config.audit_listen_addresses:
-                webhook = await self._serve_webhook(webhook_files)
+        async with serving(self._config, self._credentials, self, self._intake, self._demo) as served:
+            self.scheme, self.listens_on = served.scheme, served.addresses
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
                 running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
                 recording = record(self.history, self.states, lambda: self.findings)
                 running.append(tasks.create_task(recording, name="history"))
-                logs_followed = [AuditFile(path, self._intake) for path in config.audit_files]
+                logs_followed = [AuditFile(path, self._intake) for path in self._config.audit_files]
                 running += [tasks.create_task(one.follow(), name="audit log") for one in logs_followed]
-                for followed in (files, webhook_files):
-                    if followed is not None:
-                        running.append(tasks.create_task(followed.follow(), name="web configuration"))
+                running += [tasks.create_task(one.follow(), name="web configuration") for one in served.files]
                 try:
                     yield self
                 finally:
                     for task in running:
                         task.cancel()
-        finally:
-            # The server stops last, so that a scrape in progress is finished.
-            await server.cleanup()
-            if webhook is not None:
-                await webhook.cleanup()
-            if reviews is not None:
-                await reviews.close()
-
-    async def _serve(self, files: WebFiles | None, reviews: ApiSession | None) -> WebServer:
-        """Listen on every address, and log it. Raises what `running` raises."""
-        auth_filter = AuthFilter(Reviews(reviews).status) if reviews is not None else None
-        # Probes need no authentication, so their answers contain no messages from apiservers.
-        not_ready = partial(self.not_ready, with_errors=False)
-        access = files.access if files else None
-        is_protected = http.protection(access, auth_filter)
-        page = Page(lambda: self.look(has_errors=is_protected()), self._demo)
-        app = http.application(self.metrics, not_ready, self.status, access, auth_filter, page)
-        # Half of the file descriptors is reserved for watches, whatever clients do.
-        connections = min(self._config.web_max_connections, max(1, descriptors.limit() // 2))
-        limits = Limits(connections=connections, requests=self._config.web_max_requests)
-        server = await http.serve(app, self._config.listen_addresses, files.tls if files else None, limits)
-        self.listens_on = [address[:2] for address in server.addresses]
-        self.scheme = "https" if files and files.tls else "http"
-        for host, port in self.listens_on:
-            log.info("listening", extra={"fields": {"scheme": self.scheme, "address": str(ListenAddress(host, port))}})
-        readable = tokens_in_the_clear(self.scheme, [host for host, _ in self.listens_on])
-        if reviews is not None and readable is not None:
-            log.warning(readable)
-        return server
-
-    async def _serve_webhook(self, files: WebFiles) -> WebServer:
-        """Listen for audit webhooks, and say so. Raises as `running` does."""
-        app = audit_webhook.application(self.metrics, self._intake.take)
-        files.access.guard(app)
-        server = await http.serve(app, self._config.audit_listen_addresses, files.tls, audit_webhook.LIMITS)
-        for host, port, *_ in server.addresses:
-            log.info("listening for audit webhooks", extra={"fields": {"address": str(ListenAddress(host, port))}})
-        return server
-
-    def _reviews_session(self) -> ApiSession:
-        """A session of its own, so that our clients' requests do not delay measurements."""
-        home = home_of(self._credentials)
-        return ApiSession(home, self._credentials, cost=CountedCost(self.metrics, home))
 
     def _count_tasks(self) -> Iterable[None]:
         self.metrics.tasks.set(len(asyncio.all_tasks()))
@@ -292,6 +197,12 @@ class Exporter:
     def findings(self) -> list[Finding]:
         """The faults that are found now, the most certain and most exact first."""
         return self.diagnosing.findings
+
+    @property
+    def findings_lately(self) -> list[Finding]:
+        """These, and then those that were withdrawn meanwhile."""
+        now = {finding.key for finding in self.findings}
+        return [*self.findings, *(one for key, one in self.diagnosing.lately.items() if key not in now)]
 
     def look(self, *, has_errors: bool) -> Look:
         """What the page shows now; `has_errors` if whoever asks may read what apiservers say."""

@@ -10,8 +10,6 @@ from exporter.diagnosis.diagnose import diagnose
 from exporter.diagnosis.tracking import Tracker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.findings import Finding
     from exporter.diagnosis.tracking import Change
@@ -19,18 +17,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_LATELY = 256
+
 
 class Diagnosing:
     """What is found at the moment."""
 
-    def __init__(self, metrics: Metrics, changed: Callable[[Change], None] | None = None) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._changed = changed
         self._tracker = Tracker()
         self.facts: Facts | None = None
         """The last ones that were looked at."""
         self.findings: list[Finding] = []
         """Most certain and most exact first."""
+        self.lately: dict[object, Finding] = {}
+        """The last ones that began, changed or ended, as they were then, the newest last."""
 
     async def take(self, facts: Facts) -> set[str]:
         """Look at the facts of one moment, place by place: the event loop runs between them.
@@ -64,5 +65,7 @@ class Diagnosing:
         }
         said = {key: value for key, value in fields.items() if value}
         log.warning("fault %s", change.what, extra={"fields": said})
-        if self._changed is not None:
-            self._changed(change)
+        self.lately.pop(finding.key, None)
+        self.lately[finding.key] = finding
+        if len(self.lately) > MOST_LATELY:
+            del self.lately[next(iter(self.lately))]

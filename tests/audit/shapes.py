@@ -102,7 +102,7 @@ def _columns(event: Json, dynamic: Callable[[object], object]) -> Json:
     return {
         "AuditId": event["auditID"],
         "Level": event["level"],
-        "Stage": event["stage"],
+        "AuditStage": event["stage"],
         "RequestUri": event["requestURI"],
         "Verb": event["verb"],
         "User": dynamic(event["user"]),

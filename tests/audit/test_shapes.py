@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.audit.decoding import LONGEST_AGENT, EventDecoder, go_seconds
+from exporter.audit.decoding import LONGEST_AGENT, AuditDecoder, go_seconds
 from exporter.audit.reading import EventReader
 from tests.audit.lines import Json, event, in_order, lines, listed, watched, wrote
 from tests.audit.reports import events_in, report_on
@@ -141,7 +141,7 @@ def test_an_event_beyond_the_limit_is_left_out_and_counted() -> None:
 
 def test_a_user_agent_of_a_megabyte_is_cut_and_counted() -> None:
     large = event("list", "/api/v1/pods", at=0, agent="\x1b[31m" * 200_000)
-    decoder = EventDecoder()
+    decoder = AuditDecoder()
     decoded = decoder.decode(json.dumps(large).encode())
     assert decoded is not None
     assert len(decoded.agent) == LONGEST_AGENT

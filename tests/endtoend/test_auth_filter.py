@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.service.daemon import tokens_in_the_clear
+from exporter.service.serving import tokens_in_the_clear
 from exporter.web.reload import WebFiles
 from tests.dashboards.prometheus import Prometheus
 from tests.real import service_accounts

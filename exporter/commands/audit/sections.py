@@ -24,7 +24,7 @@ SHORTEST_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class AuditSection:
     """A heading with rows below it, or sentences, or both."""
 
     rows: tuple[tuple[str, ...], ...]
@@ -40,7 +40,7 @@ def title(report: Report) -> str:
     )
 
 
-def sections(report: Report) -> list[Section]:
+def sections(report: Report) -> list[AuditSection]:
     """Those that have something to say."""
     found = [
         _who(report),
@@ -49,15 +49,15 @@ def sections(report: Report) -> list[Section]:
         _waits(report),
         _in_turns(report),
         _advice(report),
-        Section((("WHAT THIS LOG DOES NOT SAY",),), tuple(_doubts(report))),
+        AuditSection((("WHAT THIS LOG DOES NOT SAY",),), tuple(_doubts(report))),
     ]
     return [_printable(section) for section in found if len(section.rows) > 1 or section.sentences]
 
 
-def _printable(section: Section) -> Section:
+def _printable(section: AuditSection) -> AuditSection:
     """Names, user agents, resources and fields are what others wrote: none of it is a command for a terminal."""
     rows = (tuple(printable(cell, LONGEST_LINE) for cell in row) for row in section.rows)
-    return Section(tuple(rows), tuple(printable(sentence, LONGEST_LINE) for sentence in section.sentences))
+    return AuditSection(tuple(rows), tuple(printable(sentence, LONGEST_LINE) for sentence in section.sentences))
 
 
 _WHO = (
@@ -76,7 +76,7 @@ _WHO = (
 )
 
 
-def _who(report: Report) -> Section:
+def _who(report: Report) -> AuditSection:
     rows = [
         (
             _shown(client.user or "(nobody)"),
@@ -104,13 +104,13 @@ def _who(report: Report) -> Section:
         "In flight: how many of them at a time, on average.",
         "Relists are inferred from the sequence of requests: an estimate.",
     )
-    return Section((_WHO, *rows), notes)
+    return AuditSection((_WHO, *rows), notes)
 
 
 _LISTS = ("LISTS", "RESOURCE", "SECONDS", "HOW", "POLLS")
 
 
-def _lists(report: Report) -> Section:
+def _lists(report: Report) -> AuditSection:
     rows, kinds = [], set[str]()
     for client, activity in _activities(report):
         shapes = activity.counts.get("shapes", {})
@@ -119,7 +119,7 @@ def _lists(report: Report) -> Section:
             seconds = activity.counts.get("seconds", {}).get("list", 0.0)
             rows.append((_name(client), activity.resource, f"{seconds:.1f}", _kinds(shapes), _polls(activity)))
     meanings = [f"{kind}: {meaning}." for kind, meaning in LIST_MEANINGS.items() if kind in kinds]
-    return Section((_LISTS, *rows), tuple(meanings))
+    return AuditSection((_LISTS, *rows), tuple(meanings))
 
 
 def _polls(activity: Activity) -> str:
@@ -132,7 +132,7 @@ def _polls(activity: Activity) -> str:
 _WATCHES = ("WATCHES", "RESOURCE", "HOW", "ENDED AFTER", "BROKEN", "RELISTS", "STARTED")
 
 
-def _watches(report: Report) -> Section:
+def _watches(report: Report) -> AuditSection:
     rows, kinds, reasons = [], set[str](), set[str]()
     for client, activity in _activities(report):
         counts = activity.counts
@@ -158,7 +158,7 @@ def _watches(report: Report) -> Section:
         "Both, and relists, are inferred: estimates.",
         f"{report.open_watches} watches were open at the end.",
     )
-    return Section((_WATCHES, *rows), (*meanings, *notes) if rows else ())
+    return AuditSection((_WATCHES, *rows), (*meanings, *notes) if rows else ())
 
 
 def _lifetimes(activity: Activity) -> str:
@@ -171,14 +171,14 @@ def _lifetimes(activity: Activity) -> str:
     )
 
 
-def _waits(report: Report) -> Section:
+def _waits(report: Report) -> AuditSection:
     rows = [
         (_name(client), ", ".join(f"{wait} {waited:.1f} s" for wait, waited in waits.items()))
         for client in report.clients
         if (waits := _worth_saying(client.counts.get("waits", {})))
     ]
     note = "Only of requests that took more than half a second: an apiserver says nothing of the others."
-    return Section((("WHERE THE SECONDS WENT", ""), *rows), (note,) if rows else ())
+    return AuditSection((("WHERE THE SECONDS WENT", ""), *rows), (note,) if rows else ())
 
 
 def _worth_saying(waits: Mapping[str, float]) -> dict[str, float]:
@@ -188,8 +188,8 @@ def _worth_saying(waits: Mapping[str, float]) -> dict[str, float]:
 _TURNS = ("WRITTEN IN TURNS", "BY", "TURNS", "ONE EACH")
 
 
-def _in_turns(report: Report) -> Section:
-    return Section((_TURNS, *(_fight(fight) for fight in report.in_turns)))
+def _in_turns(report: Report) -> AuditSection:
+    return AuditSection((_TURNS, *(_fight(fight) for fight in report.in_turns)))
 
 
 def _fight(fight: InTurns) -> tuple[str, ...]:
@@ -202,13 +202,13 @@ def _fight(fight: InTurns) -> tuple[str, ...]:
     return (_shown(where, 2 * LONGEST_CELL), by, str(fight.turns), _duration(each))
 
 
-def _advice(report: Report) -> Section:
+def _advice(report: Report) -> AuditSection:
     said = []
     for client in report.clients:
         if remedies := advice_for(client):
             said.append(f"{_name(client)}:")
             said += [f"- {advice.name}: it {advice.remedy} (since: {advice.since})." for advice in remedies]
-    return Section((("ADVICE",),), tuple(said))
+    return AuditSection((("ADVICE",),), tuple(said))
 
 
 def _doubts(report: Report) -> Iterator[str]:

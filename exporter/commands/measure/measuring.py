@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from exporter.commands.measure.progress import Progress
     from exporter.config import Config
     from exporter.credentials import Credentials
-    from exporter.diagnosis.findings import Finding
-    from exporter.diagnosis.tracking import Change
     from exporter.measure.histogram import Histogram
     from exporter.measure.judging import Judgement
     from exporter.measure.times import Instant
@@ -63,13 +61,10 @@ class Measurement:
         self._stopping = stopping
         self._progress = progress
         self._ready_seconds = ready_seconds
-        self._exporter = Exporter(
-            serving_nowhere(config), credentials, self._count, progress.advise, changed=self._found
-        )
+        self._exporter = Exporter(serving_nowhere(config), credentials, self._count, progress.advise)
         self._tallies: defaultdict[Labels, Tally] = defaultdict(lambda: Tally(config.slo_objective_ratio))
         self._counted: dict[Stream, None] = {}
         """In this order: a stream that is replaced has the same labels."""
-        self._faults: dict[object, Finding] = {}
         self._began: Instant = inf
         self._ended: Instant = inf
         self._settled: set[Stream] = set()
@@ -109,9 +104,6 @@ class Measurement:
         elif judgement.arrived >= self._began:
             self._counted[stream] = None
             self._tallies[_labels(stream)].add(judgement)
-
-    def _found(self, change: Change) -> None:
-        self._faults[change.finding.key] = change.finding
 
     async def _look_until(self, is_over: Callable[[], bool], seconds: float, show: Callable[[], None]) -> None:
         until = time.monotonic() + seconds
@@ -191,7 +183,7 @@ class Measurement:
             streams=[self._stream(row, of_streams, of_evidence) for row in rows],
             apiservers=[_apiserver(apiserver.server.name, of_streams) for apiserver in self._exporter.apiservers],
             loop_lag_p99_seconds=no_limit_as_none(lag and lag.latest),
-            faults=tuple(self._faults.values()),
+            faults=self._exporter.findings_lately,
             refused=refused,
             unfollowed=self._exporter.unfollowed,
         )

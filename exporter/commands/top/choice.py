@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from exporter.commands.top.documents import Row
+    from exporter.commands.top.documents import TopRow
 
-Order: TypeAlias = "Callable[[Row], tuple[float | str, ...]]"
+Order: TypeAlias = "Callable[[TopRow], tuple[float | str, ...]]"
 
 SEVERE_FIRST = ("violated", "down", "unknown", "met", "quiet")
 
@@ -21,7 +21,7 @@ WORDS = {"violated": "late", "down": "no watch", "unknown": "uncertain", "met": 
 ESCAPE = "\x1b"
 
 
-def _name(row: Row) -> tuple[str, ...]:
+def _name(row: TopRow) -> tuple[str, ...]:
     return row.now.name, row.now.apiserver
 
 
@@ -34,11 +34,11 @@ ORDERS: dict[str, Order] = {
 """By what rows can be sorted, in the order in which a key goes through it."""
 
 
-def _words(row: Row) -> str:
+def _words(row: TopRow) -> str:
     return f"{row.now.name} {row.now.apiserver} {WORDS.get(row.now.condition, '')}"
 
 
-def _upper(row: Row) -> float:
+def _upper(row: TopRow) -> float:
     upper = row.now.p99_upper_seconds
     return inf if upper is None and row.now.p99_lower_seconds is not None else upper or 0.0
 
@@ -57,7 +57,7 @@ class Choice:
     has_keys: bool = True
     """Whether there is a keyboard to choose with."""
 
-    def shown(self, rows: Iterable[Row]) -> list[Row]:
+    def shown(self, rows: Iterable[TopRow]) -> list[TopRow]:
         """The rows that pass the filter, in the chosen order."""
         return sorted([row for row in rows if self.filter in _words(row)], key=ORDERS[self.order])
 

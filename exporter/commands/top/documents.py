@@ -48,7 +48,7 @@ class StreamStatus(msgspec.Struct):
         return self.state if self.stream == "up" else "down"
 
 
-class Status(msgspec.Struct):
+class StatusDocument(msgspec.Struct):
     """The status document."""
 
     version: str
@@ -125,7 +125,7 @@ class Past(msgspec.Struct):
     streams: list[StreamPast]
 
 
-class Row(msgspec.Struct):
+class TopRow(msgspec.Struct):
     """One stream, now and before."""
 
     now: StreamStatus
@@ -135,16 +135,16 @@ class Row(msgspec.Struct):
 class Seen(msgspec.Struct):
     """Everything that is shown."""
 
-    status: Status
+    status: StatusDocument
     past: Past
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TopRow]:
         """A row for each stream."""
         pasts = {(one.apiserver, one.group, one.resource): one for one in self.past.streams}
-        return [Row(one, pasts.get((one.apiserver, one.group, one.resource))) for one in self.status.streams]
+        return [TopRow(one, pasts.get((one.apiserver, one.group, one.resource))) for one in self.status.streams]
 
 
 def seen(status: bytes, past: bytes) -> Seen:
     """Both documents. Raises ValueError if they are none of watchslo's."""
-    return Seen(msgspec.json.decode(status, type=Status), msgspec.json.decode(past, type=Past))
+    return Seen(msgspec.json.decode(status, type=StatusDocument), msgspec.json.decode(past, type=Past))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from exporter.commands.top.choice import Choice
-    from exporter.commands.top.documents import Noted, Row, Seen, StreamStatus
+    from exporter.commands.top.documents import Noted, Seen, StreamStatus, TopRow
 
 LOOKS = {"violated": "bold red", "down": "bold magenta", "unknown": "yellow", "met": "green", "quiet": "dim"}
 STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
@@ -57,7 +57,7 @@ def _head(seen: Seen, choice: Choice, rows: int, trouble: str | None) -> Text:
     return Text.assemble((words, "bold"), (chosen, "dim"), (f"  {trouble}" if trouble else "", "bold red"))
 
 
-def table(rows: Sequence[Row], selected: int) -> Table:
+def table(rows: Sequence[TopRow], selected: int) -> Table:
     """A row for each stream."""
     made = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="dim")
     several = len({row.now.apiserver for row in rows}) > 1
@@ -74,7 +74,7 @@ def table(rows: Sequence[Row], selected: int) -> Table:
     return made
 
 
-def _cells(row: Row, *, is_several: bool) -> Iterator[str | Text]:
+def _cells(row: TopRow, *, is_several: bool) -> Iterator[str | Text]:
     now = row.now
     yield _plain(now.name)
     if is_several:
@@ -95,7 +95,7 @@ def between(lower: float | None, upper: float | None) -> str:
     return f"{seconds(lower).removesuffix(' s')}-{seconds(upper)}"
 
 
-def _bars(row: Row) -> Text:
+def _bars(row: TopRow) -> Text:
     """The upper ends of the P99 of the last minutes, each as high as its share of the highest; no bound is the top."""
     text = Text()
     if row.past is None:
@@ -112,13 +112,13 @@ def _bars(row: Row) -> Text:
     return text
 
 
-def _rate(row: Row) -> str:
+def _rate(row: TopRow) -> str:
     rates = row.past.fine.events_per_second if row.past is not None else []
     rate = rates[-1] if rates else None
     return "-" if rate is None else f"{rate:.0f}"
 
 
-def _slowest(row: Row) -> str:
+def _slowest(row: TopRow) -> str:
     """The stage after the commit that takes most, by its lower end."""
     known = [(low, high, stage) for stage, (low, high) in _stages(row) if stage in STAGES and low is not None]
     if not known:
@@ -127,7 +127,7 @@ def _slowest(row: Row) -> str:
     return f"{STAGES[stage]} {between(low, high)}"
 
 
-def _stages(row: Row) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
+def _stages(row: TopRow) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
     if row.past is None:
         return
     for stage, bounds in row.past.fine.stages.items():
@@ -135,7 +135,7 @@ def _stages(row: Row) -> Iterator[tuple[str, tuple[float | None, float | None]]]
             yield stage, (bounds.lower_seconds[-1], bounds.upper_seconds[-1])
 
 
-def opened(row: Row) -> Iterator[Text]:
+def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
     since = f" since {clock(now.since)}" if now.since is not None else ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import Interval, WallTime
     from exporter.vocabulary import Stage
 
-Drawn: TypeAlias = "Band | Step"
+Drawable: TypeAlias = "Band | Step"
 THINNEST = 1.6
 """A band that is thinner than these units could not be seen."""
 
@@ -74,13 +74,13 @@ def band(steps: Sequence[Band], threshold_seconds: float, frame: Frame) -> str:
     )
 
 
-def scale_of(steps: Sequence[Drawn], threshold_seconds: float, frame: Frame) -> Scale:
+def scale_of(steps: Sequence[Drawable], threshold_seconds: float, frame: Frame) -> Scale:
     """One that holds everything that has a bound, with the threshold in the middle while nothing is above it."""
     ends = [end for step in steps if step.p99 is not None for end in step.p99 if end < inf]
     return Scale(max(2 * threshold_seconds, HEADROOM * max(ends, default=0.0)), frame.height - frame.bottom)
 
 
-def marks(steps: Sequence[Drawn], frame: Frame, scale: Scale) -> Iterator[str]:
+def marks(steps: Sequence[Drawable], frame: Frame, scale: Scale) -> Iterator[str]:
     """A path for each run of steps in one condition, and a block for each time without a watch."""
     width = (frame.width - frame.left) / frame.steps
     for run in _runs(steps, frame.step_seconds):
@@ -94,7 +94,7 @@ def marks(steps: Sequence[Drawn], frame: Frame, scale: Scale) -> Iterator[str]:
             yield f'<path class="of-{condition}" d="{_outline(x, width, ends)}"/>'
 
 
-def in_words(steps: Sequence[Drawn], frame: Frame) -> str:
+def in_words(steps: Sequence[Drawable], frame: Frame) -> str:
     """What the plot shows, for those who do not see it."""
     minutes = frame.steps * frame.step_seconds // 60
     known = [step for step in steps if step.p99 is not None]
@@ -105,7 +105,7 @@ def in_words(steps: Sequence[Drawn], frame: Frame) -> str:
     return f"P99 of the last {minutes} minutes: now {now}, highest {between(worst.p99)} at {clock(worst.at)} UTC"
 
 
-def _runs(steps: Sequence[Drawn], step_seconds: int) -> Iterator[list[Drawn]]:
+def _runs(steps: Sequence[Drawable], step_seconds: int) -> Iterator[list[Drawable]]:
     """Neighbouring steps in one condition, with or without a known P99."""
     for _, same in groupby(
         enumerate(steps),
