@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 
+from exporter.kubernetes.cost import Sending
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.lists import list_revision
 from exporter.kubernetes.session import CONNECT_SECONDS, METADATA_LIST, ApiSession, Request, http_date
@@ -34,9 +35,12 @@ _connections = itertools.count(1)
 
 
 class Answer(NamedTuple):
-    """A poll's answer: here at t1, over which connection, with the Date of the server's clock if it can be trusted."""
+    """A poll's answer. The Date is None unless the apiserver's clock certainly wrote it."""
 
+    t0: Instant
+    """When the poll was sent."""
     t1: Instant
+    """When the answer was complete."""
     revision: int
     connection: int
     date: WallTime | None
@@ -59,20 +63,26 @@ class PollConnection:
         self,
         path: str,
         parameters: Mapping[str, str],
-        sent: Callable[[Instant], None],
+        sending: Sending | None = None,
         purpose: Purpose = "revision_poll",
     ) -> Answer:
-        """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
+        """A LIST that matches nothing. Raises StartError."""
         with translated(path):
             request = Request(
-                path, parameters, accept=METADATA_LIST, purpose=purpose, time_limit=POLL_LIMIT, on_sent=sent
+                path,
+                parameters,
+                accept=METADATA_LIST,
+                purpose=purpose,
+                time_limit=POLL_LIMIT,
+                sending=sending or Sending(),
             )
-            async with await self._session.send(request) as response:
+            response = await self._session.send(request)
+            async with response:
                 revision = await list_revision(response)
                 t1 = time.monotonic()
             if "Age" in response.headers:
                 raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
-        return Answer(t1, revision, self._connection, _trusted_date(response))
+        return Answer(response.first_sent_at, t1, revision, self._connection, _trusted_date(response))
 
     async def close(self) -> None:
         """Close the connection."""

@@ -10,11 +10,13 @@ import itertools
 import random
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.clocks.connections import Pool
 from exporter.clocks.rate_limit import Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
+from exporter.kubernetes.cost import Sending
 from exporter.kubernetes.errors import StartError
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
@@ -107,13 +109,15 @@ class ServerPolls:
         await self.pool.close()
         await self.cache_pool.close()
 
-    def learn_date(self, kind: Resource, t0: Instant, answer: Answer) -> Instant | None:
+    def learn_date(self, kind: Resource, answer: Answer) -> Instant | None:
         """Learn from the Date of an answer about `kind`; returns by when it was written, if that is known."""
         # What an aggregated API serves comes with the Date of its own server, and looks like a custom resource.
         if answer.date is None or not kind.is_built_in:
             return None
         try:
-            written_before = self.clocks.written_before(answer.connection, DatedAnswer(t0, answer.t1, answer.date))
+            written_before = self.clocks.written_before(
+                answer.connection, DatedAnswer(answer.t0, answer.t1, answer.date)
+            )
         except ClockContradictionError as contradiction:
             self._withdraw(contradiction.clock)
             self.listener.date_contradicted()
@@ -160,8 +164,8 @@ class Poller(ABC):
         """Path and parameters of a poll."""
 
     @abstractmethod
-    def take(self, number: int, t0: Instant, answer: Answer) -> None:
-        """Take in the answer to poll `number`, which went out at `t0`."""
+    def take(self, number: int, answer: Answer) -> None:
+        """Take in the answer to poll `number`."""
 
     def failed(self, error: StartError) -> None:  # noqa: B027 of a cache that says nothing more
         """A poll got no answer, or not the one it asked for."""
@@ -185,28 +189,29 @@ class Poller(ABC):
     async def _poll(self, place: PollConnection) -> None:
         number = next(_poll_numbers)
         kind, revisions, asked = self.kind, self.revisions, time.monotonic()
-        sent_at: list[Instant] = []
-
-        def sent(instant: Instant) -> None:
-            sent_at.append(instant)
-            revisions.poll_sent(number, instant)
-
+        # The clock must know of a poll before its answer is there.
+        sending = Sending(on_sent=partial(revisions.poll_sent, number))
         try:
-            answer = await place.poll(*self.request(), sent, self.purpose)
+            answer = await place.poll(*self.request(), sending, self.purpose)
         except StartError as error:
             revisions.poll_given_up(number)
             self.polls.listener.poll_failed(kind, self.name, error)
-            if error.reason == "throttled":
-                self._lane.throttled(sent_at[0], error.retry_after_seconds)
-            if error.reason in SLOWING and sent_at:
-                self._slowing.refused(sent_at[0], min(error.retry_after_seconds or 0.0, LONGEST_SECONDS))
+            self._slow_down(sending.first_sent_at, error)
             self.failed(error)
         else:
             self.polls.listener.poll_answered(kind, self.name, answer.t1 - asked)
-            self.take(number, sent_at[0], answer)
+            self.take(number, answer)
         finally:
             revisions.poll_given_up(number)
             place.is_free = True
+
+    def _slow_down(self, sent: Instant | None, error: StartError) -> None:
+        if sent is None:
+            return
+        if error.reason == "throttled":
+            self._lane.throttled(sent, error.retry_after_seconds)
+        if error.reason in SLOWING:
+            self._slowing.refused(sent, min(error.retry_after_seconds or 0.0, LONGEST_SECONDS))
 
 
 class RevisionPoller(Poller):
@@ -286,12 +291,12 @@ class RevisionPoller(Poller):
         self._learned.remove(learned)
         self._went_back.remove(went_back)
 
-    def take(self, number: int, t0: Instant, answer: Answer) -> None:
+    def take(self, number: int, answer: Answer) -> None:
         """Revision and Date, for the store; then those who wait for either are told."""
         self._refused_since = None
         if self.answers_since is None:
             self.answers_since = answer.t1
-        written_before = self.polls.learn_date(self.kind, t0, answer)
+        written_before = self.polls.learn_date(self.kind, answer)
         # A poll that went out before the store was forgotten tells of revisions that mean something else now.
         if self.revisions.sent_at(number) is None:
             return
@@ -307,7 +312,7 @@ class RevisionPoller(Poller):
                 went_back()
         self.answered = answer.revision
         for asked, revision in self._awaited:
-            if asked < t0 and not revision.done():
+            if asked < answer.t0 and not revision.done():
                 revision.set_result(answer.revision)
         self._tell(iter(tuple(self._learned)))
 
@@ -371,9 +376,9 @@ class CachePoller(Poller):
         """A LIST from the cache."""
         return self._resource.empty_list(self._namespace, from_cache=True)
 
-    def take(self, number: int, t0: Instant, answer: Answer) -> None:
+    def take(self, number: int, answer: Answer) -> None:
         """A cache that goes back is another one: its apiserver was restarted, or the address stands before several."""
-        self.polls.learn_date(self.kind, t0, answer)
+        self.polls.learn_date(self.kind, answer)
         went_back = self._revisions.poll_answered(number, answer.t1, answer.revision)
         if went_back is not None:
             self._revisions = RevisionClock()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
 
+    from exporter.kubernetes.session import Request
     from exporter.measure.times import Instant
     from exporter.vocabulary import Purpose
 
@@ -31,15 +32,18 @@ class Cost:
 
 @dataclass(slots=True)
 class Sending:
-    """One request on its way, as aiohttp hands it to every callback of the trace."""
+    """When a request was sent, and what to call then."""
 
-    purpose: Purpose
     on_sent: Callable[[Instant], None] | None = None
+    asked_at: Instant | None = None
+    """When it was given to aiohttp, which may have to connect first; None while the credentials are loading."""
+    first_sent_at: Instant | None = None
     sent_at: Instant | None = None
+    """Later than the first time if it had to be sent again, which never happens to a PATCH."""
 
 
 class CostTrace(aiohttp.TraceConfig):
-    """Tells `load` what becomes of each request whose trace context is a Sending."""
+    """Measures and counts each request. The trace context of each is its Request."""
 
     def __init__(self, cost: Cost) -> None:
         super().__init__()
@@ -52,11 +56,14 @@ class CostTrace(aiohttp.TraceConfig):
         self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
         # The trace fires just before the bytes are written: waiting for a connection or for TLS is behind us.
-        sending: Sending = context.trace_request_ctx
+        request: Request = context.trace_request_ctx
+        sending = request.sending
         sending.sent_at = time.monotonic()
+        if sending.first_sent_at is None:
+            sending.first_sent_at = sending.sent_at
         if sending.on_sent is not None:
             sending.on_sent(sending.sent_at)
-        self._cost.request_sent(sending.purpose)
+        self._cost.request_sent(request.purpose)
 
     async def _over(
         self,
@@ -64,6 +71,6 @@ class CostTrace(aiohttp.TraceConfig):
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        sending: Sending = context.trace_request_ctx
-        if sending.sent_at is not None:
-            self._cost.request_over(sending.purpose, time.monotonic() - sending.sent_at)
+        request: Request = context.trace_request_ctx
+        if request.sending.sent_at is not None:
+            self._cost.request_over(request.purpose, time.monotonic() - request.sending.sent_at)

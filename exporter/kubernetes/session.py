@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from exporter.limits import message, refused_texts
 from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from exporter.credentials import Credentials
     from exporter.measure.times import Instant, WallTime
@@ -99,11 +99,8 @@ class Request:
     accept: str = "application/json"
     purpose: Purpose = "discovery"
     time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME
-    on_asking: Callable[[Instant], None] | None = None
-    """Told when it is up to the other side, to be connected to at first."""
-
-    on_sent: Callable[[Instant], None] | None = None
-    """Told when it goes out."""
+    sending: Sending = field(default_factory=Sending)
+    """Filled in when it is sent. A Request is sent once."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -143,9 +140,7 @@ class ApiSession:
         headers = {**request.headers, **await self.credentials.headers(self.server.url)}
         http = await self._current_http()
         url = self.server.url + request.path
-        sending = Sending(request.purpose, request.on_sent)
-        if request.on_asking is not None:
-            request.on_asking(time.monotonic())
+        request.sending.asked_at = time.monotonic()
         try:
             response = await http.request(
                 request.method,
@@ -156,13 +151,13 @@ class ApiSession:
                 timeout=request.time_limit,
                 server_hostname=self._tls_name() if url.startswith("https") else None,
                 allow_redirects=False,
-                trace_request_ctx=sending,
+                trace_request_ctx=request,
             )
         except aiohttp.ClientSSLError:
             self.credentials.refused()
             raise
         assert isinstance(response, Response)
-        response.cost, response.sending = self._cost, sending
+        response.cost, response.request = self._cost, request
         if response.status == 401:
             self.credentials.refused()
         response.expect_no_compression()
@@ -228,13 +223,19 @@ class Response(aiohttp.ClientResponse):
     """An answer whose body may be read once, and only up to a limit: no answer may fill our memory."""
 
     cost: Cost
-    sending: Sending
+    request: Request
 
     @property
     def sent_at(self) -> Instant:
-        """When its request went out; for the last time, if it had to be sent again, which no PATCH ever is."""
-        assert self.sending.sent_at is not None
-        return self.sending.sent_at
+        """When its request was sent, for the last time."""
+        assert self.request.sending.sent_at is not None
+        return self.request.sending.sent_at
+
+    @property
+    def first_sent_at(self) -> Instant:
+        """When its request was sent, for the first time."""
+        assert self.request.sending.first_sent_at is not None
+        return self.request.sending.first_sent_at
 
     def expect_no_compression(self) -> None:
         """A few bytes of it may be gigabytes. Raises AnswerError."""
@@ -261,7 +262,7 @@ class Response(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         """The whole body. Raises UNREACHABLE, or AnswerError if it is too long."""
-        most_bytes = MOST_BYTES.get(self.sending.purpose, MOST_LIST_BYTES)
+        most_bytes = MOST_BYTES.get(self.request.purpose, MOST_LIST_BYTES)
         pieces: list[bytes] = []
         size_bytes = 0
         async for piece in self.content.iter_any():
@@ -271,7 +272,7 @@ class Response(aiohttp.ClientResponse):
                 self.close()
                 refused_texts.count("answer")
                 raise AnswerError(self.status, f"the answer is longer than {most_bytes} bytes")
-        self.cost.answer_read(self.sending.purpose, size_bytes)
+        self.cost.answer_read(self.request.purpose, size_bytes)
         return b"".join(pieces)
 
 

@@ -166,14 +166,12 @@ class Watch:
             "timeoutSeconds": str(lasts_seconds),
         }
         accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
-        asked: list[Instant] = []
         request = Request(
             resource.path(namespace),
             parameters,
             accept=accept,
             purpose="watch",
             time_limit=STREAM,
-            on_asking=asked.append,
         )
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
@@ -183,12 +181,13 @@ class Watch:
                         raise refusal(response, await response.read())
         except (AnswerError, CredentialsError, *UNREACHABLE) as error:
             failed = start_error(error)
-            failed.is_apiservers &= bool(asked)
+            failed.is_apiservers &= request.sending.asked_at is not None
             raise failed from error
         if response.content_type != "application/json":
             response.close()
             raise StartError("bad_response", f"the watch is answered with {printable(response.content_type)}")
-        return asked[0], response
+        assert request.sending.asked_at is not None
+        return request.sending.asked_at, response
 
     async def _first_words(self) -> None:
         """Refusals come as 200 and an ERROR event (get.go newErrWatcher): wait a moment for one."""
