@@ -1,7 +1,7 @@
-"""A pool of connections to one apiserver address, and one poll of a store's revision over any of them.
+"""A pool of connections to one apiserver address, and one poll of the revision over one of them.
 
-A fixed pool, opened at the start and used in rotation: when answers are slow the polls keep their rate, and need no new
-connection just then. What a connection learns of the server's clock is its own, so each has a session of its own.
+The pool is fixed and used in rotation, so that polls keep their rate when answers are slow, without opening connections
+just then. Evidence about the server's clock belongs to a connection, so each connection has its own session.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import Purpose
 
 POLL_LIMIT = aiohttp.ClientTimeout(total=10.0, sock_connect=CONNECT_SECONDS)
-"""An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
+"""An event is judged after 10 s at the latest, so a later answer is useless."""
 
 _connections = itertools.count(1)
 
@@ -99,7 +99,7 @@ class PollConnection:
 
 
 class Pool:
-    """So many places of one apiserver address, used in rotation."""
+    """A fixed number of connections to one apiserver address, used in rotation."""
 
     def __init__(
         self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], cost: Cost | None
@@ -107,7 +107,7 @@ class Pool:
         self._places = deque(PollConnection(server, credentials, closed, cost) for _ in range(places))
 
     def take(self) -> PollConnection | None:
-        """The free place that was in use longest ago, now in use; None if all are busy."""
+        """Take the free connection that was used least recently; None if all are busy."""
         for place in self._places:
             if place.is_free:
                 place.is_free = False
@@ -123,7 +123,7 @@ class Pool:
 
 
 def _trusted_date(response: aiohttp.ClientResponse) -> WallTime | None:
-    """The Date that the apiserver itself wrote: every answer of its own has an Audit-Id, and nothing stood between."""
+    """The Date header, if the apiserver itself wrote it: its answers have an Audit-Id, and no Via of a proxy."""
     if "Audit-Id" not in response.headers or "Via" in response.headers:
         return None
     return http_date(response.headers.get("Date", ""))

@@ -1,4 +1,4 @@
-"""What our requests cost an apiserver: told as each goes out, as it is answered, and as its answer is read."""
+"""Counts the cost of our requests to an apiserver: number, time in flight and bytes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Cost:
-    """Who is told. This one lets it pass: what is no daemon has nowhere to count it."""
+    """Called with the cost of each request. This base class counts nothing; the daemon's counts metrics."""
 
     def request_sent(self, purpose: Purpose) -> None:
-        """A request goes out on an open connection; told again if it has to be sent again."""
+        """A request was sent on an open connection. Called again if it had to be sent again."""
 
     def request_over(self, purpose: Purpose, seconds: float) -> None:
-        """Its answer began, or it was given up, so long after it went out."""
+        """The answer's headers were received or the request failed, `seconds` after it was sent."""
 
     def answer_read(self, purpose: Purpose, size_bytes: int) -> None:
-        """The body of an answer was read as a whole; that of an open watch never is."""
+        """The whole body of an answer was read. Not called for watches."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class CostTrace(aiohttp.TraceConfig):
     async def _sent(
         self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        # The trace fires just before the bytes are written: waiting for a connection or for TLS is behind us.
+        # The trace fires just before the bytes are written, after connecting and the TLS handshake.
         request: Request = context.trace_request_ctx
         sending = request.sending
         sending.sent_at = time.monotonic()
