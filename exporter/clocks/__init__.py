@@ -1,4 +1,4 @@
-"""Polls that date events: sent at a steady rate, whatever becomes of the answers, and told to exporter.measure.
+"""Polls that date events. They are sent at a steady rate, and their answers are evidence for exporter.measure.
 
-A clock survives every answer; which resource it is good for is proven anew while it lasts.
+A poller survives every error. Which resources it can date is proven again periodically.
 """

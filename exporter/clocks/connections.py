@@ -1,7 +1,7 @@
-"""A pool of connections to one apiserver address, and one poll of a store's revision over any of them.
+"""A pool of connections to one apiserver address, and one poll of the revision over one of them.
 
-A fixed pool, opened at the start and used in rotation: when answers are slow the polls keep their rate, and need no new
-connection just then. What a connection learns of the server's clock is its own, so each has a session of its own.
+The pool is fixed and used in rotation, so that polls keep their rate when answers are slow, without opening connections
+just then. Evidence about the server's clock belongs to a connection, so each connection has its own session.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from exporter.kubernetes.cost import Cost
+from exporter.kubernetes.cost import Cost, Sending
 from exporter.kubernetes.errors import StartError, translated
 from exporter.kubernetes.kept import KeptAnswer, KeptConnection
 from exporter.kubernetes.lists import list_revision
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import Purpose
 
 POLL_SECONDS = 10.0
-"""An event is judged after 10 s at the latest; an answer that takes longer helps nobody."""
+"""An event is judged after 10 s at the latest, so a later answer is useless."""
 
 SHORTEST_SECONDS = 0.001
 """None at all would be no limit to aiohttp."""
@@ -47,9 +47,12 @@ _connections = itertools.count(1)
 
 
 class Answer(NamedTuple):
-    """A poll's answer: here at t1, over which connection, with the Date of the server's clock if it can be trusted."""
+    """A poll's answer. The Date is None unless the apiserver's clock certainly wrote it."""
 
+    t0: Instant
+    """When the poll was sent."""
     t1: Instant
+    """When the answer was complete."""
     revision: int
     connection: int
     date: WallTime | None
@@ -80,19 +83,21 @@ class PollConnection:
         self,
         path: str,
         parameters: Mapping[str, str],
-        sent: Callable[[Instant], None],
+        sending: Sending | None = None,
         purpose: Purpose = "revision_poll",
     ) -> Answer:
-        """A LIST that matches nothing; `sent` is told when its request goes out. Raises StartError."""
+        """A LIST that matches nothing. Raises StartError."""
+        sending = sending or Sending()
         with translated(path):
-            request = Request(path, parameters, accept=METADATA_LIST, purpose=purpose, on_sent=sent)
+            request = Request(path, parameters, accept=METADATA_LIST, purpose=purpose, sending=sending)
             answer, left_seconds = await self._over_kept(request)
             if answer is None:
                 answer = await self._over_aiohttp(request, left_seconds)
             revision = list_revision(answer, answer.content)
             if "age" in answer.headers:
                 raise StartError("bad_response", f"{path}: the answer comes from a cache on the way")
-        return Answer(answer.t1, revision, self._connection, _trusted_date(answer.headers))
+        assert sending.first_sent_at is not None
+        return Answer(sending.first_sent_at, answer.t1, revision, self._connection, _trusted_date(answer.headers))
 
     async def _over_kept(self, request: Request) -> tuple[KeptAnswer | None, float]:
         """None if there is no connection to send it over, or none any more; and how long an answer may still take."""
@@ -147,7 +152,7 @@ class PollConnection:
 
 
 class Pool:
-    """So many places of one apiserver address, used in rotation."""
+    """A fixed number of connections to one apiserver address, used in rotation."""
 
     def __init__(
         self, places: int, server: Server, credentials: Credentials, closed: Callable[[int], None], cost: Cost | None
@@ -155,7 +160,7 @@ class Pool:
         self._places = deque(PollConnection(server, credentials, closed, cost) for _ in range(places))
 
     def take(self) -> PollConnection | None:
-        """The free place that was in use longest ago, now in use; None if all are busy."""
+        """Take the free connection that was used least recently; None if all are busy."""
         for place in self._places:
             if place.is_free:
                 place.is_free = False
@@ -171,7 +176,7 @@ class Pool:
 
 
 def _trusted_date(headers: Mapping[str, str]) -> WallTime | None:
-    """The Date that the apiserver itself wrote: every answer of its own has an Audit-Id, and nothing stood between."""
+    """The Date header, if the apiserver itself wrote it: its answers have an Audit-Id, and no Via of a proxy."""
     if "audit-id" not in headers or "via" in headers:
         return None
     return http_date(headers.get("date", ""))

@@ -1,6 +1,6 @@
-"""Polls out, at a steady rate; what their answers say into the clocks.
+"""Sends polls at a steady rate, and passes their answers to the clocks.
 
-One revision clock per apiserver and store; where the address is one apiserver, one cache clock per resource.
+One revision clock per apiserver and store; if the address is one apiserver, also one cache clock per resource.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from exporter.clocks.connections import Pool
 from exporter.clocks.rate_limit import Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
+from exporter.kubernetes.cost import Sending
 from exporter.kubernetes.errors import StartError
 from exporter.measure.apiserver_state import WayBack
 from exporter.measure.revisions import RevisionClock
@@ -37,29 +38,29 @@ if TYPE_CHECKING:
     from exporter.vocabulary import ClockName, Purpose
 
 JITTER = 0.3
-"""Polls come at intervals of 0.7 to 1.3 periods: their phases against the server's seconds must vary."""
+"""Polls are sent at intervals of 0.7 to 1.3 periods: their phase within the server's seconds must vary."""
 
 PLACES = 16
-"""At 5 Hz answers may take 3.2 s before a poll is left out; more than 16 under way help no server in trouble."""
+"""At 5 Hz answers may take 3.2 s before a poll is skipped; more polls in flight would only burden a slow server."""
 
 CACHE_PLACES = 8
-"""Apart from the others: an etcd that hangs holds up the store's polls, but none of a cache's."""
+"""A pool of their own: an etcd that hangs delays the polls of the store, but not those of a cache."""
 
 REFUSALS = frozenset({"forbidden", "not_found", "bad_response"})
-"""Answers that tell of the kind that is polled. 401 tells of our credentials, a hang or a failure of nobody."""
+"""Errors that concern the polled kind. A 401 concerns our credentials; a timeout or a 5xx no kind in particular."""
 
 OUTAGES = frozenset({"connect", "server_error", "server_timeout"})
-"""What a store that is being restored may answer."""
+"""Errors that may occur while a store is being restored."""
 
 REFUSED_AFTER_SECONDS = 3.0
-"""A kind that answered before is refused once it was for so long: an apiserver that has just started refuses all."""
+"""A kind that has answered before counts as refused after this time: a starting apiserver refuses everything."""
 
 SLOWING = REFUSALS | {"unauthorized", "server_error", "server_timeout"}
-"""Answers that slow down the polls of a kind as a 429 slows down all: each is work for a server in trouble, or a line
-in somebody's audit log."""
+"""Errors that slow down the polls of a kind, as a 429 slows down all polls: each poll burdens a server in trouble, or
+adds a line to an audit log."""
 
 LONGEST_SLOWED_SECONDS = 15.0
-"""Between two polls that are slowed down, whatever their rate is: so soon a clock finds that all is well again."""
+"""Longest interval of slowed-down polls at any rate, so that a clock soon notices a recovery."""
 
 WAYS_BACK_KEPT = 64
 
@@ -70,28 +71,28 @@ _poll_numbers = itertools.count(1)
 
 
 class ClockListener(Protocol):
-    """Who is told what a clock does."""
+    """Called with what a clock observes."""
 
     def poll_answered(self, kind: Resource, clock: ClockName, seconds: float) -> None:
-        """A poll took this long."""
+        """A poll was answered after this time."""
 
     def poll_failed(self, kind: Resource, clock: ClockName, error: StartError) -> None:
-        """A poll got no answer, or not the one it asked for."""
+        """A poll failed."""
 
     def date_contradicted(self) -> None:
-        """A Date cannot be true together with what its clock said before."""
+        """A Date header contradicts earlier ones of the same clock."""
 
     def several_clocks(self) -> None:
-        """The Dates of an address that was taken for one apiserver come from several clocks."""
+        """The Date headers of an address that should be one apiserver come from several clocks."""
 
     def read_stale(self, kind: Resource) -> None:
-        """A poll was answered with less than its store had: from now on the store's answers say less."""
+        """A poll returned a revision older than the store's: from now on upper bounds are wider."""
 
 
 class ServerPolls:
-    """All that polls one apiserver address has in common: its connections, its clocks and its pace."""
+    """What all pollers of one apiserver address share: connections, the server's clocks and the rate limit."""
 
-    def __init__(  # noqa: PLR0913 whom to poll, as whom, how often, and whom to tell
+    def __init__(  # noqa: PLR0913 whom to poll, as whom, how often, and whom to call
         self,
         server: Server,
         credentials: Credentials,
@@ -113,19 +114,19 @@ class ServerPolls:
         """By its number: each poll that is sent and not answered yet."""
         self.revision_clocks: list[RevisionPoller] = []
         self.reads_stale = False
-        """Whether a store of this apiserver ever did: a new clock of it is not trusted more than the one before."""
+        """Whether a store of this apiserver ever read stale: then a new revision clock has wider bounds as well."""
 
     async def close(self) -> None:
         """Close all connections."""
         await self.pool.close()
         await self.cache_pool.close()
 
-    def learn_date(self, kind: Resource, t0: Instant, answer: Answer) -> Instant | None:
-        """Learn from the Date of an answer about `kind`; returns by when it was written, if that is known."""
-        # What an aggregated API serves comes with the Date of its own server, and looks like a custom resource.
+    def learn_date(self, kind: Resource, answer: Answer) -> Instant | None:
+        """Learn from the Date of an answer about `kind`. Returns the latest time at which it was written, if known."""
+        # An aggregated API looks like a custom resource, but its answers have the Date of another server.
         if answer.date is None or not kind.is_built_in:
             return None
-        dated = DatedAnswer(t0, answer.t1, answer.date)
+        dated = DatedAnswer(answer.t0, answer.t1, answer.date)
         try:
             written_before = self.clocks.written_before(answer.connection, dated)
         except ClockContradictionError as contradiction:
@@ -140,7 +141,7 @@ class ServerPolls:
         return written_before
 
     def is_a_balancer(self) -> None:
-        """This address is no apiserver but stands before several."""
+        """The address is a load balancer, not one apiserver."""
         self._withdraw(self.clocks.clock_of(0))
         self.clocks.is_a_balancer()
 
@@ -150,7 +151,7 @@ class ServerPolls:
 
 
 class Poller(ABC):
-    """Sends polls at a steady rate, for ever; an answer is not waited for before the next poll goes out."""
+    """Sends polls at a steady rate, without waiting for the answer before the next poll."""
 
     name: ClockName
     purpose: Purpose
@@ -165,23 +166,23 @@ class Poller(ABC):
     @property
     @abstractmethod
     def kind(self) -> Resource:
-        """What is polled."""
+        """The polled resource."""
 
     @property
     @abstractmethod
     def revisions(self) -> RevisionClock:
-        """Whom it tells what the polls say."""
+        """The clock that the polls are evidence for."""
 
     @abstractmethod
     def request(self) -> tuple[str, dict[str, str]]:
         """Path and parameters of a poll."""
 
     @abstractmethod
-    def take(self, number: int, t0: Instant, answer: Answer) -> None:
-        """Take in the answer to poll `number`, which went out at `t0`."""
+    def take(self, number: int, answer: Answer) -> None:
+        """Process the answer to poll `number`."""
 
-    def failed(self, error: StartError) -> None:  # noqa: B027 of a cache that says nothing more
-        """A poll got no answer, or not the one it asked for."""
+    def failed(self, error: StartError) -> None:  # noqa: B027 a cache clock needs nothing here
+        """Process the failure of a poll."""
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -202,34 +203,38 @@ class Poller(ABC):
     async def _poll(self, place: PollConnection) -> None:
         number = next(_poll_numbers)
         kind, revisions, asked = self.kind, self.revisions, time.monotonic()
-        sent_at: list[Instant] = []
 
-        def sent(instant: Instant) -> None:
-            sent_at.append(instant)
+        def sent(instant: Instant) -> None:  # who asks which polls are late must know of it before its answer is there
             revisions.poll_sent(number, instant)
             self.polls.under_way[number] = self.name, kind, instant
 
+        sending = Sending(sent)
         try:
-            answer = await place.poll(*self.request(), sent, self.purpose)
+            answer = await place.poll(*self.request(), sending, self.purpose)
         except StartError as error:
             revisions.poll_given_up(number)
             self.polls.listener.poll_failed(kind, self.name, error)
-            if error.reason == "throttled":
-                self._lane.throttled(sent_at[0], error.retry_after_seconds)
-            if error.reason in SLOWING and sent_at:
-                self._slowing.refused(sent_at[0], min(error.retry_after_seconds or 0.0, LONGEST_SECONDS))
+            self._slow_down(sending.first_sent_at, error)
             self.failed(error)
         else:
             self.polls.listener.poll_answered(kind, self.name, answer.t1 - asked)
-            self.take(number, sent_at[0], answer)
+            self.take(number, answer)
         finally:
             revisions.poll_given_up(number)
             self.polls.under_way.pop(number, None)
             place.is_free = True
 
+    def _slow_down(self, sent: Instant | None, error: StartError) -> None:
+        if sent is None:
+            return
+        if error.reason == "throttled":
+            self._lane.throttled(sent, error.retry_after_seconds)
+        if error.reason in SLOWING:
+            self._slowing.refused(sent, min(error.retry_after_seconds or 0.0, LONGEST_SECONDS))
+
 
 class RevisionPoller(Poller):
-    """Asks for the revision of a store, always by the same kind: which store that is never changes."""
+    """Polls the revision of a store, always by listing the same kind, so that it is always the same store."""
 
     name = "revision"
     purpose = "revision_poll"
@@ -242,9 +247,9 @@ class RevisionPoller(Poller):
         self.peers: tuple[RevisionPoller, ...] = ()
         """The clocks of other apiservers that are proven to read the same store."""
         self.answered: int | None = None
-        """What the last answer said; None while there is none."""
+        """The revision in the last answer; None before the first answer."""
         self.answers_since: Instant | None = None
-        """The first answer since the kind was refused last; None while it is."""
+        """When the first answer since the last refusal arrived; None while the kind is refused."""
         self._refused_since: Instant | None = None
         self._awaited: list[tuple[Instant, asyncio.Future[int]]] = []
         self._learned: list[Callable[[], bool]] = []
@@ -252,17 +257,17 @@ class RevisionPoller(Poller):
 
     @property
     def kind(self) -> Resource:
-        """What is polled."""
+        """The polled resource."""
         return self._kind
 
     @property
     def revisions(self) -> RevisionClock:
-        """The store's."""
+        """The revisions of the store."""
         return self.store.polls
 
     @property
     def is_refused(self) -> bool:
-        """Whether its kind is refused, and not only for a moment."""
+        """Whether its kind is refused, and not only briefly."""
         if self._refused_since is None:
             return False
         return self.answered is None or time.monotonic() - self._refused_since > REFUSED_AFTER_SECONDS
@@ -280,7 +285,7 @@ class RevisionPoller(Poller):
         return self.kind.empty_list(self._namespace)
 
     async def next_revision(self) -> int:
-        """What the first answer to a poll that goes out from now on says. Raises StartError if a poll fails before."""
+        """The revision from the first answered poll that is sent from now on. Raises StartError if one fails first."""
         revision: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         awaited = (time.monotonic(), revision)
         self._awaited.append(awaited)
@@ -290,15 +295,15 @@ class RevisionPoller(Poller):
             self._awaited.remove(awaited)
 
     def arrived(self, revision: int, instant: Instant) -> None:
-        """`revision` of this store was seen at `instant`: evidence here, and against a slow apiserver elsewhere."""
+        """`revision` of this store arrived at `instant`: evidence for this clock and its peers."""
         self.store.polls.arrived(revision, instant)
         for peer in self.peers:
             peer.store.polls.arrived(revision, instant)
 
     def subscribe(self, learned: Callable[[], bool], went_back: Callable[[], None]) -> None:
-        """Call `learned` after each answer, `went_back` when the store was restored to an older state.
+        """Call `learned` after each answer, and `went_back` when the store was restored to an older state.
 
-        `learned` says whether there was anything to do.
+        `learned` returns whether it had anything to do.
         """
         self._learned.append(learned)
         self._went_back.append(went_back)
@@ -308,13 +313,13 @@ class RevisionPoller(Poller):
         self._learned.remove(learned)
         self._went_back.remove(went_back)
 
-    def take(self, number: int, t0: Instant, answer: Answer) -> None:
-        """Revision and Date, for the store; then those who wait for either are told."""
+    def take(self, number: int, answer: Answer) -> None:
+        """Process the revision and the Date, then notify the subscribers and those waiting for a revision."""
         self._refused_since = None
         if self.answers_since is None:
             self.answers_since = answer.t1
-        written_before = self.polls.learn_date(self.kind, t0, answer)
-        # A poll that went out before the store was forgotten tells of revisions that mean something else now.
+        written_before = self.polls.learn_date(self.kind, answer)
+        # The store was restored after this poll was sent: its revision means something else now.
         if self.revisions.sent_at(number) is None:
             return
         if written_before is not None:
@@ -329,20 +334,20 @@ class RevisionPoller(Poller):
                 went_back()
         self.answered = answer.revision
         for asked, revision in self._awaited:
-            if asked < t0 and not revision.done():
+            if asked < answer.t0 and not revision.done():
                 revision.set_result(answer.revision)
         self._tell(iter(tuple(self._learned)))
 
     def _leave_peers(self) -> None:
-        """Until it is proven again: what still arrives there may be of the history that is gone."""
+        """Leave all peers until it is proven again: their arrivals may be of the old store."""
         for peer in self.peers:
             peer.peers = tuple(other for other in peer.peers if other is not self)
         self.peers = ()
 
     def _tell(self, learned: Iterator[Callable[[], bool]]) -> None:
-        """Tell them, and the next after one with much to do in the loop's next turn: sockets are looked at in between.
+        """Notify subscribers; after one with something to do, the next in another iteration of the event loop.
 
-        Most streams are quiet, and a turn for each would cost more than what they do.
+        So sockets are read in between. Most streams are quiet, and an iteration for each would cost more than they do.
         """
         for told, one in enumerate(learned, 1):
             if one() or told == TOLD_IN_ONE_TURN:
@@ -350,7 +355,7 @@ class RevisionPoller(Poller):
                 return
 
     def failed(self, error: StartError) -> None:
-        """What it says of the kind, of the store, and to those who wait for an answer."""
+        """Record an outage or a refusal, and pass the error to those waiting for a revision."""
         if error.reason in OUTAGES:
             self.store.poll_failed()
         if error.reason in REFUSALS:
@@ -363,7 +368,7 @@ class RevisionPoller(Poller):
 
 
 class CachePoller(Poller):
-    """Asks which revision this apiserver's watch cache of one resource has reached."""
+    """Polls the revision of this apiserver's watch cache of one resource."""
 
     name = "cache"
     purpose = "cache_poll"
@@ -391,20 +396,22 @@ class CachePoller(Poller):
 
     @property
     def revisions(self) -> RevisionClock:
-        """When each revision was in the cache."""
+        """The revisions of the watch cache."""
         return self._revisions
 
     def request(self) -> tuple[str, dict[str, str]]:
         """A LIST from the cache."""
         return self._resource.empty_list(self._namespace, from_cache=True)
 
-    def take(self, number: int, t0: Instant, answer: Answer) -> None:
-        """A cache that goes back is another one: its apiserver was restarted, or the address stands before several."""
-        self.polls.learn_date(self.kind, t0, answer)
-        if self.answer is None or t0 > self.answer.asked:  # else a later poll was answered before
+    def take(self, number: int, answer: Answer) -> None:
+        """Process the revision and the Date. A cache that goes back is another one: the apiserver was restarted, or the
+        address is a load balancer.
+        """
+        self.polls.learn_date(self.kind, answer)
+        if self.answer is None or answer.t0 > self.answer.asked:  # else a later poll was answered before
             is_same = self.answer is not None and self.answer.revision == answer.revision
             since = self.answer.since if self.answer is not None and is_same else answer.t1
-            self.answer = CacheAnswer(answer.revision, since, t0)
+            self.answer = CacheAnswer(answer.revision, since, answer.t0)
         went_back = self._revisions.poll_answered(number, answer.t1, answer.revision)
         if went_back is not None:
             self._revisions = RevisionClock()

@@ -1,7 +1,7 @@
-"""How fast the clocks may ask one apiserver: a ceiling for all their requests, and slower while they are refused.
+"""The rate limit for all polls of one apiserver, with slower rates while polls are refused.
 
-Revision clocks go first, for without them nothing is dated; what they take is missing for all others. Nobody's turn is
-kept for later: an apiserver that was asked less than it might have been is not asked more afterwards.
+Revision clocks have priority, because without them no event is dated; their polls count against the other polls' share.
+Unused capacity does not accumulate: after an idle time there is no burst.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant
 
 REVISION_SHARE = 3 / 4
-"""So much of the ceiling revision clocks may take; the rest is for cache clocks and proofs, in the order they come."""
+"""The share of the limit that revision clocks may use. Cache clocks and proofs share the rest, in order of arrival."""
 
 SLOWEST_SHARE = 1 / 16
 RECOVERY_SECONDS = 30.0
-"""From nothing to the full rate, as steadily as TCP comes back from a lost packet."""
+"""Time from zero to the full rate; the rate grows linearly, as in TCP after a lost packet."""
 
 
 TICK_SECONDS = 0.001
@@ -30,16 +30,16 @@ makes none of the next ones late."""
 
 
 class Slowing:
-    """How much of a full rate is left: half as much after each refusal, and more again with every moment."""
+    """The current share of the full rate: halved after each refusal, then growing linearly."""
 
     def __init__(self) -> None:
         self._slowed_to = 1.0
         self._slowed_at = -inf
         self.not_before: Instant = -inf
-        """When the server may be asked again, as it has said itself."""
+        """The end of the server's Retry-After."""
 
     def refused(self, sent: Instant, retry_after_seconds: float) -> None:
-        """A request that went out at `sent` was; those that were under way when we slowed down say nothing new."""
+        """A request sent at `sent` was refused. Requests that were in flight when the rate was reduced are ignored."""
         now = time.monotonic()
         if sent > self._slowed_at:
             self._slowed_to = max(SLOWEST_SHARE, self.share(now) / 2)
@@ -47,14 +47,14 @@ class Slowing:
         self.not_before = max(self.not_before, now + retry_after_seconds)
 
     def share(self, now: Instant) -> float:
-        """1 is all of it; once the server may be asked again, it grows."""
+        """The share, at most 1. It grows once Retry-After is over."""
         return min(1.0, self._slowed_to + max(0.0, now - self.not_before) / RECOVERY_SECONDS)
 
 
 class Lane:
-    """Gives requests their turns, one after the other, no more than `most_hz` a second.
+    """Lets requests pass one by one, at most `most_hz` per second.
 
-    Each turn taken here is taken from the lane `behind` as well, which is not asked.
+    Each request that passes also counts in the lane `behind`, without waiting there.
     """
 
     def __init__(self, most_hz: float, behind: Lane | None = None) -> None:
@@ -65,34 +65,32 @@ class Lane:
         self._slowing = Slowing()
 
     def period_seconds(self, hz: float) -> float:
-        """Seconds between two polls of a clock that would like to poll at `hz`."""
+        """Seconds between two polls of a clock whose full rate is `hz`."""
         return 1 / (hz * self._slowing.share(time.monotonic()))
 
     async def turn(self) -> None:
-        """Wait until one request may go out; who comes first goes first."""
+        """Wait until a request may be sent, first come first served."""
         async with self._queue:
             while (seconds := max(self._free_at, self._slowing.not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
                 await asyncio.sleep(max(seconds, TICK_SECONDS))
             self._take(time.monotonic(), self.period_seconds(self._most_hz))
 
     def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
-        """A request that went out at `sent` is answered with 429: the server is overloaded and says so.
-
-        Slow answers alone change nothing.
-        """
+        """A request sent at `sent` was answered with 429. Slow answers alone do not reduce the rate."""
         self._slowing.refused(sent, min(retry_after_seconds or 0.0, LONGEST_ASKED_SECONDS))
 
     def _take(self, now: Instant, seconds: float) -> None:
         self._free_at = max(self._free_at, now - TICK_SECONDS) + seconds
         if self._behind is not None:
-            # By its full rate: while it is slowed down, turns that are not its own must not add up.
+            # At its full rate: while that lane is slowed down, requests of this lane must not pile up there.
             self._behind._take(now, 1 / self._behind._most_hz)  # noqa: SLF001 another one of ours
 
 
 class Pace:
-    """The lanes to one apiserver address, no more than `most_hz` on both together.
+    """The lanes to one apiserver address, together at most `most_hz`.
 
-    A 429 slows its own lane: a watch cache that is being filled says 429 as well, and is no reason to lose the clock.
+    A 429 slows down only its own lane: a watch cache that is being filled answers 429 too, and must not stop the
+    revision clock.
     """
 
     def __init__(self, most_hz: float) -> None:

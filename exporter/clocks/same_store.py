@@ -1,9 +1,9 @@
-"""Which clock is good for which resource: proven, not assumed, and proven again every ten seconds.
+"""Chooses the revision clock for each resource: proven, not assumed, and proven again every ten seconds.
 
-One clock for each store of an apiserver, shared by all resources that are proven to be in it. A LIST of the resource
-between two polls of the clock must not go back, nor the second poll behind the LIST. Where that happens (another etcd,
-an aggregated API) the next kind is tried, and only where no quiet kind is in its store a resource polls itself: such a
-LIST waits for the very watch cache whose lag it should show.
+All resources that are proven to be in the same store share one clock. The proof: the revision of a LIST of the resource
+lies between the revisions of two polls of the clock, one before and one after it. If it does not (another etcd, an
+aggregated API), the next kind is tried. Only if no quiet kind is in its store, a resource is polled itself: such a LIST
+waits for the watch cache whose lag it should measure.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ PROOF_PERIOD_SECONDS = 10.0
 FIRST_PROOF_PERIOD_SECONDS = 1.0
 PROOF_SECONDS = 20.0
 PEERS_PROOF_SECONDS = 30.0
-"""An apiserver that goes, or hangs, in the middle of a proof is asked no more."""
+"""Time limit of a proof, for apiservers that hang or are removed meanwhile."""
 
 DISPROVED_SECONDS = 600.0
-"""What is in another store stays there until its apiserver is started with other flags."""
+"""A resource stays in another store until its apiserver is restarted with other flags."""
 
 LONGEST_REFUSED_SECONDS = 30.0
 LINGERING_SECONDS = 2.0
-"""A clock that nobody uses goes on for a moment: its resource may only be looked up anew."""
+"""An unused clock polls for this time: its resource may only be going through discovery again."""
 
 
 class Proof(Enum):
-    """What asking a clock and a resource in turns has shown."""
+    """The result of a proof."""
 
     HOLDS = "holds"
     FAILS = "fails"
     REFUSED = "refused"
-    """The clock's kind is refused to us: nothing is known, and something else may be asked."""
+    """The clock's kind is refused: nothing is known, and another kind may be tried."""
 
     NO_ANSWER = "no answer"
     """Nothing is known."""
 
 
 class Stores:
-    """The revision clocks of one apiserver, each for as long as it is good for something."""
+    """The revision clocks of one apiserver. Each polls while a resource uses it."""
 
     def __init__(
         self, polls: ServerPolls, session: ApiSession, namespace: str | None, hz: float, tasks: asyncio.TaskGroup
@@ -72,11 +72,11 @@ class Stores:
 
     @property
     def clocks(self) -> Sequence[RevisionPoller]:
-        """Those that poll now."""
+        """The clocks that poll now."""
         return [clock for clock, _ in self._clocks.values()]
 
     async def keep_proving(self, resource: Resource, use: Callable[[RevisionPoller | None], None]) -> None:
-        """Tell `use` which clock is good for `resource`, again whenever that changes; None while none is. For ever."""
+        """Call `use` with the proven clock for `resource`, or None, whenever that changes. Runs until cancelled."""
         if self._hz > 0:
             try:
                 await _Prover(self, resource, use).run()
@@ -84,7 +84,7 @@ class Stores:
                 self.keep_only(resource, ())
 
     def clock_for(self, kind: Resource, user: Resource) -> RevisionPoller:
-        """The clock that polls `kind`, which polls for as long as somebody uses it."""
+        """The clock that polls `kind`, started if necessary. It polls while it has users."""
         self._users.setdefault(kind, set()).add(user)
         if kind not in self._clocks:
             clock = RevisionPoller(self.polls, kind, self._namespace, self._hz)
@@ -92,7 +92,7 @@ class Stores:
         return self._clocks[kind][0]
 
     def keep_only(self, user: Resource, kinds: Sequence[Resource]) -> None:
-        """`user` needs the clocks of no other kinds any more."""
+        """Remove `user` from the clocks of all other kinds."""
         for kind, users in self._users.items():
             if kind not in kinds and user in users:
                 users.remove(user)
@@ -100,11 +100,11 @@ class Stores:
                     asyncio.get_running_loop().call_later(LINGERING_SECONDS, self._stop_unless_used, kind)
 
     def may_be_asked(self, kind: Resource) -> bool:
-        """Whether it is worth while: a kind that is refused is asked seldom, but always again."""
+        """Whether a kind may be listed now: refused kinds are tried less often, but never given up."""
         return time.monotonic() >= self._refused.get(kind, (0.0, -inf))[1]
 
     def proved(self, kind: Resource, proof: Proof) -> None:
-        """How the last proof with the clock of `kind` ended."""
+        """Record the result of a proof with the clock of `kind`."""
         if proof is Proof.REFUSED:
             seconds = min(2 * self._refused.get(kind, (0.5, 0.0))[0], LONGEST_REFUSED_SECONDS)
             self._refused[kind] = seconds, time.monotonic() + seconds
@@ -112,11 +112,11 @@ class Stores:
             self._refused.pop(kind, None)
 
     async def prove(self, clock: RevisionPoller, resource: Resource) -> Proof:
-        """Whether `clock` and `resource` tell of the same store."""
+        """Prove whether `clock` and `resource` read the same store."""
         try:
             async with asyncio.timeout(PROOF_SECONDS):
                 if clock.answered is None or clock.kind == resource:
-                    await clock.next_revision()  # before the turn: all that wait for it would go out together
+                    await clock.next_revision()  # before waiting for a turn: else all proofs would be sent together
                 if clock.kind == resource:
                     return Proof.HOLDS
                 await self.polls.pace.others.turn()
@@ -151,11 +151,11 @@ class Stores:
 
 
 class _ListError(Exception):
-    """The resource itself could not be listed: that says nothing about a clock."""
+    """The resource itself could not be listed, which is no evidence about a clock."""
 
 
 class _Prover:
-    """Looks for the best clock for one resource, and goes on looking."""
+    """Finds the best clock for one resource, again and again."""
 
     def __init__(self, stores: Stores, resource: Resource, use: Callable[[RevisionPoller | None], None]) -> None:
         self._stores = stores
@@ -174,7 +174,7 @@ class _Prover:
             await self._rest(PROOF_PERIOD_SECONDS if best is not None else FIRST_PROOF_PERIOD_SECONDS)
 
     async def _best(self) -> RevisionPoller | None:
-        """The first clock that is proven; the one in use where nothing can be said, None where it is disproved."""
+        """The first proven clock; the clock in use if nothing is known, None if that is disproved."""
         for kind in (*QUIET_KINDS, self._resource):
             is_used = self._used is not None and self._used.kind == kind
             if time.monotonic() < self._disproved_until.get(kind, -inf):
@@ -186,7 +186,7 @@ class _Prover:
             if proof is Proof.FAILS:
                 if is_used:
                     self._tell(None)
-                # Once may be a store that was restored between two polls.
+                # A single failure may be a store that was restored between two polls.
                 proof = await self._stores.prove(clock, self._resource)
             if not (is_used and proof is Proof.REFUSED):
                 self._stores.proved(kind, proof)
@@ -199,7 +199,7 @@ class _Prover:
         return self._used
 
     def _may_replace(self, better: RevisionPoller) -> bool:
-        """A better clock first polls for as long as an event may wait: all that is pending then is dated by it."""
+        """Whether `better` has polled for as long as events may be pending, so that it can date all of them."""
         if self._used is None or self._used.is_refused:
             return True
         return better.answers_since is not None and time.monotonic() - better.answers_since > LONGEST_WAIT_SECONDS
@@ -209,7 +209,7 @@ class _Prover:
         self._use(clock)
 
     async def _rest(self, seconds: float) -> None:
-        """Until it is time for the next proof, or something else must be found because its kind is refused."""
+        """Wait until the next proof, or until the kind of the used clock is refused."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             await asyncio.sleep(min(seconds, FIRST_PROOF_PERIOD_SECONDS))
@@ -218,19 +218,19 @@ class _Prover:
 
 
 async def keep_proving_peers(all_stores: Callable[[], Sequence[Stores]]) -> None:
-    """Make clocks of different apiservers peers where they are proven to read the same store. For ever.
+    """Make clocks of different apiservers peers if they are proven to read the same store. Runs until cancelled.
 
-    It costs no request: both are polled anyway.
+    This needs no extra requests, because both clocks poll anyway.
     """
     proven: dict[RevisionPoller, RevisionPoller] = {}
     while True:
-        # In a function of its own: between two rounds nothing here holds what may go, but for those that are proven.
+        # In a function of its own, so that between two rounds only `proven` keeps clocks alive.
         wait_seconds = await _prove_peers(all_stores(), proven)
         await asyncio.sleep(wait_seconds)
 
 
 async def _prove_peers(present: Sequence[Stores], proven: dict[RevisionPoller, RevisionPoller]) -> float:
-    """One round: `proven` names the first apiserver's clock of the same store. Returns the seconds until the next."""
+    """One round. `proven` maps a clock to the first apiserver's of the same store. Returns the seconds to wait."""
     first = present[0].clocks if present else []
     others = [clock for stores in present[1:] for clock in stores.clocks]
     for other in others:
@@ -238,7 +238,7 @@ async def _prove_peers(present: Sequence[Stores], proven: dict[RevisionPoller, R
             async with asyncio.timeout(PEERS_PROOF_SECONDS):
                 peer = await _peer_of(other, first, proven.get(other))
         except (StartError, TimeoutError):
-            continue  # no answer proves nothing either way
+            continue  # without an answer nothing is proven or disproved
         proven.pop(other, None)
         if peer is not None:
             proven[other] = peer
@@ -254,7 +254,7 @@ async def _prove_peers(present: Sequence[Stores], proven: dict[RevisionPoller, R
 async def _peer_of(
     other: RevisionPoller, clocks: Sequence[RevisionPoller], known: RevisionPoller | None
 ) -> RevisionPoller | None:
-    """Which of `clocks` is proven to read the same store as `other`; `known` was before. Raises StartError."""
+    """The clock that is proven to read the same store as `other`; `known` is tried first. Raises StartError."""
     for one in sorted(clocks, key=lambda one: (one is not known, one.kind != other.kind)):
         if await _fits(one, other.next_revision):
             return one
@@ -262,7 +262,7 @@ async def _peer_of(
 
 
 async def _fits(clock: RevisionPoller, ask: Callable[[], Awaitable[int]]) -> bool:
-    """Whether what `ask` answers lies between two answers of `clock`, one known before and one asked for after it.
+    """Whether the revision from `ask` lies between two revisions of `clock`, one known before it and one polled after.
 
     Raises StartError, and what `ask` raises.
     """
@@ -273,7 +273,7 @@ async def _fits(clock: RevisionPoller, ask: Callable[[], Awaitable[int]]) -> boo
 
 
 async def read_the_same_store(one: Collection, other: Collection) -> bool:
-    """The same without a clock, for who asks only once. Raises StartError."""
+    """The same proof without a clock, for a single check. Raises StartError."""
     first = await current_revision(one)
     between = await current_revision(other)
     last = await current_revision(one)

@@ -1,4 +1,4 @@
-"""Who we are for an apiserver: a kubeconfig with its exec plugins, or a Pod's service account, renewed in time."""
+"""Our credentials for an apiserver: from a kubeconfig with exec plugins or a Pod's service account, renewed in time."""
 
 from exporter.credentials.credentials import Credentials, CredentialsError, CredentialsSource
 

@@ -1,7 +1,7 @@
 """Loads, renews and applies credentials. kubernetes_asyncio is used here and in kubeconfig.py only.
 
-Tokens rotate, exec plugins expire, certificates are replaced: what will expire is loaded anew before it does, and what
-the apiserver refused at once.
+Tokens and certificates are replaced from time to time: credentials are loaded again before they expire, and as soon as
+the apiserver has refused them.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ log = logging.getLogger(__name__)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 LOADING_SECONDS = 30.0
-"""How long an exec plugin may take."""
+"""Time limit for an exec plugin."""
 
 RENEWAL_PAUSE_SECONDS = 10.0
 
 EARLY_SECONDS = 60.0
-"""So long before they expire credentials are renewed, but not before nine tenths of their time are over."""
+"""Credentials are renewed this long before they expire, but not before nine tenths of their lifetime are over."""
 
 SHORTEST_SECONDS = 1.0
-"""Who says that its credentials are good for less is not believed: the apiserver says when they are not."""
+"""A shorter lifetime is ignored: the apiserver's 401 shows when the credentials have expired."""
 
 _SERVER = re.compile(r"([a-z]+://[^/]*)(/[!-\"$->@-~]*)?", re.IGNORECASE)
-"""What stands before the path, which may lead through a gateway to one of its clusters, and has no query."""
+"""The address, and a path without a query, as gateways to several clusters use."""
 
 MOST_CONTEXTS = 10
-"""So many are named in a sentence."""
+"""Maximum of names listed in an error message."""
 
 AUTH_PROVIDERS = {
     "gcp": "use the exec plugin gke-gcloud-auth-plugin, which `gcloud container clusters get-credentials` writes down",
     "azure": "use the exec plugin kubelogin, which `kubelogin convert-kubeconfig` writes down",
 }
-"""What to use instead of those that Kubernetes 1.26 took out."""
+"""Replacements for the auth providers that Kubernetes 1.26 removed."""
 
 OIDC_PLUGIN = "the exec plugin kubelogin (kubectl oidc-login) renews such tokens by itself"
 
@@ -70,16 +70,16 @@ class CredentialsError(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class LoadedCredentials:
-    """What was loaded at one time. It shows nobody what is in it: keys and tokens are."""
+    """Loaded credentials. Without a repr, because they contain keys and tokens."""
 
     origin: str
-    """Where from, for sentences that complain."""
+    """Their source, for error messages."""
     context: str | None
-    """Of a kubeconfig."""
+    """The context of the kubeconfig."""
     configuration: Any
-    """As kubernetes_asyncio has it: it reads a service account's token again from time to time."""
+    """kubernetes_asyncio's Configuration, which reads a service account's token again from time to time."""
     material: tuple[object, ...]
-    """All that the TLS context is made of."""
+    """Everything that the TLS context is made of."""
     ssl: ssl.SSLContext | None
     expires: WallTime | None
     renews_at: WallTime | None
@@ -91,16 +91,16 @@ class LoadedCredentials:
 
     @property
     def ends_soon(self) -> bool:
-        """Whether it is time to load anew."""
+        """Whether it is time to load again."""
         return self.renews_at is not None and time.time() >= self.renews_at
 
     @property
     def has_expired(self) -> bool:
-        """Whether they are good for nothing any more."""
+        """Whether they have expired."""
         return self.expires is not None and time.time() >= self.expires
 
     async def token(self) -> str:
-        """With its scheme; "" if there is none. Raises CredentialsError."""
+        """The token with its scheme; "" if there is none. Raises CredentialsError."""
         try:
             token = str(await self.configuration.get_api_key_with_prefix("BearerToken") or "").strip()
         except (loader().config.ConfigException, OSError, ValueError) as error:
@@ -112,19 +112,19 @@ class LoadedCredentials:
 
 @dataclass(frozen=True, slots=True)
 class CredentialsSource:
-    """Where credentials are loaded from: a kubeconfig, or the Pod's service account where none is named."""
+    """Where credentials are loaded from: a kubeconfig or, if none is given, the Pod's service account."""
 
     kubeconfig: Path | None = None
     context: str | None = None
     service_account: Path = SERVICE_ACCOUNT
     expects_verification: bool = False
-    """Whether whoever shows no certificate that can be verified is refused."""
+    """Whether a kubeconfig with insecure-skip-tls-verify is refused."""
     loading_seconds: float = LOADING_SECONDS
 
     async def load(self, before: LoadedCredentials | None = None) -> LoadedCredentials:
-        """Load; what is as it was `before` stays the same TLS context. Raises CredentialsError."""
+        """Load. If nothing changed since `before`, its TLS context is kept. Raises CredentialsError."""
         config, new_configuration = loader()
-        # It logs what it raises as well.
+        # It also logs what it raises.
         logging.getLogger("kubernetes_asyncio").setLevel(logging.CRITICAL)
         self._expect_a_kubeconfig()
         loaded = new_configuration()
@@ -146,19 +146,19 @@ class CredentialsSource:
 
     @property
     def is_in_cluster(self) -> bool:
-        """Whether this is a Pod, and its service account is what is loaded."""
+        """Whether we run in a Pod and use its service account."""
         in_pod = os.environ.get("KUBERNETES_SERVICE_HOST") and (self.service_account / "token").is_file()
         return self.kubeconfig is None and bool(in_pod)
 
     @property
     def words(self) -> str:
-        """What it is called in sentences."""
+        """The name of the source in error messages."""
         if self.is_in_cluster:
             return "in-cluster credentials"
         return f"kubeconfig {self.kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}"
 
     async def _fill(self, loaded: Any, config: Any) -> tuple[str | None, float | None]:
-        """Fill the package's configuration: by which context, and until when. Raises whatever the package raises."""
+        """Fill the package's configuration. Returns context and expiry. Raises whatever the package raises."""
         if self.is_in_cluster:
             config.load_incluster_config(
                 client_configuration=loaded,
@@ -231,7 +231,7 @@ class CredentialsSource:
             raise CredentialsError(f'{self.words}: the auth-provider "oidc": {reason}; {OIDC_PLUGIN}') from error
 
     def _expect_a_kubeconfig(self) -> None:
-        """The library takes a file that is not there for an empty one, and complains of that."""
+        """Report a missing kubeconfig, which the library would treat as an empty one."""
         if self.kubeconfig is not None or self.is_in_cluster:
             return
         paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
@@ -240,7 +240,7 @@ class CredentialsSource:
 
 
 class Credentials:
-    """Who we are for a cluster, as a kubeconfig or a Pod's service account says it."""
+    """Our credentials for a cluster, from a kubeconfig or a Pod's service account."""
 
     def __init__(
         self,
@@ -263,13 +263,13 @@ class Credentials:
         self._secret_to: set[str] = set()
         """Where what is loaded may be sent: nobody else would see it on its way."""
         self.generation = 0
-        """Grows whenever certificates have changed: sessions made before are stale."""
+        """Increases when certificates have changed: older sessions are stale."""
 
     async def load(self) -> None:
         """Load, or load again. Raises CredentialsError."""
         before = self._held
         self._held = await self._source.load(before)
-        # A new TLS context, and with it new connections, only for what is new: a new token cuts no open watch.
+        # A new TLS context means new connections, so only if it changed: a new token must not close open watches.
         if before is None or before.material != self._held.material:
             self.generation += 1
         self._loaded_at = time.monotonic()
@@ -284,7 +284,7 @@ class Credentials:
 
     @property
     def ssl(self) -> ssl.SSLContext | None:
-        """What verifies servers, and shows them who we are; None for a server without TLS."""
+        """The TLS context with our client certificate; None for a server without TLS."""
         return self._loaded.ssl
 
     @property
@@ -294,13 +294,13 @@ class Credentials:
 
     @property
     def tls_server_name(self) -> str | None:
-        """The name to verify instead of the address."""
+        """The name to verify in the server's certificate instead of the address."""
         named = self._loaded.configuration.tls_server_name
         return self._tls_server_name or (str(named) if named else None)
 
     @property
     def origin(self) -> str:
-        """Where they come from, and why from there."""
+        """Their source, and why it was chosen."""
         if self._source.is_in_cluster:
             return "the Pod's service account"
         if self._source.kubeconfig is not None:
@@ -314,18 +314,18 @@ class Credentials:
 
     @property
     def pod_namespace(self) -> str | None:
-        """The namespace of the Pod that we run in; None outside of a cluster."""
+        """The namespace of our Pod; None outside of a cluster."""
         if not self._source.is_in_cluster:
             return None
         return read(self._source.service_account / "namespace").decode().strip()
 
     @property
     def pod_name(self) -> str:
-        """The name of that Pod: its host name, unless its template sets another."""
+        """The name of our Pod: its host name, unless the Pod template sets another host name."""
         return socket.gethostname()
 
     def proxy(self, url: str) -> str | None:
-        """The HTTP proxy for `url`: the kubeconfig's, else the environment's. Raises CredentialsError."""
+        """The HTTP proxy for `url`, from the kubeconfig or else the environment. Raises CredentialsError."""
         if self._loaded.configuration.proxy:
             return str(self._loaded.configuration.proxy)
         parts = urlsplit(url)
@@ -336,18 +336,18 @@ class Credentials:
         return proxy
 
     def refused(self) -> None:
-        """The apiserver did not accept them, or the TLS handshake failed: load anew before the next request."""
+        """The apiserver refused them or the TLS handshake failed: load again before the next request."""
         self._must_renew = True
 
     async def headers(self, url: str | None = None) -> Mapping[str, str]:
-        """The Authorization header of a request made now to `url`, or to the server that they name.
+        """The Authorization header for a request to `url`, by default to the kubeconfig's server.
 
-        Renews what ends or was refused. Raises CredentialsError, also where others could read the header on its way.
+        Renews expiring and refused credentials. Raises CredentialsError, also if a token would be sent without TLS.
         """
         if self._must_renew or self._loaded.ends_soon:
             await self._renew()
         if self._failure is not None and self._loaded.has_expired:
-            # To ask with them would only write 401 into somebody's audit log.
+            # A request with them would only add a 401 to an audit log.
             raise CredentialsError(str(self._failure))
         token = await self._loaded.token()
         if not token:
@@ -356,7 +356,7 @@ class Credentials:
         return {"Authorization": token}
 
     def _expect_secrecy(self, url: str) -> None:
-        """TLS; or that nothing leaves this machine, for a proxy as well."""
+        """Require TLS, or that neither the server nor the proxy is on another machine."""
         if url in self._secret_to or self._allow_insecure_token:
             return
         seen_by = () if urlsplit(url).scheme == "https" else (url, self.proxy(url))
@@ -369,7 +369,7 @@ class Credentials:
         self._secret_to.add(url)
 
     async def _renew(self) -> None:
-        """Load anew, one at a time. While what we have is good, nobody waits but the one who does it."""
+        """Load again, once at a time. While the old ones are valid, only the request that renews them waits."""
         if self._lock.locked() and not (self._must_renew or self._loaded.has_expired):
             return
         async with self._lock:
@@ -377,7 +377,7 @@ class Credentials:
             is_due = self._must_renew or self._loaded.ends_soon
             if not is_due or time.monotonic() - since <= self._renewal_pause_seconds:
                 return
-            # Set first: a plugin that fails is not run again for every request.
+            # Set before loading, so that a failing plugin is not run again for every request.
             self._loaded_at = self._failed_at = time.monotonic()
             try:
                 await self.load()
@@ -390,7 +390,7 @@ class Credentials:
 
 
 def expect_a_proxy(url: str | None, origin: str) -> None:
-    """Raises CredentialsError if it cannot be one."""
+    """Raise CredentialsError if `url` is not a valid proxy URL."""
     if url is None:
         return
     try:
@@ -403,7 +403,7 @@ def expect_a_proxy(url: str | None, origin: str) -> None:
 
 
 def _believed(expires: WallTime | None) -> tuple[WallTime | None, WallTime | None]:
-    """When they expire and when to load anew, as far as it can be believed."""
+    """When they expire and when to load them again; None if the expiry is missing or not credible."""
     seconds = expires - time.time() if expires is not None else 0.0
     if expires is None or seconds <= SHORTEST_SECONDS:
         return None, None
@@ -411,7 +411,7 @@ def _believed(expires: WallTime | None) -> tuple[WallTime | None, WallTime | Non
 
 
 def _tls_material(loaded: Any) -> tuple[object, ...]:
-    """Raises ValueError or OSError."""
+    """The settings and file contents of the TLS context. Raises ValueError or OSError."""
     files = [Path(name) for name in (loaded.ssl_ca_cert, loaded.cert_file, loaded.key_file) if name]
     return (loaded.host, loaded.verify_ssl, *(read(file) for file in files))
 
@@ -422,9 +422,9 @@ def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=loaded.ssl_ca_cert or None)
-    except ssl.SSLError as error:  # in words that each version of OpenSSL chooses anew
+    except ssl.SSLError as error:  # its message differs between versions of OpenSSL
         raise ValueError("the certificate authority is no certificate in PEM") from error
-    # Python 3.13 asks for extensions that the CAs of many clusters lack; Go's clients do not.
+    # Python 3.13 requires extensions that the CAs of many clusters lack; Go's clients do not.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols(["http/1.1"])  # a gateway that prefers HTTP/2 must not guess
     if not loaded.verify_ssl:
@@ -439,7 +439,7 @@ def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
 
 
 def _is_loopback(host: str) -> bool:
-    """By what it is called: what another name resolves to is for others to say, and anew each time."""
+    """Judged by the name only: what another name resolves to can change with every request."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -447,7 +447,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_excepted_from_proxy(host: str) -> bool:
-    """What NO_PROXY says. The standard library knows names only; a cluster's networks are written there as well."""
+    """Whether NO_PROXY contains the host. The standard library supports only names; networks are common as well."""
     if urllib.request.proxy_bypass(host):
         return True
     for excepted in urllib.request.getproxies().get("no", "").split(","):

@@ -1,7 +1,7 @@
-"""What kubernetes_asyncio knows of kubeconfigs and service accounts, without the rest of it.
+"""Uses kubernetes_asyncio to read kubeconfigs and service accounts, without importing its client.
 
-Whatever part of it is imported, the package imports its whole client first, hundreds of models and calls: 0.4 s of CPU
-and 34 MB for a process that has a client of its own. Its loader needs one class of that.
+The package always imports its whole client, hundreds of models: 0.4 s of CPU and 34 MB that we do not need. Its loader
+needs only one class of it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _PACKAGE, _CLIENT = "kubernetes_asyncio", "kubernetes_asyncio.client"
 
 TOKEN_FILE_SECONDS = 60.0
-"""After this time the file of a token is read again, as client-go does: whoever writes it does that in good time."""
+"""A token file is read again after this time, as client-go does."""
 
 
 class Loader(NamedTuple):
-    """The package's module `config`, and the class of what it fills."""
+    """The package's module `config`, and the class `Configuration`, which it fills."""
 
     config: Any
     new_configuration: Any
@@ -42,7 +42,7 @@ class Loader(NamedTuple):
 
 @cache
 def loader() -> Loader:
-    """Import it: alone if that can be done, else with all the rest."""
+    """Import the loader: alone if possible, else with the whole package."""
     _have_a_home()
     imported = _imported()
     with suppress(AttributeError):  # another version of the package
@@ -62,7 +62,7 @@ def _imported() -> Loader:
 
 
 def read(path: str | Path) -> bytes:
-    """A kubeconfig, a token or a certificate. Raises OSError, or ValueError if it is no such file, or too long."""
+    """Read a kubeconfig, token or certificate. Raises OSError, or ValueError if it is not a text file or too long."""
     try:
         return content_of(path)
     except ValueError as error:
@@ -71,7 +71,7 @@ def read(path: str | Path) -> bytes:
 
 
 def _open(path: str, mode: str = "r") -> IO[Any]:
-    """What the package opens files with."""
+    """Replaces `open` in the package."""
     return io.StringIO(read(path).decode()) if mode == "r" else Path(path).open(mode)
 
 
@@ -80,9 +80,9 @@ _files_now: ContextVar[ExitStack] = ContextVar("_files_now")
 
 @contextmanager
 def files_in_memory() -> Iterator[None]:
-    """Meanwhile certificates and keys that stand in a kubeconfig have names as files have, and are on no disk.
+    """Within the block, certificates and keys of a kubeconfig are written to files in memory instead of to disk.
 
-    The package would leave them in the temporary folder, which may be read-only; OpenSSL takes keys from files alone.
+    The package would leave them in the temporary folder, which may be read-only; OpenSSL reads keys only from files.
     """
     with ExitStack() as files:
         before = _files_now.set(files)
@@ -98,7 +98,7 @@ def _keep_in_memory(file_or_data: Any) -> None:
     def in_memory(self: object, content: str | bytes) -> str:
         files = _files_now.get(None)
         if files is None:
-            return str(on_disk(self, content))  # somebody else uses the package
+            return str(on_disk(self, content))  # called by other code that uses the package
         file, name = _brief_file()
         files.enter_context(file)
         file.write(content.encode() if isinstance(content, str) else content)
@@ -109,16 +109,16 @@ def _keep_in_memory(file_or_data: Any) -> None:
 
 
 def _brief_file() -> tuple[Any, str]:
-    """A file that is gone once it is closed, and its name."""
+    """A file that is deleted when it is closed, and its name."""
     if hasattr(os, "memfd_create"):
         file = os.fdopen(os.memfd_create("kubeconfig"), "wb")
         return file, f"/proc/self/fd/{file.fileno()}"
-    named = tempfile.NamedTemporaryFile()  # noqa: SIM115 whoever asks closes it
+    named = tempfile.NamedTemporaryFile()  # noqa: SIM115 the caller closes it
     return named, named.name
 
 
 class Contexts(NamedTuple):
-    """The contexts that a kubeconfig has, and the one that it says is current."""
+    """The contexts of a kubeconfig, and its current-context."""
 
     names: list[str]
     current: str | None
@@ -132,16 +132,16 @@ class Kubeconfig:
         self._merged = self._library.KubeConfigMerger(paths).config
         for kind in ("clusters", "contexts", "users") if self._merged is not None else ():
             for node in self._merged.value[kind]:
-                node.name = f"{kind}[name={node['name']}]"  # it would be all of its content, in every complaint
+                node.name = f"{kind}[name={node['name']}]"  # by default its whole content, in every error message
 
     @property
     def contexts(self) -> Contexts:
-        """What may be chosen."""
+        """The contexts that can be chosen."""
         said = self._merged.value
         return Contexts([str(node["name"]) for node in said["contexts"]], said.get("current-context") or None)
 
     def user_of(self, context: str | None) -> User:
-        """Whoever the context names; None is the current one."""
+        """The user of a context; None for the current context."""
         users = self._library.KubeConfigLoader
         return User(users(config_dict=self._merged, config_base_path=None, active_context=context), self._library)
 
@@ -149,7 +149,7 @@ class Kubeconfig:
 class User:
     """The user of a context, with its cluster, as the package reads them.
 
-    The package forgets when a plugin's certificates expire, and reads the file of a token only once: that is done here.
+    The package ignores when a plugin's certificates expire, and reads a token file only once: this class does both.
     """
 
     def __init__(self, user: Any, library: Any) -> None:
@@ -157,19 +157,19 @@ class User:
         self._library = library
         self._token_read_at = 0.0
         user.load_from_exec_plugin = self._ask_plugin
-        user._refresh_oidc = self._refuse_to_refresh  # noqa: SLF001 it verifies no certificate of whom it sends secrets to
+        user._refresh_oidc = self._refuse_to_refresh  # noqa: SLF001 it sends secrets without verifying certificates
         self.expires: float | None = None
-        """When what the plugin said is good no more, in seconds since the epoch; None if it did not say so."""
+        """When the plugin's credentials expire, in seconds since the epoch; None if it did not say so."""
 
     @property
     def provider(self) -> str | None:
-        """The auth-provider, of those that Kubernetes had before plugins."""
+        """The auth-provider, which Kubernetes had before exec plugins."""
         return None if self._user.provider is None else str(self._user.provider)
 
     async def log_in(self, configuration: Any) -> None:
         """Fill the package's configuration. Raises whatever the package raises."""
         await self._user.load_and_set(configuration)
-        said = self._user._user  # noqa: SLF001 nothing else of it tells
+        said = self._user._user  # noqa: SLF001 it has no other way
         if said is not None and said.safe_get("tokenFile") and not said.safe_get("token"):
             self._token_read_at = time.monotonic()
             configuration.refresh_api_key_hook = self._read_token_again
@@ -178,7 +178,7 @@ class User:
         if time.monotonic() - self._token_read_at < TOKEN_FILE_SECONDS:
             return
         self._token_read_at = time.monotonic()
-        with suppress(OSError):  # it is just being replaced: the one before is good for a while
+        with suppress(OSError):  # it is just being replaced, and the previous token is still valid
             if self._user._load_user_token():  # noqa: SLF001 the package has no other way
                 configuration.api_key["BearerToken"] = self._user.token
 
@@ -213,9 +213,9 @@ def _timestamp(text: str) -> float:
 
 @contextmanager
 def _unexecuted(*packages: str) -> Iterator[list[Any]]:
-    """Meanwhile the modules of these packages can be imported one by one; those that were stay as they are.
+    """Within the block, modules of these packages can be imported without running the packages' own `__init__`.
 
-    Nobody else in this process imports the package.
+    No other code of this process imports the package.
     """
     made = []
     try:
@@ -232,7 +232,7 @@ def _unexecuted(*packages: str) -> Iterator[list[Any]]:
 
 
 def _have_a_home() -> None:
-    """It cannot be imported by a user without one, even if it has nothing to look for there."""
+    """Set HOME if it is missing, because the package cannot be imported without it."""
     try:
         Path.home()
     except RuntimeError:

@@ -1,6 +1,6 @@
-"""An exec plugin in, what it says of who we are out; it, and whatever it started, never longer than we wait for it.
+"""Runs an exec plugin and reads its ExecCredential. The plugin's process group never outlives the time limit.
 
-What it prints is a credential, or close to one: whatever goes wrong, none of it is told.
+Its output contains credentials, so no part of it appears in error messages.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MOST_BYTES = 2**18
-"""A certificate with its chain and its key has a few thousand, a token of many groups too."""
+"""A certificate with its chain and key has a few thousand bytes, as has a token with many groups."""
 
 ENDING_SECONDS = 2.0
-"""So long a plugin that is told to end may tidy up."""
+"""Time between SIGTERM and SIGKILL."""
 
 LEFT_OPEN_SECONDS = 0.5
-"""So long after its end we wait for the end of its output, which a process that it left behind may keep open."""
+"""How long to wait for the end of the output after the plugin has ended: a child process may keep the pipe open."""
 
 
 class Status(msgspec.Struct, rename="camel"):
-    """What a plugin says; each may be missing."""
+    """The status of an ExecCredential; each field may be missing."""
 
     token: str | None = None
     client_certificate_data: str | None = None
@@ -46,7 +46,7 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
 
 
 async def ask(words: Sequence[str], environment: Mapping[str, str], api_version: str) -> Status:
-    """Run it. Raises ValueError or OSError; if that is cancelled, the plugin is ended before."""
+    """Run the plugin. Raises ValueError or OSError. On cancellation the plugin is terminated first."""
     about = {"apiVersion": api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
     info = {"KUBERNETES_EXEC_INFO": msgspec.json.encode(about).decode()}
     printed = await _output(words, {**environment, **info})
@@ -60,7 +60,7 @@ async def ask(words: Sequence[str], environment: Mapping[str, str], api_version:
 
 
 async def _output(words: Sequence[str], environment: Mapping[str, str]) -> bytes:
-    # A pipe of our own: those of asyncio make the end of the process wait for the end of its output.
+    # A pipe of our own: with those of asyncio, waiting for the process also waits for the end of its output.
     receiving, giving = os.pipe()
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -92,7 +92,7 @@ async def _output(words: Sequence[str], environment: Mapping[str, str]) -> bytes
 
 
 async def _read(reader: asyncio.StreamReader, process: asyncio.subprocess.Process) -> bytes:
-    """What it prints until it ends. Raises ValueError if that is too much."""
+    """The output until the plugin ends. Raises ValueError if it is too long."""
     printed = bytearray()
 
     async def read() -> None:
@@ -115,7 +115,7 @@ async def _read(reader: asyncio.StreamReader, process: asyncio.subprocess.Proces
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End it with its process group, unless it has ended by itself: then what it left behind was meant to stay."""
+    """Terminate the process group, unless the plugin has ended by itself: then its children may stay."""
     if process.returncode is not None:
         return
     _signal(process, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Requests to an apiserver, and what their results mean: who answers, what it serves, what we may do, why it failed.
+"""Requests to an apiserver and their results: sessions, errors, discovery, permissions and canary writes.
 
-No request waits for ever, and no answer is longer than its limit.
+Each request has a time limit, and each answer a size limit.
 """

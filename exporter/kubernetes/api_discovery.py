@@ -1,4 +1,4 @@
-"""A name in, the resource that it names on an apiserver out, or a sentence that says what may have been meant."""
+"""Finds the resource of a given name on an apiserver, or suggests a name if it is not served."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ DEFINITION = f"deploy/helm/watchslo/crds/{CANARIES}.yaml"
 
 MOST_GROUPS = 1000
 MOST_RESOURCES = 10_000
-"""Together: ten times what a large cluster serves."""
+"""In all groups together: ten times as many as a large cluster serves."""
 
 ASKED_AT_ONCE = 4
 ASKING_SECONDS = 30.0
 
 
 async def find(session: ApiSession, name: ResourceName, hints: dict[ResourceName, str]) -> Resource:
-    """`discover`, with a hint if `name` is not served; `hints` keeps them, since to find one takes dozens of requests.
+    """`discover`, with a hint in the error if `name` is not served. `hints` caches them: each takes dozens of requests.
 
     Raises AnswerError, UNREACHABLE or CredentialsError.
     """
@@ -44,7 +44,7 @@ async def find(session: ApiSession, name: ResourceName, hints: dict[ResourceName
 
 
 async def _hint(session: ApiSession, name: ResourceName) -> str:
-    """End of the sentence: the same plural in another group, what has this short name, or the most similar name.
+    """The end of the sentence: the same plural in another group, a kind with this short name, or the most similar name.
 
     Raises AnswerError, UNREACHABLE or CredentialsError.
     """
@@ -52,7 +52,7 @@ async def _hint(session: ApiSession, name: ResourceName) -> str:
         return f": apply its definition, {DEFINITION} of the repository"
     served = await _watchable(session)
     if str(name) in {one.name for one in served}:
-        return ""  # by now it is
+        return ""  # it is served by now
     namesakes = [one.name for one in served if one.plural == name.plural]
     called_so = [one.name for one in served if name.plural in one.aliases]
     in_its_group = [known for known in called_so if known.partition(".")[2] == name.group]
@@ -89,13 +89,13 @@ class _Watchable(NamedTuple):
     name: str
     plural: str
     aliases: tuple[str, ...]
-    """As which kubectl knows it too: `pod` and `po`."""
+    """Other names in kubectl, such as `pod` and `po`."""
 
 
 async def _watchable(session: ApiSession) -> list[_Watchable]:
-    """Everything with list and watch; a group that does not answer is left out.
+    """All resources with the verbs list and watch. Groups that do not answer are left out.
 
-    Raises AnswerError, UNREACHABLE or CredentialsError if the list of groups cannot be had.
+    Raises AnswerError, UNREACHABLE or CredentialsError if the list of groups is not available.
     """
     groups = (await session.read_json(_Groups, Request("/apis"))).groups
     places = [("", "/api/v1"), *((one.name, f"/apis/{one.name}/{one.preferred_version.version}") for one in groups)]

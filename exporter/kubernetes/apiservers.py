@@ -1,4 +1,4 @@
-"""Which apiservers a cluster has, as the EndpointSlices of the Service default/kubernetes say; which can be reached."""
+"""Finds the apiservers of a cluster in the EndpointSlices of default/kubernetes, and which of them can be reached."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
 MOST_APISERVERS = 64
-"""So many of those that are found are watched: each takes memory and descriptors, and no cluster has nearly as many."""
+"""Maximum of discovered apiservers: each needs memory and descriptors, and no cluster has nearly as many."""
 
 MOST_ADDRESSES = 1000
-"""As many as Kubernetes lets one slice have: a list with more is no cluster's."""
+"""As many as Kubernetes allows in one slice. A list with more is refused."""
 
 REACHING_SECONDS = 5.0
 """An endpoint that can be reached has connected and answered long before."""
@@ -59,13 +59,13 @@ class Apiservers(NamedTuple):
 
     servers: list[Server]
     is_whole: bool
-    """Whether they are all that were named: none was left out because it is no address."""
+    """Whether the list is complete: no entry was left out as an invalid address."""
 
 
 async def find_apiservers(session: ApiSession) -> Apiservers:
     """Every apiserver of the cluster that `session` talks to. Raises StartError.
 
-    They are reached as the cluster is, and show its certificate: for its name, not for their address.
+    Their URLs have the scheme of `session`; their certificates are verified for the host name of `session`.
     """
     selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     with translated(SLICES):
@@ -91,7 +91,7 @@ async def find_apiservers(session: ApiSession) -> Apiservers:
 
 
 def _address(address_type: str, text: str, port: int | None) -> str | None:
-    """host:port; None if that is none."""
+    """host:port; None if it is not a valid address."""
     if port is None or not 1 <= port <= 65535:
         return None
     if address_type == "FQDN":
@@ -106,7 +106,7 @@ def _address(address_type: str, text: str, port: int | None) -> str | None:
 
 
 async def count_apiservers(session: ApiSession) -> int | None:
-    """How many apiservers the cluster has; None if it does not say, or not to us."""
+    """How many apiservers the cluster has; None if that is unknown or forbidden to us."""
     try:
         servers, is_whole = await find_apiservers(session)
     except StartError:

@@ -1,7 +1,7 @@
-"""Bytes of a body in chunked transfer coding in, its content out. Any cut of the byte stream gives the same content.
+"""Decodes a body in chunked transfer coding. The content does not depend on how the bytes are split into reads.
 
-aiohttp does that too, at the price of several calls per chunk, and an apiserver sends each event as a chunk of its own:
-it was a quarter of all that an event costs (docs/decisions/0009).
+aiohttp can do that too, but needs several calls per chunk, and an apiserver sends each event as a chunk: that was a
+quarter of the cost of an event (docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from functools import lru_cache
 CRLF = b"\r\n"
 
 LONGEST_SIZE_LINE_BYTES = 1024
-"""A size has a few digits; extensions, which nobody sends, may follow it."""
+"""A size has a few digits; chunk extensions, which are rarely used, may follow it."""
 
 HEX_DIGITS = b"0123456789abcdefABCDEF"
 MOST_SIZE_DIGITS = 16
-"""As many as 64 bits take."""
+"""The digits of a 64-bit number."""
 
 
 class ChunkedBodyError(Exception):
-    """What came is not in chunked transfer coding."""
+    """The bytes are not valid chunked transfer coding."""
 
 
 class ChunkedBody:
-    """One body (RFC 9112, 7.1), begun at the size line of a chunk. Trailers are not read."""
+    """One body (RFC 9112, 7.1), starting at the size line of a chunk. Trailers are not read."""
 
     def __init__(self) -> None:
         self.is_over = False
-        """Whether the last chunk is here, or something that is no chunk; what follows is ignored."""
+        """Whether the last chunk or something invalid was received; everything after it is ignored."""
         self.rest = b""
-        """Once it is over: what is behind it, of the last piece that came."""
+        """Once it is over: what follows it in the last piece that was fed."""
         self._size_line = b""
         self._left = 0
-        """Bytes of the present chunk that have not come."""
+        """Missing bytes of the current chunk."""
         self._ending = b""
-        """What has not come of the CRLF after it."""
+        """Missing bytes of the CRLF after the chunk."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The content in `data`, by chunks or what there is of them. Raises ChunkedBodyError, and then says no more."""
+        """The content in `data`: chunks or parts of them. Raises ChunkedBodyError; later calls then return nothing."""
         if self._size_line:
             data, self._size_line = self._size_line + data, b""
         content: list[bytes] = []
@@ -50,7 +50,7 @@ class ChunkedBody:
                         raise self._error("the size of a chunk has no end")
                     self._size_line = data[at:]
                     break
-                # What is longer is not kept, not even as the key of a cache.
+                # A longer line is not kept, not even as a key of the cache.
                 size_bytes = _size_bytes(data[at:ends]) if ends - at <= LONGEST_SIZE_LINE_BYTES else None
                 if size_bytes is None:
                     raise self._error(f"a chunk's size is {data[at:ends][:20]!r}")
@@ -79,8 +79,8 @@ class ChunkedBody:
 
 @lru_cache(maxsize=1024)
 def _size_bytes(line: bytes) -> int | None:
-    """The size in a chunk's first line; None if it is none. Events of a kind have few sizes: cached."""
-    # By hand: int() takes a sign, 0x, underscores and spaces, and whoever stands between might read them otherwise.
+    """The size in a chunk's size line; None if it is invalid. Cached, because events of a kind have few sizes."""
+    # int() alone also accepts signs, 0x, underscores and spaces, which a proxy may interpret differently.
     digits, has_extension, _ = line.partition(b";")
     if has_extension:
         digits = digits.rstrip(b" \t")

@@ -1,4 +1,4 @@
-"""What our requests cost an apiserver: told as each goes out, as it is answered, and as its answer is read."""
+"""Counts the cost of our requests to an apiserver: number, time in flight and bytes."""
 
 from __future__ import annotations
 
@@ -12,34 +12,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
 
+    from exporter.kubernetes.session import Request
     from exporter.measure.times import Instant
     from exporter.vocabulary import Purpose
 
 
 class Cost:
-    """Who is told. This one lets it pass: what is no daemon has nowhere to count it."""
+    """Called with the cost of each request. This base class counts nothing; the daemon's counts metrics."""
 
     def request_sent(self, purpose: Purpose) -> None:
-        """A request goes out on an open connection; told again if it has to be sent again."""
+        """A request was sent on an open connection. Called again if it had to be sent again."""
 
     def request_over(self, purpose: Purpose, seconds: float) -> None:
-        """Its answer began, or it was given up, so long after it went out."""
+        """The answer's headers were received or the request failed, `seconds` after it was sent."""
 
     def answer_read(self, purpose: Purpose, size_bytes: int) -> None:
-        """The body of an answer was read as a whole; that of an open watch never is."""
+        """The whole body of an answer was read. Not called for watches."""
 
 
 @dataclass(slots=True)
 class Sending:
-    """One request on its way, as aiohttp hands it to every callback of the trace."""
+    """When a request was sent, and what to call then."""
 
-    purpose: Purpose
     on_sent: Callable[[Instant], None] | None = None
+    asked_at: Instant | None = None
+    """When it was given to aiohttp, which may have to connect first; None while the credentials are loading."""
+    first_sent_at: Instant | None = None
     sent_at: Instant | None = None
+    """Later than the first time if it had to be sent again, which never happens to a PATCH."""
+
+    def sent(self, instant: Instant) -> None:
+        """Record that it is sent at `instant`, for the first time or again."""
+        self.sent_at = instant
+        if self.first_sent_at is None:
+            self.first_sent_at = instant
+        if self.on_sent is not None:
+            self.on_sent(instant)
 
 
 class CostTrace(aiohttp.TraceConfig):
-    """Tells `load` what becomes of each request whose trace context is a Sending."""
+    """Measures and counts each request. The trace context of each is its Request."""
 
     def __init__(self, cost: Cost) -> None:
         super().__init__()
@@ -51,12 +63,10 @@ class CostTrace(aiohttp.TraceConfig):
     async def _sent(
         self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        # The trace fires just before the bytes are written: waiting for a connection or for TLS is behind us.
-        sending: Sending = context.trace_request_ctx
-        sending.sent_at = time.monotonic()
-        if sending.on_sent is not None:
-            sending.on_sent(sending.sent_at)
-        self._cost.request_sent(sending.purpose)
+        # The trace fires just before the bytes are written, after connecting and the TLS handshake.
+        request: Request = context.trace_request_ctx
+        request.sending.sent(time.monotonic())
+        self._cost.request_sent(request.purpose)
 
     async def _over(
         self,
@@ -64,6 +74,6 @@ class CostTrace(aiohttp.TraceConfig):
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        sending: Sending = context.trace_request_ctx
-        if sending.sent_at is not None:
-            self._cost.request_over(sending.purpose, time.monotonic() - sending.sent_at)
+        request: Request = context.trace_request_ctx
+        if request.sending.sent_at is not None:
+            self._cost.request_over(request.purpose, time.monotonic() - request.sending.sent_at)

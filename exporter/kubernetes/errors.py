@@ -1,4 +1,4 @@
-"""Errors of requests: the reason under which each is counted, and one sentence."""
+"""Errors of requests: the reason under which each is counted, and its sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WHAT_TO_GRANT = '; "watchslo check" with the same flags prints the missing rules'
 
 REFUSING: frozenset[StartReason] = frozenset({"throttled", "server_error", "server_timeout"})
-"""Answers of an apiserver that would not have answered anybody otherwise."""
+"""Reasons for which the apiserver would have refused every client."""
 
 UNREACHABLE_ERRNOS = frozenset(
     {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH}
@@ -42,7 +42,7 @@ class StartError(Exception):
         self.reason: StartReason = reason
         self.retry_after_seconds = retry_after_seconds
         self.is_apiservers = reason in REFUSING if is_apiservers is None else is_apiservers
-        """Whether it is certain that the apiserver, or the way to it, would have given nothing to anybody."""
+        """Whether the apiserver, or the network to it, certainly failed for every client."""
 
 
 _REFUSALS: dict[int, Refusal] = {
@@ -56,17 +56,17 @@ _REFUSALS: dict[int, Refusal] = {
 
 
 def start_reason(status: int) -> StartReason:
-    """The reason under which a start is counted that was refused with this HTTP status or Status code."""
+    """The reason for a start that was refused with this HTTP status or Status code."""
     return _REFUSALS.get(status, "server_error" if status >= 500 else "bad_response")
 
 
 def end_reason(status: int) -> EndReason:
-    """The reason under which an end is counted that an ERROR event with this code announced."""
+    """The reason for an end that was announced by an ERROR event with this code."""
     return _REFUSALS.get(status, "server_error")
 
 
 def start_error(error: Exception) -> StartError:
-    """Any failure of a request, under the reason that it is counted for."""
+    """Convert the error of a request to a StartError with its reason."""
     if isinstance(error, AnswerError):
         said = f"{sentence(error)}{WHAT_TO_GRANT if error.status == 403 else ''}"
         return StartError(start_reason(error.status), said, error.retry_after_seconds)
@@ -74,7 +74,7 @@ def start_error(error: Exception) -> StartError:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Whether nobody is there, or nobody answers; not whether our credentials, names or files are at fault."""
+    """Whether the server is unreachable or does not answer; False for errors in credentials, names or files."""
     if isinstance(error, CredentialsError):
         return False
     if isinstance(error, TimeoutError | ConnectionError | aiohttp.ServerDisconnectedError):
@@ -84,7 +84,7 @@ def _is_unreachable(error: Exception) -> bool:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Whatever can go wrong with a LIST of `path`, or with our credentials for it, becomes a StartError."""
+    """Convert every error of a LIST of `path`, also of its credentials, to a StartError."""
     try:
         yield
     except (*UNREADABLE, ValueError) as error:

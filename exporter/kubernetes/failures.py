@@ -1,4 +1,4 @@
-"""Failures of something that is tried for ever in, a count of each and a line in the log for each cause out."""
+"""Failures of something that is retried for ever: each is counted, each new cause is logged once."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ log = logging.getLogger(__name__)
 
 
 class RepeatedFailure:
-    """`what` cannot be done, as the log says it; `count` is told the reason of each failure."""
+    """`what` is the log message; `count` is called with the reason of each failure."""
 
     def __init__(self, what: str, count: Callable[[StartReason], None]) -> None:
         self._what = what
         self._count = count
         self.error: StartError | None = None
-        """The last failure; None after a success."""
+        """The error of the last try; None after a success."""
 
     def met(self, error: StartError) -> None:
-        """It has failed."""
+        """A try failed."""
         self._count(error.reason)
         if self.error is None or (error.reason, str(error)) != (self.error.reason, str(self.error)):
             log.warning(self._what, extra={"fields": {"reason": error.reason, "error": str(error)}})
         self.error = error
 
     def over(self) -> None:
-        """It has succeeded."""
+        """A try succeeded."""
         self.error = None

@@ -1,7 +1,7 @@
-"""One answer's bytes as they come off a socket in, the same bytes out to aiohttp, as long as they are an answer's.
+"""Passes bytes from the socket to aiohttp, and limits those before and after the body of an answer.
 
-aiohttp limits a header, not how many interim answers (`100 Continue`) come before the one that was asked for, nor what
-comes on a connection that waits for its next request.
+aiohttp limits the size of headers, but neither the number of interim answers (`100 Continue`) nor the bytes that arrive
+on an idle connection.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     import aiohttp
 
 MOST_BYTES_BEFORE = 2**20
-"""Up to the end of an answer's headers: more than aiohttp takes for those, and what of the body came with them."""
+"""Limit up to the end of the headers: more than aiohttp's own limit plus the part of the body that came with them."""
 
 MOST_BYTES_AFTER = 64 * 2**10
-"""After its end. There is nothing to come, but some servers say why they close a connection that nobody uses."""
+"""Limit after the end of the body. Nothing should come, but some servers send a reason before they close."""
 
 
 class FramedAnswer(asyncio.Protocol):
-    """Stands between the transport and aiohttp's own protocol. Beyond a limit, the connection is closed."""
+    """Sits between the transport and aiohttp's protocol. Beyond a limit it closes the connection."""
 
     def __init__(self, connection: aiohttp.connector.Connection) -> None:
         self._aiohttp = connection.protocol
         self._transport = connection.transport
         self._left_bytes: int | None = MOST_BYTES_BEFORE
         self.is_beyond = False
-        """Whether more has come than an answer may have around its body."""
+        """Whether a limit was exceeded."""
         if self._transport is not None:
             self._transport.set_protocol(self)
 
@@ -42,15 +42,15 @@ class FramedAnswer(asyncio.Protocol):
         return transport
 
     def body_begins(self) -> None:
-        """The headers are here; how long the body may be is known to whoever reads it."""
+        """The headers were received. The reader of the body limits that."""
         self._left_bytes = None
 
     def body_is_over(self) -> None:
-        """Nothing more should come."""
+        """The body is complete, and nothing more should come."""
         self._left_bytes = MOST_BYTES_AFTER
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on, if it is not too much."""
+        """Pass the bytes on if they are within the limit."""
         if self._left_bytes is not None:
             self._left_bytes -= len(data)
             if self._left_bytes < 0:
@@ -60,22 +60,22 @@ class FramedAnswer(asyncio.Protocol):
         self._aiohttp.data_received(data)
 
     def eof_received(self) -> None:
-        """The other side has sent its last byte."""
+        """The peer has sent its last byte."""
         assert self._aiohttp is not None
         self._aiohttp.eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection is gone."""
+        """The connection is closed."""
         assert self._aiohttp is not None
         self._aiohttp.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The request does not get away."""
+        """The transport's write buffer is full."""
         assert self._aiohttp is not None
         self._aiohttp.pause_writing()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The transport's write buffer has room again."""
         assert self._aiohttp is not None
         self._aiohttp.resume_writing()
 

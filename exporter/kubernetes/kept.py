@@ -76,8 +76,7 @@ class KeptConnection(asyncio.Protocol):
         message = self._message(request, headers)
         timer = loop.call_later(seconds, self._fail, TimeoutError())
         try:
-            if request.on_sent is not None:
-                request.on_sent(time.monotonic())
+            request.sending.sent(time.monotonic())
             self._transport.write(message)
             t1 = await answered
         except _LostError:

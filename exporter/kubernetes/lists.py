@@ -1,4 +1,4 @@
-"""The store's revision, by a LIST that matches nothing."""
+"""Gets the store's revision by a LIST that matches nothing."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _DECODER = msgspec.json.Decoder(EmptyList)
 
 
 def list_revision(answer: Answered, content: bytes | bytearray) -> int:
-    """The revision in the answer to a LIST that matches nothing. Raises what `translated` translates."""
+    """The revision in the answer to a LIST that matches nothing. Raises errors that `translated` converts."""
     if answer.status != 200:
         raise refusal(answer, bytes(content))
     return _DECODER.decode(content).revision
 
 
 class Collection(NamedTuple):
-    """The objects that a LIST or a WATCH covers: one resource on one apiserver, in one namespace or in all (None)."""
+    """The objects that a LIST or WATCH covers: one resource on one apiserver, in one namespace or in all (None)."""
 
     session: ApiSession
     resource: Resource
@@ -65,6 +65,6 @@ async def current_revision(collection: Collection) -> int:
                 return list_revision(response, await response.read())
             except AnswerError as error:
                 if error.status == 403 and collection.resource.is_namespaced and collection.namespace is None:
-                    # It names the namespace of the path: whoever grants only what it names is refused the watch.
+                    # The message names only this namespace; permission for that alone would not allow the watch.
                     raise AnswerError(403, f"{error}{ONLY_A_PROBE}") from error
                 raise

@@ -1,6 +1,6 @@
-"""What we want to do in, whether the apiserver allows it out, and as whom it knows us.
+"""Which permissions each feature needs, whether the apiserver grants them, and which user it knows us as.
 
-It is asked, not tried: a SelfSubjectAccessReview says what the authorizer would say to the request itself.
+A SelfSubjectAccessReview gives the authorizer's answer without sending the request itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One verb on one resource, in one namespace or (None) in the whole cluster; on one name or (None) on all."""
+    """One verb on one resource, in one namespace or (None) in all, for one name or (None) for all."""
 
     verb: str
     resource: Resource
@@ -37,12 +37,12 @@ class Permission:
 
 
 def to_poll(resource: Resource, namespace: str | None) -> Permission:
-    """What a poll needs, as `Resource.empty_list` asks: the authorizer is told the name that a selector names."""
+    """What a poll needs (`Resource.empty_list`): the authorizer sees the name in the field selector."""
     return Permission("list", resource, (namespace or "default") if resource.is_namespaced else None, NO_SUCH_NAME)
 
 
 def to_watch(resource: Resource, namespace: str | None) -> tuple[Permission, ...]:
-    """What a stream needs: the poll that it starts with, and the watch."""
+    """What a stream needs: the LIST that it starts with, and the watch."""
     return to_poll(resource, namespace), Permission("watch", resource, namespace if resource.is_namespaced else None)
 
 
@@ -52,7 +52,7 @@ def to_write(what: CanaryObject) -> Permission:
 
 
 def to_review() -> tuple[Permission, ...]:
-    """What --web.auth-filter needs: to ask who has a token, and what that user may get."""
+    """What --web.auth-filter needs: TokenReviews and SubjectAccessReviews."""
     return Permission("create", TOKEN_REVIEWS), Permission("create", ACCESS_REVIEWS)
 
 
@@ -61,7 +61,7 @@ class _AccessStatus(msgspec.Struct):
 
 
 class AccessReview(msgspec.Struct):
-    """What a SelfSubjectAccessReview and a SubjectAccessReview answer."""
+    """The answer to a SelfSubjectAccessReview or a SubjectAccessReview."""
 
     status: _AccessStatus
 
@@ -103,9 +103,9 @@ async def may_get(session: ApiSession, path: str) -> bool:
 
 
 async def own_name(session: ApiSession) -> str | None:
-    """As whom the apiserver knows us; None where it does not tell (before 1.28, or not to us).
+    """Our user name at the apiserver; None if that is not available (before 1.28) or forbidden.
 
-    Raises AnswerError (401 if it does not accept our credentials), UNREACHABLE or CredentialsError.
+    Raises AnswerError (401 if our credentials are not accepted), UNREACHABLE or CredentialsError.
     """
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:

@@ -1,4 +1,4 @@
-"""Names of resources in, what discovery says of them out: group, version, path, scope."""
+"""Resources of an apiserver, and their discovery by name: group, version, path, scope."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
 
 NO_SUCH_NAME = "watchslo-matches-nothing"
-"""A name that selects nothing: an empty LIST costs the apiserver next to nothing and still says the revision."""
+"""A name that matches no object: an empty LIST costs the apiserver almost nothing and still returns the revision."""
 
 
 BUILT_IN_GROUPS = frozenset(
@@ -44,12 +44,12 @@ BUILT_IN_GROUPS = frozenset(
         "storagemigration.k8s.io",
     }
 )
-"""Groups that kube-apiserver serves itself (pkg/controlplane/instance.go). One that is missing here does no harm."""
+"""Groups that kube-apiserver itself serves (pkg/controlplane/instance.go). A missing one does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind as one version of its API group serves it."""
+    """One resource in one version of its API group."""
 
     group: str
     version: str
@@ -61,26 +61,26 @@ class Resource:
 
     @property
     def is_lease(self) -> bool:
-        """Whether its objects say in their spec when they were written: of all others metadata is enough."""
+        """Whether it is Leases, whose spec contains the time of a write. For all others metadata is enough."""
         return (self.group, self.plural) == (LEASES.group, LEASES.plural)
 
     @property
     def is_built_in(self) -> bool:
-        """Whether it is certain that kube-apiserver itself answers for it, and no aggregated API behind it."""
+        """Whether kube-apiserver itself certainly serves it, and no aggregated API."""
         return self.group in BUILT_IN_GROUPS
 
     def path(self, namespace: str | None = None) -> str:
-        """The collection's path: of one namespace, or of all."""
+        """The path of the collection in one namespace or in all."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if namespace and self.is_namespaced else ""
         return f"{root}{scope}/{self.plural}"
 
     def empty_list(self, namespace: str | None, *, from_cache: bool = False) -> tuple[str, dict[str, str]]:
-        """Path and parameters of a LIST that matches nothing, cheaply: one key is looked up, nothing is scanned.
+        """Path and parameters of a cheap LIST that matches nothing: it looks up one key and scans nothing.
 
-        It says the revision of the store, or the one that this apiserver's watch cache has reached (`from_cache`).
+        It returns the revision of the store or, with `from_cache`, of this apiserver's watch cache.
 
-        A name selector is cheap only within one namespace, so one is named where all are watched.
+        A name selector is cheap only within one namespace, so `default` is used if all are watched.
         """
         parameters = {"limit": "1", "fieldSelector": f"metadata.name={NO_SUCH_NAME}"}
         if from_cache:
@@ -93,19 +93,19 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", is_namespaced=True)
 CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", is_namespaced=False)
 
 QUIET_KINDS = (
-    EVENTS,  # has no watch cache by default: its LIST reads etcd and waits for nothing
+    EVENTS,  # has no watch cache by default: its LIST reads etcd without waiting for a cache
     CUSTOM_RESOURCE_DEFINITIONS,
     Resource("", "v1", "configmaps", is_namespaced=True),
     LEASES,
 )
-"""What revision clocks poll, in the order of preference: the first that we may list and that is in the same store."""
+"""The kinds that revision clocks poll, by preference: the first one that we may list and that is in the same store."""
 
 
 Name = Annotated[str, msgspec.Meta(max_length=253)]
-"""As long as Kubernetes lets the name of anything be."""
+"""Of the maximum length of names in Kubernetes."""
 
 MOST_VERSIONS = 32
-"""Of one group; each may have to be asked."""
+"""Maximum per group; each may need a request."""
 
 
 class _ApiResource(msgspec.Struct):
@@ -128,18 +128,18 @@ class _ApiGroup(msgspec.Struct):
 
 
 class NotServedError(AnswerError):
-    """There is no such resource."""
+    """The apiserver does not serve the resource."""
 
 
 async def discover(session: ApiSession, name: ResourceName) -> Resource:
-    """Find `name` as the apiserver serves it, in its preferred version unless one is named.
+    """Find the resource `name`, in the preferred version unless `name` contains one.
 
     Raises AnswerError (404 if it cannot be watched, NotServedError), UNREACHABLE or CredentialsError.
     """
     try:
         found = await _found(session, name)
     except AnswerError as error:
-        # Where a whole group is missing, the apiserver's own words name nothing.
+        # If the whole group is missing, the apiserver's message does not name the resource.
         if error.status != 404 or str(name) in str(error):
             raise
         found = None

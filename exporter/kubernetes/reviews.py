@@ -1,6 +1,7 @@
-"""A client's token and a path in, the HTTP status that this deserves out, as the apiserver would decide for itself.
+"""Authenticates and authorizes a client of ours by its token and path, as the apiserver does for itself.
 
-A TokenReview says whose token it is, a SubjectAccessReview whether that user may get the path. Nothing is kept here.
+A TokenReview identifies the user of the token; a SubjectAccessReview checks that the user may get the path. Nothing is
+cached here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TIME_LIMIT_SECONDS = 5.0
-"""For both reviews together: Prometheus waits for ten seconds."""
+"""For both reviews together. Prometheus' scrape timeout is ten seconds."""
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
@@ -47,7 +48,7 @@ class _TokenReview(msgspec.Struct):
 
 
 class Reviews:
-    """Asks through one session, of its own: what others wait for must not wait for us."""
+    """Sends reviews through a session of its own, so that they do not delay other requests."""
 
     def __init__(self, session: ApiSession, time_limit_seconds: float = TIME_LIMIT_SECONDS) -> None:
         self._session = session
@@ -55,7 +56,7 @@ class Reviews:
         self._complaint = ""
 
     async def status(self, token: str, path: str) -> int:
-        """200; 401 if nobody has this token; 403 if its user may not get `path`; 503 if the apiserver does not say."""
+        """200; 401 if the token is invalid; 403 if its user may not get `path`; 503 if a review failed."""
         try:
             async with asyncio.timeout(self._time_limit_seconds):
                 status = await self._ask(token, path)

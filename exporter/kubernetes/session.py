@@ -1,13 +1,13 @@
-"""Credentials in, HTTP sessions to one apiserver address out.
+"""HTTP sessions to one apiserver address, with our credentials.
 
-A 401 or a failed TLS handshake tells the credentials to load anew; new certificates take new connections.
+After a 401 or a failed TLS handshake the credentials are loaded again. New certificates are used by new connections.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -22,7 +22,7 @@ from exporter.limits import message, refused_texts
 from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from exporter.credentials import Credentials
     from exporter.measure.times import Instant, WallTime
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 15.0
 KEEP_ALIVE_SECONDS = 3600.0
-"""The apiserver closes idle connections after 90 s; we have no reason to."""
+"""The apiserver closes idle connections after 90 s, so we do not."""
 
 ANSWER_IN_TIME = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
 STREAM = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
@@ -41,20 +41,20 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
-"""What a request raises when there is no answer."""
+"""Exceptions of a request without an answer."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding an answer raises that is not the JSON it should be: any of these may come from a proxy."""
+"""Exceptions of decoding an answer that is not the expected JSON, for example a proxy's."""
 
 
 MOST_LIST_BYTES = 2**20
-"""A list that matches nothing has a few hundred, and a refusal not many more."""
+"""Default limit. An empty list has a few hundred bytes, and a refusal not many more."""
 
 MOST_BYTES: Mapping[Purpose, int] = {"discovery": 16 * 2**20, "canary": 4 * 2**20}
-"""Fifty definitions that kubectl has applied, with all their annotations; one object as etcd takes it."""
+"""Other limits: for fifty CRDs with kubectl's annotations, and for one object of the maximum size in etcd."""
 
 MOST_VALUES = 2**20
-"""An answer of three bytes a value would become twenty times as much memory."""
+"""Limit on values: an answer with three bytes per value would need twenty times its size in memory."""
 
 _Document = TypeVar("_Document")
 
@@ -62,7 +62,7 @@ _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [1-9][0-9]{3} ([
 
 
 class AnswerError(Exception):
-    """The apiserver answered, but not with what was asked for. `status` is the HTTP status."""
+    """The apiserver answered, but not with the expected result. `status` is the HTTP status."""
 
     def __init__(self, status: int, said: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message(said))
@@ -72,16 +72,16 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One address that we talk to. `name` is its label, host:port; it may be a balancer unless `is_one_apiserver`."""
+    """An apiserver address. `name`, host:port, is its label. Unless `is_one_apiserver` it may be a load balancer."""
 
     url: str
     is_one_apiserver: bool
     tls_name: str | None = None
-    """The name that its certificate must be good for, where that is not the address."""
+    """The name to verify in its certificate instead of the address."""
 
     @property
     def name(self) -> str:
-        """host:port, with the scheme's port where the address has none."""
+        """host:port, with the scheme's default port if the address has none."""
         parts = urlsplit(self.url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
@@ -89,7 +89,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of an apiserver, for which purpose, and how long its answer may take."""
+    """A request to an apiserver, with its purpose and time limit."""
 
     path: str
     parameters: Mapping[str, str] | None = None
@@ -101,23 +101,20 @@ class Request:
     accept: str = "application/json"
     purpose: Purpose = "discovery"
     time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME
-    on_asking: Callable[[Instant], None] | None = None
-    """Told when it is up to the other side, to be connected to at first."""
-
-    on_sent: Callable[[Instant], None] | None = None
-    """Told when it goes out."""
+    sending: Sending = field(default_factory=Sending)
+    """Filled in when it is sent. A Request is sent once, or again where its connection was lost before an answer."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """What it says of itself: never who sends it."""
+        """The headers without Authorization."""
         headers = {"Accept": self.accept, "Accept-Encoding": "identity"}
         return headers if self.body is None else {**headers, "Content-Type": self.content_type}
 
 
 class ApiSession:
-    """Requests to one address with one set of credentials. Each session has connections of its own."""
+    """Requests to one address with one set of credentials. Each session has its own connections."""
 
-    def __init__(  # noqa: PLR0913 whom to talk to, as whom, how, and who is told
+    def __init__(  # noqa: PLR0913 which server, as whom, how, and whom to call
         self,
         server: Server,
         credentials: Credentials,
@@ -140,16 +137,14 @@ class ApiSession:
         self._is_proxied = False
 
     async def send(self, request: Request) -> Response:
-        """Send one request; the response must be closed by the caller.
+        """Send one request. The caller must close the response.
 
-        Raises UNREACHABLE, CredentialsError, or AnswerError if the answer is none that we can have asked for.
+        Raises UNREACHABLE, CredentialsError, or AnswerError if the answer is compressed or its head too long.
         """
         headers = {**request.headers, **await self.credentials.headers(self.server.url)}
         http = await self._current_http()
         url = self.server.url + request.path
-        sending = Sending(request.purpose, request.on_sent)
-        if request.on_asking is not None:
-            request.on_asking(time.monotonic())
+        request.sending.asked_at, request.sending.sent_at = time.monotonic(), None
         try:
             response = await http.request(
                 request.method,
@@ -160,13 +155,13 @@ class ApiSession:
                 timeout=request.time_limit,
                 server_hostname=self._tls_name() if url.startswith("https") else None,
                 allow_redirects=False,
-                trace_request_ctx=sending,
+                trace_request_ctx=request,
             )
         except aiohttp.ClientSSLError:
             self.credentials.refused()
             raise
         assert isinstance(response, Response)
-        response.cost, response.sending, response.is_proxied = self._cost, sending, self._is_proxied
+        response.cost, response.request, response.is_proxied = self._cost, request, self._is_proxied
         if response.status == 401:
             self.credentials.refused()
         response.expect_no_compression()
@@ -196,7 +191,7 @@ class ApiSession:
 
     async def _current_http(self) -> aiohttp.ClientSession:
         if self._http is not None and self.generation != self.credentials.generation:
-            # Watches that are open go on with the certificates that they were opened with, to their own end.
+            # Open watches continue with the certificates that they were opened with.
             outdated = [http for http in self._retired if not _is_in_use(http)]
             self._retired = [*(http for http in self._retired if http not in outdated), self._http]
             self._http = None
@@ -225,8 +220,8 @@ class ApiSession:
 
 
 def _is_in_use(http: aiohttp.ClientSession) -> bool:
-    """Whether an answer still comes over one of its connections."""
-    return bool(http.connector is not None and http.connector._acquired)  # noqa: SLF001 the library does not say
+    """Whether an answer is in progress on one of its connections."""
+    return bool(http.connector is not None and http.connector._acquired)  # noqa: SLF001 aiohttp has no public way
 
 
 class _URL(Protocol):
@@ -251,21 +246,21 @@ class Answered(Protocol):
 
 
 class Response(aiohttp.ClientResponse):
-    """An answer whose body may be read once, and only up to a limit: no answer may fill our memory."""
+    """An answer whose body can be read once, up to a limit, so that no answer can exhaust our memory."""
 
     cost: Cost
-    sending: Sending
+    request: Request
     framed: FramedAnswer
     is_proxied: bool
 
     @property
     def sent_at(self) -> Instant:
-        """When its request went out; for the last time, if it had to be sent again, which no PATCH ever is."""
-        assert self.sending.sent_at is not None
-        return self.sending.sent_at
+        """When its request was sent, for the last time."""
+        assert self.request.sending.sent_at is not None
+        return self.request.sending.sent_at
 
     def expect_no_compression(self) -> None:
-        """Raises AnswerError."""
+        """Refuse a compressed answer. Raises AnswerError."""
         try:
             expect_no_compression(self, ", ".join(self.headers.getall("Content-Encoding", ())))
         except AnswerError:
@@ -273,7 +268,7 @@ class Response(aiohttp.ClientResponse):
             raise
 
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Wait for the headers. Raises UNREACHABLE, or AnswerError if too much comes before them."""
+        """Wait for the headers. Raises UNREACHABLE, or AnswerError if too many bytes come before their end."""
         self.framed = framed = FramedAnswer(connection)
         try:
             await super().start(connection)
@@ -287,14 +282,14 @@ class Response(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         """The whole body. Raises UNREACHABLE, or AnswerError if it is too long."""
-        most_bytes = MOST_BYTES.get(self.sending.purpose, MOST_LIST_BYTES)
+        most_bytes = MOST_BYTES.get(self.request.purpose, MOST_LIST_BYTES)
         content = b"".join([piece async for piece in pieces(self, most_bytes)])
-        self.cost.answer_read(self.sending.purpose, len(content))
+        self.cost.answer_read(self.request.purpose, len(content))
         return content
 
 
 async def pieces(response: aiohttp.ClientResponse, most_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises UNREACHABLE, or AnswerError, counted, if it is too long."""
+    """The body, piece by piece. Raises UNREACHABLE, or AnswerError, counted, if it is too long."""
     size_bytes = 0
     async for piece in response.content.iter_any():
         size_bytes += len(piece)
@@ -305,7 +300,7 @@ async def pieces(response: aiohttp.ClientResponse, most_bytes: int) -> AsyncIter
 
 
 def expect_no_compression(answer: Answered, encodings: str) -> None:
-    """A few bytes of it may be gigabytes. Raises AnswerError."""
+    """Refuse a compressed answer, because a few bytes may expand to gigabytes. Raises AnswerError."""
     if encodings.strip().lower() in {"", "identity"}:
         return
     refused_texts.count("encoding")
@@ -314,20 +309,20 @@ def expect_no_compression(answer: Answered, encodings: str) -> None:
 
 
 def too_much_before() -> AnswerError:
-    """What to raise where it was counted already."""
+    """The error for too many bytes before an answer; they were counted already."""
     return AnswerError(0, f"more than {MOST_BYTES_BEFORE} bytes came before the answer")
 
 
 def too_long(status: int, most_bytes: int) -> AnswerError:
-    """Counted."""
+    """The error for an answer that is too long; it is counted."""
     refused_texts.count("answer")
     return AnswerError(status, f"the answer is longer than {most_bytes} bytes")
 
 
 def document(content: bytes, kind: type[_Document], path: str) -> _Document:
-    """What the answer to `path` says. Raises AnswerError, counted, if it is no `kind`.
+    """Decode the answer to `path` as a `kind`. Raises AnswerError, and counts it, if it is invalid.
 
-    It becomes that at once, never a tree of everything: what a kind does not have is skipped, and takes no memory.
+    It is decoded directly, never as a generic tree: unknown fields are skipped and use no memory.
     """
     if content.count(b",") > MOST_VALUES:
         raise too_much(f"{path}: the answer has more than {MOST_VALUES} values")
@@ -338,7 +333,7 @@ def document(content: bytes, kind: type[_Document], path: str) -> _Document:
 
 
 def too_much(message: str) -> AnswerError:
-    """An answer about what there is that is beyond a limit, or something else; counted."""
+    """An error for an answer of discovery that exceeds a limit or is invalid; it is counted."""
     refused_texts.count("discovery")
     return AnswerError(200, message)
 
@@ -348,15 +343,15 @@ class _Status(msgspec.Struct):
 
 
 class OnlyTLSError(AnswerError):
-    """A request without TLS, to a server that has nothing else."""
+    """A request without TLS was sent to a server that requires TLS."""
 
 
 ONLY_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
-"""What Go's servers and nginx answer then."""
+"""Parts of the answers of Go's servers and nginx to such a request."""
 
 
 def refusal(response: Answered, content: bytes) -> AnswerError:
-    """What a non-2xx answer says, as an error to raise or to read."""
+    """The error for an answer that is not 2xx."""
     status = response.status
     if response.url.scheme == "http" and any(words in content for words in ONLY_TLS):
         return OnlyTLSError(status, "answers only TLS: write https://")
@@ -368,7 +363,7 @@ def refusal(response: Answered, content: bytes) -> AnswerError:
 
 
 def _plain_text(response: Answered, content: bytes) -> str:
-    """The first line of an answer in words, with its status; "" if it is a page, or anything else."""
+    """The status and the first line of a plain-text answer; "" for any other content type."""
     content_type = response.headers.get("content-type", "text/plain")
     if content_type.partition(";")[0].strip().lower() != "text/plain":
         return ""
@@ -377,13 +372,13 @@ def _plain_text(response: Answered, content: bytes) -> str:
 
 
 def http_date(text: str) -> WallTime | None:
-    """A Date header as RFC 9110 wants it written; None for anything else, in a zone of its own or in none."""
+    """The time of a Date header in the format of RFC 9110; None for any other format or time zone."""
     return _instant_of(text) if _HTTP_DATE.fullmatch(text) is not None else None
 
 
 @lru_cache(maxsize=64)
 def _instant_of(date: str) -> WallTime | None:
-    """Many polls are answered within one second of few clocks: cached."""
+    """Cached, because many polls are answered within one second of few clocks."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except ValueError:
@@ -391,6 +386,6 @@ def _instant_of(date: str) -> WallTime | None:
 
 
 def retry_after_seconds(response: Answered) -> float | None:
-    """The Retry-After header in seconds; None if there is none or it is no number (the apiserver sends numbers)."""
+    """The Retry-After header in seconds; None if it is missing or not a number (the apiserver sends numbers)."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdecimal() else None

@@ -1,4 +1,4 @@
-"""One write to an object of our own: the revision that it made, and between which two moments it was made."""
+"""Canary writes: the objects to write to, and one write with its revision and the interval of its commit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
 
 WRITTEN = "canary.watchslo.dev/written"
-"""The annotation: nanoseconds since the epoch by our wall clock, and a word that nobody else writes."""
+"""The annotation. Its value is our wall-clock time in nanoseconds since the epoch, and a random word."""
 
 MERGE_PATCH = "application/merge-patch+json"
 WRITE_LIMIT = aiohttp.ClientTimeout(total=10.0)
@@ -35,7 +35,7 @@ CANARIES = Resource("watchslo.dev", "v1", "canaries", is_namespaced=True)
 
 
 class CanaryObject(NamedTuple):
-    """An object that we may write to. We create none: a role that may create cannot say which names."""
+    """An existing object that we write to. We create none, because RBAC cannot limit `create` to names."""
 
     resource: Resource
     namespace: str | None
@@ -46,14 +46,14 @@ class CanaryObject(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where it is patched."""
+        """The path of the object."""
         return f"{self.resource.path(self.namespace)}/{self.name}"
 
 
 def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObject]:
-    """What the configuration names; in a cluster our own Pod, if nothing is named and it is among the watched.
+    """The configured objects; if there are none, our own Pod, if we run in the cluster and watch its Pods.
 
-    Every informer of Pods sees each write to a Pod, so that is done only where somebody wants it.
+    Every informer of Pods receives each write to a Pod, so Pods are written only if canaries are enabled.
     """
     if not config.canary_interval_seconds:
         return []
@@ -71,7 +71,7 @@ def canary_objects(config: Config, credentials: Credentials) -> list[CanaryObjec
 
 
 def why_no_canary(config: Config, credentials: Credentials) -> str | None:
-    """The sentence for the user if something is to be written, and there is nothing to write to."""
+    """An error message if canaries are enabled without an object to write to; else None."""
     if not config.canary_interval_seconds or canary_objects(config, credentials):
         return None
     sentence = "--canary.interval: there is nothing to write to"
@@ -91,7 +91,7 @@ def _namespaced(resource: Resource, text: str, home: str) -> CanaryObject:
 
 
 class _Annotations(msgspec.Struct, frozen=True, rename={"written": WRITTEN}):
-    """Ours; what others have written is skipped, not built."""
+    """Our annotation. Others are skipped while decoding."""
 
     written: str = ""
 
@@ -106,19 +106,19 @@ class _Answer(msgspec.Struct):
 
 
 async def write(session: ApiSession, what: CanaryObject) -> Canary:
-    """Write once. Raises StartError, also where an admission throws out what we wrote: then nothing has changed."""
+    """Write once. Raises StartError, also if an admission webhook removed our annotation."""
     value = f"{time.time_ns()} {secrets.token_hex(8)}"
     with translated(what.path):
         try:
             return await _send(session, what.path, value)
         except AnswerError as error:
-            if error.status == 404 and what.resource == CANARIES:  # its definition may be missing
+            if error.status == 404 and what.resource == CANARIES:  # the CRD may be missing
                 await find(session, ResourceName(what.resource.plural, what.resource.group), {})
             raise
 
 
 async def try_to_write(session: ApiSession, what: CanaryObject) -> None:
-    """Ask the apiserver for a write of which it keeps nothing. Raises AnswerError, UNREACHABLE or CredentialsError."""
+    """Write as a dry run. Raises AnswerError, UNREACHABLE or CredentialsError."""
     parameters = {"dryRun": "All", "fieldManager": "watchslo"}
     body = _annotated("0")
     await session.read(Request(what.path, parameters, method="PATCH", body=body, content_type=MERGE_PATCH))

@@ -1,4 +1,5 @@
-"""One watch, from the request to stamped bytes and events, and how it goes on after every end.
+"""One watch: from the request to timestamped bytes and events, and how it continues after each end.
 
-It survives the end of connections, histories and credentials: for each there is a reason, and none is final.
+It survives closed connections, compacted revisions and expired credentials. Each end is counted under a reason, and the
+reflector always tries again.
 """

@@ -1,7 +1,7 @@
-"""Bytes as they come off a socket in, bytes with the interval of their arrival out.
+"""Takes the body of a watch from the socket and timestamps each read with the interval of its arrival.
 
-The stamp is taken in `data_received`, before aiohttp or anybody else looks at the bytes. What follows (splitting,
-decoding, dating) waits for the loop's next turn, so that a burst on one stream does not delay another's stamps.
+The timestamp is taken in `data_received`, before aiohttp parses the bytes. Splitting, decoding and dating run in the
+next iteration of the event loop, so that a burst on one stream does not delay the timestamps of another.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 BETWEEN_CHUNKS = b"}\n\r\n"
-"""The end of an event and of its chunk. Within a chunk no line ends so: JSON holds no carriage return."""
+"""The end of an event and of its chunk. Inside a chunk it cannot occur: JSON contains no raw carriage return."""
 
 
 class StampedBody(asyncio.Protocol):
-    """The body of one streaming response, each reading handed on with the interval of its arrival.
+    """The body of one streaming response. `take` is called with the content of each read and its arrival interval.
 
-    It stands between the transport and aiohttp's own protocol, which goes on parsing until a reading ends with a chunk;
-    from there on the chunks are taken apart here. Only public interfaces of both are used. `ended` is a future of None
-    at a clean end, else of the exception that cut the body short.
+    It sits between the transport and aiohttp's protocol. aiohttp parses until a read ends with a chunk; from then on
+    the chunks are parsed here. Only public interfaces of both are used. The future `ended` gets None at a clean end,
+    else the exception that ended the body.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class StampedBody(asyncio.Protocol):
         self._chunks: ChunkedBody | None = None
         self.ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.last_byte: Instant = time.monotonic()
-        # A short answer may have ended, and given its connection back, before anybody could ask for it.
+        # A short answer may have ended and released its connection already.
         self._aiohttp = connection.protocol if connection is not None else None
         transport = connection.transport if connection is not None else None
         if transport is not None:
@@ -63,7 +63,7 @@ class StampedBody(asyncio.Protocol):
         self._pass_on(time.monotonic())
 
     def data_received(self, data: bytes) -> None:
-        """Stamp first; then take the framing off."""
+        """Take the timestamp first, then remove the framing."""
         instant = time.monotonic()
         if self._chunks is not None:
             self._take_apart(self._chunks, data, instant)
@@ -75,12 +75,12 @@ class StampedBody(asyncio.Protocol):
             self._chunks = ChunkedBody()
 
     def eof_received(self) -> None:
-        """The other side has sent its last byte."""
+        """The peer has sent its last byte."""
         assert self._aiohttp is not None
         self._aiohttp.eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection is gone; aiohttp turns that into the body's exception where the body was not complete."""
+        """The connection is closed; aiohttp sets the body's exception if the body was incomplete."""
         self._leave_heartbeat()
         assert self._aiohttp is not None
         self._aiohttp.connection_lost(exc)
@@ -95,23 +95,23 @@ class StampedBody(asyncio.Protocol):
         """Nothing is written while a body is read."""
 
     def abort(self) -> None:
-        """End it now, as if the body were complete."""
+        """End the body now, as if it were complete."""
         if not self.ended.done():
             self.ended.set_result(None)
 
     def close(self) -> None:
-        """Stop reading, now."""
+        """Stop reading now."""
         self._leave_heartbeat()
         self._response.close()
 
     def _leave_heartbeat(self) -> None:
-        """Once only: later the number may be another socket's."""
+        """Unregister the socket, only once: later the same descriptor may belong to another socket."""
         self._heartbeat.forget(self._fd)
         self._fd = -1
 
     def _pass_on(self, instant: Instant) -> None:
         content: list[bytes] = []
-        # Again and again: whenever aiohttp has held bytes back, emptying it makes it parse some more.
+        # In a loop: if aiohttp has paused parsing, emptying its buffer makes it parse more.
         while self._content.exception() is None and (piece := self._content.read_nowait()):
             content.append(piece)
         self._received(content, instant)
@@ -134,7 +134,7 @@ class StampedBody(asyncio.Protocol):
 
     def _end(self, error: BaseException | None) -> None:
         self._leave_heartbeat()
-        # The loop serves in order: what was handed to `take` before is decoded before the end can be seen.
+        # Callbacks run in order: everything that was passed to `take` is decoded before the end becomes visible.
         self._loop.call_soon(self._tell_end, error)
 
     def _tell_end(self, error: BaseException | None) -> None:

@@ -1,4 +1,4 @@
-"""Globs in, the custom resources that match them out, as their definitions come and go."""
+"""Finds the custom resources that match the patterns, and follows their definitions."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ MOST_PAGES = 400
 MOST_DEFINITIONS = 10_000
 MOST_BYTES = 2**30
 LISTING_SECONDS = 60.0
-"""Beyond these, for all pages together, it is no list of any cluster: a large one has a thousand definitions."""
+"""Limits for all pages together. A large cluster has a thousand definitions."""
 
 SETTLING_SECONDS = 0.5
-"""A definition that comes is written several times in a row: look once they are through."""
+"""A new definition is written several times in a row: list after the last write."""
 
 LISTS_AT_ONCE = 10
 LIST_PERIOD_SECONDS = 5.0
-"""Definitions that come and go without end are listed no more often."""
+"""After LISTS_AT_ONCE lists, the shortest time between two lists while definitions keep changing."""
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -66,13 +66,13 @@ class _Definitions(msgspec.Struct):
 
 
 def matching(names: Sequence[str], globs: Sequence[str]) -> list[ResourceName]:
-    """The resources of those definitions whose name matches a glob, in the same order."""
+    """The resources of the definitions whose name matches a pattern, in the same order."""
     found = [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]
     return [ResourceName(*name.split(".", 1)) for name in found]
 
 
 def unmatched(names: Sequence[str], globs: Sequence[str]) -> list[str]:
-    """A sentence for each glob that matches none of those definitions, with what may have been meant."""
+    """A sentence for each pattern that matches no definition, with a suggestion."""
     return [_unmatched(names, glob) for glob in globs if not matching(names, [glob])]
 
 
@@ -90,7 +90,7 @@ def _unmatched(names: Sequence[str], glob: str) -> str:
 
 
 async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
-    """The revision, and the name of every definition, the oldest first. Raises StartError."""
+    """The revision and the names of all definitions, oldest first. Raises StartError."""
     definitions: list[_Metadata] = []
     tokens: set[str] = set()
     size_bytes = 0
@@ -124,7 +124,7 @@ async def list_definitions(session: ApiSession) -> tuple[int, list[str]]:
 
 
 class Definitions:
-    """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a glob."""
+    """Follows the CustomResourceDefinitions whose name, `plural.group`, matches a pattern."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Definitions:
         self._changed = asyncio.Event()
 
     async def follow(self, use: Callable[[list[ResourceName]], None]) -> None:
-        """Tell `use` all of them, the oldest first, whenever they may have changed. For ever, whatever is answered."""
+        """Call `use` with the matching resources, oldest first, whenever they may have changed, until cancelled."""
         backoff = Backoff()
         lists = Allowance(LISTS_AT_ONCE, LIST_PERIOD_SECONDS)
         while True:
@@ -162,18 +162,18 @@ class Definitions:
                 await asyncio.sleep(backoff.after_failure(error.retry_after_seconds))
 
     def _say_what_matches_nothing(self, names: Sequence[str]) -> None:
-        """Once, and again where a glob matched meanwhile."""
+        """Advise about each pattern once, and again after it has matched in between."""
         before, self._advised = self._advised, unmatched(names, self._globs)
         for sentence in self._advised:
             if sentence not in before:
                 self._advise(f"--custom-resources: {sentence}")
 
     async def _until_one_changes(self, revision: int) -> None:
-        """Returns when a definition was written, or when the watch that would tell has ended. Raises StartError."""
+        """Return when a definition has changed or the watch of definitions has ended. Raises StartError."""
         self._changed.clear()
         collection = Collection(self._session, CUSTOM_RESOURCE_DEFINITIONS, None)
         watch = Watch(collection, WatchDependencies(EventDecoder(), Arrivals(), self._heartbeat), self._read)
-        with closing(watch):  # also if this is cancelled while it opens
+        with closing(watch):  # also if it is cancelled while opening
             await watch.open(revision)
             reading = asyncio.create_task(watch.read())
             changed = asyncio.create_task(self._changed.wait())

@@ -1,4 +1,4 @@
-"""Ten milliseconds at a time: how late our own event loop runs, and which sockets were certainly empty."""
+"""Every ten milliseconds: measures how late our event loop runs, and finds the sockets that were certainly empty."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS = 0.01
 
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
-"""Linux only; where it is missing, a suspended machine is not noticed."""
+"""Linux only; elsewhere a suspended machine is not noticed."""
 
 
 def boottime() -> float:
-    """Seconds on a clock that goes on while the machine is suspended."""
+    """Seconds on a clock that also runs while the machine is suspended."""
     return time.clock_gettime(BOOTTIME) if BOOTTIME is not None else time.monotonic()
 
 
 class Sleeper(Protocol):
-    """Who must know when we did not run."""
+    """Called when this process did not run for a while."""
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
-        """Nothing of ours ran between the two instants."""
+        """The event loop did not run between the two instants."""
 
     def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
-        """The machine was suspended between the two instants, for up to `seconds` that our clock did not count."""
+        """The machine was suspended between the two instants, for up to `seconds` that the monotonic clock missed."""
 
 
 class Heartbeat:
-    """Looks at all watched sockets in one poll(2) per beat. A socket that is not readable was empty before the call."""
+    """Checks all sockets of watches with one poll(2) per beat. A socket that is not readable was empty before it."""
 
     def __init__(self, observe_lag: Callable[[float], None], boottime: Callable[[], float] = boottime) -> None:
         self._observe_lag = observe_lag
@@ -59,16 +59,16 @@ class Heartbeat:
         self.suspended_seconds = 0.0
         """Of the machine, at most; our clock did not count them."""
         self.sleepers: set[Sleeper] = set()
-        """Told of every pause, whether they watch a socket at the moment or not."""
+        """Called for every pause, even without an open watch."""
 
     def attend(self, fd: int, arrivals: Arrivals) -> None:
-        """From now on look at the socket `fd`, whose bytes `arrivals` follows."""
+        """Check the socket `fd` from now on; its bytes are recorded in `arrivals`."""
         self._poller.register(fd, select.POLLIN | select.POLLPRI)
         self._arrivals[fd] = arrivals
         self._attended[arrivals] = fd, time.monotonic()
 
     def forget(self, fd: int) -> None:
-        """Look at `fd` no more; must be called before the number can be another socket's."""
+        """Stop checking `fd`. Must be called before the descriptor can be reused by another socket."""
         arrivals = self._arrivals.pop(fd, None)
         if arrivals is not None:
             self._poller.unregister(fd)
@@ -81,7 +81,7 @@ class Heartbeat:
         return socket_state(*attended) if attended is not None else None
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """Beat until cancelled."""
         # A timer's callback: a task that sleeps would wake the loop twice for each beat.
         loop = asyncio.get_running_loop()
         failed: asyncio.Future[None] = loop.create_future()
@@ -125,7 +125,7 @@ class Heartbeat:
             self.suspended_seconds += slept_seconds
             log.warning("the machine was suspended", extra={"fields": {"seconds": slept_seconds}})
             for sleeper in tuple(self.sleepers):
-                # Up to `after`: it may have been between the two readings.
+                # Up to `after`, because the suspension may have been between the two clock reads.
                 sleeper.slept(since, after, slept_seconds)
         if now - since > STALL_SECONDS:
             self.stalled_seconds += now - since

@@ -1,6 +1,6 @@
-"""One resource on one apiserver, watched for ever: find, list, watch, resume, relist, back off.
+"""Keeps one resource on one apiserver watched: discover, list, watch, resume, relist, back off.
 
-Each event is handed on once, in order. Every end and every failed start is told under one reason, and none is final.
+Each event is passed on once, in order. Each end and each failed start is reported with one reason; then it tries again.
 """
 
 from __future__ import annotations
@@ -31,71 +31,71 @@ if TYPE_CHECKING:
 
 HEALTHY_AFTER_SECONDS = 10.0
 HEALTHY_WITH_EVENTS_AFTER_SECONDS = 1.0
-"""A watch that lived this long (and said something) owes the next one no wait; shorter ones may be a loop."""
+"""A watch that lived this long (and delivered events) is resumed without a backoff; shorter ones may be a loop."""
 
 EXPLAINING_REFUSALS = frozenset({"unauthorized", "forbidden", "not_found"})
-"""Answers to a reconnect that say why the watch before it ended early: nobody closed it by force."""
+"""Answers to a reconnect that explain why the previous watch ended early: it was not a forced close."""
 
 
 class ReflectorListener(Protocol):
-    """Who is told what happens on a stream."""
+    """Called with what happens on a stream."""
 
     def found(self, resource: Resource) -> None:
-        """Discovery says what the resource is."""
+        """Discovery found the resource."""
 
     def relisting(self, reason: RelistReason) -> None:
-        """Continuity is given up (or not there yet): events up to the next start are not seen."""
+        """Continuity is lost, or the stream starts: events until the next watch is open are not seen."""
 
     def start_failed(self, error: StartError) -> None:
         """A LIST or WATCH did not start."""
 
     def opened(self, at: Instant, listed_revision: int | None) -> None:
-        """A watch is open since `at`; after a relist, it starts at the revision that was listed."""
+        """A watch was opened at `at`; after a relist it starts from `listed_revision`."""
 
     def read(self, reading: DecodedBatch, arrival: Interval) -> None:
-        """A chunk of the open watch."""
+        """A batch of events of the open watch."""
 
     def lost(self, at: Instant) -> None:
-        """The watch that was open is open no more since `at`."""
+        """The watch is no longer open since `at`."""
 
     def slept(self, seconds: float) -> None:
-        """The machine was suspended for up to so many seconds, which our clock did not count."""
+        """The machine was suspended for up to `seconds`, which the monotonic clock missed."""
 
     def ended(self, end: End, lived_seconds: float) -> None:
-        """The watch that was lost ended for this reason, which may need the answer to the reconnect to know."""
+        """The lost watch ended for this reason. Called late if the answer to the reconnect is needed to know it."""
 
 
 class Position:
-    """Where a stream stands in the history of its store: from there on it watches, or lists again."""
+    """The revision from which a stream's next watch starts; without one it must list."""
 
     def __init__(self) -> None:
         self.revision: int | None = None
-        """The newest that is known; None before a relist."""
+        """The newest known revision; None before a relist."""
         self.listed_revision: int | None = None
-        """That of a relist, until the watch after it is open."""
+        """The revision of the last relist, until the watch after it is open."""
         self.restorations = 0
-        """How many times the store went back: what was listed before is of another history."""
+        """How many times the store was restored: a revision listed before that is invalid."""
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the next watch goes on where the last one stopped."""
+        """Whether the next watch resumes where the last one stopped."""
         return self.listed_revision is None
 
     def listed(self, revision: int) -> None:
-        """The next watch begins here."""
+        """The next watch starts from this revision."""
         self.listed_revision = self.revision = revision
 
     def give_up(self) -> None:
-        """Nothing can be resumed."""
+        """Forget the revision: the next start must list."""
         self.listed_revision = self.revision = None
 
     def take_listed(self) -> int | None:
-        """The watch is open. What was listed for it; from now on watches resume."""
+        """The watch is open. Returns the revision that was listed for it; later watches resume."""
         listed, self.listed_revision = self.listed_revision, None
         return listed
 
     def advance(self, events: Sequence[Event]) -> list[Event]:
-        """They came, in this order. Those that were here before."""
+        """Advance past these events, in this order. Returns those that are repeated."""
         newest = self.revision or 0
         repeated: list[Event] = []
         for event in events:
@@ -111,29 +111,29 @@ class Position:
 
 
 class Pauses:
-    """The waits between two starts, which may be cut short."""
+    """The waits between two starts. They can be ended early."""
 
     def __init__(self) -> None:
         self.backoff = Backoff()
         self._is_over = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Return after so many seconds, or when there is no reason to wait any more."""
+        """Return after `seconds`, or when `end` is called."""
         self._is_over.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._is_over.wait()
 
     def end(self) -> None:
-        """The wait that is on is over, and those that follow are short."""
+        """End the current wait, and reset the backoff."""
         self.backoff.succeeded()
         self._is_over.set()
 
 
 class Reflector:
-    """Keeps one watch open for as long as `run` runs."""
+    """Keeps one watch open while `run` runs."""
 
-    def __init__(  # noqa: PLR0913 what to watch, with what, and whom to tell
+    def __init__(  # noqa: PLR0913 what to watch, with what, and whom to call
         self,
         name: ResourceName,
         namespace: str | None,
@@ -175,11 +175,11 @@ class Reflector:
                 self._watch.close()
 
     def look_anew(self) -> None:
-        """What was refused may be there again: a wait for the next try is over, and those that follow are short."""
+        """Try again now, because the resource may be available again."""
         self._pauses.end()
 
     def store_went_back(self) -> None:
-        """The revisions that this stream followed exist no more: list again."""
+        """The store was restored, so this stream's revisions no longer exist: list again."""
         self._position.restorations += 1
         self._give_up_continuity("revision_went_back")
         if self._watch is not None:
@@ -187,18 +187,18 @@ class Reflector:
             self._watch = None
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
-        """Nothing of ours ran between the two instants."""
+        """The event loop did not run between the two instants."""
         self._dependencies.arrivals.stood_still(began, ended)
 
     def slept(self, began: Instant, woke: Instant, seconds: float) -> None:
-        """The machine was suspended between the two instants, for up to `seconds` that our clock did not count."""
+        """The machine was suspended between the two instants, for up to `seconds` that the monotonic clock missed."""
         self._dependencies.arrivals.slept(began, woke, seconds)
         self._listener.slept(seconds)
         if self._watch is not None:
             self._watch.slept(began, seconds)
 
     async def _start(self) -> Watch:
-        """Open a watch where the last one stopped, or after an empty LIST. Raises StartError."""
+        """Open a watch from where the last one stopped, or after an empty LIST. Raises StartError."""
         resource, position = await self._found(), self._position
         while position.revision is None:
             restorations = position.restorations
@@ -207,7 +207,7 @@ class Reflector:
                 position.listed(revision)
         collection = Collection(self._watches, resource, self._namespace)
         watch = Watch(collection, self._dependencies, self._read)
-        # Known from here on, so that a store that goes back meanwhile abandons this one as well.
+        # Set before it opens, so that it is abandoned too if the store is restored meanwhile.
         self._watch = watch
         await watch.open(position.revision)
         return watch
@@ -222,14 +222,14 @@ class Reflector:
         return self._resource
 
     def _failed(self, error: StartError) -> float:
-        """Tell it, decide what to do next, and say after how many seconds."""
+        """Report a failed start and decide what to do next. Returns the seconds to wait before that."""
         self._dependencies.arrivals.refused(time.monotonic(), is_ours=not error.is_apiservers)
         self._explain_end(error)
         self._listener.start_failed(error)
         if error.reason == "not_found":
-            self._resource = None  # another version may be served, or none until its definition comes back
+            self._resource = None  # another version may be served, or the definition may have been deleted
         if error.reason == "gone" and self._position.is_resumed:
-            # A restarted apiserver has a fresh cache: nearly every resume is too old, and waiting makes it no younger.
+            # A restarted apiserver has a new cache: nearly every resume is too old, and waiting does not help.
             if self._position.revision is not None:
                 self._give_up_continuity("gone")
             return self._pauses.backoff.at_once()
@@ -238,7 +238,7 @@ class Reflector:
         return self._pauses.backoff.after_failure(error.retry_after_seconds)
 
     async def _follow(self, watch: Watch) -> float:
-        """Read an open watch to its end; returns how many seconds to wait before the next start."""
+        """Read an open watch to its end. Returns the seconds to wait before the next start."""
         self._explain_end(None)
         is_resumed = self._position.is_resumed
         self._listener.opened(watch.opened, self._position.take_listed())
@@ -261,7 +261,7 @@ class Reflector:
         return self._pauses.backoff.at_once()
 
     def _explain_end(self, answer: StartError | None) -> None:
-        """The last end is explained by the first answer to the reconnect, or needs no explanation any more."""
+        """Report the last end, whose reason may be in the first answer to the reconnect."""
         if self._unexplained is None:
             return
         end, lived_seconds = self._unexplained
@@ -275,9 +275,9 @@ class Reflector:
         self._listener.relisting(reason)
 
     def _read(self, reading: DecodedBatch, arrival: Interval) -> None:
-        """Keep the revision to resume from, and hand on what was not there before."""
+        """Keep the revision to resume from, mark repeated events, and pass the batch on."""
         if self._watch is None:
-            return  # the last words of a history that exists no more
+            return  # events of a store that was replaced
         repeated = self._position.advance(reading.events)
         if repeated:
             again = {id(event) for event in repeated}

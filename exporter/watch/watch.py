@@ -1,4 +1,4 @@
-"""One watch, opened and read to its end: each line goes out with its arrival, and how the watch ended comes back."""
+"""One watch: opens it, reads it to its end, and passes on each batch of events with its arrival interval."""
 
 from __future__ import annotations
 
@@ -39,49 +39,49 @@ WHOLE_OBJECTS = "application/json"
 HEADERS_SECONDS = 30.0
 FIRST_WORDS_SECONDS = 0.25
 UNFINISHED_LINES = LineBudget(64 * 2**20, always_bytes=64 * 2**10)
-"""Of all watches of this process: sixteen lines of the longest kind at once, and any number of events as they are."""
+"""Shared by all watches of this process: enough for sixteen unfinished lines of maximum length at once."""
 
 DEADLINE_SLACK_SECONDS = 1.0
-"""The server's timer and ours need not agree to the second."""
+"""Tolerance between the server's timer and ours."""
 
 
 class WatchTimes(NamedTuple):
-    """How long a watch is asked to last, and how long it may say nothing."""
+    """How long a watch is requested to last, and how long it may be silent."""
 
     shortest_seconds: int = 300
     longest_seconds: int = 600
-    """As client-go's reflector asks: spread, so that a fleet does not return at once."""
+    """As in client-go's reflector: random, so that watches do not reconnect all at once."""
 
     silent_seconds: float = 90.0
-    """Bookmarks come about once a minute: a stream that says nothing for longer is dead, whatever TCP says."""
+    """Bookmarks come about once a minute: a stream that is silent for longer is dead, even if TCP reports no error."""
 
 
 ORDINARY = WatchTimes()
 
 
 class End(NamedTuple):
-    """How a watch that was open ended."""
+    """How an open watch ended."""
 
     reason: EndReason
     at: Instant
-    """When the last was heard of it: its end, or its last byte if it fell silent."""
+    """The instant of the end, or of the last byte if the watch was silent."""
 
     message: str = ""
     retry_after_seconds: float | None = None
 
 
 class DecodedBatch(NamedTuple):
-    """What was found in bytes of a watch that came together."""
+    """The events in bytes of a watch that arrived together."""
 
     events: Sequence[Event]
     undecodable: int
     size_bytes: int
     repeated: Sequence[Event] = ()
-    """Events that are not above the newest revision before them: what a server says again."""
+    """Events that are not newer than the newest revision before them: the server sent them again."""
 
 
 class WatchDependencies(NamedTuple):
-    """What the watches of one stream have in common."""
+    """What the watches of one stream share."""
 
     decoder: EventDecoder
     arrivals: Arrivals
@@ -90,7 +90,7 @@ class WatchDependencies(NamedTuple):
 
 
 class Watch:
-    """One watch: opened once, from one revision on, and read to its end."""
+    """One watch: opened once, from one revision, and read to its end."""
 
     def __init__(
         self, collection: Collection, dependencies: WatchDependencies, take: Callable[[DecodedBatch, Interval], None]
@@ -108,10 +108,10 @@ class Watch:
         self._said_something = asyncio.Event()
         self.has_delivered = False
         self.opened: Instant = 0.0
-        """When the answer's headers were here."""
+        """When the answer's headers were received."""
 
     async def open(self, revision: int) -> None:
-        """Ask for everything after `revision`. Raises StartError, also if the first thing it says is an ERROR."""
+        """Open the watch from `revision`. Raises StartError, also if the first event is an ERROR."""
         times = self._dependencies.times
         lasts_seconds = random.randint(times.shortest_seconds, times.longest_seconds)
         asked, response = await self._answer(revision, lasts_seconds)
@@ -121,11 +121,11 @@ class Watch:
         arrivals.connected(asked, self.opened)
         self._body = StampedBody(response, arrivals, self._dependencies.heartbeat, self._read)
         if self._error is not None:
-            self._body.abort()  # abandoned before there was a body to end
+            self._body.abort()  # it was abandoned before it had a body
         await self._first_words()
 
     async def read(self) -> End:
-        """Read to the end. Whatever happens on the wire is an End, never an exception."""
+        """Read to the end. Every error on the connection is returned as an End, never raised."""
         body = self._body
         assert body is not None
         try:
@@ -134,30 +134,30 @@ class Watch:
             self.close()
 
     def abandon(self) -> None:
-        """End it from our side: the store that it follows has gone back, and this history with it."""
+        """End the watch from our side, because the store was restored to an older state."""
         self._end_with(WatchError(code=410, message="the store went back to an older state"))
 
     def _end_with(self, error: WatchError) -> None:
-        """Nothing follows an ERROR, even if the connection stays open."""
+        """End the watch after an ERROR, even if the connection stays open."""
         self._error = error
         if self._body is not None:
             self._body.abort()
 
     def slept(self, began: Instant, seconds: float) -> None:
-        """The machine was suspended: end it, for nobody knows whether the other side still knows this connection."""
+        """The machine was suspended: end the watch, because the server may have dropped the connection."""
         if self._body is not None:
             self._slept = End("suspended", began, f"the machine was suspended for {seconds:.3f} s")
             self._body.abort()
 
     def close(self) -> None:
-        """Stop reading, now."""
+        """Stop reading now."""
         if self._body is not None:
             self._dependencies.arrivals.ended(time.monotonic())
             self._body.close()
         self._splitter.leave()
 
     async def _answer(self, revision: int, lasts_seconds: int) -> tuple[Instant, aiohttp.ClientResponse]:
-        """When the apiserver was asked, and its answer. Raises StartError."""
+        """The instant of the request, and the answer to it. Raises StartError."""
         session, resource, namespace = self._collection
         parameters = {
             "watch": "true",
@@ -166,14 +166,12 @@ class Watch:
             "timeoutSeconds": str(lasts_seconds),
         }
         accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
-        asked: list[Instant] = []
         request = Request(
             resource.path(namespace),
             parameters,
             accept=accept,
             purpose="watch",
             time_limit=STREAM,
-            on_asking=asked.append,
         )
         try:
             async with asyncio.timeout(HEADERS_SECONDS):
@@ -183,15 +181,16 @@ class Watch:
                         raise refusal(response, await response.read())
         except (AnswerError, CredentialsError, *UNREACHABLE) as error:
             failed = start_error(error)
-            failed.is_apiservers &= bool(asked)
+            failed.is_apiservers &= request.sending.asked_at is not None
             raise failed from error
         if response.content_type != "application/json":
             response.close()
             raise StartError("bad_response", f"the watch is answered with {printable(response.content_type)}")
-        return asked[0], response
+        assert request.sending.asked_at is not None
+        return request.sending.asked_at, response
 
     async def _first_words(self) -> None:
-        """Refusals come as 200 and an ERROR event (get.go newErrWatcher): wait a moment for one."""
+        """Some refusals are a 200 with an ERROR event (get.go newErrWatcher): wait briefly for one."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORDS_SECONDS):
                 await self._said_something.wait()
@@ -210,7 +209,7 @@ class Watch:
             await asyncio.wait({body.ended}, timeout=patience_seconds)
         now = time.monotonic()
         if self._error is not None:
-            # It says more about the end than the connection does.
+            # An ERROR explains the end better than the state of the connection.
             return End(end_reason(self._error.code), now, self._error.message, self._error.retry_after_seconds)
         if self._slept is not None:
             return self._slept
@@ -220,7 +219,7 @@ class Watch:
         return End("timeout" if now >= self._deadline - DEADLINE_SLACK_SECONDS else "early_eof", now)
 
     def _read(self, content: Sequence[bytes], arrival: Interval) -> None:
-        """Split and decode what came together, and hand the events on."""
+        """Split and decode bytes that arrived together, and pass the events on."""
         events: list[Event] = []
         overlong = undecodable = 0
         for piece in content:
@@ -242,7 +241,7 @@ class Watch:
         self._take(DecodedBatch(events, undecodable + overlong, sum(map(len, content))), arrival)
 
     def _count_refused(self, overlong: int) -> None:
-        """What was beyond its limit, in the lines or as a line."""
+        """Count texts that exceeded a limit, in the lines or as a whole line."""
         refused = self._dependencies.decoder.refused
         refused["line"] += overlong
         for what, times in refused.items():

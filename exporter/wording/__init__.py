@@ -1,1 +1,1 @@
-"""How errors are worded for people: a sentence for each, with texts of others quoted safely in it."""
+"""Error messages for people: one sentence for each error, with texts from elsewhere quoted safely."""

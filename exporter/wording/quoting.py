@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from itertools import islice
 
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
-"""What OpenSSL calls an answer that is no TLS."""
+"""OpenSSL's reasons for an answer that is not TLS."""
 
 _LONGEST_QUOTE = 200
 _MOST_COMPARED = 5000
@@ -17,7 +17,7 @@ _USER = re.compile(r"^((?:[a-z][a-z0-9+.-]*:)?//|(?=[^@]*:)).*@", re.IGNORECASE 
 
 
 def printable(text: str, longest: int = _LONGEST_QUOTE) -> str:
-    """Escape what would break the line or the terminal, shorten what would fill the screen, hide a URL's password."""
+    """Escape unprintable characters, shorten long text, and hide the password in a URL."""
     text = _USER_OF_URL.sub(_HIDDEN, text)
     if len(text) > longest:
         text = text[:longest] + "..."
@@ -25,14 +25,14 @@ def printable(text: str, longest: int = _LONGEST_QUOTE) -> str:
 
 
 def quoted(text: str) -> str:
-    """Put a user's text into quotes for a sentence, without the password that it may hold as a URL."""
+    """Quote a user's text for a sentence, hiding the password if it is a URL."""
     return f'"{printable(_USER.sub(_HIDDEN, text))}"'
 
 
 def did_you_mean(text: str, known: Iterable[str], prefix: str = "") -> str:
-    """End of a sentence that names the known word closest to the text; empty if none is close.
+    """The end of a sentence that suggests the known word closest to the text; empty if none is close.
 
-    A prefix that all words have in common makes none of them closer. No more than so many are compared.
+    `prefix`, which all words share, is ignored in the comparison. The number of compared words is limited.
     """
     compared = [word.removeprefix(prefix) for word in islice(known, _MOST_COMPARED)]
     close = get_close_matches(text.removeprefix(prefix), compared, n=1)

@@ -27,7 +27,7 @@ _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """The error message in one line."""
     said = next((words(error) for kind, words in _WORDS if isinstance(error, kind)), str(error))
     return printable(" ".join(said.split()), LONGEST) or "unknown cause"
 
@@ -37,23 +37,23 @@ def _of_certificate(refused: Exception) -> str:
 
 
 def _of_system(error: OSError) -> str:
-    """Without the sentences that libraries and event loops wrap around the system's own."""
+    """The operating system's message, without the text that libraries and event loops wrap around it."""
     refused = error if isinstance(error, ssl.SSLError) else error.__cause__
     if isinstance(refused, ssl.SSLError):
         if refused.reason in NO_TLS:
             return "the server does not use TLS: use http:// if that is intended"
         return f"TLS: {_AROUND_OPENSSL.sub('', str(refused.strerror or refused))}"
-    if isinstance(error, socket.gaierror):  # its numbers are those of names, not of the system
+    if isinstance(error, socket.gaierror):  # its numbers are not errno values
         return error.strerror or str(error)
     number = error.errno
-    if not number and (first := _ERRNO.search(str(error))):  # of several addresses that were tried
+    if not number and (first := _ERRNO.search(str(error))):  # of the first of several addresses that were tried
         number = int(first[1])
     said = os.strerror(number) if number else error.strerror or str(error)
     return f"{error.filename}: {said}" if error.filename else said
 
 
 _WORDS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
-    # What is a kind of another comes before it.
+    # Subclasses come before their base classes.
     (aiohttp.InvalidURL, lambda _: "the URL, or the URL of a proxy, is invalid"),
     (aiohttp.ClientHttpProxyError, lambda error: f"the proxy refuses the connection: HTTP {error.status}"),
     (aiohttp.ClientProxyConnectionError, lambda error: f"no connection to the proxy: {_of_system(error.os_error)}"),

@@ -34,6 +34,11 @@ def is_proven(exporter: Exporter) -> bool:
     return len(streams) == APISERVERS * RESOURCES and all(stream["revision_clock"] for stream in streams)
 
 
+def by_clocks(wire: Wire) -> int:
+    """Requests so far; definitions are asked for as well, one every other second (service/conversions.py)."""
+    return wire.requests.total() - wire.requests["discovery"]
+
+
 def sent(load: CostMetrics) -> Counter[str]:
     """Requests so far, by purpose."""
     return Counter({purpose: int(counter.value) for purpose, counter in load.requests.items()})
@@ -56,9 +61,9 @@ async def test_thirty_resources_on_five_apiservers_stay_under_the_ceiling_of_eac
             loads = [exporter.metrics.cost(wire.url.removeprefix("http://")) for wire in wires]
             await wait_until(lambda: is_proven(exporter), "every clock is proven", timeout_seconds=START_SECONDS)
             begun = time.monotonic()
-            on_the_wire, by_purpose = [wire.requests.total() for wire in wires], [sent(load) for load in loads]
+            on_the_wire, by_purpose = [by_clocks(wire) for wire in wires], [sent(load) for load in loads]
             await asyncio.sleep(STEADY_SECONDS)
-            requests = [wire.requests.total() - before for wire, before in zip(wires, on_the_wire, strict=True)]
+            requests = [by_clocks(wire) - before for wire, before in zip(wires, on_the_wire, strict=True)]
             possible = ceiling_hz * (time.monotonic() - begun) + AT_ONCE
             since = [sent(load) - before for load, before in zip(loads, by_purpose, strict=True)]
     assert max(requests) <= possible

@@ -8,14 +8,14 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from exporter.clocks.connections import POLL_SECONDS, Answer, PollConnection
 from exporter.credentials import Credentials, CredentialsSource
-from exporter.kubernetes.cost import Cost
+from exporter.kubernetes.cost import Cost, Sending
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.framed import MOST_BYTES_BEFORE
 from exporter.kubernetes.resources import EVENTS
@@ -132,6 +132,7 @@ class Apiserver:
         self.connections = 0
         self.protocols: set[str | None] = set()
         self.writers: list[asyncio.StreamWriter] = []
+        self.listening: asyncio.Server
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -159,6 +160,7 @@ async def polling(
 ) -> AsyncIterator[tuple[PollConnection, Credentials]]:
     """A place whose polls it answers, as somebody with a token."""
     async with await asyncio.start_server(apiserver.serve, "127.0.0.1", 0, ssl=tls) as server:
+        apiserver.listening = server
         host, port = server.sockets[0].getsockname()
         url = f"{'https' if tls else 'http'}://{host}:{port}"
         (folder / "token").write_text("one")
@@ -172,8 +174,8 @@ async def polling(
             await place.close()
 
 
-async def poll(place: PollConnection, sent: list[float] | None = None) -> Answer:
-    return await place.poll(*EVENTS.empty_list(None), (sent if sent is not None else []).append)
+async def poll(place: PollConnection, on_sent: Callable[[float], None] | None = None) -> Answer:
+    return await place.poll(*EVENTS.empty_list(None), Sending(on_sent))
 
 
 Told = tuple[object, ...]
@@ -215,10 +217,10 @@ async def test_polls_go_over_one_connection_that_is_kept(tmp_path: Path) -> None
         for number in range(1, 6):
             sent: list[float] = []
             before = time.monotonic()
-            answer = await poll(place, sent)
-            assert before <= sent[0] <= answer.t1 <= time.monotonic()
+            answer = await poll(place, sent.append)
+            assert before <= answer.t0 <= answer.t1 <= time.monotonic()
             assert (cost.sent, cost.over, cost.size_bytes) == (number, number, number * len(BODY))
-            assert len(sent) == 1
+            assert sent == [answer.t0]
             assert place._kept is not None
     assert apiserver.connections == 1
 
@@ -234,7 +236,7 @@ async def test_t0_is_before_the_bytes_leave(tmp_path: Path) -> None:
 
     async with polling(tmp_path, apiserver) as (place, _):
         await poll(place)
-        await place.poll(*EVENTS.empty_list(None), sent)
+        await poll(place, sent)
     assert len(looked) == 1
 
 
@@ -268,6 +270,20 @@ async def test_a_poll_whose_connection_was_closed_is_sent_again_over_another(tmp
         second = await poll(place)
     assert (first.revision, second.revision) == (7, 7)
     assert first.connection != second.connection
+
+
+async def test_a_poll_that_finds_its_connection_lost_and_then_no_server_was_sent_once(tmp_path: Path) -> None:
+    apiserver, cost, sent = Apiserver(OK, b"", closes_after=2), Counted(), list[float]()
+
+    def last_sent(instant: float) -> None:
+        sent.append(instant)
+        apiserver.listening.close()
+
+    async with polling(tmp_path, apiserver, cost=cost) as (place, _):
+        await poll(place)
+        with pytest.raises(StartError):
+            await poll(place, last_sent)
+    assert (len(sent), cost.sent, cost.over) == (1, 2, 2)
 
 
 async def test_what_nobody_asked_for_closes_the_connection_and_is_no_answer(tmp_path: Path) -> None:

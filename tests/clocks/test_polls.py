@@ -19,7 +19,7 @@ async def polled(credentials: Credentials, url: str) -> str:
     place = PollConnection(Server(url, is_one_apiserver=True), credentials, closed=lambda _connection: None)
     try:
         with pytest.raises(StartError) as failed:
-            await place.poll(*EVENTS.empty_list(None), sent=lambda _instant: None)
+            await place.poll(*EVENTS.empty_list(None))
     finally:
         await place.close()
     return str(failed.value.reason)

@@ -106,7 +106,7 @@ async def test_a_clock_of_its_own_ends_with_its_resource(tmp_path: Path) -> None
 def answer(clock: RevisionPoller, number: int, sent: float, revision: int) -> None:
     """Poll `number`, which went out at `sent`, is answered now."""
     clock.revisions.poll_sent(number, sent)
-    clock.take(number, sent, Answer(sent + 0.01, revision, 1, None))
+    clock.take(number, Answer(sent, sent + 0.01, revision, 1, None))
 
 
 async def test_a_poll_that_went_out_before_it_was_asked_for_is_no_answer() -> None:

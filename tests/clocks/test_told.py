@@ -32,7 +32,7 @@ async def told_and_read() -> list[str]:
     for _ in range(SUBSCRIBERS):
         clock.subscribe(told, lambda: None)
     clock.revisions.poll_sent(1, 1.0)
-    clock.take(1, 1.0, Answer(2.0, 100, 1, None))
+    clock.take(1, Answer(1.0, 2.0, 100, 1, None))
     await read.wait()
     while happened.count("told") < SUBSCRIBERS:  # noqa: ASYNC110 turns of the loop are what is waited for
         await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def turns_until_all_are_told(subscribers: int) -> list[int]:
     for _ in range(subscribers):
         clock.subscribe(told, lambda: None)
     clock.revisions.poll_sent(1, 1.0)
-    clock.take(1, 1.0, Answer(2.0, 100, 1, None))
+    clock.take(1, Answer(1.0, 2.0, 100, 1, None))
     while len(told_in) < subscribers:
         turn += 1
         await asyncio.sleep(0)

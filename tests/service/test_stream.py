@@ -368,7 +368,7 @@ async def test_the_state_says_what_the_cache_answers_and_since_when(fed: Fed) ->
 
     def answers(number: int, t0: float, t1: float, revision: int) -> CacheAnswer | None:
         cache.revisions.poll_sent(number, t0)
-        cache.take(number, t0, Answer(t1, revision, 1, None))
+        cache.take(number, Answer(t0, t1, revision, 1, None))
         return cache_answer()
 
     assert cache_answer() is None

@@ -111,6 +111,7 @@ async def test_a_request_is_in_flight_until_its_answer_begins_or_it_is_given_up(
         watch = await api.send(Request("/api/v1/configmaps", {"watch": "true"}, time_limit=STREAM, purpose="watch"))
         watch_seconds = seconds["watch"].value
         begun = asyncio.create_task(api.send(Request("/api/v1/configmaps", purpose="list")))
+        await wait_until(lambda: cost.requests["list"].value == 1, "the list is sent before the poll")
         with pytest.raises(TimeoutError):
             await api.send(Request("/api/v1/configmaps", purpose="revision_poll", time_limit=ClientTimeout(total=0.3)))
         assert seconds["revision_poll"].value >= 0.25

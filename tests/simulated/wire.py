@@ -15,9 +15,12 @@ CHUNK_BYTES = 1 << 20
 
 def kind_of(target: str) -> str:
     """What a request is, as far as its target tells: polls and LISTs of the store look the same."""
-    query = parse_qs(urlsplit(target).query)
+    parts = urlsplit(target)
+    query = parse_qs(parts.query)
     if query.get("watch") == ["true"]:
         return "watch"
+    if parts.path.endswith("/customresourcedefinitions"):
+        return "discovery"
     if query.get("fieldSelector", [""])[0].startswith("metadata.name="):
         return "cache_poll" if query.get("resourceVersion") == ["0"] else "list"
     return "discovery"

@@ -1,6 +1,6 @@
-"""`make bench`: what an event costs, beside others, on this machine; docs/performance.md with what came out.
+"""`make bench`: the cost of an event in watchslo and in other consumers, on this machine. Writes docs/performance.md.
 
-Exit code 1 if anybody did not do all of its work. Whether the aims are met is said on the page.
+Exit code 1 if a consumer did not process all events. The page shows whether the targets are met.
 """
 # ruff: noqa: T201 it reports its progress
 
@@ -21,7 +21,7 @@ OBJECTS = 100_000
 
 
 def all_of_it() -> Results:
-    """Everything, in rounds."""
+    """All measurements, in rounds."""
     results = Results(ROUNDS)
     for number in range(1, ROUNDS + 1):
         run_costs(results, cases(), number)
@@ -43,7 +43,7 @@ def run_costs(results: Results, chosen: Sequence[Case], number: int) -> None:
 
 
 def run_memory(results: Results) -> None:
-    """Once: memory is not noisy."""
+    """Memory is measured once, because it is not noisy."""
     results.memory["empty aiohttp server"] = of_empty_server()
     consumers = [WATCHSLO, *([INFORMER_PROTOBUF] if has_go() else [])]
     for consumer in consumers:
@@ -52,7 +52,7 @@ def run_memory(results: Results) -> None:
 
 
 def quick() -> None:
-    """One round of the scenes with one stream; nothing is written."""
+    """One round of the scenes with one stream. Writes no files."""
     results = Results(1)
     run_costs(results, [case for case in cases() if case.scene.streams == 1 and case.scene not in PACED[1:]], 1)
     print("\n".join(report.cpu_ratio_table(results)))

@@ -1,4 +1,4 @@
-"""Who is measured: each starts as a process of its own and says how many events it is done with."""
+"""The measured consumers. Each runs in a process of its own and reports how many events it has processed."""
 
 import abc
 import contextlib
@@ -28,22 +28,22 @@ INFORMER = Path(__file__).parent / "informer"
 
 
 class Running(abc.ABC):
-    """A consumer that is up and watches."""
+    """A running consumer with an open watch."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
     @abc.abstractmethod
     def handled(self) -> int:
-        """How many events it is done with."""
+        """How many events it has processed."""
 
     def warm(self, server: Server) -> None:
-        """Let it do everything at least once."""
+        """Warm it up: let it do everything at least once."""
         server.send(WARM_EVENTS)
         self.wait_until_handled(WARM_EVENTS)
 
     def wait_until_handled(self, events: int) -> None:
-        """Return once it is done with so many; with more it must not be."""
+        """Return once it has processed exactly so many events; fail if there are more."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while (handled := self.handled()) < events:
             assert time.monotonic() < deadline, f"it is done with {handled} events of {events}"
@@ -52,7 +52,7 @@ class Running(abc.ABC):
 
 
 class Counting(Running):
-    """A program that answers SIGUSR1 with how many."""
+    """A program that prints its number of events on SIGUSR1."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         super().__init__(process.pid)
@@ -71,7 +71,7 @@ class Counting(Running):
 
 
 class Watchslo(Running):
-    """`watchslo run`; what it is done with is what its /metrics say."""
+    """`watchslo run`; its number of events is read from /metrics."""
 
     def __init__(self, pid: int, url: str) -> None:
         super().__init__(pid)
@@ -86,7 +86,7 @@ class Watchslo(Running):
         return int(total(self.metrics(), "watchslo_events_judged_total"))
 
     def warm(self, server: Server) -> None:
-        """Until every event is dated by the polls, by Date and by stamps, judged, and split into its stages."""
+        """Warm it up until each event is dated by polls, Date headers and timestamps, judged, and split into stages."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         arrivals = WARM_EVENTS * len(server.urls)
         while True:
@@ -104,7 +104,7 @@ class Watchslo(Running):
         assert not missing, f"of {events} events: {missing}"
 
     def verdicts(self) -> dict[str, int]:
-        """Of the events after the warm-up."""
+        """The verdicts on the events after the warm-up."""
         now = self.metrics()
         name = "watchslo_events_judged_total"
         return {
@@ -126,7 +126,7 @@ OF_EVERY_EVENT: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 def undone(before: str, after: str, events: int) -> dict[str, int]:
-    """What has not been done between two scrapes for exactly so many events, and for how many it has been done."""
+    """The work that between two scrapes was not done for exactly so many events, and for how many it was done."""
     found = {
         f"{name} {labels}": int(total(after, name, **labels) - total(before, name, **labels))
         for name, labels in OF_EVERY_EVENT
@@ -150,7 +150,7 @@ def fetched(url: str) -> str:
 
 
 def watchslo_flags(server: Server) -> list[str]:
-    """What a user says who wants all of it watched."""
+    """The flags to watch all of it."""
     apiservers = [word for url in server.urls for word in ("--apiserver", url)]
     resources = [word for name in server.resources for word in ("--resource", name)]
     return ["--kubeconfig", str(server.kubeconfig), *apiservers, *resources]
@@ -165,7 +165,7 @@ def naive_words(kind: str, server: Server) -> list[str]:
 
 @contextlib.contextmanager
 def watchslo(server: Server) -> Iterator[Watchslo]:
-    """The exporter as users start it, with all that it does by default for addresses that are apiservers."""
+    """The exporter with its defaults for addresses that are apiservers."""
     with started(*watchslo_flags(server)) as process:
         yield Watchslo(process._process.pid, process.url)
 
@@ -185,7 +185,7 @@ def informer(*flags: str, threads: int = 1) -> Callable[[Server], AbstractContex
     def start(server: Server) -> AbstractContextManager[Running]:
         names = [name if name == "pods" else f"{plural(name)}.{VERSION}.{GROUP}" for name in server.resources]
         words = [str(informer_binary()), "-kubeconfig", str(server.kubeconfig), "-resources", ",".join(names)]
-        # With WatchListClient it would ask for its first list in the watch; that is no part of what is compared.
+        # With WatchListClient it would get its first list by the watch, which is not part of the comparison.
         environ = {"GOMAXPROCS": str(threads), "KUBE_FEATURE_WatchListClient": "false"}
         return counting([*words, *flags], environ)
 

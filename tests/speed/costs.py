@@ -1,4 +1,4 @@
-"""CPU per event: consumers in turns, each fed the same events, in rounds; what else the machine does meets them all."""
+"""CPU per event. Consumers run in turns with the same events, in rounds, so that other load affects all of them."""
 
 import tempfile
 import time
@@ -25,7 +25,7 @@ IDLE_SECONDS = 3.0
 
 
 class Scene(NamedTuple):
-    """What the events come through, and how fast; `per_second` 0 is as fast as they are read."""
+    """The transport and the rate of the events; `per_second` 0 means as fast as they are read."""
 
     streams: int = 1
     tls: bool = False
@@ -38,7 +38,7 @@ class Scene(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One consumer in one scene, with as many events as make its CPU time long enough to be measured."""
+    """One consumer in one scene, with enough events for a measurable CPU time."""
 
     scene: Scene
     consumer: Consumer
@@ -54,7 +54,7 @@ NEED_GO = {INFORMER_PROTOBUF, INFORMER_TWO_THREADS, INFORMER_JSON}
 
 
 def cases() -> list[Case]:
-    """All of them; without Go those of the informer are left out."""
+    """All cases; without Go those of the informer are left out."""
     found = [Case(scene, consumer, events) for scene in FULL_SPEED for consumer, events in FULL_SPEED_EVENTS.items()]
     found += [Case(scene, consumer, events) for scene in PACED for consumer, events in PACED_EVENTS.items()]
     found += [Case(Scene(1), consumer, events) for consumer, events in EXTRA_EVENTS.items()]
@@ -62,26 +62,26 @@ def cases() -> list[Case]:
 
 
 def is_possible(case: Case) -> bool:
-    """V1Pod watches pods and nothing else."""
+    """V1Pod watches only pods."""
     return (case.consumer is not V1POD or case.scene.streams == 1) and (case.consumer not in NEED_GO or has_go())
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one consumer's events have cost it."""
+    """The cost of the events for one consumer."""
 
     cpu_microseconds_per_event: float
     events_per_second: float
     peak_bytes: int
     server_microseconds_per_event: float
-    """What the replay spent."""
+    """CPU of the replay."""
     idle_share: float = 0.0
     """CPU seconds per second without events; of the exporter only."""
     verdicts: dict[str, int] = field(default_factory=dict)
 
 
 def measured(case: Case) -> Cost:
-    """Start it, warm it up, feed it."""
+    """Start the consumer, warm it up, and send it the events."""
     scene = case.scene
     with (
         tempfile.TemporaryDirectory() as folder,

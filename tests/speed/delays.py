@@ -1,4 +1,4 @@
-"""From socket to stamp: how long after a burst was written each of its events got the time of its arrival."""
+"""From socket to stamp: the delay from the write of a burst to the arrival timestamp of each of its events."""
 
 import contextlib
 import json
@@ -19,19 +19,19 @@ from tests.speed.serving import ROOT, Server, replaying
 BURST = 200
 BURSTS_PER_SECOND = 1.5
 BURSTS_PER_SECOND_OF_V1PODS = 0.6
-"""Slowly enough that each burst is over before the next comes, even if the machine has other work."""
+"""Slow enough that each burst is processed before the next one, even if the machine is busy."""
 
 WARM_BURSTS = 5
 SETTLING_SECONDS = 0.5
 
 
 class Observer(NamedTuple):
-    """Who stamps, how many resources it watches, and how long its scraper rests between two scrapes."""
+    """A consumer, the number of resources that it watches, and the pause of its scraper between two scrapes."""
 
     who: str
     streams: int = 1
     scraper_rests_seconds: float | None = None
-    """None is no scraper."""
+    """None for no scraper."""
 
     def __str__(self) -> str:
         rests = self.scraper_rests_seconds
@@ -40,7 +40,7 @@ class Observer(NamedTuple):
 
     @property
     def bursts_per_second(self) -> float:
-        """How many it gets."""
+        """How many bursts it gets."""
         return BURSTS_PER_SECOND_OF_V1PODS if self == V1POD else BURSTS_PER_SECOND
 
 
@@ -56,7 +56,7 @@ KINDS = {PLAIN_OBJECT: "object", V1POD: "V1Pod"}
 
 
 class Delays(NamedTuple):
-    """Of all events of one run; `series` is how many were exposed, `scrapes` how many were answered."""
+    """The delays of all events of one run; `series` were exposed, `scrapes` were answered."""
 
     p50_seconds: float
     p99_seconds: float
@@ -65,7 +65,7 @@ class Delays(NamedTuple):
 
 
 class Stamping:
-    """A running program that remembers its stamps. It says on SIGUSR1 which is the newest, on SIGTERM all of them."""
+    """A running program that keeps its timestamps. It prints the newest on SIGUSR1, and all on SIGTERM."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -83,7 +83,7 @@ class Stamping:
             time.sleep(LOOK_SECONDS)
 
     def stamps(self) -> dict[int, float]:
-        """By revision. It ends."""
+        """End it. Returns its timestamps by revision."""
         self._process.send_signal(SIGTERM)
         return dict(json.loads(self._line()))
 
@@ -93,7 +93,7 @@ class Stamping:
 
 
 def delays(observer: Observer, bursts: int) -> Delays:
-    """Run the observer, send it bursts, and ask it afterwards when it had what."""
+    """Run the observer, send it bursts, and read its timestamps afterwards."""
     with (
         tempfile.TemporaryDirectory() as folder,
         replaying(Path(folder), resources=observer.streams) as server,
@@ -112,7 +112,7 @@ def delays(observer: Observer, bursts: int) -> Delays:
 
 
 def since_written(bursts: Sequence[Burst], stamps: dict[int, float]) -> Iterator[float]:
-    """Seconds from the beginning of an event's burst to its stamp. Raises KeyError if an event has none."""
+    """Seconds from the start of the burst to the timestamp, for each event. Raises KeyError if an event has none."""
     for burst in bursts:
         for revision in range(burst.first_revision, burst.last_revision + 1):
             yield stamps[revision] - burst.began
@@ -125,7 +125,7 @@ def count_series(exposition: str) -> int:
 
 @contextlib.contextmanager
 def started(observer: Observer, server: Server) -> Iterator[Stamping]:
-    """Run it. The exporter greets with its URL."""
+    """Run it. The exporter prints its URL first."""
     kind = KINDS.get(observer)
     if kind is not None:
         words = [*naive_words(kind, server), "--stamps"]
@@ -140,7 +140,7 @@ def started(observer: Observer, server: Server) -> Iterator[Stamping]:
 
 @contextlib.contextmanager
 def scraped(url: str, rests_seconds: float | None) -> Iterator[list[str]]:
-    """Scrape from a thread for as long as the block lasts; the answers are in the list."""
+    """Scrape from a thread within the block; the list gets the answers."""
     scrapes: list[str] = []
     if rests_seconds is None:
         yield scrapes

@@ -1,4 +1,4 @@
-"""The least that a server on aiohttp can be: `python -m tests.speed.empty` prints its URL and answers for ever."""
+"""A minimal aiohttp server: `python -m tests.speed.empty` prints its URL and serves until it is stopped."""
 # ruff: noqa: T201 its output is what it is for
 
 import asyncio

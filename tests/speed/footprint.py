@@ -1,4 +1,4 @@
-"""Memory with many live objects, and what a start costs up to the first measured event."""
+"""Memory with many live objects, and the CPU time from the start to the first judged event."""
 
 import contextlib
 import subprocess
@@ -21,14 +21,14 @@ LOOK_SECONDS = 0.05
 
 
 class Memory(NamedTuple):
-    """Of one process."""
+    """The memory of one process."""
 
     peak_bytes: int
     proportional_bytes: int
 
 
 def with_objects(consumer: Consumer, objects: int) -> Memory:
-    """After it has seen so many objects come, none of them go."""
+    """Its memory after so many objects were created and none deleted."""
     with (
         tempfile.TemporaryDirectory() as folder,
         replaying(Path(folder), objects=objects, only="ADDED") as server,
@@ -63,7 +63,7 @@ def empty_server() -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 def start_cpu_seconds() -> float:
-    """CPU time of `watchslo run` from its start until its /metrics say that an event is judged, scrapes included."""
+    """CPU time of `watchslo run` until /metrics shows that an event was judged, including the scrapes."""
     with tempfile.TemporaryDirectory() as folder, replaying(Path(folder)) as server:
         sending = threading.Thread(target=lambda: server.send(FIRST_EVENTS, per_second=FIRST_EVENTS_PER_SECOND))
         sending.start()

@@ -1,6 +1,6 @@
-"""`python -m tests.speed.growth`: how the exporter's cost grows, where its limit is, and what it says beyond it.
+"""`python -m tests.speed.growth`: how the exporter's cost grows, where its limit is, and what it reports beyond it.
 
-Writes docs/growth.md and its picture. Exit code 1 if an event is called late: none is.
+Writes docs/growth.md and its picture. Exit code 1 if an event is judged late, because none is late.
 """
 # ruff: noqa: T201 it reports its progress
 
@@ -41,16 +41,16 @@ SECONDS = 8
 HIGH_RATE = 10_000
 FEWEST_EVENTS = 40_000
 TIMER_SECONDS = 0.002
-"""What comes within this time is written at once: a timer is no finer."""
+"""Events within this time are written together, because a timer is not finer."""
 
 OVERLOAD = 2.0
-"""So many times what it can take."""
+"""Rate as a multiple of the limit."""
 
 OVERLOAD_SECONDS = 6
 
 
 class Point(NamedTuple):
-    """What the exporter was given, and what it took for that. Events are counted once for each arrival."""
+    """One measurement: the load, and its cost. Events are counted once per arrival."""
 
     given: int
     events_per_second: float
@@ -62,7 +62,7 @@ class Point(NamedTuple):
 
     @property
     def cpu_microseconds_per_event(self) -> float:
-        """CPU, everything that it does besides included."""
+        """CPU per event, including idle work."""
         return self.cpu_share / self.events_per_second * 1e6
 
 
@@ -70,7 +70,7 @@ class Point(NamedTuple):
 def watched(
     *, resources: int = 1, objects: int = OBJECTS, apiservers: int = 1, only: str | None = None
 ) -> Iterator[tuple[Server, Watchslo]]:
-    """A replay and the exporter, which is warm."""
+    """A replay and an exporter after its warm-up."""
     with (
         tempfile.TemporaryDirectory() as folder,
         replaying(Path(folder), resources=resources, objects=objects, apiservers=apiservers, only=only) as server,
@@ -81,7 +81,7 @@ def watched(
 
 
 def point(given: int, server: Server, exporter: Watchslo, events: int, per_second: float) -> Point:
-    """Send so many events, wait until all of them are judged, and see what that took."""
+    """Send so many events, wait until all are judged, and measure the cost."""
     idle_share = idle(exporter.pid)
     arrivals = events * len(server.urls)
     handled, began, used = exporter.handled(), time.monotonic(), Used(exporter.pid)
@@ -102,7 +102,7 @@ def point(given: int, server: Server, exporter: Watchslo, events: int, per_secon
 
 
 def by_rate() -> Iterator[Point]:
-    """One resource, more and more events; the last is as many as are taken."""
+    """One resource with increasing rates; the last is full speed."""
     for rate in RATES:
         with watched() as (server, exporter):
             yield point(rate, server, exporter, rate * SECONDS, rate)
@@ -112,28 +112,28 @@ def by_rate() -> Iterator[Point]:
 
 
 def by_objects() -> Iterator[Point]:
-    """One resource, more and more objects in it, each of which is created."""
+    """One resource with increasing numbers of objects, each of which is created."""
     for objects in OBJECT_COUNTS:
         with watched(objects=objects, only="ADDED") as (server, exporter):
             yield point(objects, server, exporter, max(objects, FEWEST_EVENTS), HIGH_RATE)
 
 
 def by_resources() -> Iterator[Point]:
-    """As many events in all, on more and more watches."""
+    """The same total rate on increasing numbers of watches."""
     for streams in STREAMS:
         with watched(resources=streams) as (server, exporter):
             yield point(streams, server, exporter, USUAL_RATE * SECONDS, USUAL_RATE)
 
 
 def by_apiservers() -> Iterator[Point]:
-    """One resource on more and more apiservers, each of which sends every event."""
+    """One resource on increasing numbers of apiservers, each of which sends every event."""
     for apiservers in APISERVERS:
         with watched(apiservers=apiservers) as (server, exporter):
             yield point(apiservers, server, exporter, USUAL_RATE * SECONDS, USUAL_RATE)
 
 
 class Overload(NamedTuple):
-    """More than can be taken, and what is said of it."""
+    """A rate above the limit, and what the exporter reports then."""
 
     per_second: float
     behind_seconds: float
@@ -144,7 +144,7 @@ class Overload(NamedTuple):
 
 
 def overload(limit_per_second: float) -> Overload:
-    """Send faster than the exporter can read: what is late then is late by its own fault, and must not be called so."""
+    """Send faster than the exporter can read: it delays events itself, so it must not judge them late."""
     rate = round(limit_per_second * OVERLOAD, -3)
     events = int(rate * OVERLOAD_SECONDS)
     with watched() as (server, exporter):
@@ -215,7 +215,7 @@ def draw_cpu(axes: Axes, points: Sequence[Point], label: str) -> None:
 
 
 def main() -> int:
-    """0 unless an event was called late, which none is."""
+    """0 unless an event was judged late, because none is late."""
     rates, objects, streams, servers = map(list, (by_rate(), by_objects(), by_resources(), by_apiservers()))
     series = [loop.run(holds.measured(1)), loop.run(holds.measured(19, *holds.SLOW_CLOCKS))]
     limit = rates[-1].events_per_second

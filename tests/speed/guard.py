@@ -1,8 +1,8 @@
-"""What our own code does for an event, a poll and a scrape, counted: what CI holds.
+"""Counts the work of our own code for an event, a poll and a scrape. CI fails if it grows.
 
-No time is measured, so every machine counts the same. What a function written in C does with its bytes is counted by
-what it allocates only, and the network and aiohttp are left out: `make bench` measures whole processes.
-`python -m tests.speed.guard` prints the counts, with `--write` they are committed to guarded.json.
+No time is measured, so the counts are the same on every machine. Of functions written in C only allocations count, and
+the network and aiohttp are left out: `make bench` measures whole processes. `python -m tests.speed.guard` prints the
+counts; `--write` updates guarded.json.
 """
 # ruff: noqa: T201 it is a report
 
@@ -45,7 +45,7 @@ GUARDED = Path(__file__).parent / "guarded.json"
 PYTHON = ".".join(map(str, sys.version_info[:2]))
 MOST_MORE = 1.1
 MOST_MORE_ON_ANOTHER_PYTHON = 1.25
-"""Comprehensions are calls in one version and none in the next, and objects grow and shrink."""
+"""Comprehensions are calls in some versions only, and sizes of objects differ."""
 
 EVENTS_IN_A_ROUND = 400
 POLLS_IN_A_ROUND = 50
@@ -53,7 +53,7 @@ RESOURCES_OF_A_SCRAPE = 14
 
 
 class Pipeline:
-    """The way of an event from the socket's bytes to its count. Nothing is watched: what is measured is fed by hand."""
+    """The path of an event from the socket's bytes to its count, without a server: the bytes are fed directly."""
 
     def __init__(self) -> None:
         name = ResourceName("pods")
@@ -90,7 +90,7 @@ class Pipeline:
         self._poll()
 
     def events(self, events: int, at_once: int) -> Callable[[], Awaitable[None]]:
-        """What has to be done for so many, which come `at_once`, between two polls."""
+        """Process so many events between two polls, `at_once` of them in each read."""
         readings: list[bytes] = []
         enough = self._fed + events
         while self._fed < enough:
@@ -119,13 +119,13 @@ class Pipeline:
 
 
 def poll(clock: RevisionClock, revision: int) -> None:
-    """A poll goes out now, and is answered at once."""
+    """A poll is sent now and answered at once."""
     clock.poll_sent(revision, time.monotonic())
     assert clock.poll_answered(revision, time.monotonic(), revision) is None
 
 
 async def counted(what: str, each: int, prepare: Callable[[], Callable[[], Awaitable[None]]]) -> dict[str, float]:
-    """Calls, lines and the peak of allocated bytes for each of so many."""
+    """Calls, lines and peak allocated bytes, each divided by the number of events."""
     await prepare()()  # what is done once is done
     work = Work()
     do = prepare()
@@ -168,7 +168,7 @@ async def polling() -> AsyncIterator[PollConnection]:
 
 
 async def counts() -> dict[str, float]:
-    """What is done for an event, a poll and a scrape, by its name and unit."""
+    """The counted work for an event, a poll and a scrape, by name and unit."""
     metrics = Metrics(1.0, 0.99, 60.0)
     for number in range(RESOURCES_OF_A_SCRAPE):
         metrics.resource("a:1", "example.com", f"widgets{number}")
@@ -179,7 +179,7 @@ async def counts() -> dict[str, float]:
 
     async def polls() -> None:
         for _ in range(POLLS_IN_A_ROUND):
-            await place.poll(*EVENTS.empty_list(None), lambda _: None)
+            await place.poll(*EVENTS.empty_list(None))
 
     async with polling() as place:
         a_poll = await counted("a poll", POLLS_IN_A_ROUND, lambda: polls)
@@ -193,7 +193,7 @@ async def counts() -> dict[str, float]:
 
 
 def main(words: Sequence[str]) -> int:
-    """0 once they are printed, or written."""
+    """Print or write the counts; returns 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.speed.guard", description=__doc__)
     parser.add_argument("--write", action="store_true", help="commit them to guarded.json")
     wants_to_write = parser.parse_args(words).write

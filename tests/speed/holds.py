@@ -59,25 +59,25 @@ ASKED = (
 
 @dataclass(frozen=True)
 class Holds:
-    """How long steps hold the loop, in CPU seconds, seen in several rounds: answers, or seconds."""
+    """How long steps block the loop, in CPU seconds, in several rounds. A round is an answer or a second."""
 
     steps: int
     p99_seconds: float
     usual_longest_seconds: float
-    """The longest step of a round, in the median of the rounds."""
+    """The median over the rounds of their longest steps."""
 
     longest_seconds: float
 
     @classmethod
     def of(cls, rounds: Sequence[Sequence[float]]) -> Self:
-        """Seconds of every step in every round."""
+        """Seconds of all steps of all rounds."""
         steps = sorted(chain.from_iterable(rounds))
         return cls(len(steps), steps[len(steps) * 99 // 100], median(max(one) for one in rounds if one), steps[-1])
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One exporter under observation: what held its loop while each kind of answer was made, and while nobody asked."""
+    """One measured exporter: what blocked its loop while it made each kind of answer, and without requests."""
 
     series: int
     rows: dict[str, Holds]
@@ -87,23 +87,23 @@ class Measured:
     """The longest step by itself, by the name of the task's coroutine."""
 
     stock_seconds: float
-    """What prometheus_client takes to write as many series, in one step."""
+    """The time that prometheus_client needs to write as many series, in one step."""
 
 
 class Steps:
-    """Times the steps of every task that is made on the loop from now on, by the name of the task's coroutine."""
+    """Times the steps of each task created from now on, by the name of the task's coroutine."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
         asyncio.get_running_loop().set_task_factory(self._task)
 
     def taken(self) -> "dict[str, array[float]]":
-        """The seconds of all since the last call."""
+        """The seconds of all steps since the last call."""
         taken, self._seconds = self._seconds, defaultdict(lambda: array("d"))
         return taken
 
     def count(self, name: str, seconds: float) -> None:
-        """One step has taken so long."""
+        """Record the duration of one step."""
         self._seconds[name].append(seconds)
 
     def _task(self, running: asyncio.AbstractEventLoop, body: Any, **more: Any) -> asyncio.Task[Any]:
@@ -137,7 +137,7 @@ class _Timed:
 
 
 async def measured(apiservers: int, *flags: str) -> Measured:
-    """Watch RESOURCES on each of so many simulated apiservers, for longer than the window, then ask."""
+    """Watch RESOURCES on each of so many simulated apiservers for longer than the window, then send requests."""
     steps = Steps()
     gc.collect()
     gc.freeze()  # as the command does when it starts
@@ -180,7 +180,7 @@ async def measured(apiservers: int, *flags: str) -> Measured:
 
 
 async def _arithmetic(steps: int) -> None:
-    """So many steps that cannot take longer than half a millisecond, if only this program runs."""
+    """A control: so many steps that take at most half a millisecond if no other program runs."""
     for _ in range(steps):
         sum(range(ADDITIONS))
         await asyncio.sleep(0)

@@ -24,7 +24,7 @@ LATENCY = Histogram("latency_seconds", "now - max(managedFields.time)", ("group"
 
 
 class Naive:
-    """What it has handled so far."""
+    """The events that it has processed so far."""
 
     def __init__(self, *, keeps_stamps: bool) -> None:
         self.events = 0

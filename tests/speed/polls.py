@@ -39,7 +39,7 @@ async def polled(place: PollConnection, way: str) -> None:
     """One poll."""
     if way == "aiohttp":
         place._kept = None
-    await place.poll(*EVENTS.empty_list(None), lambda _: None)
+    await place.poll(*EVENTS.empty_list(None))
 
 
 async def microseconds(do: Callable[[], Awaitable[None]], pause_seconds: float) -> float:

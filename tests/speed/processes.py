@@ -1,4 +1,4 @@
-"""What a process has cost so far, by the kernel's own account."""
+"""The cost of a process so far, as counted by the kernel."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def exact_cpu_seconds(pid: int) -> float:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most resident memory that it ever had."""
+    """Its peak resident memory."""
     return _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM")
 
 
@@ -30,7 +30,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Its resident memory now, what it shares with others counted as its share."""
+    """Its resident memory now, with its proportional share of shared pages."""
     return _kibibytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
 
 

@@ -1,4 +1,4 @@
-"""As much of protobuf as a watch needs: a message's fields in, the same bytes out. No schema, no library."""
+"""The part of protobuf that a watch needs: reads and writes the fields of a message, without schema or library."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -36,14 +36,14 @@ def message(parts: Iterable[Field]) -> bytes:
 
 
 def inside(outer: bytes, *path: int) -> bytes:
-    """The bytes that the first field of each number of `path` holds, one within the other."""
+    """The bytes of the nested field at `path`, a sequence of field numbers; of repeated fields the first."""
     for number in path:
         outer = next(part.value for part in fields(outer) if part.number == number and isinstance(part.value, bytes))
     return outer
 
 
 def replaced(outer: bytes, path: Sequence[int], value: bytes) -> bytes:
-    """The same message with `value` in the place that `path` leads to; the lengths around it follow."""
+    """The same message with `value` in the nested field at `path`; enclosing lengths are updated."""
     number, *rest = path
     parts = fields(outer)
     at = next(index for index, part in enumerate(parts) if part.number == number)

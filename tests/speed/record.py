@@ -34,12 +34,12 @@ LAST_MARK = "the-last-one"
 
 
 def pod_name(number: int) -> str:
-    """Its last seven digits are what a replay writes anew."""
+    """The name of a pod. A replay replaces its last seven digits."""
     return f"checkout-7d9f8b6c5d-{number:07d}"
 
 
 def new_pod(number: int) -> Json:
-    """A pod of a Deployment, of middling size."""
+    """A pod of a Deployment, of medium size."""
     owner = {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -74,7 +74,7 @@ def new_pod(number: int) -> Json:
 
 
 def container(name: str, port: int) -> Json:
-    """With what people put into one."""
+    """Its container, with typical settings."""
     probe = {"httpGet": {"path": "/healthz", "port": port}, "periodSeconds": 10, "timeoutSeconds": 2}
     variables = ["LOG_LEVEL", "REGION", "DATABASE_HOST", "QUEUE_HOST"]
     return {
@@ -95,7 +95,7 @@ def container(name: str, port: int) -> Json:
 
 
 def status(*, ready: bool) -> Json:
-    """What a kubelet reports while the containers start, and when they run."""
+    """The status that a kubelet reports while the containers start, and when they run."""
     said = "True" if ready else "False"
     times = "2026-01-01T00:00:00Z"
     conditions = [
@@ -122,7 +122,7 @@ def status(*, ready: bool) -> Json:
 
 
 class Components:
-    """Those of a cluster that write pods, each under its own name."""
+    """The clients of a cluster that write pods, each as its own field manager."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
@@ -156,7 +156,7 @@ class Components:
         await self._client.delete(f"{NAMESPACE}/{pod_name(number)}", {"gracePeriodSeconds": 0})
 
     async def mark(self) -> None:
-        """A last write, to wait for; it is not recorded."""
+        """A last write to wait for, which is not recorded."""
         await self._client.post(NAMESPACE, {**new_pod(0), "metadata": {"name": LAST_MARK}})
 
     async def _patch(self, path: str, body: Json, manager: str) -> None:
@@ -166,7 +166,7 @@ class Components:
 
 
 async def write_pods(components: Components) -> None:
-    """Phase by phase, the pods of each in an order of its own."""
+    """Write phase by phase, the pods of each phase in a different order."""
     numbers = list(range(PODS))
     phases = (
         (components.create, PODS),
@@ -187,7 +187,7 @@ async def write_pods(components: Components) -> None:
 
 @asynccontextmanager
 async def listening(cluster: Cluster, form: Format) -> AsyncIterator[bytearray]:
-    """All bytes of one watch of pods, as they come."""
+    """All bytes of one watch of pods, as received."""
     taken = bytearray()
     headers = {"Authorization": f"Bearer {cluster.token()}", "Accept": form.accept, "Accept-Encoding": "identity"}
     connector = aiohttp.TCPConnector(ssl=cluster.client_context)
@@ -211,7 +211,7 @@ async def listening(cluster: Cluster, form: Format) -> AsyncIterator[bytearray]:
 
 
 def with_long_revision(form: Format, frame: bytes) -> bytes:
-    """The frame with a revision of ten digits: a replay writes others over it and no length changes."""
+    """The frame with a revision of ten digits: a replay overwrites it without changing a length."""
     if not form.is_protobuf:
         longer = re.compile(rb'("resourceVersion":")(\d+)')
         return longer.sub(lambda found: found[1] + b"%d" % (FIRST_REVISION + int(found[2])), frame, count=1)
@@ -239,7 +239,7 @@ def save(form: Format, taken: bytes) -> None:
 
 
 async def main() -> None:
-    """Record all formats at once, so that all have the same events."""
+    """Record all formats at the same time, so that they contain the same events."""
     with tempfile.TemporaryDirectory() as folder:
         async with Cluster(server_binaries(), Path(folder)) as cluster, cluster.client() as client:
             components = Components(client)

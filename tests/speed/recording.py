@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 RECORDED = Path(__file__).parent / "recorded"
 FIRST_REVISION = 1_000_000_000
-"""Ten digits, and ten they remain."""
+"""It has ten digits, and later revisions have ten as well."""
 
 EVENTS_IN_A_BLOCK = 50
 EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED")
@@ -33,7 +33,7 @@ _EVENT_TYPE = re.compile(rb"ADDED|MODIFIED|DELETED")
 
 @dataclass(frozen=True)
 class Format:
-    """One way to be sent a watch."""
+    """One format of a watch."""
 
     name: str
     accept: str
@@ -42,7 +42,7 @@ class Format:
 
     @property
     def file(self) -> Path:
-        """Where it is recorded."""
+        """The file of the recording."""
         return RECORDED / f"{self.name}.gz"
 
 
@@ -58,7 +58,7 @@ FORMATS = (METADATA_JSON, PODS_JSON, METADATA_PROTOBUF)
 
 
 def format_of(accept: str) -> Format:
-    """What an apiserver answers a watch with that has this Accept header."""
+    """The format of an apiserver's answer to a watch with this Accept header."""
     first = accept.split(",", maxsplit=1)[0]
     if "protobuf" in first:
         return METADATA_PROTOBUF
@@ -66,7 +66,7 @@ def format_of(accept: str) -> Format:
 
 
 def split(form: Format, stream: bytes) -> Iterator[bytes]:
-    """The events of a watch: lines of JSON, or protobuf messages with their length before them."""
+    """The events of a watch: lines of JSON, or length-prefixed protobuf messages."""
     if not form.is_protobuf:
         yield from stream.splitlines(keepends=True)
         return
@@ -83,12 +83,12 @@ def recorded(form: Format) -> list[bytes]:
 
 
 def mean_size(form: Format) -> float:
-    """Bytes of an event."""
+    """The mean size of an event in bytes."""
     return mean(map(len, recorded(form)))
 
 
 class Frame(NamedTuple):
-    """One event: what stands before, between and after its name's number, its uid's end and its revision."""
+    """One event as a template: the bytes around its name's number, its uid's end and its revision."""
 
     pieces: tuple[bytes, bytes, bytes, bytes]
     pod: int
@@ -114,7 +114,7 @@ class Frame(NamedTuple):
 
 
 class Recording:
-    """The events of one recorded watch, again and again: each time around of other pods, until there are enough."""
+    """The events of one recorded watch, repeated for different pods until there are enough."""
 
     def __init__(self, form: Format, objects: int, only: Sequence[str] = EVENT_TYPES) -> None:
         frames = [Frame.parse(form, data) for data in recorded(form)]
@@ -130,7 +130,7 @@ class Recording:
         }
 
     def chunks(self, position: int, revision: int, most: int) -> tuple[bytes, int]:
-        """The next events, `most` at the most, from the one at `position`, which gets `revision`; and how many."""
+        """The next events from `position` on, at most `most`, the first with `revision`; and their number."""
         times, start = divmod(position, len(self._templates))
         block = self._blocks.get(start)
         if block is not None and most >= EVENTS_IN_A_BLOCK:

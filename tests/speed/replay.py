@@ -24,14 +24,14 @@ from tests.speed.recording import EVENT_TYPES, FIRST_REVISION, Format, Recording
 from tests.speed.served import ADDRESS, discovery, empty_list, endpoint_slices, plural, resources
 
 UNSENT_BYTES = 1 << 20
-"""So much may wait for a reader before the next events wait too."""
+"""Unsent bytes above which the next events wait for the reader."""
 
 EVENTS_AT_ONCE = 200
-"""At full speed, to one resource's watches before it is the next one's turn."""
+"""Events that are sent at full speed to one resource's watches before the next resource's."""
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Send so many events: at full speed, or `burst` of them at a time, so many `per_second`."""
+    """An order to send so many events: at full speed, or `per_second` events in bursts of `burst`."""
 
     events: int
     per_second: float = 0.0
@@ -39,7 +39,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Burst(msgspec.Struct, frozen=True, array_like=True):
-    """What was written at once, and when that began."""
+    """Events that were written together, and when the write began."""
 
     first_revision: int
     last_revision: int
@@ -47,14 +47,14 @@ class Burst(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """An order has been carried out."""
+    """The result of an order."""
 
     bursts: list[Burst]
     size_bytes: int
 
 
 class Connection(asyncio.Protocol):
-    """One connection: GETs answered one after the other; a watch is the last of them."""
+    """One connection: answers GETs one after the other; a watch is the last one."""
 
     def __init__(self, replay: "Replay") -> None:
         self._replay = replay
@@ -113,7 +113,7 @@ def _head(content_type: str, framing: str) -> bytes:
 
 
 class Stream:
-    """The events of one resource: how many there were, and who watches."""
+    """The events of one resource: how many were sent, and its watches."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -121,7 +121,7 @@ class Stream:
 
 
 class Replay:
-    """A store, its watches, and how an order is carried out."""
+    """A store and its watches. Executes the orders."""
 
     def __init__(self, served: Sequence[str], objects: int, only: Sequence[str]) -> None:
         self._served = served
@@ -134,7 +134,7 @@ class Replay:
         self.ports: list[int] = []
 
     def answer(self, path: str, accept: str) -> tuple[str, bytes]:
-        """Content type and body, for whatever is no watch."""
+        """Content type and body of the answer to a request that is not a watch."""
         if path.endswith("/endpointslices"):
             return "application/json", endpoint_slices(self.ports)
         document = discovery(path, self._served)
@@ -143,18 +143,18 @@ class Replay:
         return empty_list(self.revision, as_protobuf=format_of(accept).is_protobuf)
 
     def watch_began(self, connection: Connection, path: str, form: Format) -> None:
-        """From now on it gets the events of the resource with this path."""
+        """Send this watch the events of the resource with this path from now on."""
         if form not in self._recordings:
             self._recordings[form] = Recording(form, self._objects, self._only)
         self._streams[path.rsplit("/", 1)[1]].watches[connection] = form
 
     def watch_ended(self, connection: Connection) -> None:
-        """It gets no more."""
+        """Send this watch no more events."""
         for stream in self._streams.values():
             stream.watches.pop(connection, None)
 
     async def obey(self, order: Order) -> Sent:
-        """Send, to the watches of one resource after the other; all of them are waited for."""
+        """Execute an order: send to the watches of one resource after the other, and wait for all of them."""
         while not all(stream.watches for stream in self._streams.values()):  # noqa: ASYNC110 orders are rare
             await asyncio.sleep(0.02)
         return await (self._send_in_time(order) if order.per_second else self._send_at_full_speed(order))
@@ -182,7 +182,7 @@ class Replay:
         return Sent(bursts, size_bytes)
 
     def _send(self, stream: Stream, events: int) -> tuple[Burst, int]:
-        """Commit and write so many events at once."""
+        """Commit and write so many events together."""
         first, began, size_bytes = self.revision + 1, time.monotonic(), 0
         end = self.revision + events
         while self.revision < end:
@@ -200,7 +200,7 @@ class Replay:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Listen, and obey until there are no more orders."""
+    """Listen, and execute orders until there are no more."""
     context = None
     if options.certificate is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,4 +1,4 @@
-"""Measurements in, docs/performance.md and ratios.json out: ratios first, each beside what was aimed at."""
+"""Writes docs/performance.md and ratios.json: the ratios with their targets first, then all figures."""
 
 import json
 import platform
@@ -30,7 +30,7 @@ MORE_MEMORY_BYTES = 20 * MEBIBYTE
 
 
 class Target(NamedTuple):
-    """A ratio of two consumers' CPU per event, and what is aimed at."""
+    """A target for the ratio of two consumers' CPU per event."""
 
     over: str
     under: str
@@ -38,7 +38,7 @@ class Target(NamedTuple):
     at_most: float | None = None
 
     def is_met(self, ratio: float) -> bool:
-        """Whether it is what is aimed at."""
+        """Whether the ratio meets the target."""
         return (self.at_least is None or ratio >= self.at_least) and (self.at_most is None or ratio <= self.at_most)
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Target(NamedTuple):
 
     @property
     def aim(self) -> str:
-        """For people."""
+        """The target as text."""
         return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
@@ -59,7 +59,7 @@ TARGETS = (
 
 @dataclass
 class Results:
-    """Everything that the page shows; rounds as lists."""
+    """All results for the page, with a list entry per round."""
 
     rounds: int
     costs: dict[tuple[Scene, str], list[Cost]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Results:
 
     @property
     def scenes(self) -> list[Scene]:
-        """In the order in which they were measured."""
+        """The scenes, in the order of measurement."""
         return list(dict.fromkeys(scene for scene, _ in self.costs))
 
     def p99(self, observer: Observer) -> float:
@@ -93,7 +93,7 @@ class Ratio(NamedTuple):
 
 
 def cpu_ratios(results: Results, target: Target) -> dict[Scene, float]:
-    """For each scene in which both were measured."""
+    """The ratio in each scene in which both were measured."""
     found = {}
     for scene in results.scenes:
         over, under = results.cpu(scene, target.over), results.cpu(scene, target.under)
@@ -124,7 +124,7 @@ def _at_most(name: str, value: float, most: float) -> Ratio:
 
 
 def all_ratios(results: Results) -> list[Ratio]:
-    """As ratios.json has them."""
+    """The ratios for ratios.json."""
     found = [
         Ratio(f"CPU per event, {target}: {scene}", value, target.aim, target.is_met(value))
         for target in TARGETS
@@ -187,7 +187,7 @@ def other_ratio_table(results: Results) -> Iterable[str]:
 
 
 def cost_table(results: Results) -> Iterable[str]:
-    """Everybody in every scene."""
+    """One row for each consumer in each scene."""
     yield table_row("", "consumer", "CPU per event", "events per CPU second", "events/s", "peak memory")
     yield table_rule(6)
     in_order = sorted(results.costs.items(), key=lambda item: results.scenes.index(item[0][0]))
@@ -204,7 +204,7 @@ def cost_table(results: Results) -> Iterable[str]:
 
 
 def watchslo_table(results: Results) -> Iterable[str]:
-    """What only the exporter says of itself."""
+    """Figures of the exporter alone."""
     yield table_row("", "idle", "on time", "late", "ambiguous")
     yield table_rule(5)
     for (scene, consumer), costs in results.costs.items():
@@ -243,7 +243,7 @@ def table_row(*cells: object) -> str:
 
 
 def table_rule(columns: int) -> str:
-    """What stands below a table's head."""
+    """The line below the head of a table."""
     return "|" + "---|" * columns
 
 

@@ -1,4 +1,4 @@
-"""What a replaying apiserver answers beside its watches: discovery, its own endpoints, LISTs that match nothing."""
+"""The answers of the replay other than watches: discovery, its own endpoints, and LISTs that match nothing."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ ADDRESS = "127.0.0.1"
 
 
 def resources(count: int) -> list[str]:
-    """The names of so many resources, as the exporter's flags take them: pods, then custom ones."""
+    """The names of so many resources for the exporter's flags: pods, then custom resources."""
     return ["pods", *(f"things{number:02d}.{GROUP}" for number in range(1, count))]
 
 
@@ -21,7 +21,7 @@ def plural(resource: str) -> str:
 
 
 def discovery(path: str, served: Sequence[str]) -> bytes | None:
-    """The discovery document at `path`; None if this is no path of one."""
+    """The discovery document at `path`; None for any other path."""
     custom = [plural(resource) for resource in served if resource != "pods"]
     group_version = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
     group = {"name": GROUP, "versions": [group_version], "preferredVersion": group_version}
@@ -39,7 +39,7 @@ def _resource(name: str) -> dict[str, object]:
 
 
 def endpoint_slices(ports: Sequence[int]) -> bytes:
-    """Those of default/kubernetes: each port is an apiserver."""
+    """The EndpointSlices of default/kubernetes: each port is an apiserver."""
     items = [{"endpoints": [{"addresses": [ADDRESS]}], "ports": [{"name": "https", "port": port}]} for port in ports]
     return json.dumps({"kind": "EndpointSliceList", "items": items}).encode()
 

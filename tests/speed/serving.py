@@ -1,4 +1,4 @@
-"""The replaying apiserver from outside: a process with a kubeconfig for it; orders in, what was sent out."""
+"""Runs the replay in a process, with a kubeconfig for it; sends it orders and reads their results."""
 
 import base64
 import contextlib
@@ -32,7 +32,7 @@ class Server:
         return self._process.pid
 
     def send(self, events: int, *, per_second: float = 0.0, burst: int = 1) -> Sent:
-        """Send, and wait until all is written. Without `per_second` as fast as it is read."""
+        """Send events, and wait until all are written. Without `per_second` as fast as they are read."""
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(Order(events, per_second, burst)) + b"\n")
         self._process.stdin.flush()
@@ -55,7 +55,7 @@ def replaying(
     tls: bool = False,
     only: str | None = None,
 ) -> Iterator[Server]:
-    """Run one; its kubeconfig and certificates go into `folder`."""
+    """Run a replay; its kubeconfig and certificates are written to `folder`."""
     words = [sys.executable, "-m", "tests.speed.replay", f"--resources={resources}", f"--objects={objects}"]
     words += [f"--apiservers={apiservers}", *([f"--only={only}"] if only else [])]
     cluster: dict[str, str] = {}

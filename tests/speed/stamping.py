@@ -1,4 +1,4 @@
-"""The exporter in a process that remembers when it stamped which revision: `python -m tests.speed.stamping FLAGS`.
+"""The exporter in a process that keeps the timestamp of each revision: `python -m tests.speed.stamping FLAGS`.
 
 Takes the flags of `watchslo run`. It prints its URL, on SIGUSR1 how many it has stamped and the last revision
 of these, on SIGTERM all stamps.

@@ -1,4 +1,4 @@
-"""What could be wrong in the suite itself: events that are not what they should be, work that is not done."""
+"""Tests of the benchmark itself: that events are correct, and that missing work is detected."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What code does, counted instead of timed: every machine counts the same."""
+"""Counts the work of code instead of timing it: the counts are the same on every machine."""
 
 import asyncio
 import gc
@@ -10,12 +10,12 @@ from types import FrameType
 from typing import Any
 
 NOT_COUNTED = (str(Path(__file__).parents[1]), str(Path(asyncio.__file__).parent))
-"""The tests themselves, and the event loop, whose turns are the machine's."""
+"""Not counted: the tests, and the event loop, whose iterations depend on the machine."""
 
 
 @contextmanager
 def without_garbage() -> Iterator[None]:
-    """What others have left behind is collected before, and nothing meanwhile: its finalizers are no work of ours."""
+    """Collect garbage before the block, and none within it: finalizers of other objects are not our work."""
     gc.collect()
     gc.disable()
     try:
@@ -25,7 +25,7 @@ def without_garbage() -> Iterator[None]:
 
 
 class Work:
-    """What is done while `counting()`: functions called, of Python's and of C's, and lines of Python executed."""
+    """Counts within `counting()`: calls of Python and C functions, and executed lines of Python."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -33,7 +33,7 @@ class Work:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Whoever traces already, such as a debugger, gets its turn again afterwards."""
+        """Count within the block. An existing tracer, such as a debugger, is restored afterwards."""
         before = sys.gettrace(), sys.getprofile()
         with without_garbage():
             sys.setprofile(self._called)

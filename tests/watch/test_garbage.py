@@ -70,7 +70,7 @@ async def polling(folder: Path, *answers: ScriptedAnswer) -> AsyncIterator[PollC
 async def poll(folder: Path, answer: ScriptedAnswer) -> Answer:
     """What one poll makes of this answer."""
     async with polling(folder, answer) as place:
-        return await place.poll("/api/v1/configmaps", {}, lambda _: None)
+        return await place.poll("/api/v1/configmaps", {})
 
 
 @pytest.mark.parametrize("date", DATES)
@@ -191,10 +191,10 @@ async def test_what_comes_on_a_connection_that_nobody_uses_closes_it_and_is_not_
 
     good, refusals = document(a_list(LISTED_REVISION + 1)), Refusals()
     async with polling(tmp_path, answer, good) as place:
-        first = await place.poll("/api/v1/configmaps", {}, lambda _: None)
+        first = await place.poll("/api/v1/configmaps", {})
         await wait_until(lambda: refusals.of("answer") == 1, "the flood is refused", timeout_seconds=20)
         await flooded[0]
-        second = await place.poll("/api/v1/configmaps", {}, lambda _: None)
+        second = await place.poll("/api/v1/configmaps", {})
     assert (first.revision, second.revision) == (LISTED_REVISION, LISTED_REVISION + 1)
     assert second.connection != first.connection
     assert MOST_BYTES_AFTER < MOST_BYTES_BEFORE

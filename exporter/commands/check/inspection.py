@@ -282,17 +282,16 @@ async def _poll_at_all_phases(
         await asyncio.sleep(begun + number * POLL_PERIOD_SECONDS - time.monotonic())
         if time.monotonic() > begun + POLLING_SECONDS or len(failed) == FAILURES_ENOUGH:
             break
-        sent: list[float] = []
         try:
-            answer = await place.poll(*kind.empty_list(namespace), sent.append)
+            answer = await place.poll(*kind.empty_list(namespace))
         except TROUBLES as error:
             failed.append(sentence(error))
             continue
-        round_trips.append(answer.t1 - sent[0])
+        round_trips.append(answer.t1 - answer.t0)
         if answer.date is not None:
             dated += 1
             try:
-                clocks.written_before(answer.connection, DatedAnswer(sent[0], answer.t1, answer.date))
+                clocks.written_before(answer.connection, DatedAnswer(answer.t0, answer.t1, answer.date))
             except ClockContradictionError:
                 contradictions += 1
     now = time.monotonic()
