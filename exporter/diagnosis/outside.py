@@ -19,6 +19,9 @@ SLOW_POLL_RATIO = 4.0
 """A poll that takes so many times as long as usual is slow, unless it is prompt all the same."""
 
 LONG_WAY_SECONDS = 0.2
+MANY_REFUSED = 3
+"""Of our requests in the last seconds: single ones are refused while a watch cache is filled."""
+
 STALLED_SHARE = 0.1
 LAGGING_SECONDS = 0.1
 STUCK_SECONDS = 10.0
@@ -174,8 +177,10 @@ def watches_late(view: View) -> Observed:
 
 @sign
 def many_events(view: View) -> Observed:
-    """Far more events than usual."""
-    storms = [one for one in view.here if one.events_per_second >= _storm_from(one.usual_events_per_second)]
+    """Far more events than usual, here or on another apiserver, which may deliver more of them."""
+    storms = [
+        one for one in (*view.here, *view.peers) if one.events_per_second >= _storm_from(one.usual_events_per_second)
+    ]
     if storms:
         worst = max(storms, key=lambda one: one.events_per_second)
         usual = worst.usual_events_per_second
@@ -403,7 +408,9 @@ def packets_lost(view: View) -> Observed:
 def throttled(view: View) -> Observed:
     """Requests are answered with 429."""
     times = view.apiserver.throttled
-    return Observed(times > 0, f"{times} of our requests were answered with 429" if times else "none was refused (429)")
+    return Observed(
+        times >= MANY_REFUSED, f"{times} of our requests were answered with 429" if times else "none was refused (429)"
+    )
 
 
 @sign

@@ -38,7 +38,7 @@ STORM_SERVER_SECONDS = 0.3
 HERD_SHARE = 0.2
 HERD_FROM = 10
 UNBALANCED_RATIO = 2.0
-UNBALANCED_FROM = 20
+UNBALANCED_FROM = 500
 STREAMS_PER_CONNECTION = 60
 """Go's HTTP/2 server opens 100 (Kubernetes 1.29 and later, --http2-max-streams-per-connection)."""
 

@@ -40,6 +40,17 @@ class Rule:
     remedy: str
 
 
+OVERLOAD: tuple[Fault, ...] = (
+    "apiserver_overloaded",
+    "cache_behind",
+    "connections_unbalanced",
+    "conversion_slow",
+    "requests_queued",
+    "store_slow",
+    "watchers_closed",
+)
+"""What an apiserver suffers that has more to do than it can."""
+
 RULES: tuple[Rule, ...] = (
     Rule(
         fault="exporter_refused",
@@ -101,7 +112,7 @@ RULES: tuple[Rule, ...] = (
         says="many clients of {apiserver} list everything anew at the same time",
         needs=(see.burdened, see.history_gone),
         confirms=(it.herd, it.lists_dominate, it.initial_events),
-        explains=("apiserver_overloaded", "list_storm", "initial_events_burst", "cache_behind"),
+        explains=(*OVERLOAD, "list_storm", "initial_events_burst"),
         instead_of=("apiserver_restarted",),
         remedy="Let clients use bookmarks and jittered backoff, and streaming lists (1.34); make watch caches larger; "
         "restart apiservers one by one.",
@@ -113,7 +124,7 @@ RULES: tuple[Rule, ...] = (
         needs=(see.troubled, it.initial_events),
         confirms=(it.initial_events,),
         excludes=(it.lists_dominate,),
-        explains=("apiserver_overloaded", "cache_behind"),
+        explains=OVERLOAD,
         instead_of=("list_storm",),
         remedy="Find clients that watch from resourceVersion 0 or none again and again (audit log); they should resume "
         "from the last revision, with bookmarks. 1.37 has cheaper streaming lists.",
@@ -124,7 +135,7 @@ RULES: tuple[Rule, ...] = (
         says="LISTs take most of the time of {apiserver}",
         needs=(see.troubled, audited.lists_dominate),
         confirms=(it.lists_dominate, audited.lists_stand_out),
-        explains=("apiserver_overloaded", "cache_behind", "store_slow"),
+        explains=OVERLOAD,
         instead_of=("write_storm", "store_slow"),
         remedy="Find who lists (audit log): an informer, a limit, resourceVersion=0 or a label index instead; a "
         "FlowSchema with few seats holds it back until then.",
@@ -135,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         says="{resource} is written far more often than usual",
         needs=(see.late, see.many_events),
         confirms=(it.writes_dominate,),
-        explains=("cache_behind", "apiserver_overloaded"),
+        explains=(*OVERLOAD, "initial_events_burst"),
         instead_of=("list_storm",),
         remedy="Find who writes (audit log): controllers that fight over a field, that retry conflicts without "
         "a pause, or that write what has not changed.",
@@ -144,10 +155,10 @@ RULES: tuple[Rule, ...] = (
         fault="connections_unbalanced",
         scope="apiserver",
         says="{apiserver} serves most of the watches",
-        needs=(see.troubled, it.most_watches),
+        needs=(see.burdened, it.most_watches, it.busy),
         confirms=(it.most_watches,),
         excludes=(see.peers_late,),
-        explains=("apiserver_overloaded",),
+        explains=tuple(fault for fault in OVERLOAD if fault != "connections_unbalanced"),
         remedy="Start apiservers with --goaway-chance=.001, let the balancer count connections, or restart the "
         "clients.",
     ),
@@ -157,7 +168,7 @@ RULES: tuple[Rule, ...] = (
         says="requests wait in the queues of {apiserver} (API Priority and Fairness)",
         needs=(see.starts_slow,),
         confirms=(it.queued,),
-        excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled, see.peers_store_slow),
+        excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled, it.busy, see.peers_store_slow),
         explains=("store_slow",),
         instead_of=("apiserver_overloaded", "path_slow"),
         remedy="See which FlowSchema fills the level (apiserver_flowcontrol_current_inqueue_requests); give the "
@@ -228,7 +239,7 @@ RULES: tuple[Rule, ...] = (
         says="a conversion webhook holds up every event of {resource}",
         needs=(see.late, see.behind_in_cache, see.converts),
         confirms=(it.conversion_webhook_slow,),
-        excludes=(see.all_late_of_several,),
+        excludes=(see.all_late_of_several, see.cache_polls_slow, it.busy),
         explains=("cache_behind", "objects_large"),
         instead_of=("cache_behind",),
         remedy="Make the version that is watched most the storage version; a faster webhook; 1.37 converts in "
@@ -240,7 +251,7 @@ RULES: tuple[Rule, ...] = (
         says="objects of {resource} are so large that coding them takes the time",
         needs=(see.late, it.large),
         confirms=(see.others_on_time,),
-        explains=("cache_behind", "store_slow", "apiserver_overloaded"),
+        explains=OVERLOAD,
         instead_of=("path_full",),
         remedy="Smaller objects (split them, no blobs in annotations), metadata-only watches, protobuf or CBOR.",
     ),
@@ -272,7 +283,7 @@ RULES: tuple[Rule, ...] = (
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
         confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
-        excludes=(see.cache_polls_slow,),
+        excludes=(see.cache_polls_slow, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
         remedy="Fewer streaming lists and watches from 0 at the same time; 1.37; etcd 3.4.25, 3.5.8 or later.",
     ),

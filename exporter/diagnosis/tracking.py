@@ -25,8 +25,11 @@ AFTERMATH_SECONDS = 30.0
 SHOWN_FOR_SECONDS = 45.0
 """What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
 
-SUSPECTED_AFTER_SECONDS, UNKNOWN_AFTER_SECONDS = 6.0, 10.0
-"""So long nothing better may be found before something is suspected: some signs need time to show."""
+SUSPECTED_AFTER_SECONDS = 6.0
+PATIENCE_SECONDS: Mapping[Fault, float] = {"unknown_cause": 10.0, "requests_queued": 16.0}
+"""So long nothing better may be found before something is suspected: some signs need time to show. That watches are on
+time while polls are slow is known once what was judged before has been forgotten.
+"""
 
 RUNBOOK = "https://github.com/watchslo/watchslo/blob/main/docs/faults.md#"
 
@@ -129,7 +132,7 @@ def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held
 def _patience_seconds(cause: Cause) -> float:
     if cause.certainty == "shown":
         return 0.0
-    return UNKNOWN_AFTER_SECONDS if cause.fault == "unknown_cause" else SUSPECTED_AFTER_SECONDS
+    return PATIENCE_SECONDS.get(cause.fault, SUSPECTED_AFTER_SECONDS)
 
 
 def _finding(cause: Cause, since: float) -> Finding:
