@@ -70,7 +70,7 @@ def coarse_steps(look: Look) -> int:
 
 
 def _part(heading: str, content: str, kind: str = "") -> str:
-    return f'<section class="part {kind}"><h3>{heading}</h3>{content}</section>'
+    return f'<section class="part {kind}"><h2>{heading}</h2>{content}</section>'
 
 
 def _verdicts(state: StreamState) -> list[tuple[str, str]]:
