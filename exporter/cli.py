@@ -214,8 +214,8 @@ _COMMANDS = {
     ),
     "measure": _Command("measure once and print the verdict: 0 met, 1 violated, 2 not measured, 3 unknown", _measure),
     "why": _Command("say whose fault late watches are: 0 no fault, 1 a fault is shown, 3 one is suspected", _why),
-    "audit": _Command("say who lists, relists, watches and writes how much, by audit logs: 0 said, 2 not", _audit),
     "top": _Command("show which watches are late in a terminal, live: the page for those who have no browser", _top),
+    "audit": _Command("say who lists, relists, watches and writes how much, by audit logs: 0 said, 2 not", _audit),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

@@ -6,7 +6,7 @@ import pytest
 from exporter.config import SETTINGS, reference_markdown
 from tests.support.door import FILE, Door
 
-COMMANDS = ("run", "demo", "check", "measure", "why", "audit", "healthcheck", "version")
+COMMANDS = ("run", "demo", "check", "measure", "why", "top", "audit", "healthcheck", "version")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,14 +7,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.endtoend.test_browser import SEEN, choose, healthy, started
+from tests.endtoend.test_browser import SEEN, choose, healthy, says, started
 from tests.support.browser import Tab, browser
 
 WAYS = ((1280, False), (1280, True), (360, False))
 LIVED_SECONDS = 150
 """So that there is something to see in the plots."""
 
-PICTURES = {"late": "cache-behind", "forced-close": "forced-close", "unknown": "relist"}
+PICTURES = {
+    "late": ("cache-behind", SEEN["cache-behind"]),
+    "forced-close": ("forced-close", SEEN["forced-close"]),
+    "unknown": ("relist", says("It is not certain whether")),
+}
 
 
 async def draw(tab: Tab, folder: Path, name: str) -> None:
@@ -38,10 +42,10 @@ async def main(folder: Path) -> None:
             await healthy(tab, demo)
             await asyncio.sleep(LIVED_SECONDS)
             await draw(tab, folder, "healthy")
-            for name, scenario in PICTURES.items():
+            for name, (scenario, seen) in PICTURES.items():
                 await choose(tab, scenario)
-                await tab.until(SEEN[scenario], 100)
-                await asyncio.sleep(8)
+                await tab.until(seen, 100)
+                await asyncio.sleep(10)
                 await draw(tab, folder, name)
                 await choose(tab, "healthy")
                 await tab.until(SEEN["healthy"], 150)

@@ -51,7 +51,7 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     trouble = state.trouble.error if state.trouble is not None and look.has_errors else ""
     if trouble:
         yield f'<p class="trouble">{text(trouble)}</p>'
-    yield from (finding(one, look) for one in look.findings if concerns(one, state))
+    yield from (finding(one, look, is_open=True) for one in look.findings if concerns(one, state))
     yield _part("P99, for up to six hours", plot.timeline(coarse, threshold, frame) + _table(state, look), "wide")
     yield _part("ApiserverTimeSpan in seconds, since the start", plot.histogram(counts.time_span, threshold), "wide")
     yield _part("Verdicts, since the start", _numbers(_verdicts(state)))
@@ -70,7 +70,7 @@ def coarse_steps(look: Look) -> int:
 
 
 def _part(heading: str, content: str, kind: str = "") -> str:
-    return f'<section class="part {kind}"><h3>{heading}</h3>{content}</section>'
+    return f'<section class="part {kind}"><h2>{heading}</h2>{content}</section>'
 
 
 def _verdicts(state: StreamState) -> list[tuple[str, str]]:
@@ -183,21 +183,22 @@ def _queries(state: StreamState) -> str:
     return f'<ul class="queries">{"".join(items)}</ul>'
 
 
-def finding(one: Finding, look: Look) -> str:
-    """What the rules found, with the facts for and against it."""
+def finding(one: Finding, look: Look, *, is_open: bool) -> str:
+    """What the rules found; it opens to the facts for and against it."""
+    link = f'<a href="{text(one.runbook)}">Runbook</a>' if one.runbook.startswith(("http://", "https://")) else ""
     lines = "".join(
-        f"<dt>{heading}</dt>{''.join(f'<dd>{text(fact)}</dd>' for fact in facts)}"
+        f"<dt>{heading}</dt>{''.join(f'<dd>{fact}</dd>' for fact in facts)}"
         for heading, facts in (
-            ("Because", one.evidence),
-            ("Excluded", one.excluded),
-            ("Do", [one.remedy] if one.remedy else []),
+            ("Because", list(map(text, one.evidence))),
+            ("Excluded", list(map(text, one.excluded))),
+            ("Do", [text(one.remedy)] if one.remedy else []),
+            ("Read", [link] if link else []),
         )
         if facts
     )
-    link = f' <a href="{text(one.runbook)}">Runbook</a>' if one.runbook.startswith(("http://", "https://")) else ""
     since = f'<span class="soft">since {moment(one.since, look.now)}</span>'
     tag = f'<span class="tag">{text(one.fault.replace("_", " "))}, {one.certainty}</span>'
     return (
-        f'<article class="finding is-{one.certainty}"><p>{tag} {text(one.sentence)} {since}{link}</p>'
-        f"<dl>{lines}</dl></article>"
+        f'<details class="finding is-{one.certainty}"{" open" if is_open else ""}><summary>{tag} {text(one.sentence)} '
+        f"{since}</summary><dl>{lines}</dl></details>"
     )

@@ -58,7 +58,7 @@ def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterat
     yield "now", _now(look)
     yield "sentence", _sentence(look)
     yield "span", _span(look)
-    yield "findings", "".join(finding(one, look) for one in look.findings)
+    yield "findings", _findings(look)
     yield "order", " ".join(row_id(state) for state in states)
     for state in states:
         yield f"s-{row_id(state)}", summary(state, look, drawn)
@@ -93,7 +93,7 @@ def row(state: StreamState, made: Mapping[str, str], opened: Iterable[str], *, i
     """One row; without a body it has a link that opens it without a script."""
     key = row_id(state)
     yield f'<li id="r-{key}"><details data-key="{key}"{" open" if is_open else ""}>'
-    yield f'<summary id="s-{key}">{made[f"s-{key}"]}</summary><div class="body" id="b-{key}">'
+    yield f'<summary class="line" id="s-{key}">{made[f"s-{key}"]}</summary><div class="body" id="b-{key}">'
     yield from opened or [f'<p><a href="?open={key}#r-{key}">Open this row</a></p>']
     yield "</div></details></li>"
 
@@ -133,6 +133,11 @@ def _sentence(look: Look) -> str:
     return f'<span class="first is-{kind}">{text(first)}</span>{more}'
 
 
+def _findings(look: Look) -> str:
+    """One is open; of several the rows below would be out of sight."""
+    return "".join(finding(one, look, is_open=len(look.findings) == 1) for one in look.findings)
+
+
 def _scenario_now(look: Look) -> str:
     return text(look.scenarios.condition) if look.scenarios is not None else ""
 
@@ -162,6 +167,7 @@ def _footer(look: Look) -> str:
         f"<footer><p>This page sees {part}. All latencies are intervals with certain bounds. The history of six hours "
         "is in memory: it is lost when the exporter restarts.</p>"
         '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
-        '<a href="api/v1/history">History</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'
+        '<a href="api/v1/history">History</a> '
+        '<a href="api/v1/diagnosis">Diagnosis</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'
         f"<p>watchslo {text(look.version)}, {moment(look.now, look.now)} UTC</p></footer>"
     )

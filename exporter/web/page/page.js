@@ -10,10 +10,14 @@
     if (!element || element.innerHTML === html) return;
     const open = [...element.querySelectorAll("details")].map((one) => one.open);
     element.innerHTML = html;
-    element.querySelectorAll("details").forEach((one, number) => { one.open = open[number] || false; });
+    element.querySelectorAll("details").forEach((one, number) => { if (number < open.length) one.open = open[number]; });
     showCopyButtons(element);
   };
-  const isInUse = (element) => element.contains(document.activeElement) || !document.getSelection().isCollapsed;
+  const isInUse = (element) => {
+    const active = document.activeElement, chosen = document.getSelection();
+    return (element !== active && element.contains(active)) || (!chosen.isCollapsed && element.contains(chosen.anchorNode));
+  };
+  const waiting = new Map();  // what has changed while somebody was at it
 
   const reorder = (order) => {
     const rows = byId("rows"), keys = order.split(" ").filter(Boolean);
@@ -32,7 +36,13 @@
     heardAt = Date.now();
     for (const [id, html] of Object.entries(changed.parts)) {
       if (id === "order") reorder(html);
-      else swap(byId(id), html);
+      else waiting.set(id, html);
+    }
+    for (const [id, html] of waiting) {
+      const element = byId(id);
+      if (element && isInUse(element)) continue;
+      waiting.delete(id);
+      swap(element, html);
     }
     if (Date.now() - bodiesAt > BODY_MS) {
       bodiesAt = Date.now();

@@ -78,7 +78,7 @@ def _drawn(state: StreamState, look: Look, history: StreamHistory, kept: Mutable
     recorded = (history, history.recorded_at, shown)
     known = kept.get(key)
     if known is None or known.recorded != recorded:
-        frame = plot.Frame(look.now, FINE_SECONDS, shown, 200, 40)
+        frame = plot.Frame(max(0.0, history.recorded_at), FINE_SECONDS, shown, 200, 40)
         svg = plot.band(list(history.fine.bands(shown)), look.objective.threshold_seconds, frame)
         known = kept[key] = Drawn(recorded, svg, next(history.fine.last(1), None))
     return known

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -164,6 +165,15 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
     row = Parsed(summary(replace(LATE, counts=busy), look(LATE, history=history))).text
     for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", "last end early_eof", "2 of 50 lost"):
         assert words in row, row
+
+
+def test_a_plot_stays_in_its_frame_however_old_the_last_step_is() -> None:
+    history = History()
+    for second in range(1_000):
+        for _ in history.record(NOW - 1_000 + second, [FINE]):
+            pass
+    row = summary(FINE, look(FINE, history=history, now=NOW + 9))
+    assert re.findall(r'class="of-met" d="M(-?[0-9.]+)', row) == ["0.0"]
 
 
 def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
