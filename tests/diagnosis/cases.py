@@ -160,7 +160,7 @@ CASES: dict[Fault, tuple[Facts, Facts | None]] = {
     ),
     "connections_unbalanced": (
         facts(
-            apiserver(server=server(open_watches={PODS: 900.0}, open_watches_before=900.0)),
+            apiserver(server=server(open_watches={PODS: 900.0}, open_watches_before=900.0, cpu_cores_used=3.9)),
             stream(**AFTER_CACHE),
             apiserver(B, server=server(open_watches={PODS: 10.0})),
             stream(B),
