@@ -19,7 +19,7 @@ SLOW_POLL_RATIO = 4.0
 """A poll that takes so many times as long as usual is slow, unless it is prompt all the same."""
 
 LONG_WAY_SECONDS = 0.2
-MANY_REFUSED = 3
+MANY_REFUSED = 10
 """Of our requests in the last seconds: single ones are refused while a watch cache is filled."""
 
 STALLED_SHARE = 0.1
