@@ -229,6 +229,7 @@ async def test_whatever_an_apiserver_says_the_page_and_readyz_stay_small(tmp_pat
             for path in ("/", "/readyz", "/api/v1/status"):
                 async with http.get(exporter.url + path) as answer:
                     sizes[path] = len(await answer.read())
+    assert sizes.pop("/") < 60_000, "the page has styles and a script, and nothing of what was said but its beginning"
     assert max(sizes.values()) < 20_000
 
 
