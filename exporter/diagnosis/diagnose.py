@@ -13,7 +13,7 @@ from exporter.diagnosis.rules import RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from exporter.diagnosis.facts import Facts
     from exporter.vocabulary import Certainty, Fault
@@ -37,22 +37,22 @@ class Cause(NamedTuple):
         return self.apiserver, self.group, self.resource
 
 
-def diagnose(facts: Facts) -> Iterator[list[Cause]]:
-    """What is found at each apiserver, in steps, between which the event loop may run."""
-    if facts.apiservers:
-        yield _found(View(facts, facts.apiservers[0]), "exporter")
+def diagnose(facts: Facts) -> Generator[None, None, list[Cause]]:
+    """What is found, in steps, between which the event loop may run."""
+    causes = _found(View(facts, facts.apiservers[0]), "exporter") if facts.apiservers else []
     for apiserver in facts.apiservers:
         whole = View(facts, apiserver)
         here = _found(whole, "apiserver")
         of_streams: list[Cause] = []
         for stream in whole.all_here:
-            yield []
+            yield
             view = View(facts, apiserver, stream)
             found = _found(view, "stream")
             explained = {fault for cause in (*here, *found) for fault in RULE_OF[cause.fault].explains}
             kept = [cause for cause in found if cause.fault not in explained]
             of_streams += kept or _unexplained(view, here)
-        yield _unexplained_by(of_streams, here) + of_streams
+        causes += _unexplained_by(of_streams, here) + of_streams
+    return causes
 
 
 def _found(view: View, scope: str) -> list[Cause]:

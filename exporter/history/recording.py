@@ -15,7 +15,7 @@ from exporter.history.totals import Totals
 from exporter.measure.stream_state import NOT_STARTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from exporter.diagnosis.findings import Finding
     from exporter.history.notes import Note
@@ -86,7 +86,7 @@ class History:
         self.began: WallTime | None = None
         """When the first stream was recorded."""
 
-    def record(self, now: WallTime, states: Sequence[StreamState]) -> Iterator[None]:
+    def record(self, now: WallTime, states: Sequence[StreamState]) -> Generator[None, None, None]:
         """All streams as they are now, in steps: those that are watched no more are forgotten."""
         keys = {key_of(state) for state in states}
         for gone in self._streams.keys() - keys:

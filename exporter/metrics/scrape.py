@@ -4,7 +4,6 @@ Events are stamped on the same loop, so a scrape that blocked it for long would 
 This module does not know the client, nor what the numbers mean.
 """
 
-import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from time import perf_counter
@@ -12,13 +11,12 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
 from exporter.metrics.registry import Metrics
+from exporter.turns import Turn
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# After this much time the loop gets its turn: with the last block, and the writing, that stays below two milliseconds.
-# One block is what is made between two looks at the clock.
-HOLD_SECONDS = 0.0005
 BLOCK_CHARACTERS = 16_384
+"""About as much is made between two looks at the clock."""
 
 _GZIP_FRAMING = 16 + zlib.MAX_WBITS
 
@@ -76,14 +74,13 @@ async def write_in_turns(
     `clock` returns seconds. Raises what `write` raises.
     """
     ready = bytearray()
-    turn_ends = clock() + HOLD_SECONDS
+    turn = Turn(clock)
     for block in made:
         ready += block
-        if clock() >= turn_ends:
+        if turn.is_over:
             if ready:
                 await write(bytes(ready))
                 ready.clear()
-            await asyncio.sleep(0)
-            turn_ends = clock() + HOLD_SECONDS
+            await turn.pause()
     if ready:
         await write(bytes(ready))

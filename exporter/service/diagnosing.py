@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from exporter.diagnosis.diagnose import diagnose
 from exporter.diagnosis.tracking import Tracker
+from exporter.turns import in_turns
 
 if TYPE_CHECKING:
     from exporter.diagnosis.facts import Facts
@@ -34,15 +34,12 @@ class Diagnosing:
         """The last ones that began, changed or ended, as they were then, the newest last."""
 
     async def take(self, facts: Facts) -> set[str]:
-        """Look at the facts of one moment, place by place: the event loop runs between them.
+        """Look at the facts of one moment, in turns.
 
         Returns the addresses of the apiservers at which something is wrong.
         """
         self.facts = facts
-        causes = []
-        for found in diagnose(facts):
-            causes += found
-            await asyncio.sleep(0)
+        causes = await in_turns(diagnose(facts))
         changes = self._tracker.update(facts.now, causes, facts.troubled_since)
         self.findings = self._tracker.named
         for change in changes:

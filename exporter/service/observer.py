@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from exporter.diagnosis.observing import LateRule, Observations, Snapshot
 from exporter.measure.process_state import ProcessState
 from exporter.service.conversions import Conversions
 from exporter.service.cpu_limit import CpuLimit
+from exporter.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
@@ -30,23 +31,6 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 2.0
 ASKED_BEFORE_SECONDS = 60.0
-HOLD_SECONDS = 0.0005
-
-_Value = TypeVar("_Value")
-
-
-async def in_turns(steps: Generator[None, None, _Value]) -> _Value:
-    """What the steps come to; they hold the event loop no longer than HOLD_SECONDS and one of them."""
-    turn_ends = time.perf_counter() + HOLD_SECONDS
-    while True:
-        try:
-            next(steps)
-        except StopIteration as over:
-            value: _Value = over.value
-            return value
-        if time.perf_counter() >= turn_ends:
-            await asyncio.sleep(0)
-            turn_ends = time.perf_counter() + HOLD_SECONDS
 
 
 class Observer:

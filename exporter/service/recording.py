@@ -1,10 +1,12 @@
-"""Brings the history up to date once a second, a stream in each turn of the event loop."""
+"""Brings the history up to date once a second, in turns."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from typing import TYPE_CHECKING
+
+from exporter.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +23,6 @@ async def record(
 ) -> None:
     """Record until cancelled."""
     while True:
-        for _ in history.record(time.time(), states()):
-            await asyncio.sleep(0)
+        await in_turns(history.record(time.time(), states()))
         history.record_findings(time.time(), findings())
         await asyncio.sleep(RECORDED_EVERY_SECONDS)

@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from exporter.measure.window import EMPTY
 from exporter.metrics import scrape
 from exporter.metrics.registry import Metrics
+from exporter.turns import HOLD_SECONDS
 from tests.metrics.reading import families_in, refresh, samples_in, series, text_of
 from tests.speed.work import Work
 from tests.support.stock import stock_registry
@@ -49,7 +50,7 @@ async def most_lines_in_one_turn(made: Iterator[bytes]) -> int:
 
     neighbour = asyncio.create_task(take_turns())
     with work.counting():
-        await scrape.write_in_turns(made, write, clock=lambda: next(looks) * scrape.HOLD_SECONDS)
+        await scrape.write_in_turns(made, write, clock=lambda: next(looks) * HOLD_SECONDS)
     neighbour.cancel()
     return max(longest, work.lines - turned)
 
@@ -81,7 +82,7 @@ async def test_the_loop_runs_whenever_the_clock_says_that_it_was_held() -> None:
     await asyncio.sleep(0)
     ticks = count()
     # Each look at the clock finds another 0.4 ms gone, so every third block ends a turn.
-    await scrape.write_in_turns(iter([b"block"] * 30), write, clock=lambda: next(ticks) * 0.4 * scrape.HOLD_SECONDS)
+    await scrape.write_in_turns(iter([b"block"] * 30), write, clock=lambda: next(ticks) * 0.4 * HOLD_SECONDS)
     neighbour.cancel()
     assert turns == 10
 

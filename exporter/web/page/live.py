@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from math import inf
-from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,7 +16,8 @@ import msgspec
 from aiohttp import web
 
 from exporter.diagnosis.document import document
-from exporter.metrics.scrape import HOLD_SECONDS, write_in_turns
+from exporter.metrics.scrape import write_in_turns
+from exporter.turns import Turn
 from exporter.web import history
 from exporter.web.page.body import body
 from exporter.web.page.document import page, parts, policy
@@ -195,12 +195,11 @@ class Page:
 
 async def _in_turns(made: Iterable[_One]) -> AsyncIterator[_One]:
     """The same, with a turn for the event loop now and then."""
-    turn_ends = perf_counter() + HOLD_SECONDS
+    turn = Turn()
     for one in made:
         yield one
-        if perf_counter() >= turn_ends:
-            await asyncio.sleep(0)
-            turn_ends = perf_counter() + HOLD_SECONDS
+        if turn.is_over:
+            await turn.pause()
 
 
 def _version(request: web.Request) -> int:
