@@ -19,6 +19,7 @@ from exporter.commands.text_table import folded, width_of
 from exporter.config import ConfigError
 from exporter.credentials import CredentialsError
 from exporter.diagnosis.document import document
+from exporter.diagnosis.findings import claim
 from exporter.service import logs, loop
 from exporter.service.daemon import CANNOT_START, Exporter, load_credentials, reason_of, serving_nowhere
 from exporter.wording.quoting import printable
@@ -85,8 +86,7 @@ def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
     for number, found in enumerate(diagnosis.findings):
         if number:
             yield ""
-        certainly = "" if found.certainty == "shown" else "Suspected: "
-        yield from folded(printable(f"{certainly}{found.sentence} Since {found.since}."), width)
+        yield from folded(printable(f"{claim(found.certainty, found.sentence)} Since {found.since}."), width)
         because = [f"because {said}" for said in found.evidence]
         for line in (*because, *found.excluded, f"what to do: {found.remedy}", f"see {found.runbook}"):
             yield from folded(printable(line), width, "  ")

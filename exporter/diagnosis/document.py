@@ -41,8 +41,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def headline(finding: Finding) -> str:
     """One finding in one sentence."""
-    certainly = "" if finding.certainty == "shown" else "Suspected: "
-    return f"{certainly}{finding.sentence} Since {at(finding.since)}."
+    return f"{finding.claim} Since {at(finding.since)}."
 
 
 def at(unix_seconds: float) -> str:

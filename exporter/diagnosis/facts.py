@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.wording.kinds import kind_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -83,7 +85,7 @@ class StreamFacts:
     @property
     def name(self) -> str:
         """The resource as flags have it."""
-        return f"{self.resource}.{self.group}" if self.group else self.resource
+        return kind_name(self.group, self.resource)
 
     @property
     def is_on_time(self) -> bool:

@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exporter.wording.kinds import kind_name
+
 if TYPE_CHECKING:
     from exporter.vocabulary import Certainty, Fault
+
+
+def claim(certainty: Certainty, sentence: str) -> str:
+    """What is said of a fault, as certain as it is."""
+    return sentence if certainty == "shown" else f"Suspected: {sentence}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,16 @@ class Finding:
     """What people do about it."""
     runbook: str
     """A link to the fault in docs/faults.md."""
+
+    @property
+    def claim(self) -> str:
+        """The sentence, and whether it is only suspected."""
+        return claim(self.certainty, self.sentence)
+
+    @property
+    def name(self) -> str:
+        """The resource as flags have it; "" if it concerns all."""
+        return kind_name(self.group, self.resource)
 
     @property
     def key(self) -> tuple[Fault, str, str, str]:

@@ -9,6 +9,7 @@ from exporter.diagnosis import outside as see
 from exporter.diagnosis.server_facts import ServerFacts, of_kind
 from exporter.diagnosis.view import UNKNOWN, Observed, View, inverse, no, server_sign, sign, yes
 from exporter.diagnosis.wording import listed, seconds
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -311,4 +312,4 @@ def _most(timed: Timed) -> str:
 
 def _kind(kind: Kind) -> str:
     group, resource = kind
-    return resource if group in {"", "*"} else f"{resource}.{group}"
+    return kind_name("" if group == "*" else group, resource)

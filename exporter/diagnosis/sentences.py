@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING
 
+from exporter.diagnosis.wording import listed
 from exporter.vocabulary import CONDITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from exporter.diagnosis.findings import Finding
     from exporter.measure.stream_state import StreamState
@@ -42,10 +43,10 @@ def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: W
         if group.condition in _OF_TROUBLE:
             said.append(_OF_TROUBLE[group.condition](group, now))
             causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
-            said += map(_cause, causes[:MOST_FINDINGS])
+            said += [one.claim for one in causes[:MOST_FINDINGS]]
             told += causes
     others = [one for one in findings if one not in told]
-    said += map(_cause, others[:MOST_FINDINGS])
+    said += [one.claim for one in others[:MOST_FINDINGS]]
     said += _calm(groups, is_all=not said)
     return said
 
@@ -66,15 +67,6 @@ def when(at: WallTime, now: WallTime) -> str:
     return then.strftime("%H:%M UTC" if is_today else "%b %d, %H:%M UTC")
 
 
-def listed(names: Iterable[str], most: int = MOST_NAMES) -> str:
-    """As a list in a sentence, the rest as its number."""
-    unique = list(dict.fromkeys(names))
-    if len(unique) > most:
-        unique = [*unique[: most - 1], f"{len(unique) - most + 1} more"]
-    *most_of_them, last = unique
-    return f"{', '.join(most_of_them)} and {last}" if most_of_them else last
-
-
 def seconds(value: float) -> str:
     """As precise as anybody wants to read it."""
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
@@ -90,11 +82,11 @@ class _Group:
 
     @property
     def resources(self) -> str:
-        return listed(self.names[one.group, one.resource] for one in self.states)
+        return listed((self.names[one.group, one.resource] for one in self.states), MOST_NAMES)
 
     @property
     def where(self) -> str:
-        return listed(one.apiserver for one in self.states)
+        return listed((one.apiserver for one in self.states), MOST_NAMES)
 
     def since(self, now: WallTime) -> str:
         times = [one.since for one in self.states if one.since is not None]
@@ -122,7 +114,7 @@ def _down(group: _Group, now: WallTime) -> str:
     reasons = [one.trouble.reason for one in group.states if one.trouble is not None]
     if reasons and set(reasons) == {"not started yet"}:
         return f"The watches of {group.resources} on {group.where} have not started yet."
-    why = f": {listed(reasons)}" if reasons else ""
+    why = f": {listed(reasons, MOST_NAMES)}" if reasons else ""
     return f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}."
 
 
@@ -134,10 +126,6 @@ def _unknown(group: _Group, _now: WallTime) -> str:
 
 
 _OF_TROUBLE = {"violated": _late, "down": _down, "unknown": _unknown}
-
-
-def _cause(finding: Finding) -> str:
-    return finding.sentence if finding.certainty == "shown" else f"Suspected: {finding.sentence}"
 
 
 def _calm(groups: Sequence[_Group], *, is_all: bool) -> Iterator[str]:

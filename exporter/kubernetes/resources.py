@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from exporter.kubernetes.session import AnswerError, Request
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from exporter.config import ResourceName
@@ -57,7 +58,7 @@ class Resource:
     is_namespaced: bool
 
     def __str__(self) -> str:
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        return kind_name(self.group, self.plural)
 
     @property
     def is_lease(self) -> bool:

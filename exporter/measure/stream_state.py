@@ -27,6 +27,7 @@ from exporter.vocabulary import (
     UNMEASURED_REASONS,
     VERDICTS,
 )
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -234,7 +235,7 @@ class StreamState:
     @property
     def name(self) -> str:
         """The resource as flags have it."""
-        return f"{self.resource}.{self.group}" if self.group else self.resource
+        return kind_name(self.group, self.resource)
 
 
 def _zeros(keys: Iterable[_Key]) -> dict[_Key, int]:

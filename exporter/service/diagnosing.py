@@ -56,7 +56,7 @@ class Diagnosing:
             "fault": finding.fault,
             "certainty": finding.certainty,
             "apiserver": finding.apiserver,
-            "resource": f"{finding.resource}.{finding.group}" if finding.group else finding.resource,
+            "resource": finding.name,
             "says": finding.sentence,
             "evidence": "; ".join(finding.evidence),
         }

@@ -4,7 +4,8 @@ from math import inf
 import pytest
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import listed, sentence, when
+from exporter.diagnosis.sentences import MOST_NAMES, sentence, when
+from exporter.diagnosis.wording import listed
 from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
 from tests.support.states import APISERVER, state
 
@@ -102,7 +103,7 @@ def test_times_of_another_day_have_their_date() -> None:
 
 
 def test_lists() -> None:
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b", "a"]) == "a and b"
-    assert listed(["a", "b", "c", "d"]) == "a, b, c and d"
-    assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert listed(["a"], MOST_NAMES) == "a"
+    assert listed(["a", "b", "a"], MOST_NAMES) == "a and b"
+    assert listed(["a", "b", "c", "d"], MOST_NAMES) == "a, b, c and d"
+    assert listed(["a", "b", "c", "d", "e"], MOST_NAMES) == "a, b, c and 2 more"

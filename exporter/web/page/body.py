@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from exporter.diagnosis.sentences import concerns, listed
+from exporter.diagnosis.sentences import MOST_NAMES, concerns
+from exporter.diagnosis.wording import listed
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
@@ -132,7 +133,7 @@ def _note(same: Sequence[Note], look: Look, *, with_place: bool) -> str:
     if with_place:
         names = [f"{note.resource}.{note.group}" if note.group else note.resource for note in same if note.resource]
         wheres = [note.apiserver for note in same if note.apiserver]
-        place = " on ".join(listed(reversed(some)) for some in (names, wheres) if some)
+        place = " on ".join(listed(reversed(some), MOST_NAMES) for some in (names, wheres) if some)
         place = f'<span class="soft">{text(place)}</span> '
     return f"<li>{moment(first.at, look.now)} {place}{text(first.text)}{often}</li>"
 
