@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import descriptors
+from exporter.commands.running import completed
 from exporter.commands.text_table import aligned, folded, width_of
 from exporter.config import ConfigError, ResourceName
 from exporter.config.shard import Shard
-from exporter.credentials import CredentialsError
-from exporter.service import logs, loop
-from exporter.service.daemon import Exporter, load_credentials, reason_of
+from exporter.service import logs
+from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import NODES, SCENARIOS, WIDGETS, Simulator, Workload
 from exporter.simulator.scenarios import PHASE_SECONDS
 from exporter.web.page.look import Scenarios
@@ -53,17 +53,13 @@ SINCE_START_FROM = "on time"
 
 
 def run(config: Config, scenario: str | None) -> int:
-    """Run until SIGINT or SIGTERM; 2 if the exporter cannot listen on its address. Raises ConfigError."""
+    """Run until SIGINT or SIGTERM. Raises ConfigError, also if the exporter cannot listen on its address."""
     scenario = scenario or "healthy"
     if scenario not in SCENARIOS:
         raise ConfigError(f'--scenario: "{scenario}" is not a scenario: choose one of {", ".join(SCENARIOS)}')
     logs.set_up(replace(config, log_level="error") if sys.stdout.isatty() else config)
     descriptors.raise_limit()
-    try:
-        loop.run(_run(config, scenario))
-    except (CredentialsError, OSError) as error:
-        print(f"watchslo: error: {reason_of(error)}", file=sys.stderr)  # noqa: T201 for the person who started it
-        return 2
+    completed(_run(config, scenario))
     return 0
 
 

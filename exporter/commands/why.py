@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from exporter.commands.asking import asked
-from exporter.commands.measure import quieter, set_by_signal
-from exporter.commands.outputs import say_error
+from exporter.commands.running import completed, quieter, set_by_signal
 from exporter.commands.text_table import folded, width_of
 from exporter.config import ConfigError
-from exporter.credentials import CredentialsError
 from exporter.diagnosis.document import document
 from exporter.diagnosis.findings import claim
-from exporter.service import logs, loop
-from exporter.service.daemon import CANNOT_START, Exporter, load_credentials, reason_of, serving_nowhere
+from exporter.service import logs
+from exporter.service.daemon import Exporter, load_credentials, serving_nowhere
 from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
@@ -57,19 +55,15 @@ class Diagnosis(msgspec.Struct):
 
 
 def run(config: Config, duration_seconds: float, output: str, url: str | None) -> int:
-    """Print what is found: 0 nothing, 1 a fault is shown, 3 one is suspected; 2 if nobody can be asked.
+    """Print what is found: 0 nothing, 1 a fault is shown, 3 one is suspected.
 
-    Raises ConfigError if the exporter at `url` does not answer with a diagnosis.
+    Raises ConfigError if nobody can be asked, or the exporter at `url` does not answer with a diagnosis.
     """
     if url is not None:
         body = asked(url, PATH)
     else:
         logs.set_up(quieter(config))
-        try:
-            body = msgspec.json.encode(document(loop.run(_watched(config, duration_seconds))))
-        except (CredentialsError, OSError) as error:
-            say_error(reason_of(error))
-            return CANNOT_START
+        body = msgspec.json.encode(document(completed(_watched(config, duration_seconds))))
     try:
         diagnosis = msgspec.json.decode(body, type=Diagnosis)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

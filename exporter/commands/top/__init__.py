@@ -19,15 +19,13 @@ from rich.console import Console
 from rich.live import Live
 
 from exporter.commands.asking import asked
-from exporter.commands.measure import quieter
-from exporter.commands.outputs import say_error
+from exporter.commands.running import completed, quieter
 from exporter.commands.top.choice import Choice, keys
 from exporter.commands.top.documents import HISTORY_PATH, STATUS_PATH, STEPS, seen
 from exporter.commands.top.screen import screen
 from exporter.config import ConfigError
-from exporter.credentials import CredentialsError
-from exporter.service import logs, loop
-from exporter.service.daemon import CANNOT_START, Exporter, load_credentials, reason_of, serving_nowhere
+from exporter.service import logs
+from exporter.service.daemon import Exporter, load_credentials, serving_nowhere
 from exporter.web.history import blocks
 
 if TYPE_CHECKING:
@@ -46,13 +44,9 @@ KEY_BYTES = 64
 
 
 def run(config: Config, url: str | None) -> int:
-    """Show it until a key ends it; 2 if nothing can be measured. Raises ConfigError if nobody answers at `url`."""
+    """Show it until a key ends it. Raises ConfigError if nothing can be measured, or nobody answers at `url`."""
     logs.set_up(quieter(config))
-    try:
-        loop.run(_run(config, url))
-    except (CredentialsError, OSError) as error:
-        say_error(reason_of(error))
-        return CANNOT_START
+    completed(_run(config, url))
     return 0
 
 
