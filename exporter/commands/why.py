@@ -18,6 +18,7 @@ from exporter.commands.text_table import folded, width_of
 from exporter.config import ConfigError
 from exporter.diagnosis.document import document
 from exporter.diagnosis.findings import claim
+from exporter.limits import MOST_MESSAGE_BYTES
 from exporter.service import logs
 from exporter.service.daemon import Exporter, load_credentials, serving_nowhere
 from exporter.wording.quoting import printable
@@ -76,14 +77,19 @@ def run(config: Config, duration_seconds: float, output: str, url: str | None) -
 
 def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
     if not diagnosis.findings:
-        yield printable(diagnosis.sentence)
+        yield _line(diagnosis.sentence)
     for number, found in enumerate(diagnosis.findings):
         if number:
             yield ""
-        yield from folded(printable(f"{claim(found.certainty, found.sentence)} Since {found.since}."), width)
+        yield from folded(_line(f"{claim(found.certainty, found.sentence)} Since {found.since}."), width)
         because = [f"because {said}" for said in found.evidence]
         for line in (*because, *found.excluded, f"what to do: {found.remedy}", f"see {found.runbook}"):
-            yield from folded(printable(line), width, "  ")
+            yield from folded(_line(line), width, "  ")
+
+
+def _line(text: str) -> str:
+    """All of it, unlike what an error message quotes."""
+    return printable(text, MOST_MESSAGE_BYTES)
 
 
 async def _watched(config: Config, duration_seconds: float) -> list[Finding]:

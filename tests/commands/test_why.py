@@ -11,7 +11,11 @@ from threading import Thread
 import pytest
 
 from exporter import cli
+from exporter.diagnosis.document import document
+from exporter.diagnosis.rules import UNKNOWN_REMEDY
+from exporter.diagnosis.tracking import Tracker
 from exporter.simulator import Simulator, Workload
+from tests.diagnosis.cases import CASES, causes
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import observed
 
@@ -56,23 +60,31 @@ async def test_without_an_address_it_watches_itself(tmp_path: Path) -> None:
     assert b"The exporter may not watch nodes" in said
 
 
+class SomethingElse(HTTPServer):
+    """Answers whatever is asked with the same bytes."""
+
+    body = b"<html>\x1b[31m"
+
+
 @pytest.fixture
-def something_else() -> Iterator[HTTPServer]:
+def something_else() -> Iterator[SomethingElse]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"<html>\x1b[31m")
+            self.wfile.write(server.body)
 
         def log_message(self, *_: object) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with SomethingElse(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
-def test_what_is_no_exporter_gets_one_sentence(something_else: HTTPServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_exporter_gets_one_sentence(
+    something_else: SomethingElse, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = f"http://127.0.0.1:{something_else.server_port}"
     assert cli.main(["why", "--url", url]) == 2
     answer = capsys.readouterr()
@@ -80,6 +92,18 @@ def test_what_is_no_exporter_gets_one_sentence(something_else: HTTPServer, capsy
     assert answer.err == (
         f"watchslo: error: --url: {url}/api/v1/diagnosis does not answer with a diagnosis of watchslo\n"
     )
+
+
+def test_a_line_is_printed_whole(something_else: SomethingElse, capsys: pytest.CaptureFixture[str]) -> None:
+    (cause,) = causes(CASES["unknown_cause"][0])
+    tracker = Tracker()
+    for now in (100.0, 120.0):
+        tracker.update(now, [cause._replace(says=cause.says + " and more" * 50)], {})
+    something_else.body = json.dumps(document(tracker.named)).encode()
+    assert cli.main(["why", "--url", f"http://127.0.0.1:{something_else.server_port}"]) == 3
+    first, *_, remedy, _ = capsys.readouterr().out.splitlines()
+    assert first.count(" and more") == 50
+    assert remedy.endswith(UNKNOWN_REMEDY)
 
 
 def test_where_nothing_listens_the_reason_is_said(capsys: pytest.CaptureFixture[str]) -> None:
