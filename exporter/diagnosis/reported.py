@@ -118,10 +118,10 @@ def conversion_webhook_slow(view: View, server: ServerFacts) -> Observed:
 def reads_wait(view: View, server: ServerFacts) -> Observed:
     """Consistent reads wait for this watch cache, or give up."""
     for one in view.here:
-        gave_up = of_kind(server.cache_fallbacks, one.group, one.resource, 0.0) or 0.0
+        gave_up = of_kind(server.cache_fallbacks, one.group, one.resource)
         if gave_up:
             return yes(f"{gave_up:.0f} consistent reads of {one.name} gave up waiting for the watch cache")
-        waited = _timed(server.cache_read_wait, one.group, one.resource)
+        waited = of_kind(server.cache_read_wait, one.group, one.resource)
         if waited is not None and waited.most_seconds >= view.half:
             return yes(f"consistent reads of {one.name} waited {_most(waited)} for the watch cache")
     return no("no consistent read waited for it") if server.cache_read_wait else UNKNOWN
@@ -155,9 +155,9 @@ def _dispatch(view: View, server: ServerFacts, stage: str) -> Observed:
 
 @server_sign
 def inconsistent(view: View, server: ServerFacts) -> Observed:
-    """The cache's revision stands still."""
+    """It has found that the watch cache differs from etcd."""
     for one in view.here:
-        failed = of_kind(server.cache_inconsistencies, one.group, one.resource, 0.0) or 0.0
+        failed = of_kind(server.cache_inconsistencies, one.group, one.resource)
         if failed:
             return yes(f"it has found {failed:.0f} times that the watch cache of {one.name} differs from etcd")
     return UNKNOWN
@@ -209,7 +209,7 @@ def _is_heavy(kind: Kind, server: ServerFacts) -> bool:
 
 def _listed_objects(kind: Kind, server: ServerFacts) -> float | None:
     """None where the apiserver does not tell it of any kind."""
-    return of_kind(server.listed_objects_per_second, *kind, 0.0) if server.listed_objects_per_second else None
+    return of_kind(server.listed_objects_per_second, *kind) or 0.0 if server.listed_objects_per_second else None
 
 
 @server_sign
@@ -275,7 +275,7 @@ def most_watches(view: View, server: ServerFacts) -> Observed:
 def terminates(view: View, server: ServerFacts) -> Observed:
     """It closes watches by force, because they do not keep up."""
     for one in view.here:
-        closed = of_kind(server.terminated_watchers, one.group, one.resource, 0.0) or 0.0
+        closed = of_kind(server.terminated_watchers, one.group, one.resource)
         if closed:
             return yes(f"it has closed {closed:.0f} watches of {one.name} by force")
     return no("it has closed no watch by force")
@@ -300,10 +300,6 @@ def _slowest(webhooks: Mapping[str, Timed], what: str) -> Observed:
     named = "" if name == "*" else f" {name}"
     said = f"{what}{named} takes {seconds(worst.mean_seconds)} on average"
     return Observed(worst.mean_seconds >= SLOW_WEBHOOK_SECONDS, said)
-
-
-def _timed(values: Mapping[Kind, Timed], group: str, resource: str) -> Timed | None:
-    return values.get((group, resource), values.get(("*", resource)))
 
 
 def _most(timed: Timed) -> str:

@@ -8,13 +8,16 @@ happened, and everything that is counted where another process began between the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Kind: TypeAlias = tuple[str, str]
 """Group and resource; some families of apiservers before 1.34 name no group, which then is "*"."""
+
+
+_Value = TypeVar("_Value")
 
 
 class Timed(NamedTuple):
@@ -96,9 +99,6 @@ class ServerFacts:
     """The mean size of an object of the kind, as stored or as sent, whichever is larger."""
 
 
-def of_kind(values: Mapping[Kind, float], group: str, resource: str, absent: float | None = None) -> float | None:
-    """What `values` say of a kind, also where the apiserver names no group; `absent` if nothing."""
-    for key in ((group, resource), ("*", resource)):
-        if key in values:
-            return values[key]
-    return absent
+def of_kind(values: Mapping[Kind, _Value], group: str, resource: str) -> _Value | None:
+    """What `values` say of a kind, also where the apiserver names no group; None if nothing."""
+    return values.get((group, resource), values.get(("*", resource)))
