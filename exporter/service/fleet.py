@@ -22,10 +22,11 @@ from exporter.service.custom_resources import CustomResources, say_left_out, why
 from exporter.service.leaving import Leaving
 from exporter.service.observer import Observer
 from exporter.service.stream import CURABLE_ONLY_BY_PEOPLE
+from exporter.turns import in_turns
 from exporter.watch.places import newcomers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from exporter.config import Config
     from exporter.credentials import Credentials
@@ -114,8 +115,7 @@ class Fleet:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)
                     self._all_clocks.offset = self._bound_all_clocks()
                     self._custom.fill_places()
-                    for _ in self.refresh():
-                        await asyncio.sleep(0)
+                    await in_turns(self.refresh())
         finally:
             await self._session.close()
 
@@ -123,7 +123,7 @@ class Fleet:
         """The apiservers that are still endpoints: from those being shut down no canary is expected."""
         return [apiserver for apiserver in self.apiservers if apiserver.server not in self._leaving]
 
-    def refresh(self) -> Iterator[None]:
+    def refresh(self) -> Generator[None, None, None]:
         """Update all gauges in steps, because many streams at once would block the event loop."""
         for apiserver in self.apiservers:
             yield from apiserver.refresh()
