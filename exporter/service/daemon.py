@@ -130,7 +130,6 @@ class Exporter:
         self.metrics.shards.set(config.shard.count)
         self.metrics.shard_index.set(config.shard.index)
         self.metrics.before_render.append(self._count_tasks)
-        heartbeat = Heartbeat(self.metrics.loop_lag.observe)
         self.history = History()
         self._demo = demo
         self.diagnosing = Diagnosing(self.metrics)
@@ -139,9 +138,17 @@ class Exporter:
         if has_audit:
             self.metrics.read_audit(audit.totals)
         self._intake = AuditIntake(audit)
-        dependencies = Dependencies(config, credentials, self.metrics, heartbeat, judged, self.diagnosing.take)
-        askers = audit.spells if has_audit else None
-        self._fleet = Fleet(replace(dependencies, askers=askers, advise=advise or log.warning))
+        dependencies = Dependencies(
+            config,
+            credentials,
+            self.metrics,
+            Heartbeat(self.metrics.loop_lag.observe),
+            judged=judged,
+            diagnose=self.diagnosing.take,
+            askers=audit.spells if has_audit else None,
+            advise=advise or log.warning,
+        )
+        self._fleet = Fleet(dependencies)
         self.listens_on: list[tuple[str, int]] = []
         """Host and port of each listening socket."""
         self.scheme = "http"
