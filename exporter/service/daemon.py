@@ -134,9 +134,7 @@ class Exporter:
         self._demo = demo
         self.diagnosing = Diagnosing(self.metrics)
         audit = LiveCounts(NAMES[config.audit_user_names])
-        has_audit = bool(config.audit_files or config.audit_listen_addresses)
-        if has_audit:
-            self.metrics.read_audit(audit.totals)
+        self.metrics.read_audit(audit.totals)
         self._intake = AuditIntake(audit)
         dependencies = Dependencies(
             config,
@@ -145,7 +143,7 @@ class Exporter:
             Heartbeat(self.metrics.loop_lag.observe),
             judged=judged,
             diagnose=self.diagnosing.take,
-            askers=audit.spells if has_audit else None,
+            askers=audit.spells,
             advise=advise or log.warning,
         )
         self._fleet = Fleet(dependencies)
