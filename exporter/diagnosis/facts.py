@@ -93,6 +93,12 @@ class StreamFacts:
         return self.judged.get("on_time", 0) > 0 and not self.judged.get("late", 0) and self.is_up
 
 
+SLOW_POLL_RATIO = 4.0
+"""A poll that takes so many times as long as usual is slow, unless it is prompt all the same; it teaches nothing of
+what is usual.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFacts:
     """Polls of one clock at one apiserver."""

@@ -13,7 +13,15 @@ from math import inf
 from operator import ge
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
-from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
+from exporter.diagnosis.facts import (
+    SLOW_POLL_RATIO,
+    ApiserverFacts,
+    Facts,
+    PollFacts,
+    ProcessFacts,
+    SocketFacts,
+    StreamFacts,
+)
 from exporter.measure.times import Interval
 from exporter.vocabulary import CLOCK_READS, STAGES
 
@@ -40,8 +48,6 @@ CALM_SECONDS = 60.0
 """Nothing counts as usual before nothing was wrong for so long."""
 LEARNING_SECONDS = 300.0
 """What is usual follows what is so with this time constant."""
-SLOW_RATIO = 4.0
-"""Polls that take so many times what is usual teach nothing."""
 
 FORGETTING_SECONDS = 60.0
 """What went, and is back within this time, is what it was."""
@@ -289,7 +295,7 @@ class ObservedApiserver:
             return PollFacts(usual_seconds=usual.value)
         seconds = polls.seconds.quantile(0.9)
         if seconds is not None:
-            is_slow = usual.value is not None and seconds.earliest > SLOW_RATIO * usual.value
+            is_slow = usual.value is not None and seconds.earliest > SLOW_POLL_RATIO * usual.value
             is_calm &= seconds.latest < inf and not is_slow and not polls.failures
         usual.see(at, seconds.latest if seconds is not None else None, is_calm=is_calm)
         return PollFacts(

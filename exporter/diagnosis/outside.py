@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.diagnosis.facts import SLOW_POLL_RATIO
 from exporter.diagnosis.view import UNKNOWN, Observed, inverse, no, sign, yes
 from exporter.diagnosis.wording import about, are, at_least, at_most, listed, seconds
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from exporter.diagnosis.view import View
 
 SLOW_POLL_SECONDS = 0.25
-SLOW_POLL_RATIO = 4.0
-"""A poll that takes so many times as long as usual is slow, unless it is prompt all the same."""
-
 LONG_WAY_SECONDS = 0.2
 MANY_REFUSED = 10
 """Of our requests in the last seconds: single ones are refused while a watch cache is filled."""

@@ -15,7 +15,7 @@ async def test_gauges_are_refreshed_one_stream_at_a_time(tmp_path: Path) -> None
         settled = config("--kubeconfig", kubeconfig(tmp_path, simulator.url), *addresses, *resources)
         exporter = Exporter(settled, await load_credentials(settled))
         async with exporter.running():
-            await wait_until(lambda: len(exporter.apiservers) == 2, "both are watched")
+            await wait_until(lambda: len(exporter.states()) == 6, "all are watched")
             refresh = exporter.metrics.before_render[-1]
             steps = iter(refresh())
             next(steps)
