@@ -112,6 +112,26 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 Certainty: TypeAlias = Literal["shown", "suspected"]
 CERTAINTIES: tuple[Certainty, ...] = get_args(Certainty)
 
+ReportedStage: TypeAlias = Literal["scheduled", "sandbox", "initialized", "started", "ready"]
+"""What a pod reports of its start, in the order in which that happens."""
+REPORTED_STAGES: tuple[ReportedStage, ...] = get_args(ReportedStage)
+
+StartupStage: TypeAlias = Literal[ReportedStage, "total", "sli", "watches"]
+STARTUP_STAGES: tuple[StartupStage, ...] = get_args(StartupStage)
+
+StartupResult: TypeAlias = Literal[
+    "sli",
+    "sli_pull_unknown",
+    "stateful",
+    "unschedulable",
+    "static",
+    "deleted",
+    "failed",
+    "created_unseen",
+    "overflow",
+]
+STARTUP_RESULTS: tuple[StartupResult, ...] = get_args(StartupResult)
+
 WebRefusal: TypeAlias = Literal[
     "malformed", "handshake", "too_many_connections", "too_many_requests", "slow_headers", "slow_reader"
 ]
@@ -124,4 +144,7 @@ LATENCY_BOUNDS = (
 )  # fmt: skip
 RECONNECT_BOUNDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 LIFETIME_BOUNDS = (1.0, 10.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+STARTUP_BOUNDS = (
+    0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+)  # fmt: skip
 FINE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import msgspec
 
 from exporter.audit.events import VERBS, WAITS, AuditEvent
+from exporter.wording.durations import go_seconds
 
 if TYPE_CHECKING:
     from exporter.audit.events import AuditStage, Verb
@@ -28,8 +29,6 @@ LONGEST_ID = 64
 _EXTRA = "authentication.kubernetes.io/"
 _LATENCY = "apiserver.latency.k8s.io/"
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,12})?)(h|ms|m|µs|us|ns|s)")
-_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
 _STAGES: dict[str, AuditStage] = {"ResponseStarted": "started", "ResponseComplete": "complete", "Panic": "complete"}
 _VERBS: dict[str, Verb] = {verb: verb for verb in VERBS}
 _GRPC_CODES = {0: 200, 5: 404, 6: 409, 7: 403, 8: 429, 9: 409, 10: 409, 16: 401}
@@ -338,15 +337,5 @@ def _waits(annotations: Any) -> tuple[Any, ...]:
     for wait, field in _FIELD_OF_WAIT.items():
         text = getattr(annotations, field)
         if text is not None:
-            found.append((wait, go_seconds(text)))
+            found.append((wait, go_seconds(text) or 0.0))
     return tuple(found)
-
-
-def go_seconds(text: str) -> float:
-    """The seconds of a duration as Go writes it, such as 1m2.5s; 0 for whatever is none."""
-    if len(text) > LONGEST_ID:
-        return 0.0
-    parts = _DURATION.findall(text)
-    if "".join(number + unit for number, unit in parts) != text:
-        return 0.0
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

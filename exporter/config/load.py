@@ -123,6 +123,7 @@ class _Agreement:
         self._refuse_two_sources_of_server_metrics()
         self._refuse_audit_webhooks_without_tls()
         self._refuse_canaries_that_nobody_awaits()
+        self._refuse_starts_of_pods_that_are_not_watched()
         self._refuse_connections_that_requests_take_all()
         self._refuse_more_polls_than_allowed("revision-clock.hz")
         self._refuse_more_polls_than_allowed("cache-clock.hz")
@@ -183,6 +184,11 @@ class _Agreement:
                     f"{self._where(setting)}: {quoted(self._values[setting])} is outside the watched namespace "
                     f"{quoted(self._values['namespace'])} that is watched"
                 )
+
+    def _refuse_starts_of_pods_that_are_not_watched(self) -> None:
+        pods = CANARY_KINDS["canary.pod"]
+        if self._values["pod-startup"] and not any(map(pods.is_same_kind, self._values["resource"])):
+            raise ConfigError(f"{self._where('pod-startup')}: pods are not watched: add --resource pods")
 
     def _refuse_connections_that_requests_take_all(self) -> None:
         connections, requests = self._values["web.max-connections"], self._values["web.max-requests"]

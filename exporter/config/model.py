@@ -37,6 +37,8 @@ class Config:
     slo_objective_ratio: float
     slo_window_seconds: float
 
+    pod_startup: bool
+
     revision_clock_hz: float
     cache_clock_hz: float
     clock_max_requests_hz: float

@@ -202,6 +202,15 @@ SETTINGS: Final = (
         commands=_CLUSTER,
     ),
     Setting(
+        name="pod-startup",
+        field="pod_startup",
+        parse=parsers.switch,
+        default=("false",),
+        help="watch pods whole, and Events about their images: how long each stage of a pod's start takes",
+        section="Watches",
+        commands=_CLUSTER,
+    ),
+    Setting(
         name="shard",
         field="shard",
         parse=Shard.parse,

@@ -61,11 +61,6 @@ class Resource:
         return kind_name(self.group, self.plural)
 
     @property
-    def is_lease(self) -> bool:
-        """Whether it is Leases, whose spec contains the time of a write. For all others metadata is enough."""
-        return (self.group, self.plural) == (LEASES.group, LEASES.plural)
-
-    @property
     def is_built_in(self) -> bool:
         """Whether kube-apiserver itself certainly serves it, and no aggregated API."""
         return self.group in BUILT_IN_GROUPS
@@ -90,6 +85,7 @@ class Resource:
 
 
 EVENTS = Resource("", "v1", "events", is_namespaced=True)
+PODS = Resource("", "v1", "pods", is_namespaced=True)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", is_namespaced=True)
 CUSTOM_RESOURCE_DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", is_namespaced=False)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 
 from exporter.limits import beginning
+from exporter.measure.pods import PodShown, Pull, PulledEvent, WholePod  # noqa: TC001 msgspec resolves them
+from exporter.measure.stamps import LONGEST_CHARACTERS
 from exporter.vocabulary import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 
 if TYPE_CHECKING:
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 MOST_REVISION_DIGITS = 20
 """A resourceVersion that is a number is an unsigned one of 64 bits."""
-
-LONGEST_CHARACTERS = 64
-"""A uid has 36, and a time that anybody writes is no longer: what is kept of an object is small, whoever wrote it."""
 
 LONGEST_NAME_CHARACTERS = 253
 """Of an object in Kubernetes."""
@@ -91,12 +90,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     lease: Lease | None = None
     name: str = ""
     """namespace/name, or the name alone; "" while names are not read."""
+    content: PodShown | Pull | None = None
+    """What else is decoded of the object, where it is watched whole for that."""
 
 
 COMPARED_FIELDS = ("event_type", "annotation", "lease")
 """Events that differ in one of these are judged apart: their values affect the verdict."""
 
-OTHER_FIELDS = ("stamps", "revision", "uid", "name")
+OTHER_FIELDS = ("stamps", "revision", "uid", "name", "content")
 """Stamps are compared too, but old ones say the same. A revision affects the verdict by what polls know around it. The
 identity of the object affects no verdict. A test checks that every field of an event is in one of the two."""
 
@@ -138,6 +139,14 @@ class _LeaseLine(msgspec.Struct, gc=False):
     object: Lease
 
 
+class _PodLine(msgspec.Struct, gc=False):
+    object: WholePod
+
+
+class _PulledLine(msgspec.Struct, gc=False):
+    object: PulledEvent
+
+
 class _TypeOnly(msgspec.Struct):
     type: str
 
@@ -164,6 +173,8 @@ class EventDecoder:
         self._reads_names = False
         self._lines = self._limited[False]
         self._leases = msgspec.json.Decoder(_LeaseLine)
+        self._pods = msgspec.json.Decoder(_PodLine)
+        self._pulls = msgspec.json.Decoder(_PulledLine)
         self._errors = msgspec.json.Decoder(_ErrorLine)
         self._types = msgspec.json.Decoder(_TypeOnly)
 
@@ -203,6 +214,24 @@ class EventDecoder:
                 if max(map(len, _texts_of(lease))) <= LONGEST_NAME_CHARACTERS:
                     return msgspec.structs.replace(event, lease=lease)
                 self.refused["managed_fields"] += 1
+        return event
+
+    def decode_pod(self, line: bytes) -> Event | WatchError | Undecodable:
+        """The same for the whole object of a pod; one that shows nothing of its start is still an event."""
+        event = self.decode(line)
+        if isinstance(event, Event) and event.event_type != "bookmark":
+            with suppress(*_UNREADABLE):
+                return msgspec.structs.replace(event, content=self._pods.decode(line).object.shown())
+        return event
+
+    def decode_pull(self, line: bytes) -> Event | WatchError | Undecodable:
+        """The same for the whole object of an Event that may report a pull."""
+        event = self.decode(line)
+        if isinstance(event, Event) and event.event_type != "bookmark":
+            with suppress(*_UNREADABLE):
+                pull = self._pulls.decode(line).object.pull()
+                if pull is not None and len(pull.pod_uid) <= LONGEST_CHARACTERS:
+                    return msgspec.structs.replace(event, content=pull)
         return event
 
     def _within_limits(self, line: bytes) -> Any | None:

@@ -18,7 +18,7 @@ from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
 from exporter.measure.stamps import NEWEST_STAMP, StampMemory, parse_rfc3339, rfc3339
 from exporter.measure.times import ANY_TIME, Interval
-from exporter.measure.undecided import Provisional
+from exporter.measure.undecided import NO_BOUND, Provisional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,10 +75,24 @@ class Clocks(NamedTuple):
     """Bounds on the clock of every apiserver that may have stamped an object; None while they are not all known."""
 
 
+class DatedBatch(NamedTuple):
+    """Events with the same evidence: the intervals of their commits and of their latencies, as far as these are known.
+    History has no latency.
+    """
+
+    events: Sequence[Event]
+    commit: Interval
+    latency: Interval
+    arrived: Instant
+    """When they were read, by our clock."""
+    opening: Opening
+    """Versions of objects may be missing between batches of two openings."""
+
+
 class Judge:
     """The events of one stream from arrival to count. Each live one is counted once, under one verdict.
 
-    `judged`, if given, is called for every single judgement.
+    `judged`, if given, is called for every single judgement, and `dated` for each batch, history too.
     """
 
     def __init__(  # noqa: PLR0913 all that bears on a verdict
@@ -90,12 +104,14 @@ class Judge:
         canaries: Canaries,
         room: Room | None = None,
         judged: Callable[[Judgement], None] | None = None,
+        dated: Callable[[DatedBatch], None] | None = None,
     ) -> None:
         self._rules = rules
         self._counting = counting
         self._arrivals = arrivals
         self._canaries = canaries
         self._judged = judged
+        self._tell_dated = dated
         self._pending = PendingEvents(room=room)
         self._stamps = StampMemory()
         self._provisional = Provisional(arrivals, rules.threshold_seconds)
@@ -216,8 +232,13 @@ class Judge:
     ) -> None:
         event = batch[0]
         phase = pending.opening.phase(event.revision, dated.commit)
+        arrived = pending.arrival.latest
+        commit = Interval(dated.commit.earliest, min(dated.commit.latest, arrived))
+        told = DatedBatch(batch, commit, NO_BOUND, arrived, pending.opening)
         if phase == "history":
             self._counting.replayed(batch)
+            if self._tell_dated is not None:
+                self._tell_dated(told)
             return
         if event.revision is not None and self._canaries.take_lost(event.revision):
             self._counting.was_lost(batch)
@@ -225,7 +246,7 @@ class Judge:
         if phase == "unknown":
             dated = NOTHING_KNOWN
         arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
-        judgement = judge(event, pending.arrival.latest, arrival, dated, self._rules.threshold_seconds)
+        judgement = judge(event, arrived, arrival, dated, self._rules.threshold_seconds)
         self._counting.judged(judgement, len(batch), early)
         # What lies between two moments before and after a sleep of the machine is no difference of our clock's.
         stages: Stages | None = None
@@ -235,6 +256,8 @@ class Judge:
             self._stamps.forget()  # it has missed these
         if judgement.verdict == "late":
             self._counting.late_objects.add(judgement, batch, stages, pending.wall_ahead)
+        if self._tell_dated is not None:
+            self._tell_dated(told._replace(latency=judgement.latency))
         if self._judged is not None:
             for one in batch:
                 self._judged(judgement._replace(event=one))

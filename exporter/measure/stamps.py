@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.measure.events import LONGEST_CHARACTERS
-
 if TYPE_CHECKING:
     from exporter.measure.events import Event, Lease, Stamps
     from exporter.measure.times import WallTime
     from exporter.vocabulary import StampSource
+
+LONGEST_CHARACTERS = 64
+"""A uid has 36, and a time that anybody writes is no longer: what is kept of an object is small, whoever wrote it."""
 
 NEWEST_STAMP = "9999-12-31T23:59:59Z"
 LAST_SECOND = 253_402_300_799

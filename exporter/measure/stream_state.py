@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from exporter.measure.canaries import Canary
     from exporter.measure.late_objects import LateObject
+    from exporter.measure.startup_counts import StartupState
     from exporter.measure.times import Instant, WallTime
     from exporter.measure.window import WindowReport
     from exporter.vocabulary import (
@@ -225,6 +226,8 @@ class StreamState:
     """None while no watch is open, and where the kernel does not tell."""
     late_objects: tuple[LateObject, ...] = ()
     """The newest events that were certainly late, the newest last."""
+    pod_startup: StartupState | None = None
+    """None unless pods are followed here."""
     counts: StreamCounts
 
     @property

@@ -28,6 +28,9 @@ from exporter.vocabulary import (
     SOURCES,
     STAGES,
     START_REASONS,
+    STARTUP_BOUNDS,
+    STARTUP_RESULTS,
+    STARTUP_STAGES,
     UNMEASURED_REASONS,
     VERDICTS,
     WEB_REFUSALS,
@@ -379,6 +382,67 @@ FAMILIES: tuple[Family, ...] = (
         "Connections that the exporter's own HTTP server closed, and requests that it refused, to keep its limits.",
         Scope.EXPORTER,
         reason=WEB_REFUSALS,
+    ),
+    _histogram(
+        "watchslo_pod_startup_lower_seconds",
+        "With --pod-startup, guaranteed minimum time of a pod's start by stage, from one event's commit to another's: "
+        "scheduled (since the creation), sandbox, initialized, started (all containers), ready; a stage that no write "
+        "reported counts with the next one. total: from the creation until all containers have started. sli: the same "
+        "without image pulls and init containers, for pods that the pod start-up SLI speaks of. watches: an estimate "
+        "of how long the scheduler and the kubelet waited for their watches, if they saw what the exporter saw.",
+        STARTUP_BOUNDS,
+        Scope.APISERVER,
+        stage=STARTUP_STAGES,
+    ),
+    _histogram(
+        "watchslo_pod_startup_upper_seconds",
+        "Guaranteed maximum time, likewise. A time without an upper bound counts in the bucket +Inf and is left out "
+        "of the sum.",
+        STARTUP_BOUNDS,
+        Scope.APISERVER,
+        stage=STARTUP_STAGES,
+    ),
+    _gauge(
+        "watchslo_pod_startup_p95_lower_seconds",
+        "Lower bound: the 95th percentile of that stage in the last five minutes is certainly not below "
+        "this. Absent while no pod has reached it.",
+        Scope.APISERVER,
+        stage=STARTUP_STAGES,
+    ),
+    _gauge(
+        "watchslo_pod_startup_p95_upper_seconds",
+        "Upper bound: the 95th percentile of that stage in the last five minutes is certainly not above "
+        "this. Absent while no pod has reached it.",
+        Scope.APISERVER,
+        stage=STARTUP_STAGES,
+    ),
+    _gauge(
+        "watchslo_pod_startup_p99_lower_seconds",
+        "Lower bound: the 99th percentile of that stage in the last five minutes is certainly not below "
+        "this. Absent while no pod has reached it.",
+        Scope.APISERVER,
+        stage=STARTUP_STAGES,
+    ),
+    _gauge(
+        "watchslo_pod_startup_p99_upper_seconds",
+        "Upper bound: the 99th percentile of that stage in the last five minutes is certainly not above "
+        "this. Absent while no pod has reached it.",
+        Scope.APISERVER,
+        stage=STARTUP_STAGES,
+    ),
+    _counter(
+        "watchslo_pod_startups_total",
+        "Pods by what their start is for the pod start-up SLI. sli: counted. sli_pull_unknown: counted, but what "
+        "pulls took is not known, so that the lower bound is wide. stateful, unschedulable: started, but the SLI "
+        "does not speak of them. static: made by a kubelet. deleted, failed: before they had started. "
+        "created_unseen: created before the watch. overflow: too many start at once.",
+        Scope.APISERVER,
+        result=STARTUP_RESULTS,
+    ),
+    _gauge(
+        "watchslo_pods_starting",
+        "With --pod-startup, pods whose creation or start-up was seen and that have not started all their containers.",
+        Scope.APISERVER,
     ),
     Family(
         name="watchslo_audit_request_seconds_total",

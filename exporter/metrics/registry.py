@@ -13,10 +13,11 @@ from typing import Any, Protocol, TypeVar
 from exporter.limits import refused_texts
 from exporter.measure.apiserver_state import PollCounts
 from exporter.measure.histogram import Histogram
+from exporter.measure.startup_counts import StageQuantiles, StartupCounts, StartupState
 from exporter.measure.stream_state import StreamCounts, StreamState
 from exporter.metrics.families import AUDIT_LABELS, FAMILIES, Family
 from exporter.metrics.series import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
-from exporter.vocabulary import CERTAINTIES, CLOCK_READS, CLOCKS, SLO_STATES, Certainty, ClockName
+from exporter.vocabulary import CERTAINTIES, CLOCK_READS, CLOCKS, SLO_STATES, Certainty, ClockName, StartupStage
 
 _FAMILY = {family.name: family for family in FAMILIES}
 
@@ -70,6 +71,12 @@ class _Scoped:
             made = [Reading(name, text, read) for text in pairs.values()]
         self._children[name][self._key] = made
 
+    def read_each(self, name: str, read: Callable[[], Mapping[Any, float]]) -> None:
+        """Say for each scrape what `read` returns by the values of the family's one label, without those it lacks."""
+        self._children[name][self._key] = [
+            Reading(name, text, partial(_if_there, read, value)) for (value,), text in self._label_pairs(_FAMILY[name])
+        ]
+
     def labelled_one(self, name: str, labels: dict[str, str]) -> None:
         """A series that says 1 for good; what it tells stands in its labels."""
         one = Gauge(name, label_pairs(labels))
@@ -90,6 +97,10 @@ class _Scoped:
 def _of_key(read: Callable[[], Any], key: object) -> Any:
     """What stands under the key, or as it is where the labels have no seeds."""
     return read()[key] if key != () else read()
+
+
+def _if_there(read: Callable[[], Mapping[Any, float]], key: object) -> float | None:
+    return read().get(key)
 
 
 STREAM_READINGS: Mapping[str, Callable[[StreamState], Any]] = {
@@ -145,6 +156,41 @@ class StreamMetrics:
 
     def _read(self, read: Callable[[StreamState], Any]) -> Any:
         return read(self.state)
+
+
+STARTUP_READINGS: Mapping[str, Callable[[StartupState], Any]] = {
+    "watchslo_pod_startup_lower_seconds": lambda state: state.counts.lower,
+    "watchslo_pod_startup_upper_seconds": lambda state: state.counts.upper,
+    "watchslo_pod_startups_total": lambda state: state.counts.results,
+    "watchslo_pods_starting": lambda state: state.starting,
+}
+"""Where each family that speaks of pods' starts stands in their state."""
+
+STARTUP_QUANTILES: Mapping[str, Callable[[StageQuantiles], float]] = {
+    "watchslo_pod_startup_p95_lower_seconds": lambda stage: stage.p95.earliest,
+    "watchslo_pod_startup_p95_upper_seconds": lambda stage: stage.p95.latest,
+    "watchslo_pod_startup_p99_lower_seconds": lambda stage: stage.p99.earliest,
+    "watchslo_pod_startup_p99_upper_seconds": lambda stage: stage.p99.latest,
+}
+
+
+class StartupMetrics:
+    """The starts of pods as watched on one apiserver; the counts go on where the stream before stopped."""
+
+    def __init__(self, new: _Scoped, pods: StreamMetrics) -> None:
+        self.counts = StartupCounts()
+        self._pods = pods
+        for name, read in STARTUP_READINGS.items():
+            new.read(name, partial(self._read, read))
+        for name, quantile in STARTUP_QUANTILES.items():
+            new.read_each(name, partial(self._quantiles, quantile))
+
+    def _read(self, read: Callable[[StartupState], Any]) -> Any:
+        return read(self._pods.state.pod_startup or StartupState(self.counts))
+
+    def _quantiles(self, read: Callable[[StageQuantiles], float]) -> Mapping[StartupStage, float]:
+        state = self._pods.state.pod_startup
+        return {stage: read(quantiles) for stage, quantiles in state.quantiles.items()} if state is not None else {}
 
 
 class AuditTotal(Protocol):
@@ -208,6 +254,7 @@ class Metrics:
         self._clocks: dict[_Key, ClockMetrics] = {}
         self._apiservers: dict[_Key, ApiserverMetrics] = {}
         self._costs: dict[_Key, CostMetrics] = {}
+        self._startups: dict[_Key, StartupMetrics] = {}
         self._faults: dict[_Key, dict[Certainty, Gauge]] = {}
         new = self._scoped()
         self.threshold_seconds = new.gauge("watchslo_threshold_seconds", threshold_seconds)
@@ -233,6 +280,13 @@ class Metrics:
             state = StreamState(apiserver=apiserver, group=group, resource=resource, counts=counts)
             self._resources[key] = StreamMetrics(self._scoped(*key), state)
         return self._resources[key]
+
+    def startup(self, apiserver: str) -> StartupMetrics:
+        """The children of the starts of pods, as watched on an apiserver, host:port."""
+        key = (apiserver,)
+        if key not in self._startups:
+            self._startups[key] = StartupMetrics(self._scoped(*key), self.resource(apiserver, "", "pods"))
+        return self._startups[key]
 
     def clock(self, apiserver: str, group: str, resource: str, clock: str) -> ClockMetrics:
         """The children of a clock; group and resource are the polled kind's, `clock` is revision or cache."""
@@ -270,6 +324,11 @@ class Metrics:
         """The counts of each stream that there are series of, by apiserver, group and resource; they go on counting."""
         for key, stream in self._resources.items():
             yield key, stream.counts
+
+    def startup_counts(self) -> Iterator[tuple[str, StartupCounts]]:
+        """The counts of pods' starts, by apiserver; they go on counting."""
+        for (apiserver,), startup in self._startups.items():
+            yield apiserver, startup.counts
 
     def poll_counts(self, apiserver: str, clock: ClockName) -> Iterator[tuple[_Key, PollCounts]]:
         """The counts of such clocks of this apiserver, host:port, by group and resource; they go on counting."""
@@ -314,7 +373,14 @@ class Metrics:
         return _Scoped(self._children, key)
 
     def _remove(self, *labels: str) -> None:
-        made: list[dict[_Key, Any]] = [self._resources, self._clocks, self._apiservers, self._costs, self._faults]
+        made: list[dict[_Key, Any]] = [
+            self._resources,
+            self._clocks,
+            self._apiservers,
+            self._costs,
+            self._startups,
+            self._faults,
+        ]
         for held in (*self._children.values(), *made):
             for key in [key for key in held if key[: len(labels)] == labels]:
                 del held[key]

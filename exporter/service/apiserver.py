@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
 from exporter.kubernetes.cost import Cost
-from exporter.kubernetes.resources import EVENTS, QUIET_KINDS
+from exporter.kubernetes.resources import EVENTS, LEASES, PODS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
 from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
 from exporter.server_metrics.reader import Listener, Reader
 from exporter.server_metrics.sources import OF_APISERVERS, OF_PROMETHEUS, ask_apiserver, ask_prometheus
+from exporter.service.pulls import pull_reflector
 from exporter.service.stream import Stream, StreamDependencies
 from exporter.vocabulary import CLOCKS
 from exporter.watch.reflector import Reflector
@@ -26,7 +27,7 @@ from exporter.watch.watch import WatchDependencies
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from exporter.config import ResourceName
+    from exporter.config import Config, ResourceName
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from exporter.metrics.registry import ClockMetrics, Metrics
     from exporter.service.dependencies import Dependencies
     from exporter.vocabulary import ClockName, ClockReads, Purpose
+    from exporter.watch.watch import Reads
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class _Watched:
     reflecting: asyncio.Task[None]
     proving: asyncio.Task[None] | None = None
     cache_polling: asyncio.Task[None] | None = None
+    pulls: asyncio.Task[None] | None = None
 
     @property
     def clocks(self) -> list[asyncio.Task[None]]:
@@ -174,6 +177,7 @@ class Apiserver:
         around = self._dependencies
         if name in self._watched or not around.config.shard.owns(self.server.name, name.group, name.plural):
             return
+        reads = _what_a_watch_reads(name, around.config)
         dependencies = StreamDependencies(
             config=around.config,
             metrics=around.metrics.resource(self.server.name, name.group, name.plural),
@@ -181,6 +185,7 @@ class Apiserver:
             found=lambda resource: self._found(name, resource),
             is_a_balancer=lambda: self._noticed_balancer("cache"),
             judged=around.judged,
+            startup_counts=around.metrics.startup(self.server.name).counts if reads == "pods" else None,
         )
         stream, decoder = Stream(name, self.server.name, dependencies), EventDecoder(around.config.annotation)
         reflector = Reflector(
@@ -188,11 +193,22 @@ class Apiserver:
             around.config.namespace,
             session=self._session,
             watches=self._watches,
-            dependencies=WatchDependencies(decoder, stream.arrivals, around.heartbeat),
+            dependencies=WatchDependencies(decoder, stream.arrivals, around.heartbeat, reads=reads),
             listener=stream,
         )
         stream.on_restored_store = reflector.store_went_back
-        self._watched[name] = _Watched(stream, reflector, decoder, self._tasks.create_task(reflector.run()))
+        watched = _Watched(stream, reflector, decoder, self._tasks.create_task(reflector.run()))
+        self._watched[name] = watched
+        if stream.pod_starts is not None:
+            pulls = pull_reflector(
+                self.server.name,
+                around.config.namespace,
+                stream.pod_starts,
+                session=self._session,
+                watches=self._watches,
+                heartbeat=around.heartbeat,
+            )
+            watched.pulls = self._tasks.create_task(pulls.run())
 
     def look_anew(self, name: ResourceName) -> None:
         """Try again now: a resource that was not found, or was forbidden, may be available again."""
@@ -371,6 +387,14 @@ class Apiserver:
         return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)
 
 
+def _what_a_watch_reads(name: ResourceName, config: Config) -> Reads:
+    """A Lease's spec contains the time of a write; a pod shows how far its start is."""
+    kind = (name.group, name.plural)
+    if kind == (LEASES.group, LEASES.plural):
+        return "leases"
+    return "pods" if config.pod_startup and kind == (PODS.group, PODS.plural) else "metadata"
+
+
 def _what_is_read(clock: ClockName, group: str, resource: str) -> ClockReads:
     """What the apiserver reads to answer such a poll."""
     if (group, resource) == (EVENTS.group, EVENTS.plural):
@@ -384,6 +408,8 @@ async def _ended(watched: _Watched | None) -> None:
         return
     await asyncio.wait({watched.reflecting})
     watched.stream.finish()
+    if watched.pulls is not None:
+        await _cancelled(watched.pulls)
     for clock in watched.clocks:
         await _cancelled(clock)
 

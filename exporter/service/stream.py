@@ -20,6 +20,7 @@ from exporter.measure.continuity import Continuity
 from exporter.measure.counting import Counting
 from exporter.measure.judge import Judge, Rules
 from exporter.measure.judging import Room
+from exporter.measure.pod_starts import PodStarts
 from exporter.measure.stream_state import Delivered, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from exporter.measure.events import Event
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
+    from exporter.measure.startup_counts import StartupCounts
     from exporter.measure.times import Instant, Interval
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
@@ -83,6 +85,8 @@ class StreamDependencies:
     """Called if the address turns out to be a load balancer."""
     judged: Callable[[Stream, Judgement], None] | None = None
     """Called with each judgement; for tests and tools."""
+    startup_counts: StartupCounts | None = None
+    """Where the start-ups of pods are counted; None unless that is wanted, and for other kinds."""
 
 
 class Stream:
@@ -98,6 +102,8 @@ class Stream:
         """Makes the reflector list again."""
         self.counts = dependencies.metrics.counts
         self._dependencies = dependencies
+        counts = dependencies.startup_counts
+        self.pod_starts = PodStarts(counts, self.arrivals) if counts is not None else None
         now = time.monotonic()
         canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
         self._awaited = AwaitedCanaries(canaries, self.counts, self.window, self.arrivals, now)
@@ -110,6 +116,7 @@ class Stream:
             canaries=canaries,
             room=WAITING,
             judged=partial(dependencies.judged, self) if dependencies.judged is not None else None,
+            dated=self.pod_starts.enter if self.pod_starts is not None else None,
         )
         self.state = self._state(now)
         dependencies.metrics.state = self.state
@@ -323,6 +330,7 @@ class Stream:
             cache_answer=self._clocks.cache_answer,
             owed_canary=canaries.oldest_owed,
             late_objects=self._judge.late_objects,
+            pod_startup=self.pod_starts.state(now) if self.pod_starts is not None else None,
             counts=self.counts.copy(),
         )
 

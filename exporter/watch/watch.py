@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from exporter.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, end_reason, start_error, start_reason
@@ -80,6 +80,10 @@ class DecodedBatch(NamedTuple):
     """Events that are not newer than the newest revision before them: the server sent them again."""
 
 
+Reads: TypeAlias = Literal["metadata", "leases", "pods", "pulls"]
+"""What is read of the objects of a watch: their metadata, or more of objects that are watched whole."""
+
+
 class WatchDependencies(NamedTuple):
     """What the watches of one stream share."""
 
@@ -87,6 +91,8 @@ class WatchDependencies(NamedTuple):
     arrivals: Arrivals
     heartbeat: Heartbeat
     times: WatchTimes = ORDINARY
+    reads: Reads = "metadata"
+    field_selector: str = ""
 
 
 class Watch:
@@ -98,7 +104,12 @@ class Watch:
         decoder = dependencies.decoder
         self._collection = collection
         self._dependencies = dependencies
-        self._decode = decoder.decode_lease if collection.resource.is_lease else decoder.decode
+        self._decode = {
+            "metadata": decoder.decode,
+            "leases": decoder.decode_lease,
+            "pods": decoder.decode_pod,
+            "pulls": decoder.decode_pull,
+        }[dependencies.reads]
         self._take = take
         self._splitter = LineSplitter(budget=UNFINISHED_LINES)
         self._body: StampedBody | None = None
@@ -165,7 +176,9 @@ class Watch:
             "resourceVersion": str(revision),
             "timeoutSeconds": str(lasts_seconds),
         }
-        accept = WHOLE_OBJECTS if resource.is_lease else METADATA_WATCH
+        if self._dependencies.field_selector:
+            parameters["fieldSelector"] = self._dependencies.field_selector
+        accept = METADATA_WATCH if self._dependencies.reads == "metadata" else WHOLE_OBJECTS
         request = Request(
             resource.path(namespace),
             parameters,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.audit.decoding import LONGEST_AGENT, AuditDecoder, go_seconds
+from exporter.audit.decoding import LONGEST_AGENT, AuditDecoder
 from exporter.audit.reading import EventReader
 from tests.audit.lines import Json, event, in_order, lines, listed, watched, wrote
 from tests.audit.reports import events_in, report_on
@@ -187,16 +187,3 @@ def test_the_entries_of_gke_say_who_did_what_but_not_how_long() -> None:
         assert report.seconds == 0
         assert any("no queries" in sentence for sentence in report.blind)
         assert any("how long 5 of" in sentence for sentence in report.blind)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("4.73s", 4.73), ("12.3ms", 0.0123), ("1m2.5s", 62.5), ("1h0m0s", 3600), ("512.3µs", 512.3e-6), ("7ns", 7e-9)],
-)
-def test_durations_are_read_as_go_writes_them(text: str, seconds: float) -> None:
-    assert go_seconds(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize("text", ["", "x", "1", "-1s", "1s ", "1e9s", "9" * 99 + "s", "1.s", "∞s"])
-def test_what_is_no_duration_is_no_time(text: str) -> None:
-    assert go_seconds(text) == 0

@@ -267,6 +267,7 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         custom_resources_max=20,
         namespace=None,
         shard=Shard(0, 1),
+        pod_startup=False,
         annotation=None,
         annotation_clock_error_seconds=0.1,
         slo_threshold_seconds=1.0,

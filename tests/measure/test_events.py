@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from exporter.limits import MOST_MESSAGE_BYTES, Refused
 from exporter.measure.events import (
-    LONGEST_CHARACTERS,
     LONGEST_LINE_BYTES,
     Event,
     EventDecoder,
@@ -21,7 +20,7 @@ from exporter.measure.events import (
     Undecodable,
     WatchError,
 )
-from exporter.measure.stamps import apiserver_stamps, parse_annotation
+from exporter.measure.stamps import LONGEST_CHARACTERS, apiserver_stamps, parse_annotation
 from tests.measure.watch_lines import ANNOTATION, EVENTS, LINES, encoded
 
 PLAIN, ANNOTATED = EventDecoder(), EventDecoder(ANNOTATION)

@@ -26,6 +26,8 @@ def permission_rows(findings: Findings) -> list[Row]:
         rows.append(_required(f"canary {review.resource}", review, "a canary cannot be written"))
     for review in findings.readers:
         rows.append(_required(f"auth filter {review.resource.plural}", review, "no client can be authenticated"))
+    if findings.pulls is not None:
+        rows.append(_pulls_row(findings.pulls))
     if findings.reads_server_metrics:
         rows.append(_server_metrics_row(findings))
     rows.append(_endpoints_row(findings.endpoints))
@@ -76,6 +78,17 @@ def _clock_row(findings: Findings) -> Row:
         return Row(CLOCK, "missing", f"list {EVENTS}; {own}; {_add(best)}", _rule(best), loss)
     instead = f"{kind} are polled instead; they have a watch cache, and while it lags, polls wait and bounds are wider"
     return Row(CLOCK, "note", f"list {EVENTS} is not allowed; {instead}; to poll {EVENTS}, {_add(best)}", _rule(best))
+
+
+def _pulls_row(review: Review) -> Row:
+    """Without them the lower bounds of the SLI's times are wide, and nothing is wrong."""
+    check = "image pulls"
+    if isinstance(review.missing, Unknown):
+        return Row(check, "note", review.missing.sentence)
+    if not review.missing:
+        return Row(check, "ok", _wanted(review))
+    without = "what image pulls take of a pod's start is not known"
+    return Row(check, "note", f"{_verbs(review)} {EVENTS} is not allowed: {without}; {_add(review)}", _rule(review))
 
 
 def _server_metrics_row(findings: Findings) -> Row:

@@ -129,6 +129,8 @@ class Findings:
     """To write to each object of our own."""
     readers: tuple[Review, ...] = ()
     """To let the apiserver review who asks us; asked only with --web.auth-filter."""
+    pulls: Review | None = None
+    """To watch the kubelets' Events about images; asked only with --pod-startup."""
     objects: tuple[CanaryTrial, ...] | None = None
     namespace: bool | Unknown | None = None
     """Whether it is there, the one that is watched."""

@@ -46,7 +46,7 @@ from exporter.kubernetes.permissions import (
     to_watch,
     to_write,
 )
-from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, QUIET_KINDS, Resource
+from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, QUIET_KINDS, Resource
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, Request, refusal
 from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
@@ -166,6 +166,8 @@ class _Inspection:
         findings.canaries = tuple(await asyncio.gather(*map(self._review_one, map(to_write, canaries))))
         if self._config.auth_filter:
             findings.readers = tuple(await asyncio.gather(*map(self._review_one, to_review())))
+        if self._config.pod_startup:
+            findings.pulls = await self._review_watch(EVENTS)
         if findings.reads_server_metrics:
             findings.server_metrics = await self._may_read_metrics()
         findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.measure.startup_counts import StartupCounts
 from exporter.measure.stream_state import StreamCounts
 from exporter.vocabulary import CLOCKS, POLL_RESULTS
 
@@ -36,13 +37,16 @@ class Moment(NamedTuple):
 
     streams: dict[Labels, _Counted]
     polls: dict[str, dict[PollResult, int]]
+    startups: dict[str, StartupCounts]
     loop_lag: Histogram
 
     @classmethod
     def of(cls, metrics: Metrics, apiservers: Iterable[str]) -> Moment:
         """This moment; polls are those of these apiservers, host:port."""
         streams = {Labels(*key): _Counted(counts.copy(), counts) for key, counts in metrics.stream_counts()}
-        return cls(streams, {name: _polls(metrics, name) for name in apiservers}, metrics.loop_lag.copy())
+        polls = {name: _polls(metrics, name) for name in apiservers}
+        startups = {apiserver: counts.copy() for apiserver, counts in metrics.startup_counts()}
+        return cls(streams, polls, startups, metrics.loop_lag.copy())
 
 
 class Growth:
@@ -65,6 +69,13 @@ class Growth:
         """Of one apiserver, host:port."""
         after, before = self._after.polls.get(apiserver, {}), self._before.polls.get(apiserver, {})
         return {result: max(0, after.get(result, 0) - before.get(result, 0)) for result in POLL_RESULTS}
+
+    def of_startups(self) -> dict[str, StartupCounts]:
+        """Of the starts of pods, by apiserver."""
+        return {
+            apiserver: after.since(self._before.startups.get(apiserver, StartupCounts()))
+            for apiserver, after in self._after.startups.items()
+        }
 
     @property
     def loop_lag(self) -> Histogram:

@@ -9,14 +9,14 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from exporter.commands.measure.growth import Growth, Labels, Moment, no_limit_as_none
-from exporter.commands.measure.result import ApiserverResult, Quantiles, Result, StreamResult
+from exporter.commands.measure.result import ApiserverResult, Quantiles, Result, StartupsResult, StreamResult
 from exporter.commands.measure.tally import Tally
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.measure.times import Interval
 from exporter.service.daemon import Exporter, serving_nowhere
 from exporter.service.fleet import REFRESH_PERIOD_SECONDS
 from exporter.service.stream import CANARY_SECONDS
-from exporter.vocabulary import STAGES
+from exporter.vocabulary import STAGES, STARTUP_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from exporter.credentials import Credentials
     from exporter.measure.histogram import Histogram
     from exporter.measure.judging import Judgement
+    from exporter.measure.startup_counts import StartupCounts
     from exporter.measure.times import Instant
     from exporter.service.stream import Stream
 
@@ -182,6 +183,7 @@ class Measurement:
             objective_ratio=config.slo_objective_ratio,
             streams=[self._stream(row, of_streams, of_evidence) for row in rows],
             apiservers=[_apiserver(apiserver.server.name, of_streams) for apiserver in self._exporter.apiservers],
+            pod_startup=[_startup(apiserver, counts) for apiserver, counts in of_evidence.of_startups().items()],
             loop_lag_p99_seconds=no_limit_as_none(lag and lag.latest),
             faults=self._exporter.findings_lately,
             refused=refused,
@@ -240,6 +242,19 @@ def _up(streams: list[Stream]) -> list[Stream]:
 def _apiserver(name: str, growth: Growth) -> ApiserverResult:
     polls = growth.of_polls(name)
     return ApiserverResult(apiserver=name, polls_answered=polls["ok"], polls_failed=polls["error"])
+
+
+def _startup(apiserver: str, counts: StartupCounts) -> StartupsResult:
+    stages = {stage: _stage(counts.lower[stage], counts.upper[stage]) for stage in STARTUP_STAGES}
+    share = counts.watch_share
+    return StartupsResult(
+        apiserver=apiserver,
+        pods=_by_word(counts.results),
+        stages={stage: quantiles for stage, quantiles in stages.items() if quantiles is not None},
+        unknown_share=counts.unknown_share,
+        watches_share_lower=share and share.earliest,
+        watches_share_upper=share and share.latest,
+    )
 
 
 def _by_word(counts: Mapping[Any, int]) -> dict[str, int]:

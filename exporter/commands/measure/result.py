@@ -84,6 +84,22 @@ class ApiserverResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartupsResult:
+    """The starts of pods that one apiserver showed within the duration."""
+
+    apiserver: str
+    pods: dict[str, int]
+    """By what each is for the SLI, with all results that there are."""
+    stages: dict[str, Quantiles]
+    """By stage, of those that any pod reached."""
+    unknown_share: float | None
+    """Of the SLI's pods, those whose image pulls are not known; None without pods."""
+    watches_share_lower: float | None
+    watches_share_upper: float | None
+    """An estimate: the part of all start-ups that was the scheduler and the kubelet waiting for their watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One measurement. `refused` is a sentence if every apiserver rejected our credentials: then nothing was
     measured.
@@ -97,6 +113,8 @@ class Result:
     streams: Sequence[StreamResult]
     apiservers: Sequence[ApiserverResult]
     loop_lag_p99_seconds: float | None
+    pod_startup: Sequence[StartupsResult] = ()
+    """Of each apiserver; empty without --pod-startup."""
     faults: Sequence[Finding] = ()
     """What was found meanwhile, also what was withdrawn before the end."""
     refused: str | None = None
@@ -177,6 +195,7 @@ def document(result: Result) -> dict[str, Any]:
         "slo": {"threshold_seconds": result.threshold_seconds, "objective_ratio": result.objective_ratio},
         "streams": [_stream(stream) for stream in result.streams],
         "apiservers": [asdict(apiserver) for apiserver in result.apiservers],
+        "pod_startup": [asdict(startup) for startup in result.pod_startup],
         "loop_lag_p99_seconds": result.loop_lag_p99_seconds,
         "faults": [as_json(finding) for finding in result.faults],
     }

@@ -10,7 +10,7 @@ from exporter.diagnosis.document import headline
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from exporter.commands.measure.result import Quantiles, Result, StreamResult
+    from exporter.commands.measure.result import Quantiles, Result, StartupsResult, StreamResult
     from exporter.diagnosis.findings import Finding
 
 
@@ -31,6 +31,10 @@ def table(result: Result, width: int | None = None) -> str:
         aligned([_LATENCY, *(_latency(stream) for stream in result.streams)], width),
         aligned([_STREAM, *(_stream(stream) for stream in result.streams)], width),
         aligned([_STAGE, *stages], width) if stages else [],
+        aligned([_STARTUP, *(row for one in result.pod_startup for row in _startup_stages(one))], width)
+        if result.pod_startup
+        else [],
+        _folded((line for one in result.pod_startup for line in _startups(one)), width),
         aligned([_TRUST, *(_trust(stream) for stream in result.streams)], width),
         _folded(_dependencies(result), width),
         _folded((line for finding in result.faults for line in _fault(finding)), width),
@@ -46,6 +50,7 @@ def _folded(lines: Iterable[str], width: int | None) -> list[str]:
 _LATENCY = ("LATENCY", "STATE", "EVENTS", "ON TIME", "LATE", "AMBIGUOUS", "P50", "P99")
 _STREAM = ("STREAM", "NOW", "ENDS", "RELISTS", "UNCOVERED", "LOST CANARIES")
 _STAGE = ("STAGE", "", "P50", "P99")
+_STARTUP = ("POD START-UP", "STAGE", "P50", "P99")
 _TRUST = ("TRUST", "WIDTH P50", "WIDTH P99", "CONTRADICTIONS", "REVISION CLOCK")
 
 
@@ -72,6 +77,22 @@ def _lost(relists: Mapping[str, int]) -> Mapping[str, int]:
 def _stages(stream: StreamResult) -> Iterator[Sequence[str]]:
     for stage, quantiles in stream.stages.items():
         yield (stream.name, stage, *_bounds(quantiles, has_events=True))
+
+
+def _startup_stages(startups: StartupsResult) -> Iterator[Sequence[str]]:
+    for stage, quantiles in startups.stages.items():
+        yield (startups.apiserver, stage, *_bounds(quantiles, has_events=True))
+
+
+def _startups(startups: StartupsResult) -> Iterator[str]:
+    yield f"{startups.apiserver}: pods by what their start is for the SLI: {_counts(startups.pods)}"
+    if startups.unknown_share:
+        share = f"{startups.unknown_share:.0%} of the SLI's pods"
+        yield f"what image pulls took is not known for {share}: its lower bounds are wide"
+    if startups.watches_share_lower is not None and startups.watches_share_upper is not None:
+        share = f"{startups.watches_share_lower:.1%} to {startups.watches_share_upper:.1%}"
+        seen = "watches of scheduler and kubelet being late, if they saw what was seen here"
+        yield f"estimate: {share} of these start-ups was {seen}"
 
 
 def _trust(stream: StreamResult) -> Sequence[str]:

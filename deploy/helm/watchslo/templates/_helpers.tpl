@@ -133,6 +133,9 @@ RESOURCE: {{ join "," .Values.watch.resources | quote }}
 CUSTOM_RESOURCES: {{ join "," . | quote }}
 CUSTOM_RESOURCES_MAX: {{ $.Values.watch.customResourcesMax }}
 {{- end }}
+{{- if .Values.watch.podStartup }}
+POD_STARTUP: true
+{{- end }}
 {{- if .Values.sharded }}
 SHARD: auto/{{ .Values.replicas }}
 {{- end }}
