@@ -135,12 +135,12 @@ class PodSpec(msgspec.Struct, gc=False):
 
 
 class _PodAnnotations(msgspec.Struct, gc=False, rename={"mirror": MIRROR}):
-    mirror: msgspec.Raw | None = None
+    mirror: str | None = None
 
 
 class _PodMetadata(msgspec.Struct, gc=False):
     annotations: _PodAnnotations | None = None
-    deletionTimestamp: msgspec.Raw | None = None  # noqa: N815
+    deletionTimestamp: str | None = None  # noqa: N815
 
 
 class WholePod(msgspec.Struct, gc=False):

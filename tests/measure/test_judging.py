@@ -23,6 +23,7 @@ from exporter.measure.judging import (
     grouped_by_evidence,
     judge,
 )
+from exporter.measure.pods import PodShown
 from exporter.measure.revisions import Span
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.vocabulary import EventType, Verdict
@@ -268,6 +269,7 @@ DIFFERENT: dict[str, object] = {
     "uid": "another",
     "revision": 102,
     "name": "default/another",
+    "content": PodShown(containers=1),
 }
 
 
@@ -276,4 +278,4 @@ def test_events_are_judged_apart_if_they_differ_in_a_field_that_is_compared(fiel
     one = Event("modified", 101)
     events = [one, msgspec.structs.replace(one, **{field: DIFFERENT[field]})]
     groups = list(grouped_by_evidence(events, lambda _: Known(Span())))
-    assert len(groups) == (1 if field in {"revision", "uid", "name"} else 2)
+    assert len(groups) == (1 if field in {"revision", "uid", "name", "content"} else 2)
