@@ -16,7 +16,7 @@ from exporter.measure.times import ANY_TIME, Interval, latency_between
 from exporter.vocabulary import REPORTED_STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.events import Event
@@ -84,11 +84,22 @@ class _Pod:
 
 
 class PodStarts:
-    """The pods of one stream. Events, history too, are entered in the order in which they came."""
+    """The pods of one stream. Events, history too, are entered in the order in which they came.
 
-    def __init__(self, counts: StartupCounts, arrivals: Arrivals, most_pods: int = MOST_PODS) -> None:
+    `observed`, if given, is called for each stage of each pod, by its uid.
+    """
+
+    def __init__(
+        self,
+        counts: StartupCounts,
+        arrivals: Arrivals,
+        observed: Callable[[str, StartupStage, Interval], None] | None = None,
+        *,
+        most_pods: int = MOST_PODS,
+    ) -> None:
         self._counts = counts
         self._arrivals = arrivals
+        self._observed = observed
         self._most_pods = most_pods
         self._pods: OrderedDict[str, _Pod] = OrderedDict()
         self._pulls: OrderedDict[str, _Pulls] = OrderedDict()
@@ -184,10 +195,10 @@ class PodStarts:
         for stage, reached in pod.reached():
             if stage == "ready":
                 break
-            self._observe(stage, self._between(before, reached), at)
+            self._observe(uid, stage, self._between(before, reached), at)
             before = reached
-        self._observe("total", self._between(_Write(0, pod.created), before), at)
-        self._observe("watches", pod.watches, at)
+        self._observe(uid, "total", self._between(_Write(0, pod.created), before), at)
+        self._observe(uid, "watches", pod.watches, at)
         if pod.is_stateful or pod.has_waited_for_room:
             self._end(pod, "stateful" if pod.is_stateful else "unschedulable")
             return
@@ -197,7 +208,7 @@ class PodStarts:
     def _ready(self, uid: str, pod: _Pod, at: Instant) -> None:
         reached = dict(pod.reached())
         if pod.created is not None:
-            self._observe("ready", self._between(reached["started"], reached["ready"]), at)
+            self._observe(uid, "ready", self._between(reached["started"], reached["ready"]), at)
         self._leave(uid, pod, "deleted")
 
     def _leave(self, uid: str, pod: _Pod, result: StartupResult) -> None:
@@ -228,15 +239,17 @@ class PodStarts:
         if not is_known and self.sees_pulls and now - pod.started_at < PULLS_AWAITED_SECONDS:
             return
         del self._await_pulls[uid]
-        self._observe("sli", self._sli(pod, pulls if is_known else None), now)
+        self._observe(uid, "sli", self._sli(pod, pulls if is_known else None), now)
         self._end(pod, "sli" if is_known else "sli_pull_unknown")
         if pod.is_over:
             self._forget(uid)
 
-    def _observe(self, stage: StartupStage, seconds: Interval, at: Instant) -> None:
+    def _observe(self, uid: str, stage: StartupStage, seconds: Interval, at: Instant) -> None:
         self._counts.lower[stage].observe(seconds.earliest)
         self._counts.upper[stage].observe(seconds.latest)
         self._window.add(stage, seconds, at)
+        if self._observed is not None:
+            self._observed(uid, stage, seconds)
 
     def _between(self, before: _Write, after: _Write) -> Interval:
         """The seconds from one write of a pod to a later one; none if both are the same."""

@@ -186,6 +186,7 @@ class Apiserver:
             is_a_balancer=lambda: self._noticed_balancer("cache"),
             judged=around.judged,
             startup_counts=around.metrics.startup(self.server.name).counts if reads == "pods" else None,
+            pod_stage=around.pod_stage,
         )
         stream, decoder = Stream(name, self.server.name, dependencies), EventDecoder(around.config.annotation)
         reflector = Reflector(

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from exporter.diagnosis.findings import Finding
     from exporter.measure.judging import Judgement
     from exporter.measure.stream_state import StreamState
+    from exporter.measure.times import Interval
     from exporter.service.apiserver import Apiserver
     from exporter.service.stream import Stream
+    from exporter.vocabulary import StartupStage
     from exporter.web.page.live import Demo
 
 log = logging.getLogger(__name__)
@@ -109,19 +111,21 @@ def serving_nowhere(config: Config) -> Config:
 
 
 class Exporter:
-    """All parts of the daemon. `judged` is called with every judgement.
+    """All parts of the daemon.
 
+    `judged` is called with every judgement, and `pod_stage` with each stage of a pod's start, by the pod's uid.
     `advise` is called with suggestions about settings that have no effect now; by default they are logged. With `demo`
     the page lets people switch its scenarios.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 what it is made of, and who listens
         self,
         config: Config,
         credentials: Credentials,
         judged: Callable[[Stream, Judgement], None] | None = None,
         advise: Callable[[str], None] | None = None,
         *,
+        pod_stage: Callable[[str, StartupStage, Interval], None] | None = None,
         demo: Demo | None = None,
     ) -> None:
         self._config = config
@@ -142,6 +146,7 @@ class Exporter:
             self.metrics,
             Heartbeat(self.metrics.loop_lag.observe),
             judged=judged,
+            pod_stage=pod_stage,
             diagnose=self.diagnosing.take,
             askers=audit.spells,
             advise=advise or log.warning,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from exporter.credentials import Credentials
     from exporter.diagnosis.facts import Facts
     from exporter.measure.judging import Judgement
-    from exporter.measure.times import WallTime
+    from exporter.measure.times import Interval, WallTime
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream
-    from exporter.vocabulary import StartReason
+    from exporter.vocabulary import StartReason, StartupStage
     from exporter.watch.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ class Dependencies:
     heartbeat: Heartbeat
     judged: Callable[[Stream, Judgement], None] | None = None
     """Called with every judgement."""
+    pod_stage: Callable[[str, StartupStage, Interval], None] | None = None
+    """Called with each stage of each pod that starts, by its uid; with --pod-startup."""
     diagnose: Callable[[Facts], Awaitable[Collection[str]]] | None = None
     """Called with the facts of the last seconds, every other second; says which apiservers are in trouble."""
     askers: Callable[[WallTime, WallTime], tuple[AuditSpell, ...]] | None = None

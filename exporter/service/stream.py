@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import Instant, Interval
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
-    from exporter.vocabulary import RelistReason
+    from exporter.vocabulary import RelistReason, StartupStage
     from exporter.watch.watch import DecodedBatch, End
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class StreamDependencies:
     """Called with each judgement; for tests and tools."""
     startup_counts: StartupCounts | None = None
     """Where the start-ups of pods are counted; None unless that is wanted, and for other kinds."""
+    pod_stage: Callable[[str, StartupStage, Interval], None] | None = None
+    """Called with each stage of each pod, by its uid; for tests and tools."""
 
 
 class Stream:
@@ -103,7 +105,7 @@ class Stream:
         self.counts = dependencies.metrics.counts
         self._dependencies = dependencies
         counts = dependencies.startup_counts
-        self.pod_starts = PodStarts(counts, self.arrivals) if counts is not None else None
+        self.pod_starts = PodStarts(counts, self.arrivals, dependencies.pod_stage) if counts is not None else None
         now = time.monotonic()
         canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
         self._awaited = AwaitedCanaries(canaries, self.counts, self.window, self.arrivals, now)

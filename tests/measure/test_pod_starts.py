@@ -31,7 +31,7 @@ class Watched:
     def __init__(self, most_pods: int = 100) -> None:
         self.counts = StartupCounts()
         self.arrivals = Arrivals()
-        self.starts = PodStarts(self.counts, self.arrivals, most_pods)
+        self.starts = PodStarts(self.counts, self.arrivals, most_pods=most_pods)
         self.opening = Opening(at=0.0)
         self.observed: list[tuple[StartupStage, Interval]] = []
         add = self.starts._window.add

@@ -18,8 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config import Config, flag_parser, load, read_flags
 from exporter.measure.judging import Judgement
+from exporter.measure.times import Interval
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.service.stream import Stream
+from exporter.vocabulary import StartupStage
 from tests.speed.processes import resident_bytes
 
 WAIT_SECONDS = 30.0
@@ -77,6 +79,7 @@ class Observed:
 
     url: str
     judgements: list[tuple[Stream, Judgement]] = field(default_factory=list)
+    pod_stages: list[tuple[str, StartupStage, Interval]] = field(default_factory=list)
 
     def of(self, plural: str) -> list[Judgement]:
         """The judgements about one resource, in order."""
@@ -121,10 +124,16 @@ async def observed(*flags: str | Path, ready: bool = True) -> AsyncIterator[Obse
     """Run the exporter in this process; on entry it is ready, unless that is not to be waited for."""
     settled = config(*flags)
     judgements: list[tuple[Stream, Judgement]] = []
-    exporter = Exporter(settled, await load_credentials(settled), lambda *judged: judgements.append(judged))
+    pod_stages: list[tuple[str, StartupStage, Interval]] = []
+    exporter = Exporter(
+        settled,
+        await load_credentials(settled),
+        lambda *judged: judgements.append(judged),
+        pod_stage=lambda *stage: pod_stages.append(stage),
+    )
     async with exporter.running():
         (host, port), *_ = exporter.listens_on
-        running = Observed(f"http://{host}:{port}", judgements)
+        running = Observed(f"http://{host}:{port}", judgements, pod_stages)
         if ready:
             await until(running.ready)
         yield running
