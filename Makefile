@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check compare accuracy faults cost versions bench fuzz soak docs dashboards rules deploy kind image release lock audit clean
+.PHONY: demo test check compare accuracy faults cost versions startup bench fuzz soak docs dashboards rules deploy kind image release lock audit clean
 
 demo: $(VENV)/.installed  ## the main job against an embedded, simulated apiserver
 	$(BIN)/watchslo demo
@@ -31,6 +31,9 @@ cost: $(VENV)/.installed  ## what watchslo costs an apiserver, by a real kube-ap
 
 versions: $(VENV)/.installed  ## on kube-apiserver 1.34 to 1.37 and on kine: writes docs/support.md (forty minutes, with the builds; needs Go)
 	$(BIN)/python -m tests.versions
+
+startup: $(VENV)/.installed  ## starts of 2 000 pods on a cluster of real parts beside the truth: writes docs/pod-startup.md (five minutes, with the builds twenty; needs Go)
+	$(BIN)/python -m tests.startup
 
 bench: $(VENV)/.installed  ## what an event costs us, and others: writes docs/performance.md (a quarter of an hour; Go for client-go's rows)
 	$(BIN)/python -m tests.speed
