@@ -242,6 +242,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
             "run --canary.interval 1 --namespace here --canary.custom-resource there/b",
             '--canary.custom-resource: "there/b" is outside the watched namespace "here" that is watched',
         ),
+        ("run --resource nodes --pod-startup", "--pod-startup: pods are not watched: add --resource pods"),
     ],
 )
 def test_a_bad_command_line_gets_one_sentence(door: Door, line: str, sentence: str) -> None:

@@ -141,6 +141,16 @@ def test_a_kubelet_without_a_certificate_lets_the_exporter_ask_itself() -> None:
     assert words == ["healthcheck"], "which knows from its environment what is served"
 
 
+def test_events_are_watched_only_where_the_starts_of_pods_are_wanted() -> None:
+    may_watch_events = {"apiGroups": [""], "resources": ["events"], "verbs": ["watch"]}
+    objects = rendered("--set", "watch.podStartup=true")
+    assert flags(objects).pod_startup
+    assert may_watch_events in rules(objects)
+    without = rendered()
+    assert not flags(without).pod_startup
+    assert may_watch_events not in rules(without)
+
+
 TOKENS = ("--set", "web.authFilter.enabled=true,serviceMonitor.enabled=true")
 
 

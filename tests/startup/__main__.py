@@ -21,8 +21,10 @@ DOCS = Path(__file__).parents[2] / "docs" / "pod-startup.md"
 
 def page(lab: Lab) -> str:
     """The page, with what came of it."""
-    heads = ("stage", "pods", "contain the truth", "true P50", "true P99", "P99, certain bounds", "interval, P50")
-    heads = (*heads, "P99 by stamps", "worst error of a stamp")
+    heads = [
+        *("stage", "pods", "contain the truth", "true P50", "true P99", "P99, certain bounds", "interval, P50"),
+        *("P99 by stamps", "worst error of a stamp"),
+    ]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *map(_row, lab.rows)]
     results = ", ".join(f"{pods} {result}" for result, pods in lab.results.items())
     return Template(PAGE.read_text()).substitute(

@@ -20,6 +20,7 @@ def table(result: Result, width: int | None = None) -> str:
     Not wider than `width`, where that is given.
     """
     stages = [row for stream in result.streams for row in _stages(stream)]
+    startups = [row for one in result.pod_startup for row in _startup_stages(one)]
     sections = [
         _folded(
             [
@@ -31,9 +32,7 @@ def table(result: Result, width: int | None = None) -> str:
         aligned([_LATENCY, *(_latency(stream) for stream in result.streams)], width),
         aligned([_STREAM, *(_stream(stream) for stream in result.streams)], width),
         aligned([_STAGE, *stages], width) if stages else [],
-        aligned([_STARTUP, *(row for one in result.pod_startup for row in _startup_stages(one))], width)
-        if result.pod_startup
-        else [],
+        aligned([_STARTUP, *startups], width) if startups else [],
         _folded((line for one in result.pod_startup for line in _startups(one)), width),
         aligned([_TRUST, *(_trust(stream) for stream in result.streams)], width),
         _folded(_dependencies(result), width),

@@ -316,6 +316,22 @@ def test_the_apiservers_own_metrics_are_missing_only_to_who_asks_for_them(
     assert is_good or last_line.endswith("cannot be read without the permission to get /metrics")
 
 
+def test_image_pulls_are_a_row_where_they_are_wanted_and_never_missing() -> None:
+    assert "image pulls" not in reported(all_good())[0]["permissions"]
+    watch = Permission("watch", EVENTS)
+    for missing, result, part in (
+        ((), "ok", "watch events"),
+        ((watch,), "note", "watch events is not allowed: what image pulls take of a pod's start is not known"),
+        (Unknown("HTTP 503"), "note", "HTTP 503"),
+    ):
+        findings = all_good(pulls=Review(EVENTS, None, (watch,), missing))
+        table, _, is_good = reported(findings)
+        assert table["permissions"]["image pulls"][0] == result
+        assert part in table["permissions"]["image pulls"][1]
+        assert is_good
+        assert ("resources: [events], verbs: [watch]" in report(findings)[0]) == (missing == (watch,))
+
+
 def test_metrics_that_would_not_be_read_are_no_row() -> None:
     balancer = Server("https://127.0.0.1:6443", is_one_apiserver=False)
     elsewhere = config(**{"prometheus.url": "http://127.0.0.1:9090"})

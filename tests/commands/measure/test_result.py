@@ -1,11 +1,12 @@
 """The rule that makes one verdict of all streams, and what is shown of it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from exporter.commands.measure.result import EXIT_CODES, StreamResult, document
+from exporter.commands.measure.result import EXIT_CODES, StartupsResult, StreamResult, document
 from exporter.commands.measure.table import table
 from tests.commands.measure.results import SOME, quiet, result, stream
 
@@ -80,8 +81,8 @@ STREAM_KEYS = [
 def test_the_keys_of_the_document_are_these() -> None:
     content: Any = json.loads(json.dumps(document(result(stream(stages={"write": SOME})))))
     assert list(content) == [
-        "version", "result", "reasons", "duration_seconds", "slo", "streams", "apiservers", "loop_lag_p99_seconds",
-        "faults",
+        "version", "result", "reasons", "duration_seconds", "slo", "streams", "apiservers", "pod_startup",
+        "loop_lag_p99_seconds", "faults",
     ]  # fmt: skip
     assert content["duration_seconds"] == {"asked": 60.0, "measured": 60.01}
     assert content["slo"] == {"threshold_seconds": 1.0, "objective_ratio": 0.99}
@@ -129,6 +130,29 @@ def test_stages_are_shown_only_where_they_were_measured() -> None:
     assert "STAGE" not in rows(table(result(stream())))
     (line,) = rows(table(result(stream(stages={"storage_to_cache": SOME}), quiet())))["STAGE"]
     assert line.split()[3:6] == ["storage_to_cache", "0.000", "s"]
+
+
+def test_starts_of_pods_are_shown_where_they_were_measured() -> None:
+    startups = StartupsResult(
+        apiserver="10.0.0.1:6443",
+        pods={"sli": 3, "sli_pull_unknown": 1, "deleted": 0},
+        stages={"total": SOME},
+        unknown_share=0.25,
+        watches_share_lower=0.01,
+        watches_share_upper=0.02,
+    )
+    shown = table(result(stream(), pod_startup=[startups]))
+    assert rows(shown)["POD"] == ["10.0.0.1:6443  total  0.000 s to 0.100 s  0.050 s to 0.250 s"]
+    assert "10.0.0.1:6443: pods by what their start is for the SLI: sli 3, sli_pull_unknown 1" in shown
+    assert "what image pulls took is not known for 25% of the SLI's pods: its lower bounds are wide" in shown
+    assert "estimate: 1.0% to 2.0% of these start-ups was watches of scheduler and kubelet being late" in shown
+    (of_one,) = json.loads(json.dumps(document(result(stream(), pod_startup=[startups]))))["pod_startup"]
+    assert of_one["stages"]["total"]["p99_upper_seconds"] == 0.25
+    assert "POD" not in rows(table(result(stream())))
+    none = replace(startups, pods={"sli": 0}, stages={}, unknown_share=None, watches_share_lower=None)
+    shown = table(result(stream(), pod_startup=[none]))
+    assert "POD" not in rows(shown)
+    assert "10.0.0.1:6443: pods by what their start is for the SLI: none" in shown
 
 
 def test_what_has_no_upper_end_has_no_limit() -> None:
