@@ -55,6 +55,7 @@ class Config:
     web_max_connections: int
     web_max_requests: int
     web_no_object_names: bool
+    web_peers: tuple[str, ...]
     audit_files: tuple[Path, ...]
     audit_listen_addresses: tuple[ListenAddress, ...]
     audit_web_config_file: Path | None

@@ -227,6 +227,13 @@ def http_url(text: str) -> str:
     raise refusal
 
 
+def page_url(text: str) -> str:
+    """URL of another exporter's page. It is shown to whoever reads ours, so that it may have no password."""
+    if "@" in text:
+        raise ValueError("is not the URL of a page, without a name or a password")
+    return http_url(text)
+
+
 def path(text: str) -> Path:
     """Path of a file that may come later."""
     if not text.strip() or "\0" in text:

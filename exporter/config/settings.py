@@ -401,6 +401,16 @@ SETTINGS: Final = (
         commands=_RUN | _SIMULATED,
     ),
     Setting(
+        name="web.peer",
+        field="web_peers",
+        parse=parsers.page_url,
+        metavar="URL",
+        help="page of another replica or shard, to link from the page",
+        section="HTTP",
+        repeatable=True,
+        commands=_RUN | _SIMULATED,
+    ),
+    Setting(
         name="audit.file",
         field="audit_files",
         parse=parsers.path,

@@ -89,11 +89,17 @@ class DatedBatch(NamedTuple):
     """Versions of objects may be missing between batches of two openings."""
 
 
-class Judge:
-    """The events of one stream from arrival to count. Each live one is counted once, under one verdict.
+class JudgeListener(NamedTuple):
+    """Who is called with what is found."""
 
-    `judged`, if given, is called for every single judgement, and `dated` for each batch, history too.
-    """
+    judged: Callable[[Judgement], None] | None = None
+    """With every single judgement."""
+    dated: Callable[[DatedBatch], None] | None = None
+    """With each batch, history too."""
+
+
+class Judge:
+    """The events of one stream from arrival to count. Each live one is counted once, under one verdict."""
 
     def __init__(  # noqa: PLR0913 all that bears on a verdict
         self,
@@ -103,15 +109,13 @@ class Judge:
         arrivals: Arrivals,
         canaries: Canaries,
         room: Room | None = None,
-        judged: Callable[[Judgement], None] | None = None,
-        dated: Callable[[DatedBatch], None] | None = None,
+        listener: JudgeListener | None = None,
     ) -> None:
         self._rules = rules
         self._counting = counting
         self._arrivals = arrivals
         self._canaries = canaries
-        self._judged = judged
-        self._tell_dated = dated
+        self._judged, self._tell_dated = listener or JudgeListener()
         self._pending = PendingEvents(room=room)
         self._stamps = StampMemory()
         self._provisional = Provisional(arrivals, rules.threshold_seconds)
@@ -223,22 +227,14 @@ class Judge:
         return date_commit(evidence, pending.arrival.latest)
 
     def _count(
-        self,
-        batch: Sequence[Event],
-        pending: PendingChunk,
-        clocks: Clocks,
-        dated: Dated,
-        early: EarlyReason | None,
+        self, batch: Sequence[Event], pending: PendingChunk, clocks: Clocks, dated: Dated, early: EarlyReason | None
     ) -> None:
-        event = batch[0]
-        phase = pending.opening.phase(event.revision, dated.commit)
-        arrived = pending.arrival.latest
-        commit = Interval(dated.commit.earliest, min(dated.commit.latest, arrived))
-        told = DatedBatch(batch, commit, NO_BOUND, arrived, pending.opening)
+        event, commit = batch[0], dated.commit
+        phase = pending.opening.phase(event.revision, commit)
         if phase == "history":
             self._counting.replayed(batch)
             if self._tell_dated is not None:
-                self._tell_dated(told)
+                self._tell_dated(_dated_batch(batch, pending, commit, NO_BOUND))
             return
         if event.revision is not None and self._canaries.take_lost(event.revision):
             self._counting.was_lost(batch)
@@ -246,7 +242,7 @@ class Judge:
         if phase == "unknown":
             dated = NOTHING_KNOWN
         arrival = self._arrivals.excusing_us(pending.arrival, dated.commit.earliest)
-        judgement = judge(event, arrived, arrival, dated, self._rules.threshold_seconds)
+        judgement = judge(event, pending.arrival.latest, arrival, dated, self._rules.threshold_seconds)
         self._counting.judged(judgement, len(batch), early)
         # What lies between two moments before and after a sleep of the machine is no difference of our clock's.
         stages: Stages | None = None
@@ -257,7 +253,7 @@ class Judge:
         if judgement.verdict == "late":
             self._counting.late_objects.add(judgement, batch, stages, pending.wall_ahead)
         if self._tell_dated is not None:
-            self._tell_dated(told._replace(latency=judgement.latency))
+            self._tell_dated(_dated_batch(batch, pending, commit, judgement.latency))
         if self._judged is not None:
             for one in batch:
                 self._judged(judgement._replace(event=one))
@@ -287,6 +283,11 @@ class Judge:
                 stamp = event.stamps.managed_fields
                 moved[stamp] = moved.get(stamp, 0) + 1
         return moved
+
+
+def _dated_batch(batch: Sequence[Event], pending: PendingChunk, commit: Interval, latency: Interval) -> DatedBatch:
+    arrived = pending.arrival.latest
+    return DatedBatch(batch, Interval(commit.earliest, min(commit.latest, arrived)), latency, arrived, pending.opening)
 
 
 def _between(cuts: Sequence[int], revision: int) -> Span:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
+    from exporter.measure.pod_starts import PodStarts
     from exporter.measure.serverclock import Offset
     from exporter.measure.stream_state import StreamState
     from exporter.measure.times import Instant
@@ -178,17 +179,8 @@ class Apiserver:
         if name in self._watched or not around.config.shard.owns(self.server.name, name.group, name.plural):
             return
         reads = _what_a_watch_reads(name, around.config)
-        dependencies = StreamDependencies(
-            config=around.config,
-            metrics=around.metrics.resource(self.server.name, name.group, name.plural),
-            apiserver_clocks=lambda: self._all_clocks.offset,
-            found=lambda resource: self._found(name, resource),
-            is_a_balancer=lambda: self._noticed_balancer("cache"),
-            judged=around.judged,
-            startup_counts=around.metrics.startup(self.server.name).counts if reads == "pods" else None,
-            pod_stage=around.pod_stage,
-        )
-        stream, decoder = Stream(name, self.server.name, dependencies), EventDecoder(around.config.annotation)
+        stream = Stream(name, self.server.name, self._stream_dependencies(name, follows_pods=reads == "pods"))
+        decoder = EventDecoder(around.config.annotation)
         reflector = Reflector(
             name,
             around.config.namespace,
@@ -201,15 +193,30 @@ class Apiserver:
         watched = _Watched(stream, reflector, decoder, self._tasks.create_task(reflector.run()))
         self._watched[name] = watched
         if stream.pod_starts is not None:
-            pulls = pull_reflector(
-                self.server.name,
-                around.config.namespace,
-                stream.pod_starts,
-                session=self._session,
-                watches=self._watches,
-                heartbeat=around.heartbeat,
-            )
-            watched.pulls = self._tasks.create_task(pulls.run())
+            watched.pulls = self._tasks.create_task(self._pulls_for(stream.pod_starts).run())
+
+    def _stream_dependencies(self, name: ResourceName, *, follows_pods: bool) -> StreamDependencies:
+        around = self._dependencies
+        return StreamDependencies(
+            config=around.config,
+            metrics=around.metrics.resource(self.server.name, name.group, name.plural),
+            apiserver_clocks=lambda: self._all_clocks.offset,
+            found=lambda resource: self._found(name, resource),
+            is_a_balancer=lambda: self._noticed_balancer("cache"),
+            judged=around.judged,
+            startup_counts=around.metrics.startup(self.server.name).counts if follows_pods else None,
+            pod_stage=around.pod_stage,
+        )
+
+    def _pulls_for(self, starts: PodStarts) -> Reflector:
+        return pull_reflector(
+            self.server.name,
+            self._dependencies.config.namespace,
+            starts,
+            session=self._session,
+            watches=self._watches,
+            heartbeat=self._dependencies.heartbeat,
+        )
 
     def look_anew(self, name: ResourceName) -> None:
         """Try again now: a resource that was not found, or was forbidden, may be available again."""

@@ -130,9 +130,7 @@ class Exporter:
     ) -> None:
         self._config = config
         self._credentials = credentials
-        self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
-        self.metrics.shards.set(config.shard.count)
-        self.metrics.shard_index.set(config.shard.index)
+        self.metrics = _metrics(config)
         self.metrics.before_render.append(self._count_tasks)
         self.history = History()
         self._demo = demo
@@ -229,6 +227,7 @@ class Exporter:
             findings=self.findings,
             history=self.history,
             shard=(config.shard.index, config.shard.count),
+            peers=config.web_peers,
             has_names=not config.web_no_object_names,
             has_errors=has_errors,
             scenarios=self._demo.scenarios() if self._demo is not None else None,
@@ -239,3 +238,10 @@ class Exporter:
         states = self.states()
         said = sentence(states, self.findings, time.time())
         return status.document(self.metrics.version, self._config, said, states)
+
+
+def _metrics(config: Config) -> Metrics:
+    metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
+    metrics.shards.set(config.shard.count)
+    metrics.shard_index.set(config.shard.index)
+    return metrics

@@ -18,7 +18,7 @@ from exporter.measure.awaited import AwaitedCanaries
 from exporter.measure.canaries import Canaries
 from exporter.measure.continuity import Continuity
 from exporter.measure.counting import Counting
-from exporter.measure.judge import Judge, Rules
+from exporter.measure.judge import Judge, JudgeListener, Rules
 from exporter.measure.judging import Room
 from exporter.measure.pod_starts import PodStarts
 from exporter.measure.stream_state import Delivered, StreamState, Trouble
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from exporter.measure.judging import Judgement
     from exporter.measure.serverclock import Offset
     from exporter.measure.startup_counts import StartupCounts
+    from exporter.measure.stream_state import StreamCounts
     from exporter.measure.times import Instant, Interval
     from exporter.measure.window import WindowReport
     from exporter.metrics.registry import StreamMetrics
@@ -102,10 +103,9 @@ class Stream:
         self.window = Window(config.slo_window_seconds, config.slo_objective_ratio)
         self.on_restored_store: Callable[[], None] = _nothing
         """Makes the reflector list again."""
-        self.counts = dependencies.metrics.counts
         self._dependencies = dependencies
-        counts = dependencies.startup_counts
-        self.pod_starts = PodStarts(counts, self.arrivals, dependencies.pod_stage) if counts is not None else None
+        startups = dependencies.startup_counts
+        self.pod_starts = PodStarts(startups, self.arrivals, dependencies.pod_stage) if startups is not None else None
         now = time.monotonic()
         canaries = Canaries(config.slo_threshold_seconds + CANARY_SECONDS)
         self._awaited = AwaitedCanaries(canaries, self.counts, self.window, self.arrivals, now)
@@ -117,11 +117,17 @@ class Stream:
             arrivals=self.arrivals,
             canaries=canaries,
             room=WAITING,
-            judged=partial(dependencies.judged, self) if dependencies.judged is not None else None,
-            dated=self.pod_starts.enter if self.pod_starts is not None else None,
+            listener=self._judge_listener(),
         )
         self.state = self._state(now)
         dependencies.metrics.state = self.state
+
+    def _judge_listener(self) -> JudgeListener:
+        judged = self._dependencies.judged
+        return JudgeListener(
+            partial(judged, self) if judged is not None else None,
+            self.pod_starts.enter if self.pod_starts is not None else None,
+        )
 
     # Callbacks of the reflector (exporter.watch.reflector.ReflectorListener)
 
@@ -272,6 +278,11 @@ class Stream:
         state = self._state(now)
         since = self.state.since if state.condition == self.state.condition else time.time()
         self.state = self._dependencies.metrics.state = replace(state, since=since)
+
+    @property
+    def counts(self) -> StreamCounts:
+        """All that is counted here; they go on where a stream with the same labels stopped."""
+        return self._dependencies.metrics.counts
 
     @property
     def clock(self) -> RevisionPoller | None:

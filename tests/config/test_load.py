@@ -56,6 +56,8 @@ EXAMPLES = {
     "web.max-connections": "600",
     "web.max-requests": "30",
     "web.no-object-names": "true",
+    "web.peer": "https://watchslo-1.example.com/page",
+    "pod-startup": "true",
     "audit.file": "audit.log",
     "audit.user-names": "hashed",
     "audit.listen-address": "[::1]:0",
@@ -148,6 +150,7 @@ def test_a_list_is_repeated_commas_or_a_sequence(setting: Setting) -> None:
         "custom-resources": ("*.example.com", "foos.*"),
         "web.listen-address": (":1", "[::1]:2"),
         "audit.file": ("one.log", "/var/log/two.log"),
+        "web.peer": ("http://127.0.0.2:9985", "https://127.0.0.3:9985/page"),
         "audit.listen-address": (":1", "[::1]:2"),
     }[setting.name]
     by_flags = outcome(setting, f"{setting.flag}={one}", f"{setting.flag}={two}")
@@ -287,6 +290,7 @@ def test_the_defaults_are_those_of_the_promise() -> None:
         web_max_connections=500,
         web_max_requests=40,
         web_no_object_names=False,
+        web_peers=(),
         audit_files=(),
         audit_listen_addresses=(),
         audit_web_config_file=None,

@@ -242,6 +242,10 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
             "run --canary.interval 1 --namespace here --canary.custom-resource there/b",
             '--canary.custom-resource: "there/b" is outside the watched namespace "here" that is watched',
         ),
+        (
+            "run --web.peer http://me:secret@10.0.0.1:9985",
+            '--web.peer: "http://...@10.0.0.1:9985" is not the URL of a page, without a name or a password',
+        ),
         ("run --resource nodes --pod-startup", "--pod-startup: pods are not watched: add --resource pods"),
     ],
 )

@@ -12,7 +12,7 @@ from exporter.measure.canaries import Canaries, Canary
 from exporter.measure.counting import Counting
 from exporter.measure.events import Event, Stamps
 from exporter.measure.histogram import Histogram
-from exporter.measure.judge import Clocks, Judge, Rules
+from exporter.measure.judge import Clocks, Judge, JudgeListener, Rules
 from exporter.measure.judging import Judgement
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
@@ -91,7 +91,7 @@ def judged(world: World, *, together: bool) -> tuple[object, list[Judgement], ob
         Counting(counts, window),
         arrivals=Arrivals(),
         canaries=canaries,
-        judged=judgements.append,
+        listener=JudgeListener(judgements.append),
     )
     store, cache = Store(), RevisionClock()
     poll(store.polls, world.polls)

@@ -7,6 +7,8 @@ import pytest
 
 from exporter.audit.live import Total
 from exporter.limits import REFUSED, refused_texts
+from exporter.measure.startup_counts import StartupState, StartupWindow
+from exporter.measure.times import Interval
 from exporter.measure.window import EMPTY
 from exporter.metrics.families import FAMILIES, reference_markdown
 from exporter.metrics.registry import Metrics
@@ -79,6 +81,10 @@ GAUGES_WHEN_KNOWN = (
     "watchslo_p99_upper_seconds",
     "watchslo_last_activity_timestamp_seconds",
 )
+STARTUP_QUANTILES = [f"watchslo_pod_startup_p{q}_{end}_seconds" for q in (95, 99) for end in ("lower", "upper")]
+STARTUPS = "0.1 0.25 0.5 1.0 1.5 2.0 3.0 4.0 5.0 7.5 10.0 15.0 30.0 60.0 120.0 300.0 600.0 +Inf"
+STARTUP_STAGES = "stage=scheduled,sandbox,initialized,started,ready,total,sli,watches"
+STARTUP_RESULTS = "result=sli,sli_pull_unknown,stateful,unschedulable,static,deleted,failed,created_unseen,overflow"
 ALL_TYPES = (
     dict.fromkeys([*COUNTERS, *COUNTERS_OF_AN_ADDRESS, "watchslo_clock_polls_total"], "counter")
     | dict.fromkeys([*HISTOGRAMS, "watchslo_clock_poll_seconds", "watchslo_loop_lag_seconds"], "histogram")
@@ -94,6 +100,9 @@ ALL_TYPES = (
     | {"watchslo_server_metrics_reads_total": "counter"}
     | {"watchslo_refused_text_total": "counter", "watchslo_web_refused_total": "counter"}
     | {"watchslo_fault": "gauge", "watchslo_fault_changes_total": "counter"}
+    | dict.fromkeys([f"watchslo_pod_startup_{end}_seconds" for end in ("lower", "upper")], "histogram")
+    | dict.fromkeys(STARTUP_QUANTILES, "gauge")
+    | {"watchslo_pods_starting": "gauge", "watchslo_pod_startups_total": "counter"}
 )
 
 
@@ -128,6 +137,34 @@ def test_a_scrape_has_exactly_the_promised_families_with_their_types(metrics: Me
 def test_families_are_there_before_any_resource_is_watched() -> None:
     text = text_of(Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0))
     assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")} == set(ALL_TYPES)
+
+
+def test_starts_of_pods_have_series_only_where_they_are_followed(metrics: Metrics) -> None:
+    before = samples_in(text_of(metrics))
+    startup = metrics.startup(WATCHED["apiserver"])
+    of_it = {"apiserver": WATCHED["apiserver"]}
+    expected = {("watchslo_pods_starting", frozenset(of_it.items()))}
+    for labels in seeded(STARTUP_STAGES):
+        for end in ("lower", "upper"):
+            expected |= buckets_of(f"watchslo_pod_startup_{end}_seconds", {**of_it, **labels}, STARTUPS)
+    for labels in seeded(STARTUP_RESULTS):
+        expected.add(("watchslo_pod_startups_total", frozenset({**of_it, **labels}.items())))
+    added = samples_in(text_of(metrics)).keys() - before.keys()
+    with_pods = {key for key in added if key[0].startswith("watchslo_pod")}
+    assert with_pods == expected
+    startup.counts.results["sli"] += 1
+    text = text_of(metrics)
+    assert 'watchslo_pod_startups_total{apiserver="10.0.0.1:6443",result="sli"} 1\n' in text
+    window = StartupWindow()
+    window.add("total", Interval(4.0, 4.5), 0.0)
+    pods = metrics.resource(WATCHED["apiserver"], "", "pods")
+    pods.state = replace(pods.state, pod_startup=StartupState(startup.counts, window.quantiles(0.0), starting=7))
+    text = text_of(metrics)
+    assert 'watchslo_pods_starting{apiserver="10.0.0.1:6443"} 7\n' in text
+    assert "watchslo_pod_startup_p99_upper_seconds{" in text
+    assert (
+        'stage="sli"' not in text.partition("# TYPE watchslo_pod_startup_p99_upper_seconds")[2].partition("# HELP")[0]
+    )
 
 
 def test_a_fresh_scrape_has_exactly_the_promised_series(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:

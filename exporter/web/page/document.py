@@ -163,9 +163,11 @@ def _footer(look: Look) -> str:
     part = "every stream that this exporter watches"
     if shards > 1:
         part = f"shard {number} of {shards} (from 0): the other streams are on the pages of the other shards"
+    links = ", ".join(f'<a href="{text(url)}">{text(url)}</a>' for url in look.peers)
+    peers = f" Pages of other exporters: {links}." if links else ""
     return (
-        f"<footer><p>This page sees {part}. All latencies are intervals with certain bounds. The history of six hours "
-        "is in memory: it is lost when the exporter restarts.</p>"
+        f"<footer><p>This page sees {part}.{peers} All latencies are intervals with certain bounds. The history of six "
+        "hours is in memory: it is lost when the exporter restarts.</p>"
         '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
         '<a href="api/v1/history">History</a> '
         '<a href="api/v1/diagnosis">Diagnosis</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'

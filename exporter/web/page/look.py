@@ -46,6 +46,8 @@ class Look:
     history: History = field(default_factory=History)
     shard: tuple[int, int] = (0, 1)
     """Which part of all streams this exporter watches: number and count."""
+    peers: tuple[str, ...] = ()
+    """URLs of the pages of other replicas or shards."""
     has_names: bool = True
     """Whether the names of late objects are read."""
     has_errors: bool = False

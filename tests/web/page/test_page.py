@@ -189,6 +189,16 @@ def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
     assert "--web.no-object-names" in Parsed("".join(body(one, look(one, has_names=False)))).text
 
 
+def test_the_footer_says_which_part_is_seen_and_links_the_others() -> None:
+    made = dict(document.parts(look(FINE)))
+    alone = Parsed("".join(document.page(look(FINE), made, 1)))
+    assert "This page sees every stream that this exporter watches." in alone.text
+    peers = ("https://watchslo-1.example.com/page", "http://10.0.0.2:9985")
+    page = Parsed("".join(document.page(look(FINE, shard=(0, 3), peers=peers), made, 1)))
+    assert "This page sees shard 0 of 3" in page.text
+    assert {url for tag, at in page.tags if tag == "a" and (url := at.get("href")) in peers} == set(peers)
+
+
 @pytest.mark.parametrize("query", [query for _, query in QUERIES])
 def test_every_query_is_promql(query: str) -> None:
     promql_parser.parse(query.replace("%s", 'apiserver="a:1", group="", resource="pods"'))
