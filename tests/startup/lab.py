@@ -112,6 +112,9 @@ def truths(lines: Iterator[str], wall_ahead: float) -> dict[str, Truth]:
         if event["verb"] == "create":
             truth.written["created"] = written
             truth.stamps["created"] = _instant(pod["metadata"]["creationTimestamp"])
+        for condition in pod["status"].get("conditions") or ():
+            if condition["type"] == "PodScheduled" and condition["status"] == "True":
+                truth.stamps.setdefault("scheduled", _instant(condition["lastTransitionTime"]))
         for stage, stamp in _shown(pod):
             if stage not in truth.written:
                 truth.written[stage] = written
