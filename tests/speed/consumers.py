@@ -164,10 +164,15 @@ def naive_words(kind: str, server: Server) -> list[str]:
 
 
 @contextlib.contextmanager
-def watchslo(server: Server) -> Iterator[Watchslo]:
-    """The exporter with its defaults for addresses that are apiservers."""
-    with started(*watchslo_flags(server)) as process:
+def watchslo(server: Server, *flags: str) -> Iterator[Watchslo]:
+    """The exporter with its defaults for addresses that are apiservers, but for `flags`."""
+    with started(*watchslo_flags(server), *flags) as process:
         yield Watchslo(process._process.pid, process.url)
+
+
+def following_pods(server: Server) -> AbstractContextManager[Running]:
+    """The same, with pods watched whole."""
+    return watchslo(server, "--pod-startup")
 
 
 def naive(kind: str) -> Callable[[Server], AbstractContextManager[Running]]:
@@ -215,6 +220,7 @@ def has_go() -> bool:
 
 
 WATCHSLO = Consumer("watchslo", watchslo)
+FOLLOWING_PODS = Consumer("watchslo --pod-startup, whole pods", following_pods)
 V1POD = Consumer("Watch, V1Pod", naive("V1Pod"))
 PLAIN_OBJECT = Consumer("Watch, plain objects", naive("object"))
 INFORMER_PROTOBUF = Consumer("metadata informer", informer())
