@@ -68,18 +68,19 @@ class EventCounter:
             refused_texts.count("line", overlong)
             raise NotAWatchError("a line is longer than any event")
         for number, line in enumerate(lines, start=1):
-            self._count(line)
-            if self.is_complete:
+            if self._is_end(line):
+                self.is_complete = True
                 later = sum(len(line) + 1 for line in lines[number:]) + self._lines.unfinished_bytes
                 self.size_bytes -= later
                 return
 
-    def _count(self, line: bytes) -> None:
+    def _is_end(self, line: bytes) -> bool:
+        """Whether it is the end of the initial events; count it if it is an event."""
         try:
             match msgspec.json.decode(line, type=_Type).type:
                 case "BOOKMARK":
                     annotations = msgspec.json.decode(line, type=_BookmarkEvent).object.metadata.annotations
-                    self.is_complete = annotations.get(INITIAL_EVENTS_END) == "true"
+                    return annotations.get(INITIAL_EVENTS_END) == "true"
                 case "ERROR":
                     status = msgspec.json.decode(line, type=_ErrorEvent).object
                     raise WatchRefusedError(status.code, status.message)
@@ -87,3 +88,4 @@ class EventCounter:
                     self.events += 1
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NotAWatchError(str(error)) from error
+        return False

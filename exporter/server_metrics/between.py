@@ -100,9 +100,11 @@ class Change:
         return self._increases.get(fact, {})
 
     def rates(self, fact: str) -> dict[SeriesKey, float]:
+        """Of the same, in a second."""
         return {key: increase / self.seconds for key, increase in self.increases(fact).items()}
 
     def rate(self, fact: str) -> float | None:
+        """Of what has no labels."""
         return self.rates(fact).get(())
 
     def timed(self, fact: str) -> dict[SeriesKey, Timed]:
