@@ -55,9 +55,9 @@ def run(config: Config, watch_seconds: float, output: str, *, is_agreed: bool) -
 def _announce(plans: Sequence[Plan], watch_seconds: float) -> None:
     """Say what will be loaded, or why not. Raises ConfigError if there is nothing to load."""
     said = [
-        f"{plan.name} on {plan.server.name}: {plan.trouble.said}"
-        if plan.trouble is not None or plan.sample is None
-        else announcement(f"{plan.name} on {plan.server.name}", plan.sample, plan.lists, watch_seconds)
+        f"{plan.name} on {plan.server.name}: "
+        f"{'' if plan.sample is None else announcement(plan.sample, plan.lists, watch_seconds)}"
+        f"{'' if plan.trouble is None else plan.trouble.said}"
         for plan in plans
     ]
     if not any(plan.lists for plan in plans):

@@ -105,8 +105,8 @@ def _for_limit(whole: Mapping[Form, ListCost]) -> str | None:
     full, paged = whole.get("newest"), whole.get("pages")
     if not full or not paged or full.size_bytes < LARGE_BYTES:
         return None
-    each = bytes_text(paged.size_bytes / paged.pages)
-    return f"{TITLES['newest']} is one answer of {bytes_text(full.size_bytes)}, limit={PAGE_OBJECTS} is {_answers(paged)} of {each}"
+    one, each = bytes_text(full.size_bytes), bytes_text(paged.size_bytes / paged.pages)
+    return f"{TITLES['newest']} is one answer of {one}, {TITLES['pages']} is {_answers(paged)} of {each}"
 
 
 def _for_slices(name: ResourceName, sample: Sample | None) -> str | None:

@@ -123,7 +123,7 @@ def _parameters(form: Form, sample: Sample) -> Mapping[str, str]:
             return {}
 
 
-def announcement(name: str, sample: Sample, lists: Iterable[PlannedList], watch_seconds: float) -> str:
+def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: float) -> str:
     """What will be loaded, for the person who is asked."""
     sent = [planned for planned in lists if planned.why_not is None]
     objects = sample.objects if sample.objects is not None else sample.sampled
@@ -131,7 +131,7 @@ def announcement(name: str, sample: Sample, lists: Iterable[PlannedList], watch_
     how_many = f"{objects} objects" if sample.objects is not None else f"more than {sample.sampled} objects"
     each = f", about {bytes_text(sample.object_bytes)} each" if sample.object_bytes else ""
     return (
-        f"{name}: {how_many}{each}: {len(sent) - 1 + pages} requests, one after another, will load about "
+        f"{how_many}{each}: {len(sent) - 1 + pages} requests, one after another, will load about "
         f"{bytes_text(sum(planned.expected_bytes for planned in sent))}; then a watch of metadata for "
         f"{watch_seconds:g} s"
     )

@@ -17,8 +17,10 @@ from exporter.wording.quoting import printable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
+    import aiohttp
+
     from exporter.kubernetes.list_counter import CountedList
-    from exporter.kubernetes.session import ApiSession, Response
+    from exporter.kubernetes.session import ApiSession
     from exporter.measure.times import Instant
 
 LIST_SECONDS = 120.0
@@ -111,7 +113,7 @@ class ListReading:
         self.pages += 1
         return page
 
-    async def _initial_events(self, response: Response, counter: EventCounter) -> None:
+    async def _initial_events(self, response: aiohttp.ClientResponse, counter: EventCounter) -> None:
         pieces = aiter(self._pieces(response))
         while not counter.is_complete:
             silence = asyncio.timeout(SILENT_SECONDS)
@@ -128,13 +130,13 @@ class ListReading:
                     f"{SILENT_SECONDS:g} s and no bookmark that they are all"
                 ) from None
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> aiohttp.ClientResponse:
         response = await self._session.send(request)
         if self._sent_at is None:
-            self._sent_at = response.sent_at
+            self._sent_at = request.sending.sent_at
         return await expect_ok(response)
 
-    async def _pieces(self, response: Response) -> AsyncIterator[bytes]:
+    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         async for piece in response.content.iter_any():
             self._last_at = time.monotonic()
             if self._first_at is None:
@@ -155,7 +157,7 @@ class ListReading:
         return None if instant is None or self._sent_at is None else instant - self._sent_at
 
 
-async def expect_ok(response: Response) -> Response:
+async def expect_ok(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     """The answer, if it is 200. Raises AnswerError."""
     if response.status != 200:
         async with response:
@@ -169,23 +171,33 @@ async def troubled(reading: Coroutine[object, object, object], most_seconds: flo
     try:
         async with limit:
             await reading
-    except StoppedError as error:
-        return Trouble(str(error))
-    except (NotAListError, NotAWatchError) as error:
-        return Trouble(f"the answer is not what was asked for ({printable(str(error))})")
-    except WatchRefusedError as error:
-        return _refused(start_error(AnswerError(error.code, str(error))))
-    except StartError as error:
-        return _refused(error)
-    except (AnswerError, CredentialsError, *UNREACHABLE) as error:
-        if limit.expired():
-            return Trouble(f"stopped after {most_seconds:g} s")
-        return _refused(start_error(error))
+    except TROUBLES as error:
+        return Trouble(f"stopped after {most_seconds:g} s") if limit.expired() else _trouble_of(error)
     return None
 
 
-def _refused(error: StartError) -> Trouble:
-    if error.reason != "throttled":
-        return Trouble(str(error))
-    wait = f", Retry-After {error.retry_after_seconds:g} s" if error.retry_after_seconds is not None else ""
-    return Trouble(f"refused with 429{wait}: {error}", is_throttling=True)
+TROUBLES = (
+    StoppedError,
+    NotAListError,
+    NotAWatchError,
+    WatchRefusedError,
+    StartError,
+    AnswerError,
+    CredentialsError,
+    *UNREACHABLE,
+)
+
+
+def _trouble_of(error: Exception) -> Trouble:
+    match error:
+        case StoppedError():
+            return Trouble(str(error))
+        case NotAListError() | NotAWatchError():
+            return Trouble(f"the answer is not what was asked for ({printable(str(error))})")
+        case WatchRefusedError(code=code):
+            error = AnswerError(code, str(error))
+    refused = error if isinstance(error, StartError) else start_error(error)
+    if refused.reason != "throttled":
+        return Trouble(str(refused))
+    wait = f", Retry-After {refused.retry_after_seconds:g} s" if refused.retry_after_seconds is not None else ""
+    return Trouble(f"refused with 429{wait}: {refused}", is_throttling=True)

@@ -39,7 +39,7 @@ class _Page(ListEnvelope):
 
 
 class Plan(NamedTuple):
-    """One resource on one apiserver. Without a resource or a sample there is trouble."""
+    """One resource on one apiserver: with a sample and no trouble, or without a sample and with trouble."""
 
     server: Server
     name: ResourceName
@@ -73,8 +73,7 @@ class _Sampling:
     async def plan(self) -> Plan:
         trouble = await troubled(self._look())
         resource, sample = self._resource, self._sample
-        is_known = trouble is None and resource is not None and sample is not None
-        lists = planned(resource, self._namespace, sample) if is_known and resource and sample else []
+        lists = planned(resource, self._namespace, sample) if resource and sample else []
         return Plan(self._session.server, self._name, resource, sample, lists, trouble)
 
     async def _look(self) -> None:
