@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
 from exporter.commands.lists.advice import advice_for
+from exporter.commands.lists.plan import most_bytes
 from exporter.commands.lists.reading import ListReading, troubled
 from exporter.commands.lists.result import TITLES, CollectionCost, ListCost, ServedFrom, served_from
 from exporter.commands.lists.watching import watch_cost
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from exporter.commands.progress_line import ProgressLine
     from exporter.config import Config
     from exporter.server_metrics.between import ServerReading
-
-MOST_TIMES_EXPECTED = 2.0
-LEAST_ALLOWED_BYTES = 16 * 2**20
-"""A LIST may bring this much, or so many times what was announced: nobody has agreed to more."""
 
 WANTED = samples_of(LIST_FAMILIES)
 
@@ -108,8 +105,7 @@ class _Costing:
     async def _list(self, planned: PlannedList) -> ListCost:
         resource, stopping = self._plan.resource, self._run.stopping
         assert resource is not None
-        most_bytes = max(MOST_TIMES_EXPECTED * planned.expected_bytes, LEAST_ALLOWED_BYTES)
-        reading = ListReading(self.session, most_bytes, stopping.is_set)
+        reading = ListReading(self.session, most_bytes(planned), stopping.is_set)
         if stopping.is_set():
             self.why_not = "interrupted"
         if why_not := planned.why_not or self.why_not:

@@ -23,6 +23,13 @@ EVENT_BYTES = 30
 
 WHOLE = "application/json"
 
+MOST_TIMES_EXPECTED = 2
+LEAST_ALLOWED_BYTES = 16 * 2**20
+"""A LIST is stopped after so many times what was expected of it, but never before these bytes."""
+
+LIST_SECONDS = 120.0
+"""Limit on one form of LIST, with all of its pages: twice an apiserver's own on one request."""
+
 STREAMING_SECONDS = 300
 """The watch is ended by us much earlier."""
 
@@ -123,6 +130,11 @@ def _parameters(form: Form, sample: Sample) -> Mapping[str, str]:
             return {}
 
 
+def most_bytes(planned: PlannedList) -> float:
+    """Of what is announced nobody has agreed to more than a few times."""
+    return max(MOST_TIMES_EXPECTED * planned.expected_bytes, LEAST_ALLOWED_BYTES)
+
+
 def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: float) -> str:
     """What will be loaded, for the person who is asked."""
     sent = [planned for planned in lists if planned.why_not is None]
@@ -132,6 +144,7 @@ def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: fl
     each = f", about {bytes_text(sample.object_bytes)} each" if sample.object_bytes else ""
     return (
         f"{how_many}{each}: {len(sent) - 1 + pages} requests, one after another, will load about "
-        f"{bytes_text(sum(planned.expected_bytes for planned in sent))}; then a watch of metadata for "
-        f"{watch_seconds:g} s"
+        f"{bytes_text(sum(planned.expected_bytes for planned in sent))} (a LIST is stopped if it brings more than "
+        f"{MOST_TIMES_EXPECTED} times its part of that, after {LIST_SECONDS:g} s, or at a 429); then a watch of metadata "
+        f"for {watch_seconds:g} s"
     )

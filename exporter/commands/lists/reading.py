@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.commands.lists.plan import LIST_SECONDS
 from exporter.commands.text_table import bytes_text
 from exporter.credentials import CredentialsError
 from exporter.kubernetes.errors import StartError, start_error
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from exporter.kubernetes.list_counter import CountedList
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.times import Instant
-
-LIST_SECONDS = 120.0
-"""Limit on one form of LIST, with all of its pages: twice an apiserver's own on one request."""
 
 SILENT_SECONDS = 10.0
 """A streaming list that is silent for longer before it has ended is an ordinary watch, on a server without those."""
@@ -149,9 +147,9 @@ class ListReading:
             yield piece
 
     def _count(self, count: Callable[[bytes], None], piece: bytes) -> None:
-        before = time.perf_counter()
+        before = time.thread_time()
         count(piece)
-        self.counting_seconds += time.perf_counter() - before
+        self.counting_seconds += time.thread_time() - before
 
     def _since_sent(self, instant: Instant | None) -> float | None:
         return None if instant is None or self._sent_at is None else instant - self._sent_at

@@ -53,7 +53,7 @@ class ListCost:
     seconds: float | None
     """From sending to the last byte, of the last page; None if there was no answer."""
     counting_seconds: float
-    """What of that our own counting took, at most."""
+    """CPU of ours for counting the objects: at most so much of the time would be spared to another client."""
     size_bytes: int
     """Of the bodies, uncompressed."""
     objects: int
@@ -140,17 +140,20 @@ class CollectionCost:
 
 
 def served_from(served: ServedLists, sent_lists: int | None, objects: int) -> ServedFrom:
-    """From where, if nobody but us has listed: `sent_lists` is our share, None for a streaming list of `objects`."""
+    """From where, if nobody but us has listed: `sent_lists` is our share, None for a streaming list of `objects`.
+
+    Before it answers from its cache, an apiserver asks the store for its revision, by a LIST without objects.
+    """
     store, cache, events = served
     if sent_lists is None:
-        is_ours = events == objects and not store.lists and not cache.lists
+        is_ours = events == objects and not store.objects and store.lists <= 1 and not cache.lists
         return ServedFrom(place="cache" if is_ours else "others listed too", objects_read=events)
     read = store.objects + cache.objects
-    if store.lists + cache.lists != sent_lists:
+    if cache.lists > sent_lists or store.lists > sent_lists or store.lists + cache.lists < sent_lists:
         return ServedFrom(place="others listed too", objects_read=read)
-    if store.lists and cache.lists:
-        return ServedFrom(place="store and cache", objects_read=read)
-    return ServedFrom(place="store" if store.lists else "cache", objects_read=read)
+    if cache.lists == sent_lists:
+        return ServedFrom(place="others listed too" if store.objects else "cache", objects_read=read)
+    return ServedFrom(place="store and cache" if cache.lists else "store", objects_read=read)
 
 
 def document(collections: Sequence[CollectionCost]) -> dict[str, Any]:

@@ -74,11 +74,9 @@ def _notes(collection: CollectionCost) -> Iterator[str]:
     for cost in collection.lists:
         if cost.trouble is not None:
             yield f"{TITLES[cost.form]}: {cost.trouble}"
-        elif cost.seconds and cost.counting_seconds > MUCH_OF_ITS_TIME * cost.seconds:
-            yield (
-                f"{TITLES[cost.form]}: up to {_seconds(cost.counting_seconds)} of its time is our own counting, "
-                "another client would be that much faster"
-            )
+    share = max((cost.counting_seconds / cost.seconds for cost in collection.lists if cost.seconds), default=0.0)
+    if share > MUCH_OF_ITS_TIME:
+        yield f"our own counting took up to {share:.0%} of these times: so much faster another client may be"
     by = {cost.form: cost.request for cost in collection.lists if cost.trouble is None}
     yield from (f"{TITLES[form]}: {printable(by[form])}" for form in ("label", "namespace") if form in by)
     if collection.why_no_server_metrics is not None:
@@ -89,7 +87,7 @@ def _watch(watch: WatchCost | None) -> Iterator[str]:
     if watch is None:
         return
     if watch.seconds:
-        full = "" if watch.full_bytes_estimate is None else _estimate(watch.full_bytes_estimate / watch.seconds)
+        full = "" if not watch.full_bytes_estimate else _estimate(watch.full_bytes_estimate / watch.seconds)
         yield (
             f"a watch of metadata, for {watch.seconds:.1f} s: {watch.events / watch.seconds:.1f} events and "
             f"{bytes_text(watch.size_bytes / watch.seconds)} each second{full}"
