@@ -145,6 +145,6 @@ def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: fl
     return (
         f"{how_many}{each}: {len(sent) - 1 + pages} requests, one after another, will load about "
         f"{bytes_text(sum(planned.expected_bytes for planned in sent))} (a LIST is stopped if it brings more than "
-        f"{MOST_TIMES_EXPECTED} times its part of that, after {LIST_SECONDS:g} s, or at a 429); then a watch of metadata "
-        f"for {watch_seconds:g} s"
+        f"{MOST_TIMES_EXPECTED} times its part of that, after {LIST_SECONDS:g} s, or at a 429); then a watch of "
+        f"metadata for {watch_seconds:g} s"
     )

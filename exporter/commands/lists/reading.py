@@ -93,7 +93,8 @@ class ListReading:
             raise StoppedError(f"streaming lists are not supported here: {error}") from error
         finally:
             self.objects = counter.events
-            self.size_bytes = counter.size_bytes
+            if counter.is_complete:
+                self.size_bytes = counter.size_bytes  # without what came after it in the same piece
         self.pages = 1
 
     async def _page(self, request: Request) -> CountedList:
@@ -156,10 +157,13 @@ class ListReading:
 
 
 async def expect_ok(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    """The answer, if it is 200. Raises AnswerError."""
+    """The answer, if it is 200 and JSON. Raises AnswerError or StoppedError."""
     if response.status != 200:
         async with response:
             raise refusal(response, await response.read())
+    if response.content_type != "application/json":
+        response.close()
+        raise StoppedError(f"the answer is {printable(response.content_type)} instead of JSON")
     return response
 
 
