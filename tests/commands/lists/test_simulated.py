@@ -1,7 +1,6 @@
 """What LISTs of a simulated apiserver cost, against what it really sent."""
 
 import asyncio
-import io
 import json
 import os
 from collections.abc import AsyncIterator
@@ -12,16 +11,15 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from exporter.commands.lists.measuring import CommandRun, costs_of
 from exporter.commands.lists.plan import LEAST_ALLOWED_BYTES
-from exporter.commands.lists.result import FORMS, CollectionCost, Form, ListCost
-from exporter.commands.lists.sampling import Plan, plans_of
-from exporter.commands.progress_line import ProgressLine
+from exporter.commands.lists.result import FORMS
+from exporter.commands.lists.sampling import plans_of
 from exporter.config import Config
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import PODS
 from tests.commands.check.command import plain_kubeconfig
+from tests.commands.lists.costing import by_form, costs
 from tests.commands.measure.command import Ended, Running
 from tests.support.observing import config
 
@@ -50,16 +48,6 @@ def settings(simulator: Simulator, folder: Path, *flags: str) -> Config:
     return config(
         "--kubeconfig", plain_kubeconfig(folder / "kubeconfig", simulator.url), *(flags or ("--resource", "pods"))
     )
-
-
-async def costs(settled: Config, plans: list[Plan], watch_seconds: float = 0.1) -> list[CollectionCost]:
-    run = CommandRun(settled, watch_seconds, asyncio.Event(), ProgressLine(io.StringIO()))
-    return await costs_of(run, plans)
-
-
-def by_form(cost: CollectionCost) -> dict[Form, ListCost]:
-    assert tuple(one.form for one in cost.lists) == FORMS
-    return {one.form: one for one in cost.lists}
 
 
 async def sent_bytes(simulator: Simulator, path: str, accept: str = "application/json") -> int:
@@ -118,7 +106,7 @@ async def test_after_a_429_nothing_more_is_sent(simulator: Simulator, tmp_path: 
 async def test_what_is_refused_has_its_sentence_and_the_others_go_on(simulator: Simulator, tmp_path: Path) -> None:
     simulator.faults.deny("watch", "pods")
     settled = settings(simulator, tmp_path, "--resource", "foos", "--resource", "pods")
-    foos, pods = await costs(settled, await plans_of(settled))
+    foos, pods = await costs(settled)
     assert foos.trouble == "foos is not served here"
     found = by_form(pods)
     assert "cannot watch resource" in (found["streaming"].trouble or "")
@@ -153,7 +141,7 @@ async def test_what_is_no_list_is_said(simulator: Simulator, tmp_path: Path) -> 
 
 async def test_one_namespace_has_no_other_to_choose(simulator: Simulator, tmp_path: Path) -> None:
     settled = settings(simulator, tmp_path, "--resource", "pods", "--namespace", "other")
-    [pods] = await costs(settled, await plans_of(settled))
+    [pods] = await costs(settled)
     assert pods.sample is not None
     assert pods.sample.objects == 300
     assert by_form(pods)["namespace"].trouble == "all of these are of one namespace"
@@ -270,7 +258,7 @@ async def test_an_ordinary_watch_is_no_streaming_list(simulator: Simulator, tmp_
         settled = config(
             "--kubeconfig", plain_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}"), "--resource", "pods"
         )
-        [pods] = await costs(settled, await plans_of(settled))
+        [pods] = await costs(settled)
     finally:
         await runner.cleanup()
     streaming = by_form(pods)["streaming"]
