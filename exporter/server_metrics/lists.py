@@ -8,7 +8,7 @@ from exporter.server_metrics.between import Change, counted_once
 from exporter.server_metrics.families import BEFORE_1_37, IN_WATCH_CACHE, LIST_FAMILIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from exporter.server_metrics.between import ServerReading
     from exporter.server_metrics.families import SeriesKey
@@ -39,22 +39,21 @@ def lists_between(earlier: ServerReading, later: ServerReading, group: str, reso
     for family in LIST_FAMILIES:
         for _ in change.compare(family):
             pass
-    kind = (group, resource)
+    names = {(group, resource), ("*", resource)}  # before 1.34 some families do not say the group
     lists, objects = (counted_once(change.increases(fact)) for fact in ("lists", "listed"))
     store, cache = (
-        Reads(_sum(lists, kind, is_cache=is_cache), _sum(objects, kind, is_cache=is_cache))
+        Reads(_sum(lists, names, is_cache=is_cache), _sum(objects, names, is_cache=is_cache))
         for is_cache in (False, True)
     )
-    return ServedLists(store, cache, round(_of(change.increases("initial_events"), kind)))
+    events = sum(number for kind, number in change.increases("initial_events").items() if kind in names)
+    return ServedLists(store, cache, round(events))
 
 
-def _sum(found: Mapping[SeriesKey, float], kind: SeriesKey, *, is_cache: bool) -> int:
-    places = {storage for storage, *_ in found if (storage in {BEFORE_1_37, IN_WATCH_CACHE}) == is_cache}
+def _sum(found: Mapping[SeriesKey, float], names: Container[SeriesKey], *, is_cache: bool) -> int:
     return round(
-        sum(_of({key[1:]: number for key, number in found.items() if key[0] == place}, kind) for place in places)
+        sum(
+            number
+            for (storage, *kind), number in found.items()
+            if tuple(kind) in names and (storage in {BEFORE_1_37, IN_WATCH_CACHE}) == is_cache
+        )
     )
-
-
-def _of(found: Mapping[SeriesKey, float], kind: SeriesKey) -> float:
-    """Before 1.34 some families do not say the group."""
-    return found.get(kind, found.get(("*", kind[1]), 0.0))
