@@ -45,7 +45,7 @@ def between(earlier: ServerReading, later: ServerReading) -> ServerFacts:
 
 def in_steps(earlier: ServerReading, later: ServerReading) -> Iterator[ServerFacts | None]:
     """The same: None after each step short of the last, so that thousands of series hold nobody up."""
-    change = Change(earlier, later)
+    change = CountersChange(earlier, later)
     for family in FAMILIES:
         yield from change.compare(family)
     yield ServerFacts(
@@ -58,7 +58,7 @@ def in_steps(earlier: ServerReading, later: ServerReading) -> Iterator[ServerFac
     )
 
 
-class Change:
+class CountersChange:
     """How far counters went: of the families that were compared."""
 
     def __init__(self, earlier: ServerReading, later: ServerReading) -> None:
@@ -137,7 +137,7 @@ class Change:
         return Timed(total / self.seconds, seconds / total, most)
 
 
-def _process(change: Change) -> dict[str, Any]:
+def _process(change: CountersChange) -> dict[str, Any]:
     busy, idle, collecting = (
         change.increases(fact).get(()) for fact in ("go_cpu_seconds", "go_idle_seconds", "go_collecting_seconds")
     )
@@ -154,7 +154,7 @@ def _process(change: Change) -> dict[str, Any]:
     }
 
 
-def _requests(change: Change) -> dict[str, Any]:
+def _requests(change: CountersChange) -> dict[str, Any]:
     answers = change.rates("answers")
     conversions = change.timed("conversion") | change.timed("conversion_of")
     # What has never happened has no series, but whatever was let through has waited, if for no time.
@@ -173,7 +173,7 @@ def _requests(change: Change) -> dict[str, Any]:
     }
 
 
-def _watches(change: Change) -> dict[str, Any]:
+def _watches(change: CountersChange) -> dict[str, Any]:
     sent = change.rates("sent_events")
     sizes = _mean_sizes(change)
     parts = [rate * sizes[key] for key, rate in sent.items() if key in sizes]
@@ -191,7 +191,7 @@ def _watches(change: Change) -> dict[str, Any]:
     }
 
 
-def _cache(change: Change) -> dict[str, Any]:
+def _cache(change: CountersChange) -> dict[str, Any]:
     dispatch = change.timed("dispatch")
     return {
         "received_events_per_second": change.rates("received_events"),
@@ -222,7 +222,7 @@ def counted_once(by_storage: Mapping[SeriesKey, float]) -> Mapping[SeriesKey, fl
     return {key: number for key, number in by_storage.items() if not (is_twice and key[0] == BEFORE_1_37)}
 
 
-def _mean_sizes(change: Change) -> dict[SeriesKey, float]:
+def _mean_sizes(change: CountersChange) -> dict[SeriesKey, float]:
     """Of the events between the readings, or of those since the start where there was none between."""
     sums, counts = change.increases("sizes_sum"), change.increases("sizes_count")
     totals, numbers = change.now("sizes_sum"), change.now("sizes_count")
@@ -230,7 +230,7 @@ def _mean_sizes(change: Change) -> dict[SeriesKey, float]:
     return {kind: totals[kind] / count for kind, count in numbers.items() if count and kind in totals} | between_them
 
 
-def _object_bytes(change: Change, sent: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
+def _object_bytes(change: CountersChange, sent: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
     """The larger of what is stored and what is sent: watches may be of metadata alone, or of the largest objects."""
     sizes, objects = change.now("stored_bytes"), change.now("stored_objects")
     stored = {kind: sizes[kind] / number for kind, number in objects.items() if number > 0 and kind in sizes}

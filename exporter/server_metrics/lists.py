@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.server_metrics.between import Change, counted_once
+from exporter.server_metrics.between import CountersChange, counted_once
 from exporter.server_metrics.families import BEFORE_1_37, IN_WATCH_CACHE, LIST_FAMILIES
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ServedLists(NamedTuple):
 
 def lists_between(earlier: ServerReading, later: ServerReading, group: str, resource: str) -> ServedLists | None:
     """None if two processes have answered, or one that does not count LISTs."""
-    change = Change(earlier, later)
+    change = CountersChange(earlier, later)
     if not change.is_one_process or not change.now("lists"):
         return None
     for family in LIST_FAMILIES:

@@ -34,7 +34,7 @@ class StoppedError(Exception):
     """We have stopped reading, or it ended too early: a sentence."""
 
 
-class Trouble(NamedTuple):
+class ListTrouble(NamedTuple):
     """Why something is not whole."""
 
     said: str
@@ -167,14 +167,16 @@ async def expect_ok(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     return response
 
 
-async def troubled(reading: Coroutine[object, object, object], most_seconds: float = LIST_SECONDS) -> Trouble | None:
+async def troubled(
+    reading: Coroutine[object, object, object], most_seconds: float = LIST_SECONDS
+) -> ListTrouble | None:
     """Read to the end; what kept it from that, or None."""
     limit = asyncio.timeout(most_seconds)
     try:
         async with limit:
             await reading
     except TROUBLES as error:
-        return Trouble(f"stopped after {most_seconds:g} s") if limit.expired() else _trouble_of(error)
+        return ListTrouble(f"stopped after {most_seconds:g} s") if limit.expired() else _trouble_of(error)
     return None
 
 
@@ -190,16 +192,16 @@ TROUBLES = (
 )
 
 
-def _trouble_of(error: Exception) -> Trouble:
+def _trouble_of(error: Exception) -> ListTrouble:
     match error:
         case StoppedError():
-            return Trouble(str(error))
+            return ListTrouble(str(error))
         case NotAListError() | NotAWatchError():
-            return Trouble(f"the answer is not what was asked for ({printable(str(error))})")
+            return ListTrouble(f"the answer is not what was asked for ({printable(str(error))})")
         case WatchRefusedError(code=code):
             error = AnswerError(code, str(error))
     refused = error if isinstance(error, StartError) else start_error(error)
     if refused.reason != "throttled":
-        return Trouble(str(refused))
+        return ListTrouble(str(refused))
     wait = f", Retry-After {refused.retry_after_seconds:g} s" if refused.retry_after_seconds is not None else ""
-    return Trouble(f"refused with 429{wait}: {refused}", is_throttling=True)
+    return ListTrouble(f"refused with 429{wait}: {refused}", is_throttling=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from exporter.commands.lists.plan import PAGE_OBJECTS, WHOLE, SampledObject, planned, sample_of
-from exporter.commands.lists.reading import ListReading, StoppedError, Trouble, troubled
+from exporter.commands.lists.reading import ListReading, ListTrouble, StoppedError, troubled
 from exporter.kubernetes.api_discovery import find
 from exporter.kubernetes.list_counter import ListEnvelope
 from exporter.kubernetes.session import ONLY_METADATA_LIST, ApiSession, Request
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     resource: Resource | None
     sample: Sample | None
     lists: list[PlannedList]
-    trouble: Trouble | None
+    trouble: ListTrouble | None
 
 
 async def plans_of(config: Config) -> list[Plan]:

@@ -1,7 +1,10 @@
 """Samples, plans, places, remedies and the table: all that is computed from figures."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -21,6 +24,7 @@ from exporter.commands.lists.result import (
     Form,
     ListCost,
     Place,
+    Remedy,
     Sample,
     ServedFrom,
     WatchCost,
@@ -210,6 +214,15 @@ def test_the_document_has_a_version_and_every_field() -> None:
     [one] = found["collections"]
     assert one["lists"][0]["form"] == "newest"
     assert one["watch"]["events"] == 5
+
+
+def test_the_page_has_every_field_of_the_document() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "lists.md").read_text(encoding="utf-8")
+    table_of_fields = page[page.index("## JSON") :]
+    documented = {name.rpartition(".")[2] for name in re.findall(r"`([\w\[\].]+)`", table_of_fields)}
+    kinds = (CollectionCost, Sample, ListCost, ServedFrom, WatchCost, Remedy)
+    assert {field.name for kind in kinds for field in fields(kind)} <= documented
+    assert {*FORMS, *get_args(Place), "collections"} - documented == {"store and cache", "others listed too"}
 
 
 @pytest.mark.parametrize(
