@@ -40,7 +40,7 @@ def run(config: Config, watch_seconds: float, output: str, *, is_agreed: bool) -
     if not is_agreed and not sys.stdin.isatty():
         raise ConfigError("--yes: there is no terminal to ask whether it may load all objects: add the flag to agree")
     plans = completed(plans_of(config))
-    _announce(plans, watch_seconds)
+    _announce(plans, watch_seconds, reads_metrics=config.apiserver_metrics != "off")
     if not is_agreed and not _agrees():
         raise ConfigError("nothing more was loaded: the answer was not yes")
     # The question waits for a person, and no event loop does: its connections would be closed behind its back.
@@ -52,12 +52,12 @@ def run(config: Config, watch_seconds: float, output: str, *, is_agreed: bool) -
     return 0
 
 
-def _announce(plans: Sequence[Plan], watch_seconds: float) -> None:
+def _announce(plans: Sequence[Plan], watch_seconds: float, *, reads_metrics: bool) -> None:
     """Say what will be loaded, or why not. Raises ConfigError if there is nothing to load."""
     said = [
         f"{plan.name} on {plan.server.name}: "
-        f"{'' if plan.sample is None else announcement(plan.sample, plan.lists, watch_seconds)}"
-        f"{'' if plan.trouble is None else plan.trouble.said}"
+        + (plan.trouble.said if plan.trouble is not None else "")
+        + (announcement(plan.sample, plan.lists, watch_seconds, reads_metrics=reads_metrics) if plan.sample else "")
         for plan in plans
     ]
     if not any(plan.lists for plan in plans):

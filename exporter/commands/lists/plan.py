@@ -135,16 +135,17 @@ def most_bytes(planned: PlannedList) -> float:
     return max(MOST_TIMES_EXPECTED * planned.expected_bytes, LEAST_ALLOWED_BYTES)
 
 
-def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: float) -> str:
+def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: float, *, reads_metrics: bool) -> str:
     """What will be loaded, for the person who is asked."""
     sent = [planned for planned in lists if planned.why_not is None]
     objects = sample.objects if sample.objects is not None else sample.sampled
     pages = max(-(-objects // PAGE_OBJECTS), 1)
     how_many = f"{objects} objects" if sample.objects is not None else f"more than {sample.sampled} objects"
     each = f", about {bytes_text(sample.object_bytes)} each" if sample.object_bytes else ""
+    metrics = f"; the apiserver's /metrics are read {len(sent) + 1} times" if reads_metrics else ""
     return (
         f"{how_many}{each}: {len(sent) - 1 + pages} requests, one after another, will load about "
         f"{bytes_text(sum(planned.expected_bytes for planned in sent))} (a LIST is stopped if it brings more than "
         f"{MOST_TIMES_EXPECTED} times its part of that, after {LIST_SECONDS:g} s, or at a 429); then a watch of "
-        f"metadata for {watch_seconds:g} s"
+        f"metadata for {watch_seconds:g} s{metrics}"
     )

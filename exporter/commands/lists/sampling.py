@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
@@ -25,9 +25,15 @@ MOST_SAMPLE_BYTES = 256 * 2**20
 """Of 500 whole objects. Those of metadata have the limit of discovery."""
 
 
+_Namespace = Annotated[str, msgspec.Meta(max_length=63)]
+_LabelKey = Annotated[str, msgspec.Meta(max_length=317)]
+_LabelValue = Annotated[str, msgspec.Meta(max_length=63)]
+"""As long as Kubernetes allows them; a key has a prefix like a DNS name, and a slash."""
+
+
 class _Metadata(msgspec.Struct):
-    namespace: str = ""
-    labels: dict[str, str] | None = None
+    namespace: _Namespace = ""
+    labels: dict[_LabelKey, _LabelValue] | None = None
 
 
 class _Object(msgspec.Struct):

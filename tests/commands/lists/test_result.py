@@ -93,12 +93,15 @@ def test_a_plan_says_what_it_will_load() -> None:
     ]  # fmt: skip
     assert plans["streaming"].expected_bytes > 2e6
     assert plans["namespace"].namespace == "a"
-    said = announcement(found, plans.values(), 60)
+    said = announcement(found, plans.values(), 60, reads_metrics=True)
     assert said.startswith(
         "2000 objects, about 1.00 kB each: 10 requests, one after another, will load about 10.6 MB (a LIST is stopped "
     )
+    assert said.endswith("; then a watch of metadata for 60 s; the apiserver's /metrics are read 8 times")
     unknown = sample(("a", []), remaining=None)
-    assert announcement(unknown, planned(PODS, None, unknown), 60).startswith("more than 1 objects")
+    assert announcement(unknown, planned(PODS, None, unknown), 60, reads_metrics=False).startswith(
+        "more than 1 objects"
+    )
 
 
 def test_a_list_may_bring_a_few_times_what_was_announced() -> None:

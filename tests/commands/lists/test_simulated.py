@@ -1,6 +1,7 @@
 """What LISTs of a simulated apiserver cost, against what it really sent."""
 
 import asyncio
+import io
 import json
 import os
 from collections.abc import AsyncIterator
@@ -11,10 +12,15 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from exporter.commands.lists.measuring import CommandRun, costs_of
 from exporter.commands.lists.plan import LEAST_ALLOWED_BYTES
+from exporter.commands.lists.reading import ListReading, troubled
 from exporter.commands.lists.result import FORMS
 from exporter.commands.lists.sampling import plans_of
+from exporter.commands.progress_line import ProgressLine
 from exporter.config import Config
+from exporter.kubernetes.session import ApiSession, Server
+from exporter.service.daemon import load_credentials
 from exporter.simulator import Simulator
 from exporter.simulator.faults import Rejection
 from exporter.simulator.resources import PODS
@@ -223,6 +229,48 @@ async def test_nothing_to_say_is_an_error(simulator: Simulator, tmp_path: Path) 
         ended.err
         == f"watchslo: error: foos on {simulator.apiserver.host}:{simulator.apiserver.port}: foos is not served here\n"
     )
+
+
+async def test_an_interrupt_ends_it_with_what_there_is(simulator: Simulator, tmp_path: Path) -> None:
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+    flags = ("--kubeconfig", kubeconfig, "--resource", "pods", "--yes", "--output", "json")
+    async with Running(*flags, command="lists") as running:
+        await running.says("watching for 60 s")
+        running.interrupt()
+        ended = await running.ended()
+    assert ended.exit_code == 0
+    [pods] = ended.document["collections"]
+    assert pods["lists"][0]["objects"] == OBJECTS
+    assert pods["watch"]["seconds"] < 30
+
+
+async def test_before_it_is_sent_an_interrupt_is_said_of_each(simulator: Simulator, tmp_path: Path) -> None:
+    settled = settings(simulator, tmp_path)
+    plans = await plans_of(settled)
+    stopping = asyncio.Event()
+    stopping.set()
+    [pods] = await costs_of(CommandRun(settled, 60, stopping, ProgressLine(io.StringIO())), plans)
+    assert {(one.trouble, one.request) for one in pods.lists} == {("interrupted", "")}
+
+
+async def test_a_list_takes_no_longer_than_its_limit(simulator: Simulator, tmp_path: Path) -> None:
+    credentials = await load_credentials(settings(simulator, tmp_path))
+    session = ApiSession(Server(simulator.url, is_one_apiserver=True), credentials)
+    simulator.faults.network.to_client_seconds = 30
+    reading = ListReading(session, 1e9, lambda: False)
+    trouble = await troubled(reading.list_all("/api/v1/pods", {}, "application/json"), 0.3)
+    await session.close()
+    assert trouble is not None
+    assert trouble.said == "stopped after 0.3 s"
+
+
+async def test_names_that_are_longer_than_kubernetes_allows_are_no_list(simulator: Simulator, tmp_path: Path) -> None:
+    metadata = {"namespace": "default", "name": "long", "labels": {"x" * 318: "y"}}
+    await simulator.apiserver.registry.create(PODS, {"metadata": metadata}, manager="test")
+    [plan] = await plans_of(settings(simulator, tmp_path))
+    assert plan.trouble is not None
+    assert "not a list of metadata" in plan.trouble.said
+    assert not plan.lists
 
 
 class OrdinaryWatches:
