@@ -84,8 +84,6 @@ class ListCounter:
 
     def finish(self) -> CountedList:
         """Nothing more comes. Raises NotAListError if that was no list, or not all of it."""
-        if self._depth or self._is_in_string:
-            raise NotAListError("it ends in the middle")
         try:
             envelope = msgspec.json.decode(self._envelope, type=ListEnvelope)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -70,7 +70,7 @@ LIST = (
     b'"items":[{"metadata":{"name":"a","managedFields":[{"fieldsV1":{"f:spec":{"k:{\\"name\\":\\"x\\"}":{".":{}}}}}]}},'
     b'{"metadata":{"name":"}]\\\\"},"spec":{"containers":[{},{"env":[]}]}},{"metadata":{"name":"c"}}]}\n'
 )
-SORTED_LIST = b'{"apiVersion":"example.com/v1","items":[{"a":[[],{}]},{"b":"{"}],"kind":"WidgetList","metadata":{"continue":""}}\n'
+SORTED_LIST = b'{"apiVersion":"v1","items":[{"a":[[],{}]},{"b":"{"}],"kind":"WidgetList","metadata":{"continue":""}}\n'
 """As of a custom resource."""
 
 METRICS_TEXT = rb"""# HELP process_start_time_seconds [STABLE] Start time of the process since unix epoch in seconds.
