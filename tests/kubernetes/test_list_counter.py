@@ -78,6 +78,21 @@ def test_what_is_no_list_is_refused_and_never_more(data: bytes, cuts: list[int])
         counted(data, cuts)
 
 
+HARD = (
+    b'{"more":{"items":[{}]},"a":"\\"[","metadata":{"continue":"\\\\","items":[{}]},"items":'
+    b'[{"a":"\\"{"},{"b":"}\\\\"},{"c":[{},{"d":"]\\\\\\""}]}],"kind":"PodList","z":"]\\\\"}\n'
+)
+
+
+def test_it_may_be_cut_anywhere_twice() -> None:
+    assert len(json.loads(HARD)["items"]) == 3
+    whole = counted(HARD, [])
+    assert (whole.objects, whole.size_bytes, whole.envelope.metadata.next_page) == (3, len(HARD), "\\")
+    for first in range(len(HARD)):
+        for second in range(1, len(HARD) - first):
+            assert counted(HARD, [first, second]) == whole
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -244,6 +244,34 @@ async def test_an_interrupt_ends_it_with_what_there_is(simulator: Simulator, tmp
     assert pods["watch"]["seconds"] < 30
 
 
+async def test_an_interrupt_ends_a_list_in_the_middle(simulator: Simulator, tmp_path: Path) -> None:
+    credentials = await load_credentials(settings(simulator, tmp_path))
+    session = ApiSession(Server(simulator.url, is_one_apiserver=True), credentials)
+    reading = ListReading(session, 1e9, lambda: True)
+    trouble = await troubled(reading.list_all("/api/v1/pods", {}, "application/json"))
+    await session.close()
+    assert trouble is not None
+    assert trouble.said == "interrupted"
+    assert reading.pages == 0
+
+
+async def test_if_all_is_refused_that_is_an_error(simulator: Simulator, tmp_path: Path) -> None:
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+    ours, theirs = os.openpty()
+    try:
+        async with Running("--kubeconfig", kubeconfig, "--resource", "pods", command="lists", stdin=theirs) as running:
+            await running.says("1100 objects")
+            simulator.faults.rejection = Rejection(429)
+            os.write(ours, b"yes\n")
+            ended = await running.ended()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ended.exit_code == 2
+    assert ended.err.endswith("watchslo: error: no LIST came to its end\n")
+    assert "refused with 429" in ended.out
+
+
 async def test_before_it_is_sent_an_interrupt_is_said_of_each(simulator: Simulator, tmp_path: Path) -> None:
     settled = settings(simulator, tmp_path)
     plans = await plans_of(settled)
@@ -273,8 +301,8 @@ async def test_names_that_are_longer_than_kubernetes_allows_are_no_list(simulato
     assert not plan.lists
 
 
-class OrdinaryWatches:
-    """A server between, as one that ignores sendInitialEvents: its watches send everything, and no bookmark."""
+class OldServer:
+    """A server between, as one that knows neither lists of metadata nor sendInitialEvents: no bookmark ends those."""
 
     def __init__(self, behind: str) -> None:
         self._behind = behind
@@ -294,9 +322,9 @@ class OrdinaryWatches:
             return response
 
 
-async def test_an_ordinary_watch_is_no_streaming_list(simulator: Simulator, tmp_path: Path) -> None:
+async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tmp_path: Path) -> None:
     app = web.Application()
-    app.router.add_get("/{path:.*}", OrdinaryWatches(simulator.url).answer)
+    app.router.add_get("/{path:.*}", OldServer(simulator.url).answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -315,3 +343,4 @@ async def test_an_ordinary_watch_is_no_streaming_list(simulator: Simulator, tmp_
     )
     assert (streaming.objects, streaming.pages) == (OBJECTS, 0)
     assert by_form(pods)["newest"].trouble is None
+    assert by_form(pods)["metadata"].trouble == "the server has no lists of metadata only"
