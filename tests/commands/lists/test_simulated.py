@@ -311,9 +311,7 @@ class OldServer:
         query = {name: text for name, text in request.query.items() if name != "allowWatchBookmarks"}
         async with (
             aiohttp.ClientSession() as session,
-            session.get(
-                self._behind + request.path, params=query, headers={"Accept": request.headers["Accept"]}
-            ) as found,
+            session.get(self._behind + request.path, params=query, headers={"Accept": "application/json"}) as found,
         ):
             response = web.StreamResponse(status=found.status, headers={"Content-Type": "application/json"})
             await response.prepare(request)
