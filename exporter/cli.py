@@ -167,6 +167,13 @@ def _audit(flags: Mapping[str, Given]) -> int:
     return audit.run(flags["FILE"].texts, since, until, output)
 
 
+def _lists(flags: Mapping[str, Given]) -> int:
+    loaded = _load_aloud(flags)
+    from exporter.commands import lists  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+
+    return lists.run(loaded.config, loaded.duration_seconds, loaded.output, is_agreed=loaded.is_agreed)
+
+
 def _top(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud(flags)
     from exporter.commands import top  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
@@ -216,6 +223,7 @@ _COMMANDS = {
     "why": _Command("say whose fault late watches are: 0 no fault, 1 a fault is shown, 3 one is suspected", _why),
     "top": _Command("show which watches are late in a terminal, live: the page for those who have no browser", _top),
     "audit": _Command("say who lists, relists, watches and writes how much, by audit logs: 0 said, 2 not", _audit),
+    "lists": _Command("say what a LIST costs here, in each form, after asking: 0 said, 2 not", _lists),
     "healthcheck": _Command("ask a running watchslo whether it is alive: 0 yes, 1 no", _healthcheck),
     "version": _Command("print the versions of watchslo and of its main dependencies", _version),
 }

@@ -35,7 +35,16 @@ def test_a_reference_page_is_what_scripts_docs_writes(page: str, text: str) -> N
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "SECURITY.md", "deploy/README.md", "docs/audit.md", "docs/image.md", "docs/platforms.md"]
+    "page",
+    [
+        "README.md",
+        "SECURITY.md",
+        "deploy/README.md",
+        "docs/audit.md",
+        "docs/lists.md",
+        "docs/image.md",
+        "docs/platforms.md",
+    ],
 )
 def test_every_page_that_is_linked_to_is_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

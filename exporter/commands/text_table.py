@@ -59,3 +59,14 @@ def _below_each_other(heading: Sequence[str], row: Sequence[str], width: int) ->
             line = ""
         line += f"{GAP if line else ''}{pair}"
     yield GAP + line
+
+
+def bytes_text(size_bytes: float) -> str:
+    """With three digits, in powers of 1000."""
+    if size_bytes < 999.5:
+        return f"{size_bytes:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size_bytes /= 1000
+        if size_bytes < 999.5 or unit == "GB":
+            break
+    return f"{size_bytes:.{max(0, 3 - len(str(int(size_bytes))))}f} {unit}"

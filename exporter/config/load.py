@@ -26,6 +26,7 @@ class Loaded:
     duration_seconds: float
     url: str | None
     output: str
+    is_agreed: bool
     warnings: tuple[str, ...]
 
 
@@ -57,6 +58,7 @@ def load(
         duration_seconds=by_field["duration_seconds"],
         url=by_field["url"],
         output=by_field["output"],
+        is_agreed=by_field["is_agreed"],
         warnings=(*warnings, *_idle_canaries(given, values), *_insecure_token(given, values)),
     )
 

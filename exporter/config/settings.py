@@ -20,8 +20,9 @@ _MEASURING = _CLUSTER | _SIMULATED
 _JUDGING = _RUN | {"measure", "why", "top"}
 _LIVE = _JUDGING | _SIMULATED
 _SERVED = _RUN | _SIMULATED | {"healthcheck"}
+_LISTING = frozenset({"lists"})
 _OFFLINE = frozenset({"audit"})
-_EVERYWHERE = _MEASURING | {"healthcheck"}
+_EVERYWHERE = _MEASURING | _LISTING | {"healthcheck"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ SETTINGS: Final = (
         metavar="FILE",
         help="file with the credentials; default: the pod's service account, then $KUBECONFIG, then ~/.kube/config",
         section="Apiserver",
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="context",
@@ -102,7 +103,7 @@ SETTINGS: Final = (
         metavar="NAME",
         help="context of the kubeconfig to use instead of its current context",
         section="Apiserver",
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="apiserver",
@@ -112,7 +113,7 @@ SETTINGS: Final = (
         help="watch this endpoint instead of the server in the credentials; series have apiserver=host:port",
         section="Apiserver",
         repeatable=True,
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="apiserver.discover",
@@ -131,7 +132,7 @@ SETTINGS: Final = (
         metavar="NAME",
         help="name to verify in the server's certificate, when the apiserver is given as an address",
         section="Apiserver",
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="allow-insecure-token",
@@ -140,7 +141,7 @@ SETTINGS: Final = (
         default=("false",),
         help="send the credentials' token also to addresses without TLS, where others can read it",
         section="Apiserver",
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="apiserver.metrics",
@@ -150,7 +151,7 @@ SETTINGS: Final = (
         default=("auto",),
         help="read each apiserver's own metrics to confirm causes: auto where permitted, on warns if not, off never",
         section="Apiserver",
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="prometheus.url",
@@ -170,7 +171,7 @@ SETTINGS: Final = (
         help="resource to watch, as plural, plural.group or plural.version.group",
         section="Watches",
         repeatable=True,
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="custom-resources",
@@ -199,7 +200,7 @@ SETTINGS: Final = (
         metavar="NAMESPACE",
         help="watch namespaced resources in this namespace only",
         section="Watches",
-        commands=_CLUSTER,
+        commands=_CLUSTER | _LISTING,
     ),
     Setting(
         name="pod-startup",
@@ -484,9 +485,9 @@ SETTINGS: Final = (
         parse=parsers.some_seconds,
         metavar="DURATION",
         default=("60",),
-        help="how long to measure",
+        help="how long to measure; of lists, how long to watch",
         section="This command",
-        commands=frozenset({"measure", "why"}),
+        commands=_LISTING | {"measure", "why"},
     ),
     Setting(
         name="url",
@@ -496,6 +497,16 @@ SETTINGS: Final = (
         help="ask a running watchslo instead of measuring, such as http://127.0.0.1:9985",
         section="This command",
         commands=frozenset({"why", "top"}),
+        in_file=False,
+    ),
+    Setting(
+        name="yes",
+        field="is_agreed",
+        parse=parsers.switch,
+        default=("false",),
+        help="load all objects, as announced, without asking",
+        section="This command",
+        commands=_LISTING,
         in_file=False,
     ),
     Setting(
@@ -527,7 +538,7 @@ SETTINGS: Final = (
         default=("table",),
         help="output format: table or text for people, json for programs; of audit also html, a page",
         section="This command",
-        commands=_OFFLINE | {"measure", "version", "why"},
+        commands=_OFFLINE | _LISTING | {"measure", "version", "why"},
     ),
 )
 

@@ -37,8 +37,11 @@ ANSWER_IN_TIME = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNEC
 STREAM = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
 
 USER_AGENT = "watchslo"
-METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+ONLY_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+ONLY_METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = f"{ONLY_METADATA_LIST},application/json"
+METADATA_WATCH = f"{ONLY_METADATA_WATCH},application/json"
+"""Metadata, or whole objects from servers that cannot give that."""
 
 UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 """Exceptions of a request without an answer."""

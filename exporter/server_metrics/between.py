@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exporter.diagnosis.server_facts import ServerFacts, Timed
-from exporter.server_metrics.families import BEFORE_1_37, FAMILIES
+from exporter.server_metrics.families import BEFORE_1_37, FAMILIES, IN_WATCH_CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def between(earlier: ServerReading, later: ServerReading) -> ServerFacts:
 
 def in_steps(earlier: ServerReading, later: ServerReading) -> Iterator[ServerFacts | None]:
     """The same: None after each step short of the last, so that thousands of series hold nobody up."""
-    change = _Change(earlier, later)
+    change = CountersChange(earlier, later)
     for family in FAMILIES:
         yield from change.compare(family)
     yield ServerFacts(
@@ -58,8 +58,8 @@ def in_steps(earlier: ServerReading, later: ServerReading) -> Iterator[ServerFac
     )
 
 
-class _Change:
-    """How far counters went."""
+class CountersChange:
+    """How far counters went: of the families that were compared."""
 
     def __init__(self, earlier: ServerReading, later: ServerReading) -> None:
         self.earlier = earlier.numbers
@@ -100,9 +100,11 @@ class _Change:
         return self._increases.get(fact, {})
 
     def rates(self, fact: str) -> dict[SeriesKey, float]:
+        """Of the same, in a second."""
         return {key: increase / self.seconds for key, increase in self.increases(fact).items()}
 
     def rate(self, fact: str) -> float | None:
+        """Of what has no labels."""
         return self.rates(fact).get(())
 
     def timed(self, fact: str) -> dict[SeriesKey, Timed]:
@@ -135,7 +137,7 @@ class _Change:
         return Timed(total / self.seconds, seconds / total, most)
 
 
-def _process(change: _Change) -> dict[str, Any]:
+def _process(change: CountersChange) -> dict[str, Any]:
     busy, idle, collecting = (
         change.increases(fact).get(()) for fact in ("go_cpu_seconds", "go_idle_seconds", "go_collecting_seconds")
     )
@@ -152,7 +154,7 @@ def _process(change: _Change) -> dict[str, Any]:
     }
 
 
-def _requests(change: _Change) -> dict[str, Any]:
+def _requests(change: CountersChange) -> dict[str, Any]:
     answers = change.rates("answers")
     conversions = change.timed("conversion") | change.timed("conversion_of")
     # What has never happened has no series, but whatever was let through has waited, if for no time.
@@ -171,7 +173,7 @@ def _requests(change: _Change) -> dict[str, Any]:
     }
 
 
-def _watches(change: _Change) -> dict[str, Any]:
+def _watches(change: CountersChange) -> dict[str, Any]:
     sent = change.rates("sent_events")
     sizes = _mean_sizes(change)
     parts = [rate * sizes[key] for key, rate in sent.items() if key in sizes]
@@ -189,7 +191,7 @@ def _watches(change: _Change) -> dict[str, Any]:
     }
 
 
-def _cache(change: _Change) -> dict[str, Any]:
+def _cache(change: CountersChange) -> dict[str, Any]:
     dispatch = change.timed("dispatch")
     return {
         "received_events_per_second": change.rates("received_events"),
@@ -207,16 +209,20 @@ def _by_name(found: Mapping[SeriesKey, Timed]) -> dict[str, Timed]:
 
 
 def _listed(rates: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
-    """By kind, of all places; the family that 1.37 replaced may still be served, with the same numbers."""
-    is_twice = any(storage == "watchcache" for storage, *_ in rates)
+    """By kind, of all places."""
     listed: dict[SeriesKey, float] = {}
-    for (storage, *kind), rate in rates.items():
-        if not (is_twice and storage == BEFORE_1_37):
-            listed[tuple(kind)] = listed.get(tuple(kind), 0.0) + rate
+    for (_, *kind), rate in counted_once(rates).items():
+        listed[tuple(kind)] = listed.get(tuple(kind), 0.0) + rate
     return listed
 
 
-def _mean_sizes(change: _Change) -> dict[SeriesKey, float]:
+def counted_once(by_storage: Mapping[SeriesKey, float]) -> Mapping[SeriesKey, float]:
+    """Without the family that 1.37 replaced, which may still be served with the same numbers."""
+    is_twice = any(storage == IN_WATCH_CACHE for storage, *_ in by_storage)
+    return {key: number for key, number in by_storage.items() if not (is_twice and key[0] == BEFORE_1_37)}
+
+
+def _mean_sizes(change: CountersChange) -> dict[SeriesKey, float]:
     """Of the events between the readings, or of those since the start where there was none between."""
     sums, counts = change.increases("sizes_sum"), change.increases("sizes_count")
     totals, numbers = change.now("sizes_sum"), change.now("sizes_count")
@@ -224,7 +230,7 @@ def _mean_sizes(change: _Change) -> dict[SeriesKey, float]:
     return {kind: totals[kind] / count for kind, count in numbers.items() if count and kind in totals} | between_them
 
 
-def _object_bytes(change: _Change, sent: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
+def _object_bytes(change: CountersChange, sent: Mapping[SeriesKey, float]) -> dict[SeriesKey, float]:
     """The larger of what is stored and what is sent: watches may be of metadata alone, or of the largest objects."""
     sizes, objects = change.now("stored_bytes"), change.now("stored_objects")
     stored = {kind: sizes[kind] / number for kind, number in objects.items() if number > 0 and kind in sizes}

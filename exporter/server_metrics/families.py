@@ -6,7 +6,7 @@ left out. Names and labels as they changed: k8s.io/apiserver's sources, and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -53,6 +53,8 @@ _OPERATIONS = {"listStream": "list", "getCurrentResourceVersion": "get"}
 _REFUSED = frozenset({"409", "429"})
 
 BEFORE_1_37: Final = "cache, before 1.37"
+IN_WATCH_CACHE: Final = "watchcache"
+"""As the label `storage` has it from 1.37 on."""
 
 
 def kind(labels: LabelValues) -> SeriesKey | None:
@@ -192,5 +194,20 @@ FAMILIES: Final = (
     ServerFamily("stored_objects", "apiserver_resource_objects", kind),
 )
 
-SAMPLES: Final = {name: (family, part) for family in FAMILIES for name, part in family.samples.items()}
+Samples: TypeAlias = Mapping[str, tuple[ServerFamily, Part]]
 """By the name that a line begins with."""
+
+
+def samples_of(families: Iterable[ServerFamily]) -> Samples:
+    """The names that the lines of these families begin with."""
+    return {name: (family, part) for family in families for name, part in family.samples.items()}
+
+
+SAMPLES: Final = samples_of(FAMILIES)
+
+LIST_FAMILIES: Final = (
+    *(family for family in FAMILIES if family.fact in {"started_at", "listed", "initial_events"}),
+    ServerFamily("lists", "apiserver_storage_list_total", _listed),
+    ServerFamily("lists", "apiserver_cache_list_total", _listed_from_cache),
+)
+"""What says from where LISTs were served; `watchslo lists` reads these and no others."""

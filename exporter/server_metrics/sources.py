@@ -19,6 +19,7 @@ from exporter.server_metrics.text import TextParser
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
+    from exporter.server_metrics.families import Samples
     from exporter.server_metrics.text import Numbers
 
 MOST_BYTES = 64 * 2**20
@@ -34,8 +35,8 @@ OF_PROMETHEUS = Periods(quiet=60.0, trouble=30.0)
 """It knows nothing new before it has scraped again."""
 
 
-async def ask_apiserver(session: ApiSession) -> ServerReading:
-    """What it says of itself. Raises StartError."""
+async def ask_apiserver(session: ApiSession, wanted: Samples = SAMPLES) -> ServerReading:
+    """What it says of itself, of the samples that are wanted. Raises StartError."""
     with translated("/metrics"):
         request = Request("/metrics", accept="text/plain", purpose="server_metrics", time_limit=TIME_LIMIT)
         response = await session.send(request)
@@ -43,7 +44,7 @@ async def ask_apiserver(session: ApiSession) -> ServerReading:
             at = time.monotonic()
             if response.status != 200:
                 raise refusal(response, await response.read())
-            numbers = await _numbers(response)
+            numbers = await _numbers(response, wanted)
             response.cost.answer_read("server_metrics", numbers.size_bytes)
     if not numbers.series:
         raise StartError("bad_response", "/metrics: these are not the metrics of an apiserver")
@@ -72,7 +73,7 @@ async def ask_prometheus(url: str, instance: str) -> ServerReading:
             response.expect_no_compression()
             if response.status != 200:
                 raise StartError(start_reason(response.status), f"Prometheus answers with HTTP {response.status}")
-            numbers = await _numbers(response)
+            numbers = await _numbers(response, SAMPLES)
     if numbers.written_at_ms is None:
         raise StartError("bad_response", f'Prometheus has no metrics of an apiserver with instance="{instance}"')
     if len(numbers.values.get("started_at", {})) > 1:
@@ -80,8 +81,8 @@ async def ask_prometheus(url: str, instance: str) -> ServerReading:
     return ServerReading(numbers.written_at_ms / 1000, numbers)
 
 
-async def _numbers(response: aiohttp.ClientResponse) -> Numbers:
-    parser = TextParser()
+async def _numbers(response: aiohttp.ClientResponse, wanted: Samples) -> Numbers:
+    parser = TextParser(wanted)
     async for piece in pieces(response, MOST_BYTES):
         for begin in range(0, len(piece), STEP_BYTES):
             parser.feed(piece[begin : begin + STEP_BYTES])

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from array import array
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
-from exporter.server_metrics.families import SAMPLES
+from exporter.server_metrics.families import SAMPLES, Samples
 
 if TYPE_CHECKING:
     from exporter.server_metrics.families import LabelValues, SeriesKey, ServerFamily
@@ -30,7 +31,6 @@ MOST_BOUNDS: Final = 64
 MOST_VALUE: Final = 1e24
 """All of a body together are finite, and so is what is computed of them."""
 
-_WANTED = re.compile(rb"\n(%b)([{ ][^\n]*)" % b"|".join(sorted(map(str.encode, SAMPLES), reverse=True)))
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\\n]|\\.)*)"', re.ASCII)
 _NUMBER = re.compile(rb"[-+0-9.eE]{1,40}")
 _ESCAPED = re.compile(r"\\(.)")
@@ -62,9 +62,11 @@ class Numbers:
 
 
 class TextParser:
-    """Fed with one body; `numbers` are those of all lines that have ended."""
+    """Fed with one body; `numbers` are those of all lines that have ended, of the samples that are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Samples = SAMPLES) -> None:
+        self._wanted = wanted
+        self._line = _lines_of(frozenset(wanted))
         self.numbers = Numbers()
         self._rest = b"\n"
         """What has begun, with the newline before it."""
@@ -82,7 +84,7 @@ class TextParser:
             data = data[ends:]
         text = self._rest + data
         end = text.rfind(b"\n")
-        for line in _WANTED.finditer(text, 0, end):
+        for line in self._line.finditer(text, 0, end):
             if line.end() - line.start() > MOST_LINE_BYTES + 1:
                 self.numbers.refused += 1
             else:
@@ -111,7 +113,7 @@ class TextParser:
 
     def _add(self, name: bytes, head: bytes, value: float) -> bool:
         """Whether it is a sample that found its place. Raises ValueError if it is none."""
-        family, part = SAMPLES[name.decode()]
+        family, part = self._wanted[name.decode()]
         before, comma, bound = head.rpartition(b',le="')
         series = name + before
         is_last = bool(comma) and part == "bucket" and bound.find(b'"') == len(bound) - 1  # where apiservers have it
@@ -167,6 +169,12 @@ class TextParser:
             return False
         self.numbers.series += 1
         return True
+
+
+@lru_cache(maxsize=8)
+def _lines_of(names: frozenset[str]) -> re.Pattern[bytes]:
+    """What matches their lines."""
+    return re.compile(rb"\n(%b)([{ ][^\n]*)" % b"|".join(sorted(map(str.encode, names), reverse=True)))
 
 
 def _labels(text: str) -> LabelValues:

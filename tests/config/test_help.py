@@ -6,7 +6,7 @@ import pytest
 from exporter.config import SETTINGS, reference_markdown
 from tests.support.door import FILE, Door
 
-COMMANDS = ("run", "demo", "check", "measure", "why", "top", "audit", "healthcheck", "version")
+COMMANDS = ("run", "demo", "check", "measure", "why", "top", "audit", "lists", "healthcheck", "version")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -72,7 +72,9 @@ def test_the_reference_says_default_repeatable_and_command() -> None:
     assert "| `pods`, `nodes` |" in listed
     assert listed.endswith("plural.version.group (repeatable) |")
     assert single.startswith("| `--duration DURATION` |")
-    assert single.endswith("| how long to measure (of `watchslo measure`, `watchslo why`) |")
+    assert single.endswith(
+        "| how long to measure; of lists, how long to watch (of `watchslo lists`, `watchslo measure`, `watchslo why`) |"
+    )
 
 
 def test_the_example_in_the_reference_is_accepted(door: Door) -> None:

@@ -37,7 +37,7 @@ def python(*words: str, directory: Path | None = None) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "no command given: choose one of run, demo, check, measure, why, top, audit, healthcheck, version"),
+        ((), "no command given: choose one of run, demo, check, measure, why, top, audit, lists, healthcheck, version"),
         (
             ("run", "--slo.objective", "2"),
             '--slo.objective: "2" is not a ratio between 0 and 1 (both excluded): write 0.99 or 99%',

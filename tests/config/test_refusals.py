@@ -5,7 +5,7 @@ import pytest
 from tests.support.door import FILE, READ_FILE, Door
 
 TIME = "is not a time with its zone: write 2026-11-29T02:00:00Z"
-COMMANDS = "run, demo, check, measure, why, top, audit, healthcheck, version"
+COMMANDS = "run, demo, check, measure, why, top, audit, lists, healthcheck, version"
 LISTEN = "is not an address to listen on: write host:port, :port or [ipv6]:port"
 RESOURCE = "is not a resource: write plural, plural.group or plural.version.group, in lower case"
 URL = "is not an apiserver: write https://host:port, without a path"
@@ -45,8 +45,8 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("run -x", 'unknown flag "-x"'),
         ("run pods", 'unexpected argument "pods": run takes only flags'),
         ("run --scenario slow", "--scenario: is not a flag of run, only of demo"),
-        ("demo --resource pods", "--resource: is not a flag of demo, only of check, measure, run, top, why"),
-        ("demo --namespace lab", "--namespace: is not a flag of demo, only of check, measure, run, top, why"),
+        ("demo --resource pods", "--resource: is not a flag of demo, only of check, lists, measure, run, top, why"),
+        ("demo --namespace lab", "--namespace: is not a flag of demo, only of check, lists, measure, run, top, why"),
         (
             "check --web.listen-address :1",
             "--web.listen-address: is not a flag of check, only of demo, healthcheck, run",
@@ -55,7 +55,7 @@ A, B = "https://127.0.0.1:6443", "https://127.0.0.2:6443"
         ("check --shard 0/2", "--shard: is not a flag of check, only of measure, run, top, why"),
         ("measure --web.config.file w", "--web.config.file: is not a flag of measure, only of demo, healthcheck, run"),
         ("measure --slo.window 5", "--slo.window: is not a flag of measure, only of check, demo, run"),
-        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo, only of check, measure, run, top, why"),
+        ("demo --kubeconfig k", "--kubeconfig: is not a flag of demo, only of check, lists, measure, run, top, why"),
         (
             "demo --no-apiserver.discover",
             "--apiserver.discover: is not a flag of demo, only of check, measure, run, top, why",

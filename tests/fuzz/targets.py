@@ -28,6 +28,8 @@ from exporter.config import SETTINGS, ConfigError, flag_parser, load, read_flags
 from exporter.config.web_config import read_web_config
 from exporter.kubernetes.answer import AnswerReader
 from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
+from exporter.kubernetes.event_counter import EventCounter, NotAWatchError, WatchRefusedError
+from exporter.kubernetes.list_counter import MOST_ENVELOPE_BYTES, CountedList, ListCounter, NotAListError
 from exporter.kubernetes.session import http_date
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
 from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
@@ -62,6 +64,14 @@ LEASE = (
     b'"2026-11-22T22:10:09Z"}]},"spec":{"holderIdentity":"x","renewTime":"2026-11-22T22:10:09.123456Z"}}}\n'
 )
 
+
+LIST = (
+    b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"abc","remainingItemCount":3},'
+    b'"items":[{"metadata":{"name":"a","managedFields":[{"fieldsV1":{"f:spec":{"k:{\\"name\\":\\"x\\"}":{".":{}}}}}]}},'
+    b'{"metadata":{"name":"}]\\\\"},"spec":{"containers":[{},{"env":[]}]}},{"metadata":{"name":"c"}}]}\n'
+)
+SORTED_LIST = b'{"apiVersion":"v1","items":[{"a":[[],{}]},{"b":"{"}],"kind":"WidgetList","metadata":{"continue":""}}\n'
+"""As of a custom resource."""
 
 METRICS_TEXT = rb"""# HELP process_start_time_seconds [STABLE] Start time of the process since unix epoch in seconds.
 process_start_time_seconds 1.79591783137e+09
@@ -359,6 +369,48 @@ def check_audit_log(data: bytes, number: int) -> None:
     assert audit_page(report).isascii() or "\x1b" not in audit_page(report)
 
 
+def check_list(data: bytes, number: int) -> None:
+    """Any cut of a LIST gives the same count, which is a JSON decoder's, and none of the objects is kept."""
+
+    def read(pieces: Sequence[bytes]) -> CountedList | None:
+        counter = ListCounter()
+        try:
+            for piece in pieces:
+                counter.feed(piece)
+                assert len(counter._envelope) <= MOST_ENVELOPE_BYTES
+            return counter.finish()
+        except NotAListError as error:
+            check_sentence(error)
+            return None
+
+    counted = read([data])
+    assert read(cuts(data, number)) == counted
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if counted is not None and isinstance(items := document.get("items"), list):
+        assert counted.objects == sum(isinstance(item, dict | list) for item in items)
+
+
+def check_counted_watch(data: bytes, number: int) -> None:
+    """Any cut of a watch has the same events up to the end of the initial ones, and none that the lines do not have."""
+
+    def read(pieces: Sequence[bytes]) -> tuple[int, int, bool] | None:
+        counter = EventCounter()
+        try:
+            for piece in pieces:
+                counter.feed(piece)
+        except (NotAWatchError, WatchRefusedError) as error:
+            check_sentence(error)
+            return None
+        return counter.events, counter.size_bytes, counter.is_complete
+
+    whole, cut = read([data]), read(cuts(data, number))
+    assert whole == cut
+    assert whole is None or whole[0] <= data.count(b"\n")
+
+
 SECRET = "X0h1gDsPszWURQaxFh.zou"
 HASH = f"$2y$10${SECRET}bFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 
@@ -494,6 +546,33 @@ def targets() -> list[Target]:
             [*[name.encode() for name in SAMPLES], b',le="', b'"}', b"{", b"} 1\n", b"NaN", b"1e999", b'\\"', b"\n"],
             check_metrics_text,
             6000,
+        ),
+        Target(
+            "list",
+            [LIST, SORTED_LIST, LIST.replace(b",", b", ")],
+            [
+                b"{",
+                b"}",
+                b"[",
+                b"]",
+                b'"',
+                b"\\",
+                b'\\"',
+                b",{}",
+                b"[]",
+                b'"items":[',
+                b'"items":null',
+                b'"metadata":{',
+            ],
+            check_list,
+            4096,
+        ),
+        Target(
+            "counted watch",
+            [LEASE + BOOKMARK + LEASE, BOOKMARK.replace(b"true", b"false") + LEASE, LEASE + ERROR, LEASE * 3],
+            [b"\n", b'"BOOKMARK"', b'"ERROR"', b"true", b"null", b"{", b'"'],
+            check_counted_watch,
+            4096,
         ),
         Target(
             "audit log",

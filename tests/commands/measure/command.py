@@ -30,13 +30,18 @@ class Ended:
 class Running:
     """`async with Running(...) as running: ...; await running.ended()`; it is killed on exit if it still runs."""
 
-    def __init__(self, *words: str | Path) -> None:
-        self._words = [sys.executable, "-m", "exporter", "measure", *map(str, words)]
+    def __init__(self, *words: str | Path, command: str = "measure", stdin: int = asyncio.subprocess.DEVNULL) -> None:
+        self._words = [sys.executable, "-m", "exporter", command, *map(str, words)]
+        self._stdin = stdin
 
     async def __aenter__(self) -> Self:
         environ = {name: text for name, text in os.environ.items() if not name.startswith("WATCHSLO_")}
         self._process = await asyncio.create_subprocess_exec(
-            *self._words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environ
+            *self._words,
+            stdin=self._stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environ,
         )
         return self
 
