@@ -88,9 +88,13 @@ class Histogram:
         return Interval(bounds[bucket - 1] if bucket else 0.0, bounds[bucket] if bucket < len(bounds) else inf)
 
     def _with(self, counts: list[int], total: float) -> Self:
-        other = self.__new__(type(self))
-        other._bounds, other._counts, other.sum = self._bounds, counts, total
+        other: Self = self.__new__(type(self))
+        other._copy_bounds(self)
+        other._counts, other.sum = counts, total
         return other
+
+    def _copy_bounds(self, other: Self) -> None:
+        self._bounds = other._bounds
 
 
 class NativeBuckets(NamedTuple):
@@ -138,10 +142,9 @@ class NativeHistogram(Histogram):
                 counts[index] = counts.get(index, 0) + times
         return NativeBuckets(zero, counts)
 
-    def _with(self, counts: list[int], total: float) -> Self:
-        other = super()._with(counts, total)
-        other._grid = self._grid
-        return other
+    def _copy_bounds(self, other: Self) -> None:
+        super()._copy_bounds(other)
+        self._grid = other._grid
 
 
 class _Grid(NamedTuple):

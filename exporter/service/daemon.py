@@ -108,6 +108,15 @@ def serving_nowhere(config: Config) -> Config:
     return replace(config, listen_addresses=(), web_config_file=None, audit_files=(), audit_listen_addresses=())
 
 
+def _metrics(config: Config) -> Metrics:
+    metrics = Metrics(
+        config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds, config.metrics_histograms
+    )
+    metrics.shards.set(config.shard.count)
+    metrics.shard_index.set(config.shard.index)
+    return metrics
+
+
 class Exporter:
     """All parts of the daemon. `judged` is called with every judgement.
 
@@ -126,9 +135,7 @@ class Exporter:
     ) -> None:
         self._config = config
         self._credentials = credentials
-        self.metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
-        self.metrics.shards.set(config.shard.count)
-        self.metrics.shard_index.set(config.shard.index)
+        self.metrics = _metrics(config)
         self.metrics.before_render.append(self._count_tasks)
         self.history = History()
         self._demo = demo
