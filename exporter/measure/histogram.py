@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, compress
 from math import inf, log2
 from operator import add, sub
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from exporter.measure.times import Interval
 
@@ -134,13 +134,11 @@ class NativeHistogram(Histogram):
     @property
     def native(self) -> NativeBuckets:
         """The native buckets."""
-        zero, counts = 0, dict[int, int]()
-        for index, times in zip(self._grid.indices, self._counts, strict=True):
-            if times and index is None:
-                zero += times
-            elif times and index is not None:
-                counts[index] = counts.get(index, 0) + times
-        return NativeBuckets(zero, counts)
+        counts = dict[int | None, int]()
+        # Most cells are empty, so they are left out before Python looks at them.
+        for index, times in compress(zip(self._grid.indices, self._counts, strict=True), self._counts):
+            counts[index] = counts.get(index, 0) + times
+        return NativeBuckets(counts.pop(None, 0), cast("dict[int, int]", counts))
 
     def _copy_bounds(self, other: Self) -> None:
         super()._copy_bounds(other)

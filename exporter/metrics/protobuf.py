@@ -5,72 +5,72 @@ The messages are those of io.prometheus.client, in https://github.com/prometheus
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, count, groupby
+from typing import NamedTuple
 
 from prometheus_client import Metric
 
 from exporter.measure.histogram import SCHEMA, ZERO_THRESHOLD, Histogram, NativeHistogram
-from exporter.metrics.families import Family
 from exporter.metrics.labels import LabelSet
 from exporter.metrics.series import Exemplar, HistogramSample, Sample
-from exporter.metrics.wire import delimited, double, message, signed, unsigned, varint, zigzag
+from exporter.metrics.wire import double, double_value, message, signed, unsigned, varint, zigzag
 
 CONTENT_TYPE = (
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"
 )
 
 _TYPES = {"counter": 0, "gauge": 1, "histogram": 4}
-_VALUES = {"counter": 3, "gauge": 2, "histogram": 7}
-"""The field of a Metric that holds the value."""
+_HISTOGRAM = 7
+_NUMBERS = {"counter": message(3, double(1, 0))[:-8], "gauge": message(2, double(1, 0))[:-8]}
+"""The field of a Metric that holds the value, without the number itself."""
 
 
-class FamilyMessage:
-    """One family: its series are added, then it is written, because its length comes first.
+BLOCK_BYTES = 4_096
+"""About as much is made between two pauses: as much work as four times as much text."""
 
-    `has_classic_buckets` says whether histograms with native buckets have the classic ones as well.
-    """
 
-    def __init__(self, name: str, type_: str, help_: str, *, has_classic_buckets: bool) -> None:
-        self._value = _VALUES[type_]
-        self._has_classic_buckets = has_classic_buckets
-        self._announced = message(1, name.encode()) + message(2, help_.encode()) + unsigned(3, _TYPES[type_])
-        self._series: list[bytes] = []
+class Encoder(NamedTuple):
+    """Writes samples. Histograms that have native buckets have the classic ones as well if `has_classic_buckets`."""
 
-    @classmethod
-    def of(cls, family: Family, *, has_classic_buckets: bool) -> "FamilyMessage":
-        """One of the contract."""
-        return cls(family.name, family.type, family.help, has_classic_buckets=has_classic_buckets)
+    has_classic_buckets: bool
 
-    def add(self, samples: Iterable[Sample]) -> int:
-        """Add series; returns their length in bytes."""
-        length = 0
-        for labels, value in samples:
-            content = self._observations(value) if isinstance(value, HistogramSample) else double(1, value)
-            series = message(4, labels.protobuf + message(self._value, content))
-            self._series.append(series)
-            length += len(series)
-        return length
+    def family(self, name: str, type_: str, help_: str, samples: Iterable[Iterable[Sample]]) -> Iterator[bytes]:
+        """One family in blocks; first come empty ones while it is made, because its length stands at its beginning.
 
-    def written(self) -> bytes:
-        """The message with its length before it; nothing without series, which the format does not allow."""
-        return delimited(b"".join((self._announced, *self._series))) if self._series else b""
+        A family without series is not written, which the format does not allow.
+        """
+        made, block = list[bytes](), bytearray()
+        for of_child in samples:
+            for labels, value in of_child:
+                block += message(4, labels.protobuf + self._value(type_, value))
+            if len(block) >= BLOCK_BYTES:
+                made.append(bytes(block))
+                block.clear()
+                yield b""
+        made.append(bytes(block))
+        if any(made):
+            head = message(1, name.encode()) + message(2, help_.encode()) + unsigned(3, _TYPES[type_])
+            yield varint(len(head) + sum(map(len, made))) + head
+            yield from made
 
-    def _observations(self, observations: HistogramSample) -> bytes:
-        histogram = observations.histogram
+    def _value(self, type_: str, value: float | HistogramSample) -> bytes:
+        if not isinstance(value, HistogramSample):
+            return _NUMBERS[type_] + double_value(value)
+        histogram, exemplar = value
         content = unsigned(1, histogram.count) + double(2, histogram.sum)
-        if not isinstance(histogram, NativeHistogram):
-            return content + _classic(histogram)
-        classic = _classic(histogram) if self._has_classic_buckets else b""
-        exemplar = observations.exemplar
-        return content + classic + _native(histogram) + (_exemplar(exemplar) if exemplar is not None else b"")
+        if self.has_classic_buckets or not isinstance(histogram, NativeHistogram):
+            content += _classic(histogram)
+        if isinstance(histogram, NativeHistogram):
+            content += _native(histogram)
+            content += _exemplar(exemplar) if exemplar is not None else b""
+        return message(_HISTOGRAM, content)
 
 
 def of_runtime(collected: Iterable[Metric]) -> Iterator[bytes]:
-    """Families of prometheus_client, of counters and gauges; other types are untyped to us, and there are none."""
+    """Families of prometheus_client, which are counters and gauges."""
     for family in collected:
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        made = FamilyMessage(name, family.type, family.documentation, has_classic_buckets=False)
-        made.add((LabelSet(one.labels), one.value) for one in family.samples if one.name == name)
-        yield made.written()
+        samples = [(LabelSet(one.labels), one.value) for one in family.samples if one.name == name]
+        yield from Encoder(has_classic_buckets=False).family(name, family.type, family.documentation, [samples])
 
 
 def _classic(histogram: Histogram) -> bytes:

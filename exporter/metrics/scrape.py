@@ -10,14 +10,14 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
-from exporter.metrics.protobuf import FamilyMessage, of_runtime
+from exporter.metrics.protobuf import Encoder, of_runtime
 from exporter.metrics.registry import Metrics
 from exporter.turns import Turn
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 BLOCK_CHARACTERS = 16_384
-"""About as much is made between two looks at the clock; of protobuf a quarter, which is as much work."""
+"""About as much is made between two looks at the clock."""
 
 _GZIP_FRAMING = 16 + zlib.MAX_WBITS
 
@@ -51,16 +51,11 @@ def blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[b
 
 
 def protobuf_blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[bytes]:
-    """The same in protobuf: a block for each family, and pauses while it is made."""
+    """The same in protobuf."""
     yield from _refreshed(metrics)
+    encoder = Encoder(has_classic_buckets=metrics.histograms == "both")
     for family, children in metrics.families():
-        message, made = FamilyMessage.of(family, has_classic_buckets=metrics.histograms == "both"), 0
-        for child in children:
-            made += message.add(child.samples())
-            if made >= BLOCK_CHARACTERS // 4:
-                yield b""
-                made = 0
-        yield message.written()
+        yield from encoder.family(family.name, family.type, family.help, (child.samples() for child in children))
     for registry in runtime:
         yield b"".join(of_runtime(registry.collect()))
 

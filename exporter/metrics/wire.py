@@ -3,13 +3,17 @@
 from struct import Struct
 
 _VARINT, _FIXED_64, _DELIMITED = 0, 1, 2
-_DOUBLE = Struct("<d").pack
+
+double_value = Struct("<d").pack
+"""A number of type double, without the field that it is of."""
+
+_ONE_BYTE = [bytes((number,)) for number in range(0x80)]
 
 
 def varint(number: int) -> bytes:
     """A number >= 0, seven bits in each byte, the lowest first."""
     if number < 0x80:
-        return bytes((number,))
+        return _ONE_BYTE[number]
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -30,17 +34,12 @@ def signed(field: int, number: int) -> bytes:
 
 def double(field: int, number: float) -> bytes:
     """A field of type double."""
-    return varint(field << 3 | _FIXED_64) + _DOUBLE(number)
+    return varint(field << 3 | _FIXED_64) + double_value(number)
 
 
 def message(field: int, content: bytes) -> bytes:
     """A field with a message, a text or packed numbers in it."""
-    return varint(field << 3 | _DELIMITED) + delimited(content)
-
-
-def delimited(content: bytes) -> bytes:
-    """Its length comes first."""
-    return varint(len(content)) + content
+    return varint(field << 3 | _DELIMITED) + varint(len(content)) + content
 
 
 def zigzag(number: int) -> int:
