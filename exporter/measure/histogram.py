@@ -156,8 +156,8 @@ class _Grid(NamedTuple):
 
 @cache
 def _grid(classic: tuple[float, ...]) -> _Grid:
-    doublings = [ZERO_THRESHOLD * 2.0**doubling for doubling in range(_DOUBLINGS)]
-    native = [start * 2.0 ** (step / _STEPS) for start in doublings for step in range(_STEPS)]
+    *starts, end = [ZERO_THRESHOLD * 2.0**doubling for doubling in range(_DOUBLINGS + 1)]
+    native = [*(start * 2.0 ** (step / _STEPS) for start in starts for step in range(_STEPS)), end]
     first = round(log2(ZERO_THRESHOLD)) * _STEPS
     bounds = sorted({*native, *classic})
     indices: list[int | None] = []
