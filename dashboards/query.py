@@ -69,7 +69,7 @@ def p99(histogram: str, *matchers: str, by: str = "", scope: str = WATCH) -> str
     labels = by or "cluster"
     native = f"sum by ({labels}) ({rate(histogram, *matchers, scope=scope)})"
     classic = f"sum by (le, {labels}) ({rate(f'{histogram}_bucket', *matchers, scope=scope)})"
-    p99 = f"clamp_max(histogram_quantile(0.99, {native}), 60) or histogram_quantile(0.99, {classic})"
+    p99 = f"clamp(histogram_quantile(0.99, {native}), 0, 60) or histogram_quantile(0.99, {classic})"
     return p99 if by else f"max({p99})"
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 SCHEMA = 3
 """Of native histograms: each bucket ends at 2^(1/8) times its beginning, which is 9 % (Prometheus' specification)."""
 
-ZERO_THRESHOLD = 2.0**-10
-"""Seconds. What takes no longer is in one native bucket: nothing that we measure is known more exactly."""
+ZERO_THRESHOLD = 2.0**-20
+"""Seconds. What takes no longer is in the native bucket of zero: Prometheus may take it to be as much below zero."""
 
-_DOUBLINGS = 27
+_DOUBLINGS = 37
 """From there to 2^17 s, which is a day and a half. Beyond that there is only the bucket of +Inf."""
 
 _STEPS = 2**SCHEMA

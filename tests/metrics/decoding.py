@@ -161,7 +161,7 @@ def _histogram(message: Message) -> ReadHistogram:
     [count], [total] = message["sample_count"], message["sample_sum"]
     native = None
     if message["schema"]:
-        assert (message["schema"], message["zero_threshold"]) == ([3], [2**-10])
+        assert (message["schema"], message["zero_threshold"]) == ([3], [2**-20])
         indices = list[int]()
         position = 0
         for span in message["positive_span"]:
