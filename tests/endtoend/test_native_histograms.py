@@ -38,7 +38,7 @@ class World(NamedTuple):
     simulator: Simulator
     prometheus: Prometheus
 
-    async def values(self, expression: str) -> dict[tuple[str, ...], float]:
+    async def values(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
         """What it is worth now, by job, resource and whatever else there is."""
         found = await self.prometheus.at(expression, time.time())
         return {tuple(sorted(one["metric"].items())): float(one["values"][0][1]) for one in found}
@@ -117,9 +117,7 @@ async def _agree_on_quantiles(world: World) -> None:
 def _bucket_of(seconds: float) -> tuple[float, float]:
     """The classic bucket that a quantile was found in."""
     [bounds] = {family.bounds for family in FAMILIES if family.name == LOWER}
-    return max((bound for bound in (0.0, *bounds) if bound < seconds)), min(
-        bound for bound in bounds if bound >= seconds
-    )
+    return max(bound for bound in (0.0, *bounds) if bound < seconds), min(bound for bound in bounds if bound >= seconds)
 
 
 async def _store_what_they_are_asked_for(world: World) -> None:
