@@ -63,16 +63,21 @@ def of_the_worst(gauge: str) -> str:
 def p99(histogram: str, *matchers: str, by: str = "", scope: str = WATCH) -> str:
     """The 99th percentile of a histogram, of the worst cluster if it is `by` nothing.
 
-    Beyond the last bucket it is that bucket's bound: 60 s for latencies.
+    Of native histograms, or else of classic ones. Beyond a minute, or where nothing bounds it, it is 60 s; classic
+    histograms with fewer buckets say their last bound.
     """
     labels = by or "cluster"
-    p99 = f"histogram_quantile(0.99, sum by (le, {labels}) ({rate(f'{histogram}_bucket', *matchers, scope=scope)}))"
+    native = f"sum by ({labels}) ({rate(histogram, *matchers, scope=scope)})"
+    classic = f"sum by (le, {labels}) ({rate(f'{histogram}_bucket', *matchers, scope=scope)})"
+    p99 = f"clamp(histogram_quantile(0.99, {native}), 0, 60) or histogram_quantile(0.99, {classic})"
     return p99 if by else f"max({p99})"
 
 
 def buckets(histogram: str, *matchers: str, scope: str = WATCH) -> str:
-    """How many observations were at most as large as each bucket's bound."""
-    return f"sum by (le) ({increase(f'{histogram}_bucket', *matchers, over='$__rate_interval', scope=scope)})"
+    """How many observations fell into each bucket: a native histogram, or else the classic buckets."""
+    native = increase(histogram, *matchers, over="$__rate_interval", scope=scope)
+    classic = increase(f"{histogram}_bucket", *matchers, over="$__rate_interval", scope=scope)
+    return f"sum({native}) or on () sum by (le) ({classic})"
 
 
 def recorded(name: str, scope: str = RECORDED) -> str:

@@ -121,11 +121,11 @@ def _comparisons() -> list[Panel]:
             "Canary, P99",
             "s",
             Query(
-                f"topk({WORST}, {p99('canary_delivery_seconds', by=BY_WATCH)} >= 0)",
+                f"topk({WORST}, ({p99('canary_delivery_seconds', by=BY_WATCH)}) >= 0)",
                 f"sent to arrival, {NAME_OF_WATCH}",
             ),
             Query(
-                f"topk({WORST}, {p99('canary_write_seconds', by=BY_WATCH)} >= 0)", f"sent to answer, {NAME_OF_WATCH}"
+                f"topk({WORST}, ({p99('canary_write_seconds', by=BY_WATCH)}) >= 0)", f"sent to answer, {NAME_OF_WATCH}"
             ),
         ).description("Sent to arrival is what a user of the watch feels, sent to answer what the writer feels."),
         panels.bars(

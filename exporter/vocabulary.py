@@ -137,6 +137,9 @@ WebRefusal: TypeAlias = Literal[
 ]
 WEB_REFUSALS: tuple[WebRefusal, ...] = get_args(WebRefusal)
 
+HistogramFormat: TypeAlias = Literal["classic", "native", "both"]
+HISTOGRAM_FORMATS: tuple[HistogramFormat, ...] = get_args(HistogramFormat)
+
 # Bounds are in seconds; the bucket +Inf is implied. The SLO's threshold joins the latency bounds if it is missing.
 LATENCY_BOUNDS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0,

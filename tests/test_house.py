@@ -15,7 +15,7 @@ PACKAGE = Path(exporter.__file__).parent
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 EXCEPTIONS = {
-    "metrics/registry.py Metrics: 23 attributes": "a family each",
+    "metrics/registry.py Metrics: 25 attributes": "a family each",
     "simulator/apiserver.py Apiserver: 13 attributes": "the parts of an apiserver, each by its name",
     "simulator/watch_cache.py WatchCache: 13 attributes": "the state of a cache as Kubernetes' own has it",
 }

@@ -6,6 +6,7 @@ from typing import Literal
 
 from exporter.config.names import ListenAddress, ResourceName
 from exporter.config.shard import Shard
+from exporter.vocabulary import HistogramFormat
 
 
 class ConfigError(Exception):
@@ -52,6 +53,7 @@ class Config:
     listen_addresses: tuple[ListenAddress, ...]
     auth_filter: bool
     web_config_file: Path | None
+    metrics_histograms: HistogramFormat
     web_max_connections: int
     web_max_requests: int
     web_no_object_names: bool

@@ -12,6 +12,7 @@ from typing import Any, Final
 from exporter.config import parsers
 from exporter.config.names import ListenAddress, ResourceName
 from exporter.config.shard import Shard
+from exporter.vocabulary import HISTOGRAM_FORMATS
 
 _RUN = frozenset({"run"})
 _SIMULATED = frozenset({"demo"})
@@ -371,6 +372,16 @@ SETTINGS: Final = (
         help="TLS, passwords, headers and limits of our HTTP server, in the format of Prometheus' exporter-toolkit",
         section="HTTP",
         commands=_SERVED,
+    ),
+    Setting(
+        name="metrics.histograms",
+        field="metrics_histograms",
+        parse=parsers.one_of(*HISTOGRAM_FORMATS),
+        metavar="FORMAT",
+        default=("classic",),
+        help="histograms in protobuf scrapes: native, or both; classic: no protobuf. In text they are always classic",
+        section="HTTP",
+        commands=_RUN | _SIMULATED,
     ),
     Setting(
         name="web.max-connections",

@@ -24,9 +24,9 @@ class PollCounts:
     failed: dict[StartReason, int]
 
     @classmethod
-    def none(cls) -> PollCounts:
+    def none(cls, histogram: type[Histogram] = Histogram) -> PollCounts:
         """Nothing was polled."""
-        return cls(Histogram(FINE_BOUNDS), dict.fromkeys(START_REASONS, 0))
+        return cls(histogram(FINE_BOUNDS), dict.fromkeys(START_REASONS, 0))
 
     @property
     def answered(self) -> int:

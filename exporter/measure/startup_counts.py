@@ -22,21 +22,19 @@ WINDOW_SECONDS = 300.0
 SLOT_SECONDS = 10.0
 
 
-def _histograms() -> dict[StartupStage, Histogram]:
-    return {stage: Histogram(STARTUP_BOUNDS) for stage in STARTUP_STAGES}
-
-
-def _no_results() -> dict[StartupResult, int]:
-    return dict.fromkeys(STARTUP_RESULTS, 0)
-
-
 @dataclass(slots=True)
 class StartupCounts:
     """All counters, from 0 on."""
 
-    lower: dict[StartupStage, Histogram] = field(default_factory=_histograms)
-    upper: dict[StartupStage, Histogram] = field(default_factory=_histograms)
-    results: dict[StartupResult, int] = field(default_factory=_no_results)
+    lower: dict[StartupStage, Histogram]
+    upper: dict[StartupStage, Histogram]
+    results: dict[StartupResult, int]
+
+    @classmethod
+    def none(cls, histogram: type[Histogram] = Histogram) -> StartupCounts:
+        """Nothing has happened."""
+        lower, upper = ({stage: histogram(STARTUP_BOUNDS) for stage in STARTUP_STAGES} for _ in range(2))
+        return cls(lower, upper, dict.fromkeys(STARTUP_RESULTS, 0))
 
     def copy(self) -> StartupCounts:
         """The counts as they are now."""

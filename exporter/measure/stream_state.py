@@ -86,7 +86,7 @@ class StreamCounts:
     canary_write: Histogram
 
     @classmethod
-    def none(cls, threshold_seconds: float) -> StreamCounts:
+    def none(cls, threshold_seconds: float, histogram: type[Histogram] = Histogram) -> StreamCounts:
         """Nothing has happened; latencies are counted up to the threshold besides all other bounds."""
         spans = {*LATENCY_BOUNDS, float(threshold_seconds)}
         return cls(
@@ -95,20 +95,20 @@ class StreamCounts:
             evidence=_zeros(SOURCES),
             contradictions=_zeros(SOURCES),
             unmeasured=_zeros(UNMEASURED_REASONS),
-            time_span=Histogram(spans),
-            time_span_lower=Histogram(spans),
-            time_span_upper=Histogram(spans),
-            interval_width=Histogram(FINE_BOUNDS),
-            stage_lower={stage: Histogram(spans) for stage in STAGES},
-            stage_upper={stage: Histogram(spans) for stage in STAGES},
+            time_span=histogram(spans),
+            time_span_lower=histogram(spans),
+            time_span_upper=histogram(spans),
+            interval_width=histogram(FINE_BOUNDS),
+            stage_lower={stage: histogram(spans) for stage in STAGES},
+            stage_upper={stage: histogram(spans) for stage in STAGES},
             ends=_zeros(END_REASONS),
             relists=_zeros(RELIST_REASONS),
             start_errors=_zeros(START_REASONS),
-            relist=Histogram(RECONNECT_BOUNDS),
-            rewatch=Histogram(RECONNECT_BOUNDS),
-            lifetime=Histogram(LIFETIME_BOUNDS),
-            canary_delivery=Histogram(spans),
-            canary_write=Histogram(spans),
+            relist=histogram(RECONNECT_BOUNDS),
+            rewatch=histogram(RECONNECT_BOUNDS),
+            lifetime=histogram(LIFETIME_BOUNDS),
+            canary_delivery=histogram(spans),
+            canary_write=histogram(spans),
         )
 
     @property

@@ -485,6 +485,17 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+_ON_HISTOGRAMS = """\
+Histograms are classic ones, with these buckets. With `--metrics.histograms=native` or `both`, who asks
+for Prometheus' protobuf format gets native histograms: one series each, without suffix, whose buckets
+end 9 % after their beginning (schema 3), for `histogram_quantile(0.99, rate(...))` without `_bucket`
+and `le`. Only `watchslo_loop_lag_seconds` stays classic. Prometheus asks for protobuf with
+`scrape_native_histograms: true` (3.8 and later) or `--enable-feature=native-histograms` (before). Who
+asks for text gets classic ones.
+[Decision 24](decisions/0024-native-histograms.md) says what each format costs.
+"""
+
+
 def reference_markdown() -> str:
     """The table as a page of documentation: one row per family, in the order of a scrape."""
     rows = ["| family | type | labels | meaning |", "|---|---|---|---|"]
@@ -495,4 +506,4 @@ def reference_markdown() -> str:
         bounds = " ".join(f"{bound:g}" for bound in (*family.bounds, float("inf"))) if family.bounds else ""
         meaning = f"{family.help} Buckets: {bounds}." if bounds else family.help
         rows.append(f"| `{family.name}` | {family.type} | {', '.join(labels)} | {meaning} |")
-    return "\n".join(rows) + "\n"
+    return "\n".join(rows) + "\n\n" + _ON_HISTOGRAMS

@@ -12,12 +12,22 @@ from typing import Any, Protocol, TypeVar
 
 from exporter.limits import refused_texts
 from exporter.measure.apiserver_state import PollCounts
-from exporter.measure.histogram import Histogram
+from exporter.measure.histogram import Histogram, NativeHistogram
 from exporter.measure.startup_counts import StageQuantiles, StartupCounts, StartupState
 from exporter.measure.stream_state import StreamCounts, StreamState
 from exporter.metrics.families import AUDIT_LABELS, FAMILIES, Family
-from exporter.metrics.series import Counter, Gauge, HistogramReading, Reading, Readings, label_pairs
-from exporter.vocabulary import CERTAINTIES, CLOCK_READS, CLOCKS, SLO_STATES, Certainty, ClockName, StartupStage
+from exporter.metrics.labels import LabelSet
+from exporter.metrics.series import Counter, Exemplar, Gauge, HistogramReading, Reading, Readings, Sample
+from exporter.vocabulary import (
+    CERTAINTIES,
+    CLOCK_READS,
+    CLOCKS,
+    SLO_STATES,
+    Certainty,
+    ClockName,
+    HistogramFormat,
+    StartupStage,
+)
 
 _FAMILY = {family.name: family for family in FAMILIES}
 
@@ -27,6 +37,9 @@ class Child(Protocol):
 
     def text(self) -> str:
         """The child's lines of exposition text, all of one moment; empty while it is absent."""
+
+    def samples(self) -> Iterable[Sample]:
+        """The same as values, for other formats."""
 
 
 _Child = TypeVar("_Child", bound=Child)
@@ -55,43 +68,46 @@ class _Scoped:
 
     def histogram(self, name: str) -> Histogram:
         histogram = Histogram(_FAMILY[name].bounds)
-        self._add(name, lambda name, pairs: HistogramReading(name, pairs, lambda: histogram))
+        self._add(name, lambda name, labels: HistogramReading(name, labels, lambda: histogram))
         return histogram
 
-    def read(self, name: str, read: Callable[[], Any]) -> None:
-        """Say for each scrape what `read` returns; by the values that seed the family's labels, where there are any."""
+    def read(self, name: str, read: Callable[[], Any], exemplar: Callable[[], Exemplar | None] = lambda: None) -> None:
+        """Say for each scrape what `read` returns; by the values that seed the family's labels, where there are any.
+
+        `exemplar` is of a histogram without such labels.
+        """
         family = _FAMILY[name]
-        pairs = {key[0] if len(key) == 1 else key: text for key, text in self._label_pairs(family)}
+        labels = {key[0] if len(key) == 1 else key: one for key, one in self._label_sets(family)}
         made: list[Child]
         if family.type == "histogram":
-            made = [HistogramReading(name, text, partial(_of_key, read, key)) for key, text in pairs.items()]
+            made = [HistogramReading(name, one, partial(_of_key, read, key), exemplar) for key, one in labels.items()]
         elif family.seeds:
-            made = [Readings(name, pairs, read)]
+            made = [Readings(name, labels, read)]
         else:
-            made = [Reading(name, text, read) for text in pairs.values()]
+            made = [Reading(name, one, read) for one in labels.values()]
         self._children[name][self._key] = made
 
     def read_each(self, name: str, read: Callable[[], Mapping[Any, float]]) -> None:
         """Say for each scrape what `read` returns by the values of the family's one label, without those it lacks."""
         self._children[name][self._key] = [
-            Reading(name, text, partial(_if_there, read, value)) for (value,), text in self._label_pairs(_FAMILY[name])
+            Reading(name, one, partial(_if_there, read, value)) for (value,), one in self._label_sets(_FAMILY[name])
         ]
 
     def labelled_one(self, name: str, labels: dict[str, str]) -> None:
         """A series that says 1 for good; what it tells stands in its labels."""
-        one = Gauge(name, label_pairs(labels))
+        one = Gauge(name, LabelSet(labels))
         one.set(1)
         self._children[name][self._key] = [one]
 
-    def _add(self, name: str, make: Callable[[str, str], _Child]) -> dict[_Key, _Child]:
+    def _add(self, name: str, make: Callable[[str, LabelSet], _Child]) -> dict[_Key, _Child]:
         """One child for every combination of the values that seed the family's labels, in their order."""
-        made = {values: make(name, pairs) for values, pairs in self._label_pairs(_FAMILY[name])}
+        made = {values: make(name, labels) for values, labels in self._label_sets(_FAMILY[name])}
         self._children[name][self._key] = list(made.values())
         return made
 
-    def _label_pairs(self, family: Family) -> Iterator[tuple[_Key, str]]:
+    def _label_sets(self, family: Family) -> Iterator[tuple[_Key, LabelSet]]:
         for values in product(*family.seeds.values()):
-            yield values, label_pairs(dict(zip(family.labels, (*self._key, *values), strict=True)))
+            yield values, LabelSet(dict(zip(family.labels, (*self._key, *values), strict=True)))
 
 
 def _of_key(read: Callable[[], Any], key: object) -> Any:
@@ -142,6 +158,24 @@ STREAM_READINGS: Mapping[str, Callable[[StreamState], Any]] = {
 """Where each family that speaks of a resource stands in the state of its stream."""
 
 
+def _no_exemplar(_: StreamState) -> None:
+    return None
+
+
+def _latest_late_event(state: StreamState) -> Exemplar | None:
+    """By its revision, which finds it in an audit log or in etcd, and tells a reader of metrics no name."""
+    for late in reversed(state.late_objects):
+        if late.revision is not None:
+            return Exemplar(LabelSet({"revision": str(late.revision)}), late.latency.earliest, late.at)
+    return None
+
+
+EXEMPLARS: Mapping[str, Callable[[StreamState], Exemplar | None]] = {
+    "watchslo_apiserver_time_span_lower_seconds": _latest_late_event,
+}
+"""What an observation of a family was of, where the format can say it."""
+
+
 class StreamMetrics:
     """One resource as watched on one apiserver: a scrape says what its state was when that was last brought up to date.
 
@@ -152,7 +186,8 @@ class StreamMetrics:
         self.counts = state.counts.copy()
         self.state = state
         for name, read in STREAM_READINGS.items():
-            new.read(name, partial(self._read, read))
+            exemplar = EXEMPLARS.get(name, _no_exemplar)
+            new.read(name, partial(self._read, read), partial(self._read, exemplar))
 
     def _read(self, read: Callable[[StreamState], Any]) -> Any:
         return read(self.state)
@@ -177,8 +212,8 @@ STARTUP_QUANTILES: Mapping[str, Callable[[StageQuantiles], float]] = {
 class StartupMetrics:
     """The starts of pods as watched on one apiserver; the counts go on where the stream before stopped."""
 
-    def __init__(self, new: _Scoped, pods: StreamMetrics) -> None:
-        self.counts = StartupCounts()
+    def __init__(self, new: _Scoped, pods: StreamMetrics, counts: StartupCounts) -> None:
+        self.counts = counts
         self._pods = pods
         for name, read in STARTUP_READINGS.items():
             new.read(name, partial(self._read, read))
@@ -210,8 +245,8 @@ AUDIT_READINGS: Mapping[str, Callable[[AuditTotal], float]] = {
 class ClockMetrics:
     """One clock: polls of one kind at one apiserver."""
 
-    def __init__(self, new: _Scoped) -> None:
-        self.counts = counts = PollCounts.none()
+    def __init__(self, new: _Scoped, histogram: type[Histogram]) -> None:
+        self.counts = counts = PollCounts.none(histogram)
         new.read("watchslo_clock_polls_total", lambda: {"ok": counts.answered, "error": counts.failures})
         new.read("watchslo_clock_poll_seconds", lambda: counts.seconds)
 
@@ -243,11 +278,19 @@ class Metrics:
     `before_render` holds what refreshes gauges just before a scrape, in steps between which the event loop may run.
     """
 
-    def __init__(self, threshold_seconds: float, objective_ratio: float, window_seconds: float) -> None:
+    def __init__(
+        self,
+        threshold_seconds: float,
+        objective_ratio: float,
+        window_seconds: float,
+        histograms: HistogramFormat = "classic",
+    ) -> None:
         # More than twelve: most are the children of one family each.
         self.window_seconds = window_seconds
+        self.histograms = histograms
+        self._histogram = Histogram if histograms == "classic" else NativeHistogram
         self.version = version("watchslo")
-        self.before_render: list[Callable[[], Iterable[None]]] = []
+        self.before_render: list[Callable[[], Iterable[None]]] = [self._refresh_refused_text]
         self._threshold_seconds = threshold_seconds
         self._children: _ChildrenByFamily = {name: {} for name in _FAMILY}
         self._resources: dict[_Key, StreamMetrics] = {}
@@ -269,14 +312,13 @@ class Metrics:
         self._refused_text = new.counters("watchslo_refused_text_total")  # by what
         self.web_refused = new.counters("watchslo_web_refused_total")  # by reason
         self.fault_changes = new.counters("watchslo_fault_changes_total")  # by fault
-        self.before_render.append(self._refresh_refused_text)
         new.labelled_one("watchslo_build_info", {"version": self.version})
 
     def resource(self, apiserver: str, group: str, resource: str) -> StreamMetrics:
         """The children of a watched resource; `apiserver` is host:port, `group` is "" for core."""
         key = (apiserver, group, resource)
         if key not in self._resources:
-            counts = StreamCounts.none(self._threshold_seconds)
+            counts = StreamCounts.none(self._threshold_seconds, self._histogram)
             state = StreamState(apiserver=apiserver, group=group, resource=resource, counts=counts)
             self._resources[key] = StreamMetrics(self._scoped(*key), state)
         return self._resources[key]
@@ -285,7 +327,8 @@ class Metrics:
         """The children of the starts of pods, as watched on an apiserver, host:port."""
         key = (apiserver,)
         if key not in self._startups:
-            self._startups[key] = StartupMetrics(self._scoped(*key), self.resource(apiserver, "", "pods"))
+            counts = StartupCounts.none(self._histogram)
+            self._startups[key] = StartupMetrics(self._scoped(*key), self.resource(apiserver, "", "pods"), counts)
         return self._startups[key]
 
     def clock(self, apiserver: str, group: str, resource: str, clock: str) -> ClockMetrics:
@@ -293,7 +336,7 @@ class Metrics:
         assert clock in CLOCKS, clock
         key = (apiserver, group, resource, clock)
         if key not in self._clocks:
-            self._clocks[key] = ClockMetrics(self._scoped(*key))
+            self._clocks[key] = ClockMetrics(self._scoped(*key), self._histogram)
         return self._clocks[key]
 
     def apiserver(self, apiserver: str) -> ApiserverMetrics:
@@ -315,7 +358,7 @@ class Metrics:
         key = (apiserver, group, resource, fault)
         if key not in self._faults:
             pairs = {"apiserver": apiserver, "group": group, "resource": resource, "fault": fault}
-            made = {one: Gauge("watchslo_fault", label_pairs({**pairs, "certainty": one})) for one in CERTAINTIES}
+            made = {one: Gauge("watchslo_fault", LabelSet({**pairs, "certainty": one})) for one in CERTAINTIES}
             self._faults[key] = made
             self._children["watchslo_fault"][key] = list(made.values())
         return self._faults[key]
@@ -364,7 +407,7 @@ class Metrics:
             for gone in children.keys() - totals.keys():
                 del children[gone]
             for number, (key, total) in enumerate(list(totals.items())):
-                labels = label_pairs(dict(zip(AUDIT_LABELS, key, strict=True)))
+                labels = LabelSet(dict(zip(AUDIT_LABELS, key, strict=True)))
                 children[key] = [Reading(name, labels, partial(read, total))]
                 if number % 100 == 0:
                     yield

@@ -1,4 +1,4 @@
-"""Writes one scrape as blocks of exposition text, and lets the event loop run between them.
+"""Writes one scrape as blocks of exposition text or protobuf, and lets the event loop run between them.
 
 Events are stamped on the same loop, so a scrape that blocked it for long would itself look like watch latency.
 This module does not know the client, nor what the numbers mean.
@@ -10,6 +10,7 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
+from exporter.metrics.protobuf import Encoder, of_runtime
 from exporter.metrics.registry import Metrics
 from exporter.turns import Turn
 
@@ -35,9 +36,7 @@ def runtime_registries() -> list[CollectorRegistry]:
 
 def blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[bytes]:
     """The scrape in blocks of whole children, some of them empty: those only offer a pause."""
-    for refresh in tuple(metrics.before_render):
-        for _ in refresh():
-            yield b""
+    yield from _refreshed(metrics)
     pending: list[str] = []
     characters = 0
     for piece in _pieces(metrics):
@@ -49,6 +48,22 @@ def blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[b
             characters = 0
     yield "".join(pending).encode()
     yield from map(generate_latest, runtime)
+
+
+def protobuf_blocks(metrics: Metrics, runtime: Iterable[CollectorRegistry]) -> Iterator[bytes]:
+    """The same in protobuf."""
+    yield from _refreshed(metrics)
+    encoder = Encoder(has_classic_buckets=metrics.histograms == "both")
+    for family, children in metrics.families():
+        yield from encoder.family(family.name, family.type, family.help, (child.samples() for child in children))
+    for registry in runtime:
+        yield b"".join(of_runtime(registry.collect()))
+
+
+def _refreshed(metrics: Metrics) -> Iterator[bytes]:
+    for refresh in tuple(metrics.before_render):
+        for _ in refresh():
+            yield b""
 
 
 def _pieces(metrics: Metrics) -> Iterator[str]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from exporter.metrics.registry import ClockMetrics, Metrics
     from exporter.service.dependencies import Dependencies
     from exporter.vocabulary import ClockName, ClockReads, Purpose
-    from exporter.watch.watch import Reads
+    from exporter.watch.watch import WatchedPart
 
 log = logging.getLogger(__name__)
 
@@ -395,7 +395,7 @@ class Apiserver:
         return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)
 
 
-def _what_a_watch_reads(name: ResourceName, config: Config) -> Reads:
+def _what_a_watch_reads(name: ResourceName, config: Config) -> WatchedPart:
     """A Lease's spec contains the time of a write; a pod shows how far its start is."""
     kind = (name.group, name.plural)
     if kind == (LEASES.group, LEASES.plural):

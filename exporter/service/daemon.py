@@ -110,6 +110,15 @@ def serving_nowhere(config: Config) -> Config:
     return replace(config, listen_addresses=(), web_config_file=None, audit_files=(), audit_listen_addresses=())
 
 
+def _metrics(config: Config) -> Metrics:
+    metrics = Metrics(
+        config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds, config.metrics_histograms
+    )
+    metrics.shards.set(config.shard.count)
+    metrics.shard_index.set(config.shard.index)
+    return metrics
+
+
 class Exporter:
     """All parts of the daemon.
 
@@ -238,10 +247,3 @@ class Exporter:
         states = self.states()
         said = sentence(states, self.findings, time.time())
         return status.document(self.metrics.version, self._config, said, states)
-
-
-def _metrics(config: Config) -> Metrics:
-    metrics = Metrics(config.slo_threshold_seconds, config.slo_objective_ratio, config.slo_window_seconds)
-    metrics.shards.set(config.shard.count)
-    metrics.shard_index.set(config.shard.index)
-    return metrics

@@ -80,7 +80,7 @@ class DecodedBatch(NamedTuple):
     """Events that are not newer than the newest revision before them: the server sent them again."""
 
 
-Reads: TypeAlias = Literal["metadata", "leases", "pods", "pulls"]
+WatchedPart: TypeAlias = Literal["metadata", "leases", "pods", "pulls"]
 """What is read of the objects of a watch: their metadata, or more of objects that are watched whole."""
 
 
@@ -91,7 +91,7 @@ class WatchDependencies(NamedTuple):
     arrivals: Arrivals
     heartbeat: Heartbeat
     times: WatchTimes = ORDINARY
-    reads: Reads = "metadata"
+    reads: WatchedPart = "metadata"
     field_selector: str = ""
 
 

@@ -5,9 +5,10 @@ It does not know the apiserver: every answer is made from data in memory, so non
 """
 
 import os
+import re
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from exporter.config import ListenAddress
-from exporter.metrics import scrape
+from exporter.metrics import protobuf, scrape
 from exporter.metrics.registry import Metrics
 from exporter.web.connections import Limits, WebServer, name_server
 from exporter.web.page.live import is_stream
@@ -50,8 +51,11 @@ class _Answers:
         ]
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
-        headers = {"Content-Type": scrape.CONTENT_TYPE, "Vary": "Accept-Encoding"}
-        blocks = scrape.blocks(self.metrics, self.runtime)
+        if self.metrics.histograms != "classic" and accepts_protobuf(request.headers.get("Accept", "")):
+            content_type, blocks = protobuf.CONTENT_TYPE, scrape.protobuf_blocks(self.metrics, self.runtime)
+        else:
+            content_type, blocks = scrape.CONTENT_TYPE, scrape.blocks(self.metrics, self.runtime)
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(request.headers.get("Accept-Encoding", "")):
             headers["Content-Encoding"] = "gzip"
             blocks = scrape.gzipped(blocks)
@@ -89,12 +93,39 @@ class _Answers:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether a client that sends this Accept-Encoding header takes gzip."""
-    for coding in accept_encoding.lower().split(","):
-        name, *parameters = (part.strip() for part in coding.split(";"))
-        if name == "gzip":
-            weights = [parameter.removeprefix("q=") for parameter in parameters if parameter.startswith("q=")]
-            return all(weight.strip("0.") for weight in weights)
-    return False
+    return next((weight > 0 for coding, _, weight in _weighted(accept_encoding) if coding == "gzip"), False)
+
+
+def accepts_protobuf(accept: str) -> bool:
+    """Whether a client that sends this Accept header takes Prometheus' protobuf no less gladly than its text."""
+    protobuf_weight = text_weight = 0.0
+    for kind, parameters, weight in _weighted(accept):
+        if kind == "application/vnd.google.protobuf" and parameters >= _PROTOBUF:
+            protobuf_weight = max(protobuf_weight, weight)
+        elif kind == "text/plain":
+            text_weight = max(text_weight, weight)
+    return protobuf_weight > 0 and protobuf_weight >= text_weight
+
+
+_PROTOBUF = {"proto=io.prometheus.client.metricfamily", "encoding=delimited"}
+
+
+def _weighted(header: str) -> Iterator[tuple[str, set[str], float]]:
+    """What a client accepts, in lower case: the name, its parameters, and how gladly from 0 to 1."""
+    for accepted in header.lower().split(","):
+        name, *parameters = (part.strip() for part in accepted.split(";"))
+        weights = [parameter.removeprefix("q=") for parameter in parameters if parameter.startswith("q=")]
+        yield name, {"=".join(map(str.strip, one.split("=", 1))) for one in parameters}, _weight(weights)
+
+
+def _weight(texts: Sequence[str]) -> float:
+    """As RFC 9110 has it, at most three digits; what is no such number is no wish."""
+    if not texts:
+        return 1.0
+    return float(texts[0]) if all(_WEIGHT.fullmatch(text) for text in texts) else 0.0
+
+
+_WEIGHT = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 def protection(access: "Access | None", auth_filter: "AuthFilter | None") -> Callable[[], bool]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.generator import files
+from exporter.vocabulary import HistogramFormat
 from tests.conftest import FreshCluster
 from tests.dashboards import grafana
 from tests.dashboards.asked import Asked
@@ -41,12 +42,15 @@ A_FIRING_ALERT = """
 
 
 @pytest.mark.timeout(150)
-async def test_every_query_has_data_or_is_declared_empty(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("histograms", ["classic", "native"])
+async def test_every_query_has_data_or_is_declared_empty(
+    fresh_cluster: FreshCluster, tmp_path: Path, histograms: HistogramFormat
+) -> None:
     prometheus = tool("prometheus")
     rules = tmp_path / "rules.yaml"
     rules.write_text(files(scale=60)["rules/watchslo.rules.yaml"] + A_FIRING_ALERT, encoding="utf-8")
     cluster = await fresh_cluster(apiservers=2)
-    async with observed_world(cluster, prometheus, tmp_path, rules) as world:
+    async with observed_world(cluster, prometheus, tmp_path, rules, histograms) as world:
         began = time.time()
         await asyncio.sleep(2 * SCRAPE_SECONDS)
         await world.cut()
@@ -89,7 +93,8 @@ async def bounds_in_order(asked: Asked, panel: dict[str, Any]) -> bool:
 
 
 def complaints_about(target: Target, series: list[Series]) -> Iterator[str]:
-    numbers = [value for one in series for _, value in one["values"] if math.isfinite(float(value))]
+    numbers = [value for one in series for _, value in one.get("values", ()) if math.isfinite(float(value))]
+    numbers += [value["sum"] for one in series for _, value in one.get("histograms", ())]
     declared = [reason for name, reason in EMPTY.items() if name in target.expression]
     left_out = "@ end())) > 0" in target.expression and any(name in target.expression for name in ZERO)
     if declared and numbers:
@@ -99,6 +104,8 @@ def complaints_about(target: Target, series: list[Series]) -> Iterator[str]:
     known = {label for one in series for label in one["metric"]} | {"group", "cluster"}  # what is "" is no label
     if "watchslo_fault" in target.expression:
         known |= {"apiserver", "resource"}
+    has_buckets = any("histograms" in one for one in series)
+    known |= {"le"} if has_buckets else set()
     if series and not grafana.labels_in(target.legend) <= known:
         yield f"its legend names a label that no series has: {target.legend}"
 

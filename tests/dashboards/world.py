@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from exporter.vocabulary import HistogramFormat
 from tests.dashboards.prometheus import Prometheus
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
@@ -50,7 +51,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def observed_world(cluster: Cluster, prometheus_binary: Path, folder: Path, rules: Path) -> AsyncIterator[World]:
+async def observed_world(
+    cluster: Cluster, prometheus_binary: Path, folder: Path, rules: Path, histograms: HistogramFormat = "classic"
+) -> AsyncIterator[World]:
     """Start it all with a cluster of two apiservers. Pods, nodes and a custom resource are written to until the end."""
     await cluster.create_resource()
     async with contextlib.AsyncExitStack() as stack:
@@ -61,9 +64,15 @@ async def observed_world(cluster: Cluster, prometheus_binary: Path, folder: Path
         await cluster.list_apiservers(first, second)
         kubeconfig = cluster.kubeconfig(folder / "kubeconfig")
         apiservers = ("--apiserver", first, "--apiserver", second)
-        exporter = stack.enter_context(started("--kubeconfig", kubeconfig, *apiservers, *RESOURCES, *CANARIES))
+        flags = (*apiservers, *RESOURCES, *CANARIES, "--metrics.histograms", histograms)
+        exporter = stack.enter_context(started("--kubeconfig", kubeconfig, *flags))
         await until(exporter.ready)
-        prometheus = Prometheus(prometheus_binary, folder, _configuration(exporter, cluster, rules))
+        prometheus = Prometheus(
+            prometheus_binary,
+            folder,
+            _configuration(exporter, cluster, rules),
+            () if histograms == "classic" else ("native-histograms",),
+        )
         await prometheus.create()
         stack.push_async_callback(prometheus.kill)
         await stack.enter_async_context(Writer(client, rate_per_second=30))

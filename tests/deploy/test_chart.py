@@ -363,6 +363,7 @@ def test_the_role_names_the_groups_of_what_is_watched() -> None:
     assert watched == {
         ("", "pods"),
         ("", "nodes"),
+        ("", "events"),
         ("apps", "deployments"),
         ("coordination.k8s.io", "leases"),
         ("example.com", "*"),

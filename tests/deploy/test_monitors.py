@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.rendering import CHART, Object, first_pod, helm, of_kind, only, rendered
+from tests.deploy.rendering import CHART, Object, environment, first_pod, helm, of_kind, only, rendered
 
 MONITORS = {
     "podMonitor": ("PodMonitor", "podMetricsEndpoints"),
@@ -94,3 +94,12 @@ def test_the_rules_are_the_same_for_vmalert() -> None:
     rule = only(objects, "VMRule")
     assert rule["spec"] == only(objects, "PrometheusRule")["spec"]
     assert rule["metadata"]["labels"]["team"] == "platform"
+
+
+@pytest.mark.parametrize("histograms", ["classic", "native", "both"])
+def test_prometheus_is_told_to_take_native_histograms_where_they_are_offered(histograms: str) -> None:
+    monitors = [on(value) for value in ("serviceMonitor", "podMonitor", "scrapeConfig")]
+    objects = rendered(*[word for words in monitors for word in words], "--set", f"metrics.histograms={histograms}")
+    specs = [only(objects, kind)["spec"] for kind in ("ServiceMonitor", "PodMonitor", "ScrapeConfig")]
+    assert [one.get("scrapeNativeHistograms", False) for one in specs] == [histograms != "classic"] * 3
+    assert environment(first_pod(objects)).get("WATCHSLO_METRICS_HISTOGRAMS", "classic") == histograms

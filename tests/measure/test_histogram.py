@@ -1,12 +1,14 @@
 """Counts by buckets, and what comes between two moments."""
 
+from collections import Counter
 from itertools import pairwise
 from math import inf
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.measure.histogram import Histogram
+from exporter.measure.histogram import Histogram, NativeHistogram
+from tests.metrics.decoding import native_index
 
 BOUNDS = st.lists(st.floats(0.001, 1000), min_size=1, max_size=8)
 OBSERVED = st.lists(st.one_of(st.floats(0, 2000), st.just(inf)), max_size=40)
@@ -49,3 +51,50 @@ def test_so_many_at_once_are_as_many_one_by_one() -> None:
     at_once = Histogram([0.5, 1.0])
     at_once.observe(0.75, times=3)
     assert (at_once.counts, at_once.sum, at_once.count) == ([0, 3, 0], 2.25, 3)
+
+
+def native_of(bounds: list[float], seconds: list[float]) -> NativeHistogram:
+    histogram = NativeHistogram(bounds)
+    for one in seconds:
+        histogram.observe(one)
+    return histogram
+
+
+@given(bounds=BOUNDS, before=OBSERVED, later=OBSERVED, ratio=st.floats(0.01, 1))
+def test_a_native_histogram_says_all_that_a_classic_one_says(
+    bounds: list[float], before: list[float], later: list[float], ratio: float
+) -> None:
+    native, classic = native_of(bounds, before), histogram_of(bounds, before)
+    copies = native.copy(), classic.copy()
+    for seconds in later:
+        native.observe(seconds)
+        classic.observe(seconds)
+    pairs = [(native, classic), copies, (native.since(copies[0]), classic.since(copies[1]))]
+    pairs.append((native.plus(copies[0]), classic.plus(copies[1])))
+    for ours, theirs in pairs:
+        assert (list(ours.bounds), ours.counts, ours.sum) == (theirs.bounds, theirs.counts, theirs.sum)
+        assert (ours.count, ours.quantile(ratio)) == (theirs.count, theirs.quantile(ratio))
+
+
+@given(
+    bounds=BOUNDS,
+    observed=st.lists(
+        st.one_of(
+            st.floats(0, 2**17),
+            st.sampled_from([2.0**power for power in range(-22, 18)]),
+            st.sampled_from(
+                [1.0905077326652577, 0.5452538663326288, inf]
+            ),  # ends of buckets, as client_golang has them
+        )
+    ),
+)
+def test_native_buckets_are_those_of_the_specification(bounds: list[float], observed: list[float]) -> None:
+    native = native_of(bounds, observed).native
+    assert native.zero_count == sum(seconds <= 2**-20 for seconds in observed)
+    assert native.counts == Counter(native_index(seconds) for seconds in observed if seconds > 2**-20)
+    assert list(native.counts) == sorted(native.counts)
+
+
+def test_what_is_beyond_a_day_and_a_half_has_no_end() -> None:
+    assert native_of([1.0], [2**17, 2**17 + 1, inf]).native.counts == {17 * 8: 1, native_index(inf): 2}
+    assert native_of([2.0**18], [2**17 + 1, 2**18 + 1]).native.counts == {native_index(inf): 2}

@@ -29,7 +29,7 @@ class Watched:
     """A stream of pods, as the judge passes it on."""
 
     def __init__(self, most_pods: int = 100) -> None:
-        self.counts = StartupCounts()
+        self.counts = StartupCounts.none()
         self.arrivals = Arrivals()
         self.starts = PodStarts(self.counts, self.arrivals, most_pods=most_pods)
         self.opening = Opening(at=0.0)
@@ -228,7 +228,7 @@ def test_more_pods_than_are_followed_push_out_the_oldest() -> None:
 
 
 def test_shares_are_told() -> None:
-    counts = StartupCounts()
+    counts = StartupCounts.none()
     assert (counts.watch_share, counts.unknown_share) == (None, None)
     for stage, lower, upper in (("total", 10.0, 20.0), ("watches", 1.0, 4.0)):
         counts.lower[stage].observe(lower)  # type: ignore[index]

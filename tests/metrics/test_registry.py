@@ -11,6 +11,7 @@ from exporter.measure.histogram import Histogram
 from exporter.measure.stream_state import StreamCounts
 from exporter.measure.window import EMPTY
 from exporter.metrics.families import FAMILIES, Scope
+from exporter.metrics.labels import LabelSet
 from exporter.metrics.registry import STREAM_READINGS, Metrics
 from exporter.metrics.series import Counter, Gauge, HistogramReading, number
 from exporter.vocabulary import SLO_STATES
@@ -31,7 +32,7 @@ def metrics() -> Metrics:
 )
 def test_buckets_are_cumulative_and_agree_with_count_and_sum(bounds: set[float], observed: list[float]) -> None:
     histogram = Histogram(bounds)
-    child = HistogramReading("span_seconds", 'resource="pods"', lambda: histogram)
+    child = HistogramReading("span_seconds", LabelSet({"resource": "pods"}), lambda: histogram)
     for seconds in observed:
         histogram.observe(seconds)
     written = samples_in("# TYPE span_seconds histogram\n" + child.text())
@@ -47,7 +48,7 @@ def test_buckets_are_cumulative_and_agree_with_count_and_sum(bounds: set[float],
 def test_an_observation_on_a_bound_counts_below_it() -> None:
     histogram = Histogram([0.5, 1.0])
     histogram.observe(1.0)
-    assert HistogramReading("span_seconds", "", lambda: histogram).text() == (
+    assert HistogramReading("span_seconds", LabelSet({}), lambda: histogram).text() == (
         'span_seconds_bucket{le="0.5"} 0\n'
         'span_seconds_bucket{le="1.0"} 1\n'
         'span_seconds_bucket{le="+Inf"} 1\n'
@@ -59,9 +60,9 @@ def test_an_observation_on_a_bound_counts_below_it() -> None:
 @settings(deadline=None)
 @given(value=st.one_of(st.integers(0, 2**53), st.floats()))
 def test_values_are_read_back_exactly(value: float) -> None:
-    counter = Counter("events_total", "")
+    counter = Counter("events_total", LabelSet({}))
     counter.inc(value)
-    gauge = Gauge("offset_seconds", "")
+    gauge = Gauge("offset_seconds", LabelSet({}))
     gauge.set(value)
     for text in (counter.text(), gauge.text()):
         (read,) = samples_in(text).values()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.metrics.series import label_pairs
+from exporter.metrics.labels import LabelSet
 from exporter.server_metrics import text
 from exporter.server_metrics.families import SAMPLES
 from exporter.server_metrics.text import MOST_BOUNDS, MOST_LABEL_CHARACTERS, MOST_LINE_BYTES, Numbers, TextParser
@@ -23,7 +23,7 @@ labels = st.dictionaries(
 values = st.sampled_from(["1", "0.5", "1e3", "-2", "NaN", "+Inf", "1_0", "x", "", "1 1795917840910", "1 2 3", "9e999"])
 lines = st.one_of(
     st.builds(
-        lambda name, pairs, value: f"{name}{{{label_pairs(pairs)}}} {value}",
+        lambda name, pairs, value: f"{name}{{{LabelSet(pairs).text}}} {value}",
         names,
         labels,
         values,

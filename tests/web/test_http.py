@@ -15,8 +15,10 @@ from aiohttp import web
 
 from exporter.config import ListenAddress
 from exporter.metrics.registry import Metrics
+from exporter.vocabulary import HistogramFormat
 from exporter.web import http
 from exporter.web.connections import SHUTDOWN_SECONDS, WebServer
+from tests.metrics.decoding import samples_of
 from tests.metrics.reading import refresh, samples_in, series
 from tests.support.states import page
 
@@ -88,7 +90,7 @@ async def test_metrics_are_compressed_for_a_client_that_accepts_it(
     watch_many(daemon.metrics, 15)
     async with client.get("/metrics", headers={"Accept-Encoding": "deflate, gzip;q=0.8"}) as response:
         assert response.headers["Content-Encoding"] == "gzip"
-        assert response.headers["Vary"] == "Accept-Encoding"
+        assert response.headers["Vary"] == "Accept, Accept-Encoding"
         compressed = await response.read()
     text = gzip.decompress(compressed).decode()
     assert "watchslo_received_bytes_total" in text
@@ -114,6 +116,66 @@ async def test_metrics_are_compressed_for_a_client_that_accepts_it(
 )
 def test_gzip_is_accepted_as_the_header_says(accept_encoding: str, *, accepted: bool) -> None:
     assert http.accepts_gzip(accept_encoding) == accepted
+
+
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+TEXT = "text/plain;version=0.0.4"
+
+
+@pytest.mark.parametrize(
+    ("accept", "accepted"),
+    [
+        (PROTOBUF, True),
+        (f"{PROTOBUF};q=0.6,{OPENMETRICS};escaping=allow-utf-8;q=0.5,{TEXT};q=0.3,*/*;q=0.2", True),  # Prometheus 3
+        (f"{OPENMETRICS};q=0.6,{TEXT};q=0.4,{PROTOBUF};q=0.3,*/*;q=0.2", False),
+        (f"{TEXT}, {PROTOBUF}".upper(), True),
+        (f"{PROTOBUF}; q=0", False),
+        (f"{PROTOBUF};q=2", False),
+        (f"{PROTOBUF};q=nan", False),
+        (f"{PROTOBUF};q=", False),
+        ("application/vnd.google.protobuf", False),
+        (PROTOBUF.replace("delimited", "text"), False),
+        (PROTOBUF.replace("MetricFamily", "Metric"), False),
+        ("application/vnd.google.protobuf ; encoding = delimited ; proto = io.prometheus.client.MetricFamily", True),
+        ("*/*", False),
+        (TEXT, False),
+        ("", False),
+        (";,;=,q=1", False),
+    ],
+)
+def test_protobuf_is_accepted_as_the_header_says(accept: str, *, accepted: bool) -> None:
+    assert http.accepts_protobuf(accept) == accepted
+
+
+@pytest.mark.parametrize(
+    ("histograms", "accept", "is_protobuf"),
+    [
+        ("classic", PROTOBUF, False),
+        ("native", PROTOBUF, True),
+        ("both", PROTOBUF, True),
+        ("native", TEXT, False),
+        ("both", "*/*", False),
+    ],
+)
+async def test_a_scrape_is_protobuf_for_those_who_ask_and_text_has_all_buckets(
+    daemon: Daemon, histograms: HistogramFormat, accept: str, *, is_protobuf: bool
+) -> None:
+    daemon.metrics = Metrics(1.0, 0.99, 60.0, histograms)
+    daemon.metrics.resource("a:1", "", "pods")
+    server = await http.serve(daemon.application(), [LOOPBACK])
+    url = f"http://127.0.0.1:{server.addresses[0][1]}/metrics"
+    async with aiohttp.ClientSession() as client, client.get(url, headers={"Accept": accept}) as response:
+        assert response.headers["Vary"] == "Accept, Accept-Encoding"
+        assert response.headers["Content-Encoding"] == "gzip"
+        scraped = await response.read()
+        if is_protobuf:
+            assert response.headers["Content-Type"].startswith("application/vnd.google.protobuf; proto=io.prometheus")
+            assert {name for name, _ in samples_of(scraped)} >= {"watchslo_stream_up", "process_cpu_seconds_total"}
+        else:
+            assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert "watchslo_apiserver_time_span_seconds_bucket" in {name for name, _ in samples_in(scraped.decode())}
+    await server.cleanup()
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -12,7 +12,7 @@ from exporter.commands.text_table import bytes_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from exporter.commands.lists.result import Form, ListCost, Sample, WatchCost
+    from exporter.commands.lists.result import Form, ListCost, ObjectSample, WatchCost
     from exporter.config import ResourceName
 
 LARGE_BYTES = 5_000_000
@@ -27,7 +27,7 @@ _SINCE = {advice.name: advice.since for advice in KNOWN}
 
 
 def advice_for(
-    name: ResourceName, sample: Sample | None, lists: Sequence[ListCost], watch: WatchCost | None
+    name: ResourceName, sample: ObjectSample | None, lists: Sequence[ListCost], watch: WatchCost | None
 ) -> list[Remedy]:
     """What is known to help, each with the figures that speak for it. A LIST that is not whole speaks for nothing."""
     whole: Mapping[Form, ListCost] = {cost.form: cost for cost in lists if cost.trouble is None}
@@ -109,7 +109,7 @@ def _for_limit(whole: Mapping[Form, ListCost]) -> str | None:
     return f"{TITLES['newest']} is one answer of {one}, {TITLES['pages']} is {_answers(paged)} of {each}"
 
 
-def _for_slices(name: ResourceName, sample: Sample | None) -> str | None:
+def _for_slices(name: ResourceName, sample: ObjectSample | None) -> str | None:
     if str(name) != "endpoints" or sample is None or sample.object_bytes is None:
         return None
     return f"one of the endpoints has {bytes_text(sample.object_bytes)} on average"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.commands.lists.result import FORMS, Sample
+from exporter.commands.lists.result import FORMS, ObjectSample
 from exporter.commands.text_table import bytes_text
 from exporter.kubernetes.session import ONLY_METADATA_LIST
 
@@ -55,13 +55,13 @@ class PlannedList(NamedTuple):
 
 def sample_of(
     objects: Sequence[SampledObject], remaining: int | None, *, full_bytes: int, metadata_bytes: int, has_choice: bool
-) -> Sample:
+) -> ObjectSample:
     """Of the objects of one page, in both forms. `has_choice`: whether a namespace can be chosen."""
     count = len(objects)
     labels = Counter(label for one in objects for label in set(one.labels))
     common = _most({label: times for label, times in labels.items() if times < count}) or _most(labels)
     namespace = _most(Counter(one.namespace for one in objects)) if has_choice else None
-    return Sample(
+    return ObjectSample(
         sampled=count,
         objects=None if remaining is None else count + remaining,
         object_bytes=full_bytes / count if count else None,
@@ -77,7 +77,7 @@ def _most(times: Mapping[str, int]) -> tuple[str, int] | None:
     return min(times.items(), key=lambda item: (-item[1], item[0]), default=None)
 
 
-def planned(resource: Resource, namespace: str | None, sample: Sample) -> list[PlannedList]:
+def planned(resource: Resource, namespace: str | None, sample: ObjectSample) -> list[PlannedList]:
     """All forms, in the order in which they are sent."""
     objects = sample.objects if sample.objects is not None else sample.sampled
     whole, metadata = (objects * (each or 0.0) for each in (sample.object_bytes, sample.metadata_bytes))
@@ -110,7 +110,7 @@ def _why_no_namespace(resource: Resource, namespace: str | None) -> str:
     return "there are no objects" if namespace is None else "all of these are of one namespace"
 
 
-def _parameters(form: Form, sample: Sample) -> Mapping[str, str]:
+def _parameters(form: Form, sample: ObjectSample) -> Mapping[str, str]:
     match form:
         case "cached":
             return {"resourceVersion": "0"}
@@ -135,7 +135,9 @@ def most_bytes(planned: PlannedList) -> float:
     return max(MOST_TIMES_EXPECTED * planned.expected_bytes, LEAST_ALLOWED_BYTES)
 
 
-def announcement(sample: Sample, lists: Iterable[PlannedList], watch_seconds: float, *, reads_metrics: bool) -> str:
+def announcement(
+    sample: ObjectSample, lists: Iterable[PlannedList], watch_seconds: float, *, reads_metrics: bool
+) -> str:
     """What will be loaded, for the person who is asked."""
     sent = [planned for planned in lists if planned.why_not is None]
     objects = sample.objects if sample.objects is not None else sample.sampled

@@ -66,7 +66,7 @@ class ListCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class ObjectSample:
     """Up to 500 objects, read before anybody is asked: what the rest will cost is an estimate by these."""
 
     sampled: int
@@ -122,7 +122,7 @@ class CollectionCost:
     """Why nothing is known of it."""
     why_no_server_metrics: str | None
     """Why the apiserver's metrics do not say from where LISTs were served, where they do not."""
-    sample: Sample | None
+    sample: ObjectSample | None
     lists: Sequence[ListCost]
     watch: WatchCost | None
     advice: Sequence[Remedy]

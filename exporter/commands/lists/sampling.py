@@ -16,7 +16,7 @@ from exporter.service.fleet import home_of, named_servers
 
 if TYPE_CHECKING:
     from exporter.commands.lists.plan import PlannedList
-    from exporter.commands.lists.result import Sample
+    from exporter.commands.lists.result import ObjectSample
     from exporter.config import Config, ResourceName
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     server: Server
     name: ResourceName
     resource: Resource | None
-    sample: Sample | None
+    sample: ObjectSample | None
     lists: list[PlannedList]
     trouble: ListTrouble | None
 
@@ -74,7 +74,7 @@ class _Sampling:
         self._name = name
         self._namespace = config.namespace
         self._resource: Resource | None = None
-        self._sample: Sample | None = None
+        self._sample: ObjectSample | None = None
 
     async def plan(self) -> Plan:
         trouble = await troubled(self._look())

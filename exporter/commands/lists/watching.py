@@ -14,7 +14,7 @@ from exporter.kubernetes.lists import current_revision
 from exporter.kubernetes.session import ONLY_METADATA_WATCH, STREAM, Request
 
 if TYPE_CHECKING:
-    from exporter.commands.lists.result import Sample
+    from exporter.commands.lists.result import ObjectSample
     from exporter.kubernetes.lists import Collection
     from exporter.measure.times import Instant
 
@@ -22,7 +22,9 @@ SPARE_SECONDS = 60
 """The apiserver is asked to keep the watch open for longer than we read it."""
 
 
-async def watch_cost(collection: Collection, sample: Sample, seconds: float, stopping: asyncio.Event) -> WatchCost:
+async def watch_cost(
+    collection: Collection, sample: ObjectSample, seconds: float, stopping: asyncio.Event
+) -> WatchCost:
     """Of a watch of metadata, from now on; less long if it ends or somebody stops it."""
     watch = _CountedWatch(collection, seconds)
     reading = asyncio.ensure_future(troubled(watch.read(), seconds + SPARE_SECONDS))

@@ -73,7 +73,7 @@ class Growth:
     def of_startups(self) -> dict[str, StartupCounts]:
         """Of the starts of pods, by apiserver."""
         return {
-            apiserver: after.since(self._before.startups.get(apiserver, StartupCounts()))
+            apiserver: after.since(self._before.startups.get(apiserver, StartupCounts.none()))
             for apiserver, after in self._after.startups.items()
         }
 

@@ -27,7 +27,10 @@ TOGETHER_SECONDS = 3.0
 """What happens to several streams within this time is said in one line."""
 
 
-STAGE_MEAN = "rate(watchslo_stage_upper_seconds_sum{%s}[5m]) / rate(watchslo_stage_upper_seconds_count{%s}[5m])"
+STAGE_MEDIAN = (
+    "histogram_quantile(0.5, rate(watchslo_stage_upper_seconds{%s}[5m])) "  # native, or else classic
+    "or histogram_quantile(0.5, rate(watchslo_stage_upper_seconds_bucket{%s}[5m]))"
+)
 JUDGED = "rate(watchslo_events_judged_total{%s}[5m])"
 QUERIES = (
     ("P99 at least", "watchslo_p99_lower_seconds{%s}"),
@@ -35,7 +38,7 @@ QUERIES = (
     ("State", "watchslo_slo_state{%s} == 1"),
     ("Ratio of each verdict", f"{JUDGED} / ignoring(verdict) group_left sum without (verdict) ({JUDGED})"),
     ("Events per second", "sum(rate(watchslo_events_total{%s}[5m]))"),
-    ("Stages, mean at most", STAGE_MEAN),
+    ("Stages, median at most", STAGE_MEDIAN),
     ("Ends by reason", "increase(watchslo_watch_ends_total{%s}[1h]) > 0"),
     ("Forced closes", "increase(watchslo_forced_closes_total{%s}[1h])"),
     ("Seconds without a watch", "increase(watchslo_uncovered_seconds_total{%s}[1h])"),

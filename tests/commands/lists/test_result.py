@@ -23,9 +23,9 @@ from exporter.commands.lists.result import (
     CollectionCost,
     Form,
     ListCost,
+    ObjectSample,
     Place,
     Remedy,
-    Sample,
     ServedFrom,
     WatchCost,
     document,
@@ -43,7 +43,7 @@ NAME = ResourceName("pods")
 NONE = Reads(0, 0)
 
 
-def sample(*objects: tuple[str, Sequence[str]], remaining: int | None = 0, has_choice: bool = True) -> Sample:
+def sample(*objects: tuple[str, Sequence[str]], remaining: int | None = 0, has_choice: bool = True) -> ObjectSample:
     found = [SampledObject(namespace, labels) for namespace, labels in objects]
     size = 1000 * len(objects)
     return sample_of(found, remaining, full_bytes=size, metadata_bytes=size // 4, has_choice=has_choice)
@@ -223,7 +223,7 @@ def test_the_page_has_every_field_of_the_document() -> None:
     page = (Path(__file__).parents[3] / "docs" / "lists.md").read_text(encoding="utf-8")
     table_of_fields = page[page.index("## JSON") :]
     documented = {name.rpartition(".")[2] for name in re.findall(r"`([\w\[\].]+)`", table_of_fields)}
-    kinds = (CollectionCost, Sample, ListCost, ServedFrom, WatchCost, Remedy)
+    kinds = (CollectionCost, ObjectSample, ListCost, ServedFrom, WatchCost, Remedy)
     assert {field.name for kind in kinds for field in fields(kind)} <= documented
     assert {*FORMS, *get_args(Place), "collections"} - documented == {"store and cache", "others listed too"}
 

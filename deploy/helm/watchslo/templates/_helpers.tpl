@@ -151,6 +151,9 @@ CANARY_CUSTOM_RESOURCE: $(POD_NAMESPACE)/$(POD_NAME)
 CANARY_NODE: {{ . | quote }}
 {{- end }}
 {{- end }}
+{{- if ne .Values.metrics.histograms "classic" }}
+METRICS_HISTOGRAMS: {{ .Values.metrics.histograms }}
+{{- end }}
 {{- if .Values.web.configSecret }}
 WEB_CONFIG_FILE: /etc/watchslo/web/web-config.yml
 {{- end }}

@@ -16,6 +16,13 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* Prometheus takes what is offered only if it is told to. */}}
+{{- define "watchslo.nativeHistograms" -}}
+{{- if ne .Values.metrics.histograms "classic" -}}
+scrapeNativeHistograms: true
+{{- end -}}
+{{- end -}}
+
 {{/* The rules, as the values of prometheusRule want them. */}}
 {{- define "watchslo.rules" -}}
 {{- with .Values.prometheusRule -}}
