@@ -14,7 +14,9 @@ from exporter.wording.kinds import kind_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
+    from exporter.diagnosis.seen import Seen
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.times import Interval
     from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
@@ -158,6 +160,8 @@ class Facts:
     process: ProcessFacts = ProcessFacts()
     askers: tuple[AuditSpell, ...] = ()
     """Who stands out in the audit log, if one is read: whoever costs most first."""
+    seen: Mapping[Verb, Seen] | None = None
+    """What the audit log has of the apiservers' requests, as far as that is known; None where no log is read."""
 
     @property
     def troubled_since(self) -> dict[tuple[str, str, str], float]:

@@ -143,7 +143,7 @@ class Exporter:
             Heartbeat(self.metrics.loop_lag.observe),
             judged=judged,
             diagnose=self.diagnosing.take,
-            askers=audit.spells,
+            audit=audit if config.audit_files or config.audit_listen_addresses else None,
             advise=advise or log.warning,
         )
         self._fleet = Fleet(dependencies)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from exporter.audit.live import AuditSpell
+    from exporter.audit.live import LiveCounts
     from exporter.config import Config
     from exporter.credentials import Credentials
     from exporter.diagnosis.facts import Facts
     from exporter.measure.judging import Judgement
-    from exporter.measure.times import WallTime
     from exporter.metrics.registry import Metrics
     from exporter.service.stream import Stream
     from exporter.vocabulary import StartReason
@@ -35,8 +34,8 @@ class Dependencies:
     """Called with every judgement."""
     diagnose: Callable[[Facts], Awaitable[Collection[str]]] | None = None
     """Called with the facts of the last seconds, every other second; says which apiservers are in trouble."""
-    askers: Callable[[WallTime, WallTime], tuple[AuditSpell, ...]] | None = None
-    """Who stood out in the audit log between two times; None where none is read."""
+    audit: LiveCounts | None = None
+    """What is in the audit log; None where none is read."""
     advise: Callable[[str], None] = log.warning
     """Called with a suggestion if a setting has no effect now."""
 

@@ -91,13 +91,14 @@ class Observer:
             process=self._process_state(),
             servers=servers,
             askers=self._askers(time.time()),
+            logged=audit.requests if (audit := self._dependencies.audit) is not None else None,
             converting=self._conversions.known,
         )
 
     def _askers(self, now: WallTime) -> tuple[AuditSpell, ...]:
         """Who stands out since something is wrong, or a minute before."""
-        ask, since = self._dependencies.askers, self._conversions.facts.troubled_since.values()
-        return ask(min(since, default=now) - ASKED_BEFORE_SECONDS, now) if ask is not None else ()
+        audit, since = self._dependencies.audit, self._conversions.facts.troubled_since.values()
+        return audit.spells(min(since, default=now) - ASKED_BEFORE_SECONDS, now) if audit is not None else ()
 
     def _process_state(self) -> ProcessState:
         heartbeat = self._dependencies.heartbeat

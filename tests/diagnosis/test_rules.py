@@ -304,7 +304,8 @@ def test_a_list_storm_is_shown_by_the_audit_log_which_knows_the_name() -> None:
     )
     (cause,) = causes(replace(slow, askers=(asking("bad-controller", "list", "pods"),)))
     assert (cause.fault, cause.certainty) == ("list_storm", "shown")
-    assert "bad-controller: 1840 requests to list pods, 70% of all server seconds" in cause.evidence
+    assert "LISTs of one user take 70% of all server seconds in the audit log" in cause.evidence
+    assert "who: bad-controller: 1840 requests to list pods, 70% of all server seconds" in cause.evidence[-1]
 
 
 def test_whoever_stands_out_is_named_where_that_may_be_the_cause() -> None:
