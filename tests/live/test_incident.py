@@ -11,9 +11,8 @@ from tests.speed.consumers import has_go
 
 @pytest.mark.timeout(180)
 @pytest.mark.skipif(not has_go(), reason="the controller is not there: install Go")
-async def test_page_command_document_and_metrics_name_the_controller(
-    fresh_cluster: FreshCluster, tmp_path: Path
-) -> None:
+async def test_page_command_document_and_metrics_name_who_lists(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
     async with incident(fresh_cluster, tmp_path) as exporter:
-        found = await told(exporter, NAMED_WITHIN_SECONDS)
+        found = await told(exporter, NAMED_WITHIN_SECONDS, until_late=True)
     assert found.seconds.keys() == {"/api/v1/diagnosis", "the page", "/metrics", "watchslo why --url"}, found.said
+    assert found.late_seconds is not None
