@@ -151,12 +151,12 @@ async def read(url: str) -> str:
 
 async def _main(binaries: Path, *, by_webhook: bool) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ours, clusters = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
 
         async def fresh(**options: Any) -> Cluster:
-            return await stack.enter_async_context(Cluster(binaries, folder, **options))
+            return await stack.enter_async_context(Cluster(binaries, clusters, **options))
 
-        async with incident(fresh, folder, by_webhook=by_webhook) as exporter:
+        async with incident(fresh, ours, by_webhook=by_webhook) as exporter:
             found = await told(exporter, NAMED_WITHIN_SECONDS, until_late=True)
     late = "never" if found.late_seconds is None else f"after {found.late_seconds:.0f} s"
     named = [f"{name}: after {seconds:.0f} s" for name, seconds in sorted(found.seconds.items())]
