@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
-    from exporter.diagnosis.seen import Seen
+    from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.times import Interval
     from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
@@ -160,7 +160,7 @@ class Facts:
     process: ProcessFacts = ProcessFacts()
     askers: tuple[AuditSpell, ...] = ()
     """Who stands out in the audit log, if one is read: whoever costs most first."""
-    seen: Mapping[Verb, Seen] | None = None
+    seen: Mapping[Verb, LoggedShare] | None = None
     """What the audit log has of the apiservers' requests, as far as that is known; None where no log is read."""
 
     @property

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
-    from exporter.diagnosis.seen import Seen
+    from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import Kind, ServerFacts
     from exporter.measure.apiserver_state import ApiserverState, PollCounts
     from exporter.measure.histogram import Histogram
@@ -349,7 +349,7 @@ class Observations:
             process=_process_facts(moment.process, *self._process.earlier(moment.process.at, moment.process)),
         )
 
-    def _seen(self, moment: Snapshot) -> Mapping[Verb, Seen] | None:
+    def _seen(self, moment: Snapshot) -> Mapping[Verb, LoggedShare] | None:
         if moment.logged is None:
             return None
         names = [one.apiserver for one in moment.apiservers]

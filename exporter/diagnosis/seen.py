@@ -35,7 +35,7 @@ VERB_OF: Mapping[str, Verb] = {
 """Kubernetes' verbs by those of an apiserver's metrics."""
 
 
-class Seen(NamedTuple):
+class LoggedShare(NamedTuple):
     """Requests a second of one verb, without what lasts (watches, exec, logs) and without leases."""
 
     in_log: float
@@ -63,7 +63,7 @@ class ComparedRequests:
         logged: Mapping[Verb, int],
         apiservers: Collection[str],
         servers: Mapping[str, ServerFacts],
-    ) -> dict[Verb, Seen]:
+    ) -> dict[Verb, LoggedShare]:
         """Take in how many were logged so far, and the metrics of those apiservers that tell them.
 
         Empty where an apiserver tells nothing: the log may have its requests or not.
@@ -100,7 +100,7 @@ class ComparedRequests:
             while readings and readings[0].began < since:
                 readings.popleft()
 
-    def _shares(self, readings: list[list[_Reading]]) -> dict[Verb, Seen]:
+    def _shares(self, readings: list[list[_Reading]]) -> dict[Verb, LoggedShare]:
         began = min(of_one[0].began for of_one in readings)
         ended = max(of_one[-1].ended for of_one in readings)
         before, after = self._logged_at(began), self._logged_at(ended)
@@ -111,7 +111,7 @@ class ComparedRequests:
                 for verb, requests in one.requests.items():
                     answered[verb] = answered.get(verb, 0.0) + requests / seconds
         return {
-            verb: Seen((after.get(verb, 0) - before.get(verb, 0)) / (ended - began), rate)
+            verb: LoggedShare((after.get(verb, 0) - before.get(verb, 0)) / (ended - began), rate)
             for verb, rate in answered.items()
             if rate * (ended - began) >= FEWEST_REQUESTS
         }
@@ -120,7 +120,7 @@ class ComparedRequests:
         return next((counts for then, counts in reversed(self._logged) if then <= at), self._logged[0][1])
 
 
-def share(seen: Mapping[Verb, Seen], verbs: Collection[Verb]) -> float | None:
+def share(seen: Mapping[Verb, LoggedShare], verbs: Collection[Verb]) -> float | None:
     """Of all requests of these verbs; None if it is not known."""
     known = [seen[verb] for verb in verbs if verb in seen]
     answered = sum(one.answered for one in known)

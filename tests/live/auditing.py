@@ -57,10 +57,21 @@ class Log:
 
 @contextlib.asynccontextmanager
 async def recorded(
-    fresh_cluster: FreshCluster, folder: Path, *users: str, flags: tuple[str, ...] = (), **options: Any
+    fresh_cluster: FreshCluster,
+    folder: Path,
+    *users: str,
+    flags: tuple[str, ...] = (),
+    unseen: str | None = None,
+    **options: Any,
 ) -> AsyncIterator[tuple[Cluster, Log]]:
-    _, _, policy = PAGE.read_text(encoding="utf-8").partition("```yaml\n")
-    (folder / "policy.yaml").write_text(policy.partition("```")[0], encoding="utf-8")
+    """By the policy of the page, which leaves out requests for the resource `unseen` as well."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition("```yaml\n")
+    policy, _, _ = rest.partition("```")
+    if unseen is not None:
+        policy = policy.replace(
+            "rules:\n", f'rules:\n  - level: None\n    resources: [{{group: "", resources: [{unseen}]}}]\n'
+        )
+    (folder / "policy.yaml").write_text(policy, encoding="utf-8")
     log = Log(folder / "audit.log")
     audit = (f"--audit-policy-file={folder / 'policy.yaml'}", f"--audit-log-path={log.path}")
     yield await fresh_cluster(flags=[*audit, *flags], users=users, **options), log

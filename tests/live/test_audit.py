@@ -5,6 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +14,16 @@ from typing import Self
 import aiohttp
 import pytest
 
+from exporter.audit.live import LiveCounts
+from exporter.diagnosis.seen import ComparedRequests, share
+from exporter.service.audit_file import LOOK_SECONDS, AuditFile
+from exporter.service.audit_intake import AuditIntake
 from tests.conftest import FreshCluster
 from tests.live.auditing import WAIT_SECONDS, audit_webhook, recorded
 from tests.real.api import ApiClient, ApiError
 from tests.real.cluster import Cluster
 from tests.real.proxy import Proxy
+from tests.server_metrics.test_real import facts_of
 from tests.speed.consumers import has_go, informer_binary
 from tests.support.observing import observed
 from tests.support.waiting import wait_until
@@ -265,6 +271,29 @@ async def test_an_apiserver_s_webhook_is_counted_as_its_file_is(fresh_cluster: F
             async with cluster.client("red") as red:
                 await poll(red)
             await webhook_alone.wait_for(lambda scrape: scrape.values("audit_requests_total", **asked) == [10])
+
+
+@pytest.mark.parametrize(("unseen", "least", "most"), [(None, 0.95, 1.0), ("secrets", 0.2, 0.4)])
+async def test_the_log_s_share_of_all_requests_is_what_the_policy_leaves_of_them(
+    fresh_cluster: FreshCluster, tmp_path: Path, unseen: str | None, least: float, most: float
+) -> None:
+    async with recorded(fresh_cluster, tmp_path, unseen=unseen) as (cluster, log):
+        live, compared = LiveCounts(), ComparedRequests()
+        following = asyncio.create_task(AuditFile(log.path, AuditIntake(live)).follow())
+        async with facts_of(cluster, tmp_path) as since, cluster.client() as admin:
+            compared.compare(time.monotonic() - 1, live.requests, ["it"], {})
+            for _ in range(100):
+                await admin.get(f"{PATH}/configmaps")
+                await admin.get(f"{PATH}/secrets")
+                await admin.get(f"{PATH}/secrets", resourceVersion="0")
+            await write_some(cluster, "some")
+            for number in range(20):
+                await admin.patch(f"{PATH}/configmaps/some-0", {"data": {"number": str(number)}})
+            await asyncio.sleep(2 * LOOK_SECONDS)
+            seen = compared.compare(time.monotonic(), live.requests, ["it"], {"it": await since()})
+        following.cancel()
+    assert least <= (share(seen, {"list"}) or 0.0) <= most, seen
+    assert share(seen, {"patch"}) == pytest.approx(1, abs=0.05), seen
 
 
 async def test_who_fights_polls_and_conflicts_is_named_on_a_real_apiserver(
