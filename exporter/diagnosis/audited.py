@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
     from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
-    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts
     from exporter.vocabulary import Fault
 
 MOST_OF_ALL = 0.5
 BUSY_IN_FLIGHT = 0.3
 """Less than so many requests at a time are no storm, whatever their share."""
+
+MUCH_OF_SEATS = 0.2
+FEWEST_REQUESTS = 5
+"""Executed or waiting, in few samples: fewer say nothing."""
+
+MOST_NAMED = 3
+HIDDEN = "one user (--audit.user-names gives its name)"
 
 ENOUGH_SEEN = 0.5
 """Of the requests: with fewer of them in the log, that nobody stands out there says nothing."""
@@ -57,26 +64,51 @@ def lists_dominate(view: View) -> Observed:
     return own if own.holds else lists_stand_out.look(view)
 
 
-def who(fault: Fault, resource: str, facts: Facts) -> tuple[str, ...]:
+def who(fault: Fault, resource: str, facts: Facts, apiserver: ApiserverFacts) -> tuple[str, ...]:
     """The users who may be the cause of a fault, with what they did; `resource` is "" if it concerns all.
 
-    Where the log names none, what that is worth: nothing where it has few of the requests, or may have.
+    Where the log names none, who holds the seats of this apiserver; then, what it is worth that the log names none:
+    nothing where it has few of the requests, or may have.
     """
-    verbs = VERBS.get(fault)
-    if verbs is None or facts.seen is None:
+    if fault not in VERBS:
         return ()
-    asked = [one for one in facts.askers if one.verb in verbs and resource in ("", one.resource.split(".")[0])]
-    seen = share(facts.seen, verbs)
+    verbs = VERBS[fault]
+    asked, seen = _asked(fault, resource, facts), share(facts.seen, verbs) if facts.seen is not None else None
     if asked:
-        return (f"who: {listed(map(who_is, asked[:3]))}{_worth(verbs, seen)}",)
+        return (f"who: {listed(map(who_is, asked[:MOST_NAMED]))}{_worth(verbs, seen)}",)
+    if holding := [one for one in apiserver.flows if _holds_much(one)]:
+        return (f"who: {listed(map(what_it_holds, holding[:MOST_NAMED]))}",)
+    if facts.seen is None:
+        return ()
     if seen is not None and seen >= ENOUGH_SEEN:
         return (f"who: nobody stands out in the audit log, which has {seen:.0%} of all {_called(verbs)}",)
     return (f"who: not known{_worth(verbs, seen)}",)
 
 
+def is_unnamed(fault: Fault, resource: str, facts: Facts) -> bool:
+    """Whether somebody's requests may be the cause of a fault, and the audit log does not say whose."""
+    return fault in VERBS and not _asked(fault, resource, facts)
+
+
+def _asked(fault: Fault, resource: str, facts: Facts) -> list[AuditSpell]:
+    verbs = VERBS[fault]
+    return [one for one in facts.askers if one.verb in verbs and resource in ("", one.resource.split(".")[0])]
+
+
+def _holds_much(one: FlowFacts) -> bool:
+    return max(one.seats_share, one.waiting_share) >= MUCH_OF_SEATS and one.requests >= FEWEST_REQUESTS
+
+
+def what_it_holds(one: FlowFacts) -> str:
+    """One flow, and what share it has of an apiserver's seats."""
+    name = one.name or ("its requests" if one.name is None else HIDDEN)
+    waiting = f" and {one.waiting_share:.0%} of the requests that wait" if one.waiting_share else ""
+    return f"{name} (flow schema {one.flow_schema}) with {one.seats_share:.0%} of the seats in use{waiting}"
+
+
 def who_is(one: AuditSpell) -> str:
     """One user, and what share of all server seconds went into its requests."""
-    name = one.user or "one user (--audit.user-names gives its name)"
+    name = one.user or HIDDEN
     selected = f" by {one.selected_by}" if one.selected_by else ""
     return (
         f"{name}: {one.requests} requests to {one.verb} {one.resource}{selected}, "

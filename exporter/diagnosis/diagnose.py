@@ -97,7 +97,7 @@ def _cause(rule: Rule, view: View) -> Cause | None:
 
 
 def _who(rule: Rule, view: View) -> tuple[str, ...]:
-    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts)
+    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts, view.apiserver)
 
 
 def _excluded(rule: Rule, view: View) -> Iterator[str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
+    from exporter.diagnosis.facts import FlowFacts
     from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import Kind, ServerFacts
     from exporter.measure.apiserver_state import ApiserverState, PollCounts
@@ -78,6 +79,8 @@ class Snapshot:
     process: ProcessState
     servers: Mapping[str, ServerFacts] = field(default_factory=dict)
     """What apiservers say of themselves, by address."""
+    flows: Mapping[str, tuple[FlowFacts, ...]] = field(default_factory=dict)
+    """Whose requests apiservers execute, by address."""
     askers: tuple[AuditSpell, ...] = ()
     """Who stands out in the audit log."""
     logged: Mapping[Verb, int] | None = None
@@ -291,6 +294,7 @@ class ObservedApiserver:
             way_back=Interval(*map(max, zip(*recent, strict=True))) if recent else None,
             throttled=throttled,
             server=moment.servers.get(state.apiserver),
+            flows=moment.flows.get(state.apiserver, ()),
         )
 
     def _poll_facts(self, clock: ClockName, polls: PollCounts | None, at: Instant, *, is_calm: bool) -> PollFacts:

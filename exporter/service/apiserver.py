@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from exporter.audit.live import NAMES
 from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
 from exporter.kubernetes.cost import Cost
@@ -16,6 +17,7 @@ from exporter.kubernetes.resources import EVENTS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
 from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
+from exporter.server_metrics.flow_reader import FlowReader
 from exporter.server_metrics.reader import Listener, Reader
 from exporter.server_metrics.sources import OF_APISERVERS, OF_PROMETHEUS, ask_apiserver, ask_prometheus
 from exporter.service.stream import Stream, StreamDependencies
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from exporter.config import ResourceName
+    from exporter.diagnosis.facts import FlowFacts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
@@ -123,6 +126,7 @@ class Apiserver:
         self._watched: dict[ResourceName, _Watched] = {}
         self._is_noticed_balancer = False
         self._reader = self._metrics_reader()
+        self._flow_reader = self._reader_of_flows()
         dependencies.heartbeat.sleepers.add(self)
 
     @property
@@ -157,6 +161,16 @@ class Apiserver:
     def is_trouble(self, is_trouble: Callable[[], bool]) -> None:
         if self._reader is not None:
             self._reader.is_trouble = is_trouble
+
+    @property
+    def flows(self) -> tuple[FlowFacts, ...]:
+        """Whose requests it executes; empty where that is not known."""
+        return self._flow_reader.facts if self._flow_reader is not None else ()
+
+    def wants_flows(self, is_wanted: bool) -> None:  # noqa: FBT001 one word says it
+        """Whether to ask for them from now on."""
+        if self._flow_reader is not None:
+            self._flow_reader.is_wanted = is_wanted and not self._is_noticed_balancer
 
     @property
     def streams(self) -> Iterable[Stream]:
@@ -364,6 +378,15 @@ class Apiserver:
         reads = self._metrics.server_metrics_reads
         listener = Listener(self.server.name, read=lambda result: reads[result].inc(), is_wanted=is_wanted)
         reader = Reader(ask, periods, listener)
+        self._tasks.create_task(reader.run())
+        return reader
+
+    def _reader_of_flows(self) -> FlowReader | None:
+        """What reads whose requests it executes while that is wanted; None where its own metrics are left alone."""
+        config = self._dependencies.config
+        if config.apiserver_metrics == "off" or not self.server.is_one_apiserver:
+            return None
+        reader = FlowReader(self._session, self.server.name, NAMES[config.audit_user_names])
         self._tasks.create_task(reader.run())
         return reader
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
     from exporter.audit.live import LiveCounts
     from exporter.config import Config
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from exporter.diagnosis.facts import Facts
     from exporter.measure.judging import Judgement
     from exporter.metrics.registry import Metrics
+    from exporter.service.diagnosing import Troubled
     from exporter.service.stream import Stream
     from exporter.vocabulary import StartReason
     from exporter.watch.heartbeat import Heartbeat
@@ -32,7 +33,7 @@ class Dependencies:
     heartbeat: Heartbeat
     judged: Callable[[Stream, Judgement], None] | None = None
     """Called with every judgement."""
-    diagnose: Callable[[Facts], Awaitable[Collection[str]]] | None = None
+    diagnose: Callable[[Facts], Awaitable[Troubled]] | None = None
     """Called with the facts of the last seconds, every other second; says which apiservers are in trouble."""
     audit: LiveCounts | None = None
     """What is in the audit log; None where none is read."""

@@ -15,10 +15,10 @@ from exporter.service.cpu_limit import CpuLimit
 from exporter.turns import in_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from exporter.audit.live import AuditSpell
-    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.facts import Facts, FlowFacts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import WallTime
     from exporter.service.apiserver import Apiserver
     from exporter.service.dependencies import Dependencies
+    from exporter.service.diagnosing import Troubled
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Observer:
         dependencies: Dependencies,
         session: ApiSession,
         apiservers: Callable[[], Sequence[Apiserver]],
-        diagnose: Callable[[Facts], Awaitable[Collection[str]]],
+        diagnose: Callable[[Facts], Awaitable[Troubled]],
     ) -> None:
         config = dependencies.config
         self._dependencies = dependencies
@@ -68,18 +69,21 @@ class Observer:
         self._conversions.facts = facts = await in_turns(self._observations.take(moment))
         troubled = await self._diagnose(facts)
         for apiserver in self._apiservers():
-            apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
+            apiserver.is_trouble = partial(bool, apiserver.server.name in troubled.somehow)
+            apiserver.wants_flows(apiserver.server.name in troubled.by_somebody)
 
     def _moment(self) -> Generator[None, None, Snapshot]:
         """All states as they are now, in steps."""
         streams: list[StreamState] = []
         servers: dict[str, ServerFacts] = {}
+        flows: dict[str, tuple[FlowFacts, ...]] = {}
         apiservers: list[ApiserverState] = []
         for apiserver in self._apiservers():
             for state in apiserver.stream_states():
                 streams.append(state)
                 yield
             apiservers.append(apiserver.state())
+            flows[apiserver.server.name] = apiserver.flows
             if apiserver.server_facts is not None:
                 servers[apiserver.server.name] = apiserver.server_facts
             yield
@@ -90,6 +94,7 @@ class Observer:
             apiservers=apiservers,
             process=self._process_state(),
             servers=servers,
+            flows=flows,
             askers=self._askers(time.time()),
             logged=audit.requests if (audit := self._dependencies.audit) is not None else None,
             converting=self._conversions.known,

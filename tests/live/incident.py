@@ -1,9 +1,9 @@
 """The incident of operators' reports, remade: a controller lists the pods of each node of a group, over and over.
 
-    python -m tests.live.incident            # the audit log is a file; --webhook: a webhook's
+    python -m tests.live.incident --by file      # or webhook: where the audit log is; dump: there is none
 
 There are 5000 pods and 100 nodes on a real apiserver with one core (objects: no kubelet runs). Nobody tells the
-exporter anything but where the audit log is. It prints who says it after how many seconds, counted from when the
+exporter anything but where the audit log is, if there is one. It prints who says it after how many seconds, counted from when the
 controller began.
 """
 
@@ -17,10 +17,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import aiohttp
 
+from exporter.server_metrics.flow_reader import DUMP_REQUESTS
 from tests.conftest import BUILD_SERVERS, FreshCluster
 from tests.faults.furniture import BINDINGS, EXPORTER_USER, NODES, PODS, RBAC, RULES, allow, create_many, pod
 from tests.faults.laboratory import CROWD, running
@@ -41,6 +42,16 @@ AS_BEFORE_1_31 = ("--emulated-version=1.33", "--feature-gates=ConsistentListFrom
 CALM_SECONDS = 5.0
 NAMED_WITHIN_SECONDS = 60.0
 REMEDY = "an informer"
+DUMP_RULE = {"nonResourceURLs": [DUMP_REQUESTS], "verbs": ["get"]}
+
+By = Literal["file", "webhook", "dump"]
+"""How the exporter knows of requests: by an audit log, or by the apiserver's dump of those that it executes."""
+
+SAID: dict[By, str] = {
+    "file": f"{CONTROLLER}: ",
+    "webhook": f"{CONTROLLER}: ",
+    "dump": f"{CONTROLLER} (flow schema service-accounts) with ",
+}
 
 
 @dataclass
@@ -54,7 +65,9 @@ class Told:
 
 async def furnish(admin: ApiClient) -> str:
     """Pods and nodes, the exporter's rights, and the controller's token."""
-    await admin.post(f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": EXPORTER_USER}, "rules": RULES})
+    await admin.post(
+        f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": EXPORTER_USER}, "rules": [*RULES, DUMP_RULE]}
+    )
     await allow(admin)
     await create_many(admin, NODES, GROUP_NODES, lambda number: {"metadata": {"name": f"node-{number}"}})
     await create_many(admin, PODS, ALL_PODS, lambda number: pod(f"pod-{number}", f"node-{number % GROUP_NODES}"))
@@ -86,9 +99,9 @@ def bad_controller(cluster: Cluster, token: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def incident(fresh_cluster: FreshCluster, folder: Path, *, by_webhook: bool = False) -> AsyncIterator[Process]:
+async def incident(fresh_cluster: FreshCluster, folder: Path, *, by: By = "file") -> AsyncIterator[Process]:
     """The exporter, from when the controller begins."""
-    webhook = audit_webhook(folder) if by_webhook else None
+    webhook = audit_webhook(folder) if by == "webhook" else None
     flags = (*AS_BEFORE_1_31, *(webhook.of_apiserver if webhook else ()))
     async with (
         recorded(fresh_cluster, folder, EXPORTER_USER, flags=flags, cores=1) as (cluster, log),
@@ -96,7 +109,7 @@ async def incident(fresh_cluster: FreshCluster, folder: Path, *, by_webhook: boo
     ):
         token = await furnish(admin)
         kubeconfig = cluster.kubeconfig(folder / "exporter.kubeconfig", user=EXPORTER_USER)
-        source = webhook.of_exporter if webhook else (f"--audit.file={log.path}",)
+        source = webhook.of_exporter if webhook else (f"--audit.file={log.path}",) if by == "file" else ()
         words = ("--resource=pods", "--resource=nodes", "--apiserver.metrics=on", "--audit.user-names=plain", *source)
         async with Writer(admin, rate_per_second=WRITES_PER_SECOND, resources=("pods", "nodes")):
             with started("--kubeconfig", kubeconfig, *words) as exporter:
@@ -106,33 +119,35 @@ async def incident(fresh_cluster: FreshCluster, folder: Path, *, by_webhook: boo
                     yield exporter
 
 
-async def told(exporter: Process, patience_seconds: float, *, until_late: bool = False) -> Told:
-    """Ask page, command, document and metrics until each has said who it is, or time is over."""
+async def told(exporter: Process, by: By = "file", patience_seconds: float = NAMED_WITHIN_SECONDS) -> Told:
+    """Ask page, command, document and metrics until each has said who it is and watches were late, or time is over."""
     asks: dict[str, Callable[[], Awaitable[str]]] = {
         "/api/v1/diagnosis": lambda: read(f"{exporter.url}/api/v1/diagnosis"),
         "the page": lambda: read(f"{exporter.url}/"),
         "/metrics": exporter.exposition,
         "watchslo why --url": lambda: why(exporter),
     }
+    if by == "dump":
+        del asks["/metrics"]  # no user is in it without an audit log
     found, began = Told(), time.monotonic()
     while time.monotonic() < began + patience_seconds:
         for name in asks.keys() - found.seconds.keys():
             found.said[name] = await asks[name]()
-            if is_named(name, found.said[name]):
+            if is_named(name, by, found.said[name]):
                 found.seconds[name] = time.monotonic() - began
         if found.late_seconds is None and (await exporter.scrape()).sum("events_judged_total", verdict="late"):
             found.late_seconds = time.monotonic() - began
-        if len(found.seconds) == len(asks) and not (until_late and found.late_seconds is None):
+        if len(found.seconds) == len(asks) and found.late_seconds is not None:
             break
         await asyncio.sleep(0.5)
     return found
 
 
-def is_named(by: str, said: str) -> bool:
+def is_named(place: str, by: By, said: str) -> bool:
     """Whether it says who, what and, where people read it, what to do."""
-    if by == "/metrics":
+    if place == "/metrics":
         return f'{{user="{CONTROLLER}",verb="list",resource="pods"}}' in said
-    return all(words in said for words in (f"{CONTROLLER}: ", "to list pods by spec.nodeName", REMEDY))
+    return SAID[by] in said and REMEDY in said and (by == "dump" or "to list pods by spec.nodeName" in said)
 
 
 async def why(exporter: Process) -> str:
@@ -149,15 +164,15 @@ async def read(url: str) -> str:
         return await response.text()
 
 
-async def _main(binaries: Path, *, by_webhook: bool) -> None:
+async def _main(binaries: Path, by: By) -> None:
     async with contextlib.AsyncExitStack() as stack:
         ours, clusters = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
 
         async def fresh(**options: Any) -> Cluster:
             return await stack.enter_async_context(Cluster(binaries, clusters, **options))
 
-        async with incident(fresh, ours, by_webhook=by_webhook) as exporter:
-            found = await told(exporter, NAMED_WITHIN_SECONDS, until_late=True)
+        async with incident(fresh, ours, by=by) as exporter:
+            found = await told(exporter, by)
     late = "never" if found.late_seconds is None else f"after {found.late_seconds:.0f} s"
     named = [f"{name}: after {seconds:.0f} s" for name, seconds in sorted(found.seconds.items())]
     sys.stdout.write("\n".join([f"watches certainly late: {late}", *named, found.said["watchslo why --url"]]))
@@ -165,6 +180,6 @@ async def _main(binaries: Path, *, by_webhook: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--webhook", action="store_true", help="the audit log is a webhook's, not a file")
+    parser.add_argument("--by", choices=get_args(By), default="file")
     built = subprocess.run([BUILD_SERVERS], check=True, capture_output=True, text=True)
-    asyncio.run(_main(Path(built.stdout.splitlines()[-1]), by_webhook=parser.parse_args().webhook))
+    asyncio.run(_main(Path(built.stdout.splitlines()[-1]), parser.parse_args().by))

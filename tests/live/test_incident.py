@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FreshCluster
-from tests.live.incident import NAMED_WITHIN_SECONDS, incident, told
+from tests.live.incident import incident, told
 from tests.speed.consumers import has_go
 
 
@@ -13,6 +13,6 @@ from tests.speed.consumers import has_go
 @pytest.mark.skipif(not has_go(), reason="the controller is not there: install Go")
 async def test_page_command_document_and_metrics_name_who_lists(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
     async with incident(fresh_cluster, tmp_path) as exporter:
-        found = await told(exporter, NAMED_WITHIN_SECONDS, until_late=True)
+        found = await told(exporter)
     assert found.seconds.keys() == {"/api/v1/diagnosis", "the page", "/metrics", "watchslo why --url"}, found.said
     assert found.late_seconds is not None
