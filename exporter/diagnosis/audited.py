@@ -44,6 +44,7 @@ VERBS: Mapping[Fault, frozenset[Verb]] = {
     "store_slow": ANY,
     "apiserver_overloaded": ANY,
     "requests_queued": ANY,
+    "unknown_cause": ANY,
 }
 """Of which requests somebody may be the cause."""
 
@@ -72,13 +73,13 @@ def who(fault: Fault, resource: str, facts: Facts, apiserver: ApiserverFacts) ->
     """
     if fault not in VERBS:
         return ()
-    verbs = VERBS[fault]
+    verbs, whose = VERBS[fault], "perhaps" if fault == "unknown_cause" else "who"
     asked, seen = _asked(fault, resource, facts), share(facts.seen, verbs) if facts.seen is not None else None
     if asked:
-        return (f"who: {listed(map(who_is, asked[:MOST_NAMED]))}{_worth(verbs, seen)}",)
+        return (f"{whose}: {listed(map(who_is, asked[:MOST_NAMED]))}{_worth(verbs, seen)}",)
     if holding := [one for one in apiserver.flows if _holds_much(one)]:
-        return (f"who: {listed(map(what_it_holds, holding[:MOST_NAMED]))}",)
-    if facts.seen is None:
+        return (f"{whose}: {listed(map(what_it_holds, holding[:MOST_NAMED]))}",)
+    if facts.seen is None or fault == "unknown_cause":
         return ()
     if seen is not None and seen >= ENOUGH_SEEN:
         return (f"who: nobody stands out in the audit log, which has {seen:.0%} of all {_called(verbs)}",)
@@ -91,8 +92,10 @@ def is_unnamed(fault: Fault, resource: str, facts: Facts) -> bool:
 
 
 def _asked(fault: Fault, resource: str, facts: Facts) -> list[AuditSpell]:
-    verbs = VERBS[fault]
-    return [one for one in facts.askers if one.verb in verbs and resource in ("", one.resource.split(".")[0])]
+    verbs, is_anything = VERBS[fault], not resource or fault == "unknown_cause"
+    return [
+        one for one in facts.askers if one.verb in verbs and (is_anything or one.resource.split(".")[0] == resource)
+    ]
 
 
 def _holds_much(one: FlowFacts) -> bool:
@@ -101,7 +104,7 @@ def _holds_much(one: FlowFacts) -> bool:
 
 def what_it_holds(one: FlowFacts) -> str:
     """One flow, and what share it has of an apiserver's seats."""
-    name = one.name or ("its requests" if one.name is None else HIDDEN)
+    name = one.name or ("requests without a name" if one.name is None else HIDDEN)
     waiting = f" and {one.waiting_share:.0%} of the requests that wait" if one.waiting_share else ""
     return f"{name} (flow schema {one.flow_schema}) with {one.seats_share:.0%} of the seats in use{waiting}"
 
