@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from exporter.audit.events import VERBS
 from exporter.audit.live import AuditSpell
-from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
+from exporter.diagnosis.audited import is_unnamed
+from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
 from exporter.diagnosis.rules import EXCLUSIVE, RULES
 from exporter.diagnosis.seen import LoggedShare
 from exporter.diagnosis.server_facts import ServerFacts, Timed
@@ -367,3 +368,54 @@ def test_without_an_audit_log_nothing_is_said_of_it() -> None:
 def test_a_name_that_is_not_to_be_said_is_not_said() -> None:
     said = said_of_who(logged(CASES["list_storm"][0], asking("", "list", "pods")))
     assert said.startswith("who: one user (--audit.user-names gives its name): 1840 requests to list pods, ")
+
+
+def holding(name: str | None, seats: float, waiting: float = 0.0, requests: int = 40) -> FlowFacts:
+    return FlowFacts("service-accounts", name, requests, seats, waiting)
+
+
+def held(given: Facts, *flows: FlowFacts) -> Facts:
+    """By these the seats of the first apiserver are held."""
+    first, *others = given.apiservers
+    return replace(given, apiservers=(replace(first, flows=flows), *others))
+
+
+def test_without_an_audit_log_whoever_holds_the_seats_is_named() -> None:
+    storm = CASES["list_storm"][0]
+    flows = (holding("bad-controller", 0.8, 1.0), holding("kubelet", 0.15), holding("few", 0.3, requests=2))
+    schema = "flow schema service-accounts"
+    said = f"who: bad-controller ({schema}) with 80% of the seats in use and 100% of the requests that wait"
+    assert said_of_who(held(storm, *flows)) == said
+    assert said_of_who(held(logged(storm, list=0.9), *flows)) == said
+    assert said_of_who(held(logged(storm, asking("lister", "list", "pods"), list=0.9), *flows)).startswith(
+        "who: lister: "
+    )
+
+
+def test_a_flow_without_a_name_or_with_one_that_is_not_to_be_said() -> None:
+    storm = CASES["list_storm"][0]
+    assert said_of_who(held(storm, holding("", 0.9))) == (
+        "who: one user (--audit.user-names gives its name) (flow schema service-accounts) with 90% of the seats in use"
+    )
+    assert said_of_who(held(storm, holding(None, 0.9))).startswith("who: requests without a name (flow schema ")
+
+
+def test_where_the_cause_is_unknown_whoever_asks_most_may_be_it() -> None:
+    unknown = CASES["unknown_cause"][0]
+    for told in (
+        held(unknown, holding("bad-controller", 0.8)),
+        logged(unknown, asking("bad-controller", "get", "nodes")),
+    ):
+        (cause,) = causes(told)
+        assert cause.fault == "unknown_cause"
+        assert cause.evidence[-1].startswith("perhaps: bad-controller")
+    (cause,) = causes(logged(unknown, list=1.0))
+    assert not [said for said in cause.evidence if said.startswith(("who", "perhaps"))]
+
+
+def test_it_is_asked_who_holds_the_seats_only_where_that_may_be_the_cause_and_nobody_is_named() -> None:
+    storm = CASES["list_storm"][0]
+    assert is_unnamed("list_storm", "", storm)
+    assert is_unnamed("list_storm", "", logged(storm, asking("writer", "update", "pods"), list=1.0))
+    assert not is_unnamed("list_storm", "", logged(storm, asking("lister", "list", "pods"), list=1.0))
+    assert not is_unnamed("path_slow", "", storm)

@@ -64,6 +64,7 @@ def all_good(**changed: Any) -> Findings:
         clock=clock_reviews(),
         endpoints=reviewed(SLICES, "default", Permission("list", SLICES, "default")),
         server_metrics=True,
+        request_dump=True,
         apiservers=1,
         polls=POLLS,
         polled_kinds=(PolledKind(PODS, EVENTS), PolledKind(NODES, EVENTS)),
@@ -316,6 +317,24 @@ def test_the_apiservers_own_metrics_are_missing_only_to_who_asks_for_them(
     assert is_good or last_line.endswith("cannot be read without the permission to get /metrics")
 
 
+@pytest.mark.parametrize(
+    ("may", "result", "part"),
+    [
+        (True, "ok", "get /debug/api_priority_and_fairness/dump_requests"),
+        (False, "note", "is not allowed; only needed to say without an audit log whose requests"),
+        (Unknown("HTTP 503"), "note", "HTTP 503"),
+        (None, "not checked", ""),
+    ],
+)
+def test_the_dump_of_requests_is_never_missing(*, may: bool | Unknown | None, result: str, part: str) -> None:
+    findings = all_good(request_dump=may)
+    table, _, is_good = reported(findings)
+    assert table["permissions"]["request dump"][0] == result
+    assert part in table["permissions"]["request dump"][1]
+    assert is_good
+    assert ("nonResourceURLs: [/debug/" in report(findings)[0]) == (may is False)
+
+
 def test_metrics_that_would_not_be_read_are_no_row() -> None:
     balancer = Server("https://127.0.0.1:6443", is_one_apiserver=False)
     elsewhere = config(**{"prometheus.url": "http://127.0.0.1:9090"})
@@ -326,6 +345,7 @@ def test_metrics_that_would_not_be_read_are_no_row() -> None:
     ):
         table, *_ = reported(findings)
         assert "server metrics" not in table["permissions"]
+        assert ("request dump" in table["permissions"]) == (findings.config is elsewhere)
 
 
 def test_without_a_connection_everything_else_is_not_checked() -> None:
