@@ -148,8 +148,8 @@ SETTINGS: Final = (
         parse=parsers.one_of("auto", "on", "off"),
         metavar="MODE",
         default=("auto",),
-        help="read each apiserver's own metrics to confirm causes, and while something is wrong whose requests it executes: "
-        "auto where permitted, on warns if metrics are not, off never",
+        help="read each apiserver's own metrics to confirm causes, and in trouble whose requests it executes: auto "
+        "where permitted, on warns if metrics are not, off never",
         section="Apiserver",
         commands=_CLUSTER,
     ),

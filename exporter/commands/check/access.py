@@ -30,7 +30,7 @@ def permission_rows(findings: Findings) -> list[Row]:
     if findings.reads_server_metrics:
         rows.append(_server_metrics_row(findings))
     if findings.reads_request_dump:
-        rows.append(_request_dump_row(findings.request_dump))
+        rows.append(_request_dump_row(findings))
     rows.append(_endpoints_row(findings.endpoints))
     return rows
 
@@ -97,8 +97,8 @@ def _server_metrics_row(findings: Findings) -> Row:
     return Row(check, result, said, "- {nonResourceURLs: [/metrics], verbs: [get]}", loss)
 
 
-def _request_dump_row(may: bool | Unknown | None) -> Row:
-    check = "request dump"
+def _request_dump_row(findings: Findings) -> Row:
+    check, may = "request dump", findings.request_dump
     if may is None:
         return Row(check, "not checked")
     if isinstance(may, Unknown):
