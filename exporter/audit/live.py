@@ -136,7 +136,7 @@ class LiveCounts:
             _keep_the_dearest(minute)
         total = minute.setdefault(asker, Total())
         total.add(seconds)
-        if event.verb == "list":
+        if event.verb == "list" and event.code < 400:  # a selector that is none may hold anything
             total.selected(asked_of_list(event.query).by)
         if event.resource and event.resource != LEASES and event.code not in UNCOUNTED_CODES:
             self.requests[event.verb] = self.requests.get(event.verb, 0) + 1

@@ -15,4 +15,3 @@ async def test_page_command_document_and_metrics_name_who_lists(fresh_cluster: F
     async with incident(fresh_cluster, tmp_path) as exporter:
         found = await told(exporter)
     assert found.seconds.keys() == {"/api/v1/diagnosis", "the page", "/metrics", "watchslo why --url"}, found.said
-    assert found.late_seconds is not None
