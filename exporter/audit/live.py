@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from exporter.audit.bounded import Lately
 from exporter.audit.counting import LONGEST_REQUEST_SECONDS, MOST_EVENT_IDS, identity_of, lasts
+from exporter.audit.requests import asked_of_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from exporter.audit.events import AuditEvent
+    from exporter.audit.events import AuditEvent, Verb
 
 OTHER = "other"
 MOST_USERS = 20
@@ -31,6 +32,13 @@ MOST_IN_A_MINUTE = 2_000
 MUCH_OF_ALL = 0.2
 MUCH_IN_FLIGHT = 0.05
 TIMES_AS_USUAL = 2.0
+
+MOST_SELECTIONS = 5
+"""Of one user, verb and resource in a minute."""
+
+LEASES = "leases.coordination.k8s.io"
+UNCOUNTED_CODES = frozenset({401, 403, 429})
+"""Mostly of requests that an apiserver turns away before its metrics count how long they took."""
 
 Asker: TypeAlias = tuple[str, str, str]
 """User, verb and resource."""
@@ -47,16 +55,28 @@ NAMES: Mapping[str, Callable[[str], str]] = {"none": lambda _: "", "hashed": _ha
 class Total:
     """Server seconds and requests."""
 
-    __slots__ = ("requests", "seconds")
+    __slots__ = ("requests", "seconds", "selections")
 
     def __init__(self, seconds: float = 0.0, requests: int = 0) -> None:
         self.seconds = seconds
         self.requests = requests
+        self.selections: dict[str, int] = {}
+        """LISTs by what they are selected by."""
 
     def add(self, seconds: float, requests: int = 1) -> None:
         """So much more."""
         self.seconds += seconds
         self.requests += requests
+
+    def selected(self, by: str, requests: int = 1) -> None:
+        """So many of them were selected by this."""
+        if by in self.selections or len(self.selections) < MOST_SELECTIONS:
+            self.selections[by] = self.selections.get(by, 0) + requests
+
+    @property
+    def selected_by(self) -> str:
+        """What most LISTs are selected by; "" where that is nothing."""
+        return max(self.selections, key=self.selections.__getitem__, default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,8 @@ class AuditSpell:
     """Of the server seconds of everybody in the log."""
     usual_in_flight: float
     """How many of its requests were with an apiserver at a time in the hour before."""
+    selected_by: str = ""
+    """What most of its LISTs are selected by: `spec.nodeName`, `a label`, or nothing."""
 
     @property
     def in_flight(self) -> float:
@@ -87,6 +109,8 @@ class LiveCounts:
     def __init__(self, shown: Callable[[str], str] = str) -> None:
         self.totals: dict[Asker, Total] = {}
         """By what `shown` makes of a user's name; who costs little is `other`."""
+        self.requests: dict[Verb, int] = {}
+        """All of them by verb, as an apiserver's metrics count them: without those that last, and without leases."""
         self._shown = shown
         self._seen: Lately[int, bool] = Lately(MOST_EVENT_IDS)
         self._named: dict[str, set[str]] = {}
@@ -110,7 +134,12 @@ class LiveCounts:
         minute = self._minute(now)
         if len(minute) >= MOST_IN_A_MINUTE:
             _keep_the_dearest(minute)
-        minute.setdefault(asker, Total()).add(seconds)
+        total = minute.setdefault(asker, Total())
+        total.add(seconds)
+        if event.verb == "list" and event.code < 400:  # a selector that is none may hold anything
+            total.selected(asked_of_list(event.query).by)
+        if event.resource and event.resource != LEASES and event.code not in UNCOUNTED_CODES:
+            self.requests[event.verb] = self.requests.get(event.verb, 0) + 1
         self.totals.setdefault(self._series(self._shown(event.user), event.verb, event.resource), Total()).add(seconds)
 
     def _minute(self, now: float) -> dict[Asker, Total]:
@@ -163,6 +192,7 @@ class LiveCounts:
                 seconds=total.seconds,
                 share=total.seconds / all_seconds,
                 usual_in_flight=(self._hour.get(asker, Total()).seconds - over.get(asker, Total()).seconds) / known,
+                selected_by=total.selected_by,
             )
             for asker, total in during.items()
             if asker[0] != OTHER and total.seconds > 0
@@ -199,5 +229,8 @@ def _sum(minutes: Iterable[dict[Asker, Total]]) -> dict[Asker, Total]:
     sums: dict[Asker, Total] = {}
     for minute in minutes:
         for asker, total in minute.items():
-            sums.setdefault(asker, Total()).add(total.seconds, total.requests)
+            summed = sums.setdefault(asker, Total())
+            summed.add(total.seconds, total.requests)
+            for by, requests in total.selections.items():
+                summed.selected(by, requests)
     return sums

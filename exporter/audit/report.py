@@ -198,6 +198,7 @@ def _blind(audit: Audit, whole: CountedRow) -> Iterator[str]:
     if audit.untimed:
         yield f"It does not say how long {audit.untimed} of the requests took."
     yield (
-        "It does not say what the audit policy leaves out: compare the counts by verb with apiserver_request_total of "
-        "the same time."
+        "Which share of all requests it has is not known: the policy leaves some out, and other apiservers have logs "
+        "of their own. Compare the counts by verb with apiserver_request_total of the same time before you clear "
+        "anybody."
     )

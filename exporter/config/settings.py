@@ -150,7 +150,8 @@ SETTINGS: Final = (
         parse=parsers.one_of("auto", "on", "off"),
         metavar="MODE",
         default=("auto",),
-        help="read each apiserver's own metrics to confirm causes: auto where permitted, on warns if not, off never",
+        help="read each apiserver's own metrics to confirm causes, and in trouble whose requests it executes: auto "
+        "where permitted, on warns if metrics are not, off never",
         section="Apiserver",
         commands=_CLUSTER | _LISTING,
     ),

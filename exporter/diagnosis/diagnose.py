@@ -97,7 +97,7 @@ def _cause(rule: Rule, view: View) -> Cause | None:
 
 
 def _who(rule: Rule, view: View) -> tuple[str, ...]:
-    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts.askers)
+    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts, view.apiserver)
 
 
 def _excluded(rule: Rule, view: View) -> Iterator[str]:
@@ -121,7 +121,8 @@ def _unexplained(view: View, here: list[Cause]) -> list[Cause]:
     known = [said.says for sign in looked if (said := sign.look(view)).holds is not None]
     place = (stream.apiserver, stream.group, stream.resource)
     says = _filled(UNKNOWN_SAYS.replace("{where}", _where(view)), view)
-    return [Cause("unknown_cause", "suspected", *place, says, (answer.says, *known), ())]
+    whose = who("unknown_cause", stream.resource, view.facts, view.apiserver)
+    return [Cause("unknown_cause", "suspected", *place, says, (answer.says, *known, *whose), ())]
 
 
 def _where(view: View) -> str:

@@ -14,7 +14,9 @@ from exporter.wording.kinds import kind_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
+    from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.times import Interval
     from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
@@ -113,6 +115,21 @@ class PollFacts:
     """The P90 while nothing was wrong, at most; None before that was so for a minute."""
 
 
+class FlowFacts(NamedTuple):
+    """Requests of one user, as a rule, that an apiserver executed or queued in the last half minute."""
+
+    flow_schema: str
+    """By which API Priority and Fairness has sorted them."""
+    name: str | None
+    """The user's, or where the flow schema says so the namespace's; "" if it may not be said, None if there is none."""
+    requests: int
+    """In all samples together."""
+    seats_share: float
+    """Of the seats that were in use."""
+    waiting_share: float
+    """Of the requests that waited for one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiserverFacts:
     """One apiserver address."""
@@ -131,6 +148,8 @@ class ApiserverFacts:
     """Polls, lists and watches that were answered with 429."""
     server: ServerFacts | None = None
     """Its own metrics; None where they are not read."""
+    flows: tuple[FlowFacts, ...] = ()
+    """Whose requests it executes: only where that is asked for and permitted, whoever holds most seats first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +177,8 @@ class Facts:
     process: ProcessFacts = ProcessFacts()
     askers: tuple[AuditSpell, ...] = ()
     """Who stands out in the audit log, if one is read: whoever costs most first."""
+    seen: Mapping[Verb, LoggedShare] | None = None
+    """What the audit log has of the apiservers' requests, as far as that is known; None where no log is read."""
 
     @property
     def troubled_since(self) -> dict[tuple[str, str, str], float]:

@@ -22,13 +22,17 @@ from exporter.diagnosis.facts import (
     SocketFacts,
     StreamFacts,
 )
+from exporter.diagnosis.seen import ComparedRequests
 from exporter.measure.times import Interval
 from exporter.vocabulary import CLOCK_READS, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
+    from exporter.audit.events import Verb
     from exporter.audit.live import AuditSpell
+    from exporter.diagnosis.facts import FlowFacts
+    from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import Kind, ServerFacts
     from exporter.measure.apiserver_state import ApiserverState, PollCounts
     from exporter.measure.histogram import Histogram
@@ -75,8 +79,12 @@ class Snapshot:
     process: ProcessState
     servers: Mapping[str, ServerFacts] = field(default_factory=dict)
     """What apiservers say of themselves, by address."""
+    flows: Mapping[str, tuple[FlowFacts, ...]] = field(default_factory=dict)
+    """Whose requests apiservers execute, by address."""
     askers: tuple[AuditSpell, ...] = ()
     """Who stands out in the audit log."""
+    logged: Mapping[Verb, int] | None = None
+    """How many requests were in the audit log so far; None where none is read."""
     converting: Mapping[Kind, bool] = field(default_factory=dict)
     """Of custom resources as far as that is known: whether their definition names a conversion webhook."""
 
@@ -286,6 +294,7 @@ class ObservedApiserver:
             way_back=Interval(*map(max, zip(*recent, strict=True))) if recent else None,
             throttled=throttled,
             server=moment.servers.get(state.apiserver),
+            flows=moment.flows.get(state.apiserver, ()),
         )
 
     def _poll_facts(self, clock: ClockName, polls: PollCounts | None, at: Instant, *, is_calm: bool) -> PollFacts:
@@ -314,6 +323,7 @@ class Observations:
         self._streams: dict[tuple[str, str, str], ObservedStream] = {}
         self._apiservers: dict[str, ObservedApiserver] = {}
         self._process: Recent[ProcessState] = Recent()
+        self._requests = ComparedRequests()
 
     def take(self, moment: Snapshot) -> Generator[None, None, Facts]:
         """The facts of this moment, in steps: many streams at once would hold the event loop."""
@@ -339,8 +349,15 @@ class Observations:
             streams=tuple(facts for of_one in streams.values() for facts in of_one),
             apiservers=tuple(apiservers),
             askers=moment.askers,
+            seen=self._seen(moment),
             process=_process_facts(moment.process, *self._process.earlier(moment.process.at, moment.process)),
         )
+
+    def _seen(self, moment: Snapshot) -> Mapping[Verb, LoggedShare] | None:
+        if moment.logged is None:
+            return None
+        names = [one.apiserver for one in moment.apiservers]
+        return self._requests.compare(moment.now, moment.logged, names, moment.servers)
 
     def _forget(self, now: Instant) -> None:
         since = now - FORGETTING_SECONDS

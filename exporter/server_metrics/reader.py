@@ -49,7 +49,8 @@ class Reader:
     """`ask` gives one reading, or raises StartError."""
 
     def __init__(self, ask: Callable[[], Awaitable[ServerReading]], periods: Periods, listener: Listener) -> None:
-        self.is_trouble: Callable[[], bool] = lambda: False
+        self.is_trouble = False
+        """Whether something is wrong there: then it is read more often. To be set."""
         self._ask = ask
         self._periods = periods
         self._listener = listener
@@ -129,4 +130,4 @@ class Reader:
         return self._periods.refused if is_refused else self._trouble_or_quiet()
 
     def _trouble_or_quiet(self) -> float:
-        return self._periods.trouble if self.is_trouble() else self._periods.quiet
+        return self._periods.trouble if self.is_trouble else self._periods.quiet

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from exporter.clocks.pollers import CachePoller, ServerPolls
@@ -16,19 +15,17 @@ from exporter.kubernetes.resources import EVENTS, LEASES, PODS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
 from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
-from exporter.server_metrics.reader import Listener, Reader
-from exporter.server_metrics.sources import OF_APISERVERS, OF_PROMETHEUS, ask_apiserver, ask_prometheus
 from exporter.service.pulls import pull_reflector
+from exporter.service.server_readers import ServerReaders
 from exporter.service.stream import Stream, StreamDependencies
 from exporter.vocabulary import CLOCKS
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import WatchDependencies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Coroutine, Iterable, Iterator
 
     from exporter.config import Config, ResourceName
-    from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import Server
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from exporter.watch.watch import WatchedPart
 
 log = logging.getLogger(__name__)
-
-NOT_OF_ONE = "the apiserver's own metrics are not read: the address may stand before several apiservers"
 
 
 class CountedCost(Cost):
@@ -126,7 +121,8 @@ class Apiserver:
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._watched: dict[ResourceName, _Watched] = {}
         self._is_noticed_balancer = False
-        self._reader = self._metrics_reader()
+        reads = self._metrics.server_metrics_reads
+        self.server_readers = ServerReaders(server, config, self._session, reads, tasks)
         dependencies.heartbeat.sleepers.add(self)
 
     @property
@@ -146,21 +142,6 @@ class Apiserver:
         None too if the address is a load balancer, because not all clocks behind it are known.
         """
         return None if self._is_noticed_balancer else self._polls.clocks.hull_of_stamps(time.monotonic())
-
-    @property
-    def server_facts(self) -> ServerFacts | None:
-        """What the apiserver's own metrics say of the last time; None where they are not read, or say nothing now."""
-        return self._reader.facts if self._reader is not None else None
-
-    @property
-    def is_trouble(self) -> Callable[[], bool]:
-        """Says whether something is wrong here: its own metrics are read more often then. To be set."""
-        return self._reader.is_trouble if self._reader is not None else lambda: False
-
-    @is_trouble.setter
-    def is_trouble(self, is_trouble: Callable[[], bool]) -> None:
-        if self._reader is not None:
-            self._reader.is_trouble = is_trouble
 
     @property
     def streams(self) -> Iterable[Stream]:
@@ -343,8 +324,7 @@ class Apiserver:
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})
         self._polls.is_a_balancer()
-        if self._reader is not None:
-            self._reader.stop()
+        self.server_readers.stop()
         for watched in self._watched.values():
             watched.stream.use_cache_clock(None)
             if watched.cache_polling is not None:
@@ -367,29 +347,6 @@ class Apiserver:
             )
             watched.cache_polling = self._tasks.create_task(cache_clock.run())
             stream.use_cache_clock(cache_clock)
-
-    def _metrics_reader(self) -> Reader | None:
-        """What reads the apiserver's own metrics, running; None where that is not wanted.
-
-        Behind a balancer each answer may be of another apiserver.
-        """
-        config = self._dependencies.config
-        if config.apiserver_metrics == "off" and config.prometheus_url is None:
-            return None
-        is_wanted = config.prometheus_url is not None or config.apiserver_metrics == "on"
-        if not self.server.is_one_apiserver:
-            if is_wanted:
-                log.warning(NOT_OF_ONE, extra={"fields": {"apiserver": self.server.name}})
-            return None
-        if config.prometheus_url is not None:
-            ask, periods = partial(ask_prometheus, config.prometheus_url, self.server.name), OF_PROMETHEUS
-        else:
-            ask, periods = partial(ask_apiserver, self._session), OF_APISERVERS
-        reads = self._metrics.server_metrics_reads
-        listener = Listener(self.server.name, read=lambda result: reads[result].inc(), is_wanted=is_wanted)
-        reader = Reader(ask, periods, listener)
-        self._tasks.create_task(reader.run())
-        return reader
 
     def _clock_metrics(self, kind: Resource, clock: ClockName) -> ClockMetrics:
         return self._dependencies.metrics.clock(self.server.name, kind.group, kind.plural, clock)

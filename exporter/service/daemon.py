@@ -155,7 +155,7 @@ class Exporter:
             judged=judged,
             pod_stage=pod_stage,
             diagnose=self.diagnosing.take,
-            askers=audit.spells,
+            audit=audit if config.audit_files or config.audit_listen_addresses else None,
             advise=advise or log.warning,
         )
         self._fleet = Fleet(dependencies)

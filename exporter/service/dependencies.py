@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
-    from exporter.audit.live import AuditSpell
+    from exporter.audit.live import LiveCounts
     from exporter.config import Config
     from exporter.credentials import Credentials
     from exporter.diagnosis.facts import Facts
     from exporter.measure.judging import Judgement
-    from exporter.measure.times import Interval, WallTime
+    from exporter.measure.times import Interval
     from exporter.metrics.registry import Metrics
+    from exporter.service.diagnosing import Troubled
     from exporter.service.stream import Stream
     from exporter.vocabulary import StartReason, StartupStage
     from exporter.watch.heartbeat import Heartbeat
@@ -35,10 +36,10 @@ class Dependencies:
     """Called with every judgement."""
     pod_stage: Callable[[str, StartupStage, Interval], None] | None = None
     """Called with each stage of each pod that starts, by its uid; with --pod-startup."""
-    diagnose: Callable[[Facts], Awaitable[Collection[str]]] | None = None
+    diagnose: Callable[[Facts], Awaitable[Troubled]] | None = None
     """Called with the facts of the last seconds, every other second; says which apiservers are in trouble."""
-    askers: Callable[[WallTime, WallTime], tuple[AuditSpell, ...]] | None = None
-    """Who stood out in the audit log between two times; None where none is read."""
+    audit: LiveCounts | None = None
+    """What is in the audit log; None where none is read."""
     advise: Callable[[str], None] = log.warning
     """Called with a suggestion if a setting has no effect now."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from exporter.diagnosis.audited import is_unnamed
 from exporter.diagnosis.diagnose import diagnose
 from exporter.diagnosis.tracking import Tracker
 from exporter.turns import in_turns
@@ -20,6 +21,15 @@ log = logging.getLogger(__name__)
 MOST_LATELY = 256
 
 
+class Troubled(NamedTuple):
+    """Addresses of apiservers."""
+
+    somehow: set[str]
+    """At which something is wrong."""
+    by_somebody: set[str]
+    """Of which the cause may be somebody's requests, and nobody has said whose."""
+
+
 class Diagnosing:
     """What is found at the moment."""
 
@@ -33,11 +43,8 @@ class Diagnosing:
         self.lately: dict[object, Finding] = {}
         """The last ones that began, changed or ended, as they were then, the newest last."""
 
-    async def take(self, facts: Facts) -> set[str]:
-        """Look at the facts of one moment, in turns.
-
-        Returns the addresses of the apiservers at which something is wrong.
-        """
+    async def take(self, facts: Facts) -> Troubled:
+        """Look at the facts of one moment, in turns."""
         self.facts = facts
         causes = await in_turns(diagnose(facts))
         changes = self._tracker.update(facts.now, causes, facts.troubled_since)
@@ -45,7 +52,8 @@ class Diagnosing:
         for change in changes:
             self._tell(change)
         late = {apiserver for apiserver, _, _ in facts.troubled_since}
-        return late | {cause.apiserver for cause in causes}
+        unnamed = {one.apiserver for one in self.findings if is_unnamed(one.fault, one.resource, facts)}
+        return Troubled(late | {cause.apiserver for cause in causes}, unnamed)
 
     def _tell(self, change: Change) -> None:
         finding = change.finding

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.diagnosis.observing import LateRule, Observations, Snapshot
@@ -15,10 +14,10 @@ from exporter.service.cpu_limit import CpuLimit
 from exporter.turns import in_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from exporter.audit.live import AuditSpell
-    from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.facts import Facts, FlowFacts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import WallTime
     from exporter.service.apiserver import Apiserver
     from exporter.service.dependencies import Dependencies
+    from exporter.service.diagnosing import Troubled
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Observer:
         dependencies: Dependencies,
         session: ApiSession,
         apiservers: Callable[[], Sequence[Apiserver]],
-        diagnose: Callable[[Facts], Awaitable[Collection[str]]],
+        diagnose: Callable[[Facts], Awaitable[Troubled]],
     ) -> None:
         config = dependencies.config
         self._dependencies = dependencies
@@ -68,20 +68,26 @@ class Observer:
         self._conversions.facts = facts = await in_turns(self._observations.take(moment))
         troubled = await self._diagnose(facts)
         for apiserver in self._apiservers():
-            apiserver.is_trouble = partial(bool, apiserver.server.name in troubled)
+            name = apiserver.server.name
+            apiserver.server_readers.notice(
+                is_trouble=name in troubled.somehow, wants_flows=name in troubled.by_somebody
+            )
 
     def _moment(self) -> Generator[None, None, Snapshot]:
         """All states as they are now, in steps."""
         streams: list[StreamState] = []
         servers: dict[str, ServerFacts] = {}
+        flows: dict[str, tuple[FlowFacts, ...]] = {}
         apiservers: list[ApiserverState] = []
         for apiserver in self._apiservers():
             for state in apiserver.stream_states():
                 streams.append(state)
                 yield
             apiservers.append(apiserver.state())
-            if apiserver.server_facts is not None:
-                servers[apiserver.server.name] = apiserver.server_facts
+            readers = apiserver.server_readers
+            flows[apiserver.server.name] = readers.flows
+            if (said := readers.facts) is not None:
+                servers[apiserver.server.name] = said
             yield
         return Snapshot(
             now=time.monotonic(),
@@ -90,14 +96,16 @@ class Observer:
             apiservers=apiservers,
             process=self._process_state(),
             servers=servers,
+            flows=flows,
             askers=self._askers(time.time()),
+            logged=audit.requests if (audit := self._dependencies.audit) is not None else None,
             converting=self._conversions.known,
         )
 
     def _askers(self, now: WallTime) -> tuple[AuditSpell, ...]:
         """Who stands out since something is wrong, or a minute before."""
-        ask, since = self._dependencies.askers, self._conversions.facts.troubled_since.values()
-        return ask(min(since, default=now) - ASKED_BEFORE_SECONDS, now) if ask is not None else ()
+        audit, since = self._dependencies.audit, self._conversions.facts.troubled_since.values()
+        return audit.spells(min(since, default=now) - ASKED_BEFORE_SECONDS, now) if audit is not None else ()
 
     def _process_state(self) -> ProcessState:
         heartbeat = self._dependencies.heartbeat

@@ -4,16 +4,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.audit.live import MOST_IN_A_MINUTE, MOST_RESOURCES, MOST_USERS, NAMES, OTHER, LiveCounts, Total
-from tests.audit.lines import Json, lines, listed, watched, wrote
+from exporter.audit.live import (
+    MOST_IN_A_MINUTE,
+    MOST_RESOURCES,
+    MOST_SELECTIONS,
+    MOST_USERS,
+    NAMES,
+    OTHER,
+    LiveCounts,
+    Total,
+)
+from tests.audit.lines import Json, event, lines, listed, watched, wrote
 from tests.audit.reports import events_in
 
+LOG = {"resource": "pods", "subresource": "log", "namespace": "default", "name": "x"}
 NOW = 1_900_000_000.0 // 60 * 60
 
 
 def count(live: LiveCounts, events: list[Json], now: float) -> None:
-    for event in events_in(lines(events))[0]:
-        live.count(event, now)
+    for one in events_in(lines(events))[0]:
+        live.count(one, now)
 
 
 def values(totals: dict[tuple[str, str, str], Total]) -> dict[tuple[str, str, str], tuple[float, int]]:
@@ -103,3 +113,36 @@ def test_nobody_stands_out_where_little_is_asked_or_nothing_is_known() -> None:
     count(live, listed(at=0, lasts=0.5, user="only"), NOW)
     assert live.spells(NOW, NOW + 60) == ()
     assert live.spells(NOW + 5000, NOW + 5000) == ()
+
+
+def test_what_most_lists_are_selected_by_is_known_unless_they_failed() -> None:
+    live = LiveCounts()
+    by_node, by_label = "fieldSelector=spec.nodeName%3Dnode-1", "labelSelector=a%3Db"
+    for query, times, code in ((by_node, 3, 200), (by_label, 2, 200), ("fieldSelector=a-secret", 9, 400)):
+        for _ in range(times):
+            count(live, listed(query, at=0, lasts=5, code=code), NOW)
+    (spell,) = live.spells(NOW, NOW + 60)
+    assert (spell.selected_by, spell.requests) == ("spec.nodeName", 14)
+
+
+def test_few_selections_are_kept() -> None:
+    live = LiveCounts()
+    for number in range(2 * MOST_SELECTIONS):
+        count(live, listed(f"fieldSelector=field-{number}%3Dx", at=0, lasts=5), NOW)
+    count(live, listed("fieldSelector=field-0%3Dy", at=0, lasts=5), NOW)
+    (spell,) = live.spells(NOW, NOW + 60)
+    assert spell.selected_by == "field-0"
+    ((_, minute),) = live._minutes
+    assert [len(total.selections) for total in minute.values()] == [MOST_SELECTIONS]
+
+
+def test_requests_are_counted_by_verb_as_an_apiserver_s_metrics_count_them() -> None:
+    live = LiveCounts()
+    for code, times in ((200, 5), (404, 1), (401, 1), (403, 1), (429, 1)):
+        for _ in range(times):
+            count(live, listed(at=0, code=code), NOW)
+    count(live, [*wrote("x", at=0), *watched("resourceVersion=1", at=0, lasts=30)], NOW)
+    lease = {"resource": "leases", "apiGroup": "coordination.k8s.io", "name": "x"}
+    count(live, [event("update", "/apis/coordination.k8s.io/v1/leases/x", at=0, ref=lease)], NOW)
+    count(live, [event("get", "/healthz", at=0, ref={}), event("get", "/api/v1/pods/x/log", at=0, ref=LOG)], NOW)
+    assert live.requests == {"list": 6, "update": 1}

@@ -352,6 +352,14 @@ def test_the_apiservers_own_metrics_may_be_read_unless_that_is_turned_off() -> N
     assert flags(without).apiserver_metrics == "off"
 
 
+def test_whose_requests_apiservers_execute_may_be_read_only_if_that_is_asked_for() -> None:
+    dump = {"nonResourceURLs": ["/debug/api_priority_and_fairness/dump_requests"], "verbs": ["get"]}
+    asked = ("--set", "apiserver.requests=true")
+    assert dump not in rules(rendered())
+    assert dump in rules(rendered(*asked))
+    assert dump not in rules(rendered(*asked, "--set", "apiserver.metrics=false"))  # then it is not asked for
+
+
 def test_the_role_names_the_groups_of_what_is_watched() -> None:
     objects = rendered("--values", CHART / "ci" / "everything-values.yaml")
     watched = {

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.audit.events import VERBS
 from exporter.audit.live import AuditSpell
-from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
+from exporter.diagnosis.audited import is_unnamed
+from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
 from exporter.diagnosis.rules import EXCLUSIVE, RULES
+from exporter.diagnosis.seen import LoggedShare
 from exporter.diagnosis.server_facts import ServerFacts, Timed
 from exporter.measure.times import Interval
 from exporter.vocabulary import FAULTS, Fault
@@ -293,18 +296,36 @@ def test_a_quiet_watch_without_bookmarks_ends_silently_and_nothing_is_wrong() ->
     assert causes(facts(apiserver(), quiet, NODES_ON_TIME)) == []
 
 
-def asking(user: str, verb: str, resource: str, share: float = 0.7) -> AuditSpell:
+def asking(user: str, verb: str, resource: str, share: float = 0.7, selected_by: str = "") -> AuditSpell:
     """Somebody who takes a share of all server seconds, and did not in the hour before."""
-    return AuditSpell(user, verb, resource, NOW - 60, NOW, 1840, 90.0, share, 0.0)
+    return AuditSpell(user, verb, resource, NOW - 60, NOW, 1840, 90.0, share, 0.0, selected_by)
+
+
+def logged(given: Facts, *askers: AuditSpell, **seen: float) -> Facts:
+    """An audit log is read, which has these shares of 100 requests a second of each verb."""
+    return replace(
+        given, askers=askers, seen={verb: LoggedShare(100 * seen[verb], 100) for verb in VERBS if verb in seen}
+    )
+
+
+def said_of_who(given: Facts) -> str:
+    (cause,) = causes(given)
+    (said,) = [said for said in cause.evidence if said.startswith("who: ")]
+    return said
 
 
 def test_a_list_storm_is_shown_by_the_audit_log_which_knows_the_name() -> None:
     slow = facts(
         apiserver(store=Interval(1.0, 2.5), cache=Interval(1.0, 2.5)), stream(is_late=True, judged={"late": 9})
     )
-    (cause,) = causes(replace(slow, askers=(asking("bad-controller", "list", "pods"),)))
+    told = logged(slow, asking("bad-controller", "list", "pods", selected_by="spec.nodeName"), list=0.97)
+    (cause,) = causes(told)
     assert (cause.fault, cause.certainty) == ("list_storm", "shown")
-    assert "bad-controller: 1840 requests to list pods, 70% of all server seconds" in cause.evidence
+    assert "LISTs of one user take 70% of all server seconds in the audit log" in cause.evidence
+    assert said_of_who(told) == (
+        "who: bad-controller: 1840 requests to list pods by spec.nodeName, 70% of all server seconds in the audit "
+        "log; the audit log has 97% of all LISTs"
+    )
 
 
 def test_whoever_stands_out_is_named_where_that_may_be_the_cause() -> None:
@@ -313,12 +334,88 @@ def test_whoever_stands_out_is_named_where_that_may_be_the_cause() -> None:
         asking("writer", "update", "pods", 0.2),
         asking("", "update", "nodes"),
     )
-    (cause,) = causes(replace(CASES["write_storm"][0], askers=askers))
-    assert cause.evidence[-1] == "who: writer: 1840 requests to update pods, 20% of all server seconds"
-    (elsewhere,) = causes(replace(CASES["cache_stuck"][0], askers=askers))
+    said = said_of_who(logged(CASES["write_storm"][0], *askers, update=0.4, list=1.0))
+    assert said == (
+        "who: writer: 1840 requests to update pods, 20% of all server seconds in the audit log; "
+        "the audit log has only 40% of all writes"
+    )
+    (elsewhere,) = causes(logged(CASES["cache_stuck"][0], *askers, list=1.0))
     assert not [said for said in elsewhere.evidence if said.startswith("who")]
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"list": 0.97}, "who: nobody stands out in the audit log, which has 97% of all LISTs"),
+        ({"list": 0.5}, "who: nobody stands out in the audit log, which has 50% of all LISTs"),
+        ({"list": 0.49, "get": 1.0}, "who: not known; the audit log has only 49% of all LISTs"),
+        ({"list": 0.0}, "who: not known; the audit log has only 0% of all LISTs"),
+        (
+            {"get": 1.0},
+            "who: not known; which share of all LISTs the audit log has is not known (--apiserver.metrics tells)",
+        ),
+    ],
+)
+def test_nobody_is_said_only_where_the_log_has_enough_of_the_requests(seen: dict[str, float], said: str) -> None:
+    assert said_of_who(logged(CASES["list_storm"][0], **seen)) == said
+
+
+def test_without_an_audit_log_nothing_is_said_of_it() -> None:
+    (cause,) = causes(CASES["list_storm"][0])
+    assert not [said for said in cause.evidence if said.startswith("who")]
+
+
 def test_a_name_that_is_not_to_be_said_is_not_said() -> None:
-    (cause,) = causes(replace(CASES["list_storm"][0], askers=(asking("", "list", "pods"),)))
-    assert "who: one user (--audit.user-names gives its name): 1840 requests to list pods" in cause.evidence[-1]
+    said = said_of_who(logged(CASES["list_storm"][0], asking("", "list", "pods")))
+    assert said.startswith("who: one user (--audit.user-names gives its name): 1840 requests to list pods, ")
+
+
+def holding(name: str | None, seats: float, waiting: float = 0.0, requests: int = 40) -> FlowFacts:
+    return FlowFacts("service-accounts", name, requests, seats, waiting)
+
+
+def held(given: Facts, *flows: FlowFacts) -> Facts:
+    """By these the seats of the first apiserver are held."""
+    first, *others = given.apiservers
+    return replace(given, apiservers=(replace(first, flows=flows), *others))
+
+
+def test_without_an_audit_log_whoever_holds_the_seats_is_named() -> None:
+    storm = CASES["list_storm"][0]
+    flows = (holding("bad-controller", 0.8, 1.0), holding("kubelet", 0.15), holding("few", 0.3, requests=2))
+    schema = "flow schema service-accounts"
+    said = f"who: bad-controller ({schema}) with 80% of the seats in use and 100% of the requests that wait"
+    assert said_of_who(held(storm, *flows)) == said
+    assert said_of_who(held(logged(storm, list=0.9), *flows)) == said
+    assert said_of_who(held(logged(storm, asking("lister", "list", "pods"), list=0.9), *flows)).startswith(
+        "who: lister: "
+    )
+
+
+def test_a_flow_without_a_name_or_with_one_that_is_not_to_be_said() -> None:
+    storm = CASES["list_storm"][0]
+    assert said_of_who(held(storm, holding("", 0.9))) == (
+        "who: one user (--audit.user-names gives its name) (flow schema service-accounts) with 90% of the seats in use"
+    )
+    assert said_of_who(held(storm, holding(None, 0.9))).startswith("who: requests without a name (flow schema ")
+
+
+def test_where_the_cause_is_unknown_whoever_asks_most_may_be_it() -> None:
+    unknown = CASES["unknown_cause"][0]
+    for told in (
+        held(unknown, holding("bad-controller", 0.8)),
+        logged(unknown, asking("bad-controller", "get", "nodes")),
+    ):
+        (cause,) = causes(told)
+        assert cause.fault == "unknown_cause"
+        assert cause.evidence[-1].startswith("perhaps: bad-controller")
+    (cause,) = causes(logged(unknown, list=1.0))
+    assert not [said for said in cause.evidence if said.startswith(("who", "perhaps"))]
+
+
+def test_it_is_asked_who_holds_the_seats_only_where_that_may_be_the_cause_and_nobody_is_named() -> None:
+    storm = CASES["list_storm"][0]
+    assert is_unnamed("list_storm", "", storm)
+    assert is_unnamed("list_storm", "", logged(storm, asking("writer", "update", "pods"), list=1.0))
+    assert not is_unnamed("list_storm", "", logged(storm, asking("lister", "list", "pods"), list=1.0))
+    assert not is_unnamed("path_slow", "", storm)

@@ -34,14 +34,16 @@ async def furnish(client: ApiClient, objects: int) -> None:
     await create_many(client, EVENTS, objects, lambda number: event(f"many-{number}"))
 
 
-async def create_many(client: ApiClient, collection: str, count: int, make: Callable[[int], Json]) -> None:
+async def create_many(
+    client: ApiClient, collection: str, count: int, make: Callable[[int], Json], *, at_once: int = AT_ONCE
+) -> None:
     """Some at a time."""
 
     async def create(number: int) -> None:
         async with free:
             await client.post(collection, make(number))
 
-    free = asyncio.Semaphore(AT_ONCE)
+    free = asyncio.Semaphore(at_once)
     await asyncio.gather(*(create(number) for number in range(count)))
 
 

@@ -2,34 +2,34 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 import pytest
 
+from exporter.audit.live import LiveCounts
+from exporter.diagnosis.seen import ComparedRequests, share
+from exporter.service.audit_file import LOOK_SECONDS, AuditFile
+from exporter.service.audit_intake import AuditIntake
 from tests.conftest import FreshCluster
+from tests.live.auditing import WAIT_SECONDS, audit_webhook, recorded
 from tests.real.api import ApiClient, ApiError
-from tests.real.certificates import CertificateAuthority
 from tests.real.cluster import Cluster
-from tests.real.process import free_port
 from tests.real.proxy import Proxy
+from tests.server_metrics.test_real import facts_of
 from tests.speed.consumers import has_go, informer_binary
 from tests.support.observing import observed
-from tests.support.protected import VERIFIED
 from tests.support.waiting import wait_until
 
-PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 NOWHERE = "https://127.0.0.1:1"
 PATH = "/api/v1/namespaces/default"
-WAIT_SECONDS = 60.0
 
 
 class Informer:
@@ -78,42 +78,6 @@ class Informer:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.replaced[line.decode().strip()] += 1
-
-
-class Log:
-    """An audit log that is still written."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def watches(self, agent: str) -> int:
-        """How many of its watches have begun."""
-        with self.path.open() as file:
-            events = [json.loads(line) for line in file if line.endswith("\n")]
-        return sum((event["userAgent"], event["stage"]) == (agent, "ResponseStarted") for event in events)
-
-    async def resumed_after(self, informers: list[Informer], before: Counter[str]) -> None:
-        def all_have() -> bool:
-            return all(self.watches(one.agent) >= before[one.agent] + len(one.resources) for one in informers)
-
-        await wait_until(all_have, "all watch again", timeout_seconds=WAIT_SECONDS)
-
-    def report(self) -> dict[str, Any]:
-        """What watchslo says of it."""
-        words = [sys.executable, "-m", "exporter", "audit", str(self.path), "--output=json"]
-        said: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
-        return said
-
-
-@contextlib.asynccontextmanager
-async def recorded(
-    fresh_cluster: FreshCluster, folder: Path, *users: str, flags: tuple[str, ...] = ()
-) -> AsyncIterator[tuple[Cluster, Log]]:
-    _, _, policy = PAGE.read_text(encoding="utf-8").partition("```yaml\n")
-    (folder / "policy.yaml").write_text(policy.partition("```")[0], encoding="utf-8")
-    log = Log(folder / "audit.log")
-    audit = (f"--audit-policy-file={folder / 'policy.yaml'}", f"--audit-log-path={log.path}")
-    yield await fresh_cluster(flags=[*audit, *flags], users=users), log
 
 
 async def write_some(cluster: Cluster, name: str) -> None:
@@ -285,31 +249,13 @@ async def test_a_running_exporter_counts_who_asks_and_names_nobody_unless_it_may
 
 
 async def test_an_apiserver_s_webhook_is_counted_as_its_file_is(fresh_cluster: FreshCluster, tmp_path: Path) -> None:
-    authority = CertificateAuthority(tmp_path)
-    authority.issue("server")
-    issued = authority.issue("apiserver")
-    (tmp_path / "ca.crt").write_bytes(authority.bundle)
-    (tmp_path / "web.yaml").write_text(json.dumps({"tls_server_config": VERIFIED}))
-    port = free_port("127.0.0.1")
-    server = {"server": f"https://127.0.0.1:{port}/", "certificate-authority": str(tmp_path / "ca.crt")}
-    user = {"client-certificate": str(issued.certificate_file), "client-key": str(issued.key_file)}
-    webhook = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "it", "cluster": server}],
-        "users": [{"name": "it", "user": user}],
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        "current-context": "it",
-    }
-    (tmp_path / "webhook.yaml").write_text(json.dumps(webhook))
-    flags = (f"--audit-webhook-config-file={tmp_path / 'webhook.yaml'}", "--audit-webhook-batch-max-wait=1s")
-    async with recorded(fresh_cluster, tmp_path, "red", flags=flags) as (cluster, log):
+    webhook = audit_webhook(tmp_path)
+    async with recorded(fresh_cluster, tmp_path, "red", flags=webhook.of_apiserver) as (cluster, log):
         kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
         await cluster.grant("red", ["list"], "", ["configmaps", "secrets"], "default")
         words = ("--kubeconfig", kubeconfig, "--resource=pods", "--audit.user-names=plain")
-        listening = (f"--audit.listen-address=127.0.0.1:{port}", f"--audit.web-config.file={tmp_path / 'web.yaml'}")
         async with (
-            observed(*words, *listening, f"--audit.file={log.path}") as both,
+            observed(*words, *webhook.of_exporter, f"--audit.file={log.path}") as both,
             cluster.client("red") as red,
         ):
             await poll(red)
@@ -321,10 +267,33 @@ async def test_an_apiserver_s_webhook_is_counted_as_its_file_is(fresh_cluster: F
             created = {"verb": "create", "resource": "configmaps"}
             scrape = await both.wait_for(lambda scrape: scrape.values("audit_requests_total", **created) == [5])
             assert scrape.values("audit_requests_total", **asked) == [10]
-        async with observed(*words, *listening) as webhook_alone:
+        async with observed(*words, *webhook.of_exporter) as webhook_alone:
             async with cluster.client("red") as red:
                 await poll(red)
             await webhook_alone.wait_for(lambda scrape: scrape.values("audit_requests_total", **asked) == [10])
+
+
+@pytest.mark.parametrize(("unseen", "least", "most"), [(None, 0.95, 1.0), ("secrets", 0.2, 0.4)])
+async def test_the_log_s_share_of_all_requests_is_what_the_policy_leaves_of_them(
+    fresh_cluster: FreshCluster, tmp_path: Path, unseen: str | None, least: float, most: float
+) -> None:
+    async with recorded(fresh_cluster, tmp_path, unseen=unseen) as (cluster, log):
+        live, compared = LiveCounts(), ComparedRequests()
+        following = asyncio.create_task(AuditFile(log.path, AuditIntake(live)).follow())
+        async with facts_of(cluster, tmp_path) as since, cluster.client() as admin:
+            compared.compare(time.monotonic() - 1, live.requests, ["it"], {})
+            for _ in range(100):
+                await admin.get(f"{PATH}/configmaps")
+                await admin.get(f"{PATH}/secrets")
+                await admin.get(f"{PATH}/secrets", resourceVersion="0")
+            await write_some(cluster, "some")
+            for number in range(20):
+                await admin.patch(f"{PATH}/configmaps/some-0", {"data": {"number": str(number)}})
+            await asyncio.sleep(2 * LOOK_SECONDS)
+            seen = compared.compare(time.monotonic(), live.requests, ["it"], {"it": await since()})
+        following.cancel()
+    assert least <= (share(seen, {"list"}) or 0.0) <= most, seen
+    assert share(seen, {"patch"}) == pytest.approx(1, abs=0.05), seen
 
 
 async def test_who_fights_polls_and_conflicts_is_named_on_a_real_apiserver(

@@ -12,7 +12,7 @@ from exporter.kubernetes.errors import StartError
 from exporter.server_metrics.between import between
 from exporter.server_metrics.reader import Periods
 from exporter.server_metrics.sources import ask_prometheus
-from exporter.service import apiserver as service
+from exporter.service import server_readers as service
 from exporter.service.daemon import Exporter, load_credentials
 from tests.dashboards.prometheus import Prometheus
 from tests.real.cluster import Cluster
@@ -86,7 +86,7 @@ async def test_facts_come_from_a_prometheus_and_the_apiserver_is_not_asked(
         async with exporter.running():
             await wait_until(lambda: bool(exporter.apiservers), "it watches")
             [watched] = exporter.apiservers
-            await wait_until(lambda: watched.server_facts is not None, "facts", timeout_seconds=40)
+            await wait_until(lambda: watched.server_readers.facts is not None, "facts", timeout_seconds=40)
             cost = exporter.metrics.cost(watched.server.name)
         assert cost.requests["server_metrics"].value == 0
 

@@ -72,7 +72,7 @@ async def test_it_is_read_more_often_while_something_is_wrong(tmp_path: Path) ->
         await wait_until(lambda: found.reads["ok"] == 1, "the first")
         await asyncio.sleep(0.5)
         assert found.reads["ok"] == 1
-        found.reader.is_trouble = lambda: True
+        found.reader.is_trouble = True
         await wait_until(lambda: found.reads["ok"] > 3, "more of them")
         assert found.reader.facts is not None
 
@@ -97,7 +97,7 @@ async def test_what_is_not_permitted_is_said_once_and_asked_seldom(
 
 async def test_what_is_not_permitted_is_not_asked_for_as_often(tmp_path: Path) -> None:
     async with MetricsServer(403) as server, reading(tmp_path, server) as found:
-        found.reader.is_trouble = lambda: True
+        found.reader.is_trouble = True
         await wait_until(lambda: found.reads["forbidden"] == 1, "it is refused")
         await asyncio.sleep(0.5)
         assert len(server.asked) == 1
@@ -122,8 +122,10 @@ async def test_another_process_at_the_address_is_a_restart_once(tmp_path: Path) 
     async with MetricsServer(first, second, body(started_at=500, cpu_seconds=70)) as server:
         seldom = Periods(quiet=NEVER, trouble=0.1)
         async with reading(tmp_path, server, seldom) as found:
-            found.reader.is_trouble = lambda: len(server.asked) < 2
-            await wait_until(lambda: found.reader.facts is not None, "two readings")
+            found.reader.is_trouble = True
+            await wait_until(lambda: len(server.asked) == 2, "two readings")
+            found.reader.is_trouble = False
+            await wait_until(lambda: found.reader.facts is not None, "facts")
             facts = found.reader.facts
     assert facts is not None
     assert (facts.started_at, facts.cpu_cores_used) == (500, None)

@@ -16,7 +16,7 @@ from exporter.server_metrics.families import SAMPLES, SeriesKey
 from exporter.server_metrics.reader import Periods
 from exporter.server_metrics.sources import ask_apiserver
 from exporter.server_metrics.text import TextParser
-from exporter.service import apiserver as service
+from exporter.service import server_readers as service
 from exporter.service.daemon import Exporter, load_credentials
 from tests.real.api import ApiClient, ApiError
 from tests.real.cluster import Cluster
@@ -196,10 +196,10 @@ async def test_the_daemon_knows_what_it_may_read(
         [watched] = exporter.apiservers
         reads = exporter.metrics.apiserver(watched.server.name).server_metrics_reads
         if is_permitted:
-            await wait_until(lambda: watched.server_facts is not None, "facts")
+            await wait_until(lambda: watched.server_readers.facts is not None, "facts")
         else:
             await wait_until(lambda: reads["forbidden"].value >= 2, "it is refused")
-            assert watched.server_facts is None
+            assert watched.server_readers.facts is None
     assert bool(reads["ok"].value) == is_permitted
 
 
@@ -213,9 +213,9 @@ async def test_behind_a_balancer_nothing_is_read(
         await wait_until(lambda: bool(exporter.apiservers), "it watches")
         await asyncio.sleep(1)
         [watched] = exporter.apiservers
-        watched.is_trouble = lambda: True
-        assert not watched.is_trouble()
-        assert watched.server_facts is None
+        watched.server_readers.notice(is_trouble=True, wants_flows=True)
+        await asyncio.sleep(1)
+        assert watched.server_readers.facts is None
         cost = exporter.metrics.cost(watched.server.name)
     assert cost.requests["server_metrics"].value == 0
     assert service.NOT_OF_ONE in [record.message for record in caplog.records]
@@ -231,11 +231,11 @@ async def test_an_address_that_turns_out_to_be_a_balancer_is_read_no_more(
     async with exporter.running():
         await wait_until(lambda: bool(exporter.apiservers), "it watches")
         [watched] = exporter.apiservers
-        await wait_until(lambda: watched.server_facts is not None, "facts")
+        await wait_until(lambda: watched.server_readers.facts is not None, "facts")
         watched.several_clocks()
-        assert watched.server_facts is None
+        assert watched.server_readers.facts is None
         await asyncio.sleep(1)
         sent = exporter.metrics.cost(watched.server.name).requests["server_metrics"]
         before = sent.value
         await asyncio.sleep(1.5)
-        assert (sent.value, watched.server_facts) == (before, None)
+        assert (sent.value, watched.server_readers.facts) == (before, None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from exporter.commands.check.findings import Unknown
 from exporter.commands.check.table import Row
 from exporter.kubernetes.resources import EVENTS
+from exporter.server_metrics.flow_reader import DUMP_REQUESTS
 
 if TYPE_CHECKING:
     from exporter.commands.check.findings import Findings, Review
@@ -30,6 +31,8 @@ def permission_rows(findings: Findings) -> list[Row]:
         rows.append(_pulls_row(findings.pulls))
     if findings.reads_server_metrics:
         rows.append(_server_metrics_row(findings))
+    if findings.reads_request_dump:
+        rows.append(_request_dump_row(findings))
     rows.append(_endpoints_row(findings.endpoints))
     return rows
 
@@ -105,6 +108,19 @@ def _server_metrics_row(findings: Findings) -> Row:
     said = f"get /metrics is not allowed; {need}; for that, add to a ClusterRole:"
     loss = "the apiserver's own metrics cannot be read without the permission to get /metrics"
     return Row(check, result, said, "- {nonResourceURLs: [/metrics], verbs: [get]}", loss)
+
+
+def _request_dump_row(findings: Findings) -> Row:
+    check, may = "request dump", findings.request_dump
+    if may is None:
+        return Row(check, "not checked")
+    if isinstance(may, Unknown):
+        return Row(check, "note", may.sentence)
+    if may:
+        return Row(check, "ok", f"get {DUMP_REQUESTS}")
+    need = "only needed to say without an audit log whose requests an apiserver is busy with"
+    said = f"get {DUMP_REQUESTS} is not allowed; {need}; for that, add to a ClusterRole:"
+    return Row(check, "note", said, f"- {{nonResourceURLs: [{DUMP_REQUESTS}], verbs: [get]}}")
 
 
 def _endpoints_row(review: Review | None) -> Row:

@@ -136,6 +136,8 @@ class Findings:
     """Whether it is there, the one that is watched."""
     server_metrics: bool | Unknown | None = None
     """Whether we may read the apiserver's own metrics; asked only where they would be read."""
+    request_dump: bool | Unknown | None = None
+    """Whether we may read whose requests it executes; asked only where that would be read."""
     endpoints: Review | None = None
     apiservers: int | None = None
     """How many the cluster has, if it says so."""
@@ -172,6 +174,11 @@ class Findings:
         """Whether the daemon would ask this address for its own metrics."""
         config = self.config
         return self.server.is_one_apiserver and config.prometheus_url is None and config.apiserver_metrics != "off"
+
+    @property
+    def reads_request_dump(self) -> bool:
+        """Whether the daemon would ask this address whose requests it executes."""
+        return self.server.is_one_apiserver and self.config.apiserver_metrics != "off"
 
     @property
     def listable(self) -> tuple[Resource, ...]:

@@ -50,6 +50,7 @@ from exporter.kubernetes.resources import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, Q
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, ApiSession, OnlyTLSError, Request, refusal
 from exporter.kubernetes.writes import CanaryObject, canary_objects, try_to_write
 from exporter.measure.serverclock import ClockContradictionError, DatedAnswer, ServerClocks
+from exporter.server_metrics.flow_reader import DUMP_REQUESTS
 from exporter.watch import definitions
 from exporter.wording.quoting import printable
 from exporter.wording.sentences import sentence
@@ -169,7 +170,9 @@ class _Inspection:
         if self._config.pod_startup:
             findings.pulls = await self._review_watch(EVENTS)
         if findings.reads_server_metrics:
-            findings.server_metrics = await self._may_read_metrics()
+            findings.server_metrics = await self._may_read("/metrics")
+        if findings.reads_request_dump:
+            findings.request_dump = await self._may_read(DUMP_REQUESTS)
         findings.objects = tuple(await asyncio.gather(*map(self._try_to_write, canaries)))
         if namespace is not None:
             findings.namespace = await self._is_namespace_there(namespace)
@@ -180,9 +183,9 @@ class _Inspection:
             findings.identities = await identities(self._session)
         findings.certificates = await certificates(self._server, self._credentials)
 
-    async def _may_read_metrics(self) -> bool | Unknown:
+    async def _may_read(self, path: str) -> bool | Unknown:
         try:
-            return await may_get(self._session, "/metrics")
+            return await may_get(self._session, path)
         except TROUBLES as error:
             return Unknown(sentence(error))
 

@@ -64,6 +64,7 @@ def all_good(**changed: Any) -> Findings:
         clock=clock_reviews(),
         endpoints=reviewed(SLICES, "default", Permission("list", SLICES, "default")),
         server_metrics=True,
+        request_dump=True,
         apiservers=1,
         polls=POLLS,
         polled_kinds=(PolledKind(PODS, EVENTS), PolledKind(NODES, EVENTS)),
@@ -332,6 +333,24 @@ def test_image_pulls_are_a_row_where_they_are_wanted_and_never_missing() -> None
         assert ("resources: [events], verbs: [watch]" in report(findings)[0]) == (missing == (watch,))
 
 
+@pytest.mark.parametrize(
+    ("may", "result", "part"),
+    [
+        (True, "ok", "get /debug/api_priority_and_fairness/dump_requests"),
+        (False, "note", "is not allowed; only needed to say without an audit log whose requests"),
+        (Unknown("HTTP 503"), "note", "HTTP 503"),
+        (None, "not checked", ""),
+    ],
+)
+def test_the_dump_of_requests_is_never_missing(*, may: bool | Unknown | None, result: str, part: str) -> None:
+    findings = all_good(request_dump=may)
+    table, _, is_good = reported(findings)
+    assert table["permissions"]["request dump"][0] == result
+    assert part in table["permissions"]["request dump"][1]
+    assert is_good == (may is not None), "what was not checked may be bad"
+    assert ("nonResourceURLs: [/debug/" in report(findings)[0]) == (may is False)
+
+
 def test_metrics_that_would_not_be_read_are_no_row() -> None:
     balancer = Server("https://127.0.0.1:6443", is_one_apiserver=False)
     elsewhere = config(**{"prometheus.url": "http://127.0.0.1:9090"})
@@ -342,6 +361,7 @@ def test_metrics_that_would_not_be_read_are_no_row() -> None:
     ):
         table, *_ = reported(findings)
         assert "server metrics" not in table["permissions"]
+        assert ("request dump" in table["permissions"]) == (findings.config is elsewhere)
 
 
 def test_without_a_connection_everything_else_is_not_checked() -> None:
