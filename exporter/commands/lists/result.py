@@ -94,11 +94,6 @@ class WatchCost:
     """What it would have been with whole objects, by the ratio of the sample."""
     trouble: str | None
 
-    @property
-    def events_per_second(self) -> float:
-        """Over the time that it was open."""
-        return self.events / self.seconds if self.seconds else 0.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remedy:
