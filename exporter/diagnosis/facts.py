@@ -59,7 +59,8 @@ class StreamFacts:
     cache_to_client: Interval | None = None
     write: Interval | None = None
     canary_write: Interval | None = None
-    """From sending our own write to its answer: the bucket of the P50."""
+    """From sending our own write to its answer: the bucket of the P50; or that of one that is still unanswered after
+    longer than the threshold."""
     canaries_lost: int = 0
     events_per_second: float = 0.0
     usual_events_per_second: float | None = None

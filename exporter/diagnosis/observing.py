@@ -387,7 +387,7 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
         storage_to_cache=storage_to_cache,
         cache_to_client=cache_to_client,
         write=write,
-        canary_write=_quantile(0.5, counts.canary_write, earlier.canary_write),
+        canary_write=_canary_write(state, earlier, objective),
         canaries_lost=canaries_lost,
         events_per_second=(_events(counts) - _events(earlier)) / seconds if seconds else 0.0,
         bytes_per_second=(counts.received_bytes - earlier.received_bytes) / seconds if seconds else 0.0,
@@ -431,6 +431,15 @@ def _p99(lower: Histogram, upper: Histogram, earlier_lower: Histogram, earlier_u
 def _quantile(ratio: float, now: Histogram, earlier: Histogram) -> Interval | None:
     """The bucket that holds it of what was observed since."""
     return now.since(earlier).quantile(ratio) if now.counts != earlier.counts else None
+
+
+def _canary_write(state: StreamState, earlier: StreamCounts, objective: LateRule) -> Interval | None:
+    """A write that waits for its answer is told before it has one: a webhook may take half a minute."""
+    since = state.canary_unanswered_since
+    waited_seconds = state.at - since if since is not None else 0.0
+    if waited_seconds > objective.threshold_seconds:
+        return Interval(waited_seconds, inf)
+    return _quantile(0.5, state.counts.canary_write, earlier.canary_write)
 
 
 def _is_cached(cache: CacheAnswer, revision: int, since: Instant) -> bool | None:

@@ -25,6 +25,8 @@ class AwaitedCanaries:
         self._counts = counts
         self._window = window
         self._arrivals = arrivals
+        self.unanswered_since: Instant | None = None
+        """When the write was sent that this apiserver has not answered."""
         self._are_expected = False
         self._awaited_until = now
 
@@ -38,13 +40,15 @@ class AwaitedCanaries:
         self._are_expected = False
         self.canaries.forget()
 
-    def sending(self) -> None:
-        """A write to an object of ours goes out that this stream should deliver."""
+    def sending(self, at: Instant | None = None) -> None:
+        """A write to an object of ours goes out that this stream should deliver; `at` if it goes to this apiserver."""
+        self.unanswered_since = at
         if self._are_expected:
             self.canaries.sending()
 
     def answered(self, canary: Canary | None) -> None:
         """That write was answered with success, or None: it was not, and nothing is to be expected."""
+        self.unanswered_since = None
         if self._are_expected:
             self._count(self.canaries.answered(canary))
 

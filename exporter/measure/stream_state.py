@@ -222,6 +222,8 @@ class StreamState:
     """None while nothing polls the watch cache."""
     owed_canary: Canary | None = None
     """The oldest write of ours that was answered with success, and whose event has not arrived."""
+    canary_unanswered_since: Instant | None = None
+    """When the write of ours was sent that this apiserver has not answered."""
     socket: SocketState | None = None
     """None while no watch is open, and where the kernel does not tell."""
     late_objects: tuple[LateObject, ...] = ()

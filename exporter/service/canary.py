@@ -89,7 +89,7 @@ class CanaryKeeper:
         if owner is not None:
             owner.counts.canary_writes += 1
         for stream in streams:
-            stream.canary_sending()
+            stream.canary_sending(is_through_here=stream is owner)
         canary: Canary | None = None
         try:
             canary = await write(apiserver.session, self._what)

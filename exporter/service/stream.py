@@ -207,9 +207,9 @@ class Stream:
 
     # Callbacks of the canary (exporter.service.canary)
 
-    def canary_sending(self) -> None:
-        """A canary is being written, and this stream should deliver its event."""
-        self._awaited.sending()
+    def canary_sending(self, *, is_through_here: bool = False) -> None:
+        """A canary is being written, by this apiserver or another one, and this stream should deliver its event."""
+        self._awaited.sending(time.monotonic() if is_through_here else None)
 
     def canary_answered(self, canary: Canary | None) -> None:
         """The canary was written; None if the write failed, so that no event is expected."""
@@ -342,6 +342,7 @@ class Stream:
             delivered=Delivered(canaries.newest, self._clocks.newest_event),
             cache_answer=self._clocks.cache_answer,
             owed_canary=canaries.oldest_owed,
+            canary_unanswered_since=self._awaited.unanswered_since,
             late_objects=self._judge.late_objects,
             pod_startup=self.pod_starts.state(now) if self.pod_starts is not None else None,
             counts=self.counts.copy(),

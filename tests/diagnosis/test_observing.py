@@ -173,6 +173,18 @@ def test_a_stream_that_is_stuck_does_not_teach_that_nothing_comes(world: World, 
         assert world.stream().usual_events_per_second == usual
 
 
+def test_a_write_that_waits_for_its_answer_is_told_before_it_has_one(world: World, pods: Stream) -> None:
+    assert world.stream().canary_write is None
+    pods.more["canary_unanswered_since"] = world.now
+    facts = world.stream()
+    while facts.canary_write is None:
+        facts = world.stream()
+    assert facts.canary_write.earliest > 1.0
+    assert facts.canary_write.latest == inf
+    pods.more["canary_unanswered_since"] = None
+    assert world.stream().canary_write is None
+
+
 def test_a_rate_is_steady_if_each_part_of_the_time_has_as_much(world: World, pods: Stream) -> None:
     for size_bytes in (200_000, 190_000, 200_000, 180_000) * 3:
         pods.counts.received_bytes += size_bytes

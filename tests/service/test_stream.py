@@ -129,6 +129,20 @@ async def test_a_canary_does_not_lose_to_a_wrong_date(fed: Fed) -> None:
     assert fed.verdicts()["on_time"] == 1
 
 
+async def test_a_write_to_this_apiserver_is_unanswered_until_its_answer(fed: Fed) -> None:
+    fed.relists("start", ago=9)
+    fed.target.canary_sending()
+    fed.target.refresh()
+    assert fed.target.state.canary_unanswered_since is None, "it goes to another apiserver"
+    fed.target.canary_answered(None)
+    fed.target.canary_sending(is_through_here=True)
+    fed.target.refresh()
+    assert fed.target.state.canary_unanswered_since == pytest.approx(fed.now, abs=10)
+    fed.target.canary_answered(None)
+    fed.target.refresh()
+    assert fed.target.state.canary_unanswered_since is None
+
+
 # What is certain before the verdict
 
 
