@@ -3,8 +3,8 @@
 from typing import Final, NamedTuple
 
 from dashboards import panels
-from dashboards.panels import THIRD, Panel, Query
-from dashboards.query import BY_WATCH, NAME_OF_WATCH, WORST, buckets, grown, p99
+from dashboards.panels import HALF, THIRD, Panel, Query
+from dashboards.query import APISERVER, BY_WATCH, NAME_OF_WATCH, WORST, buckets, flowing, grown, p99, series
 
 
 class Stage(NamedTuple):
@@ -45,7 +45,7 @@ DISPATCHED: Final = (
 
 def rows() -> dict[str, list[Panel]]:
     """Its panels, by the title of their row."""
-    return {"Now": _now(), "Stages": _stages(), "Comparisons": _comparisons()}
+    return {"Now": _now(), "Stages": _stages(), "Comparisons": _comparisons(), "Pod start-up": _pod_startup()}
 
 
 def _now() -> list[Panel]:
@@ -135,4 +135,34 @@ def _comparisons() -> list[Panel]:
         ).description(
             "Lost: the write was accepted and did not arrive in time. Refused: the write failed. No data is good."
         ),
+    ]
+
+
+def _pod_startup() -> list[Panel]:
+    """Each apiserver tells of all pods: the worst counts."""
+    at_most = series("pod_startup_p99_upper_seconds", scope=APISERVER)
+    at_least = series("pod_startup_p99_lower_seconds", 'stage="sli"', scope=APISERVER)
+    return [
+        panels.lines(
+            "P99 of each stage of a pod's start, at most",
+            "s",
+            Query(f"max by (cluster, stage) ({at_most})", "{{stage}} {{cluster}}"),
+            Query(f"max by (cluster) ({at_least})", "sli, at least {{cluster}}"),
+        )
+        .span(HALF)
+        .description(
+            "Over five minutes, with --pod-startup. The SLI of pod start-up is total without image pulls and init "
+            "containers, and wants at most 5 s. Where pulls are not known its lower bound is far below. watches is an "
+            "estimate of what scheduler and kubelet waited for their watches."
+        ),
+        panels.lines(
+            "Pods by what their start is for the SLI",
+            "cps",
+            Query(
+                flowing("pod_startups_total", "cluster, apiserver, result", scope=APISERVER),
+                "{{result}} @ {{apiserver}} {{cluster}}",
+            ),
+        )
+        .span(HALF)
+        .description("With several apiservers each tells of all pods. Deleted and failed: before they had started."),
     ]

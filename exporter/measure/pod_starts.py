@@ -111,7 +111,7 @@ class PodStarts:
     def enter(self, batch: DatedBatch) -> None:
         """These versions of pods have come."""
         for event in batch.events:
-            if isinstance(event.content, PodShown):
+            if event.uid and isinstance(event.content, PodShown):
                 self._enter(event, event.content, batch)
 
     def pulled(self, pull: Pull) -> None:
