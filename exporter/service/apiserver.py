@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from exporter.audit.live import NAMES
 from exporter.clocks.pollers import CachePoller, ServerPolls
@@ -77,6 +77,13 @@ class AllClocks:
         self.offset = None
 
 
+class _Readers(NamedTuple):
+    """Of what the apiserver says of itself; None where that is not wanted."""
+
+    metrics: Reader | None
+    flows: FlowReader | None
+
+
 @dataclass(slots=True)
 class _Watched:
     """One stream and its tasks."""
@@ -125,8 +132,7 @@ class Apiserver:
         self.stores = Stores(self._polls, self._session, config.namespace, config.revision_clock_hz, tasks)
         self._watched: dict[ResourceName, _Watched] = {}
         self._is_noticed_balancer = False
-        self._reader = self._metrics_reader()
-        self._flow_reader = self._reader_of_flows()
+        self._readers = _Readers(self._metrics_reader(), self._reader_of_flows())
         dependencies.heartbeat.sleepers.add(self)
 
     @property
@@ -150,27 +156,27 @@ class Apiserver:
     @property
     def server_facts(self) -> ServerFacts | None:
         """What the apiserver's own metrics say of the last time; None where they are not read, or say nothing now."""
-        return self._reader.facts if self._reader is not None else None
+        return self._readers.metrics.facts if self._readers.metrics is not None else None
 
     @property
     def is_trouble(self) -> Callable[[], bool]:
         """Says whether something is wrong here: its own metrics are read more often then. To be set."""
-        return self._reader.is_trouble if self._reader is not None else lambda: False
+        return self._readers.metrics.is_trouble if self._readers.metrics is not None else lambda: False
 
     @is_trouble.setter
     def is_trouble(self, is_trouble: Callable[[], bool]) -> None:
-        if self._reader is not None:
-            self._reader.is_trouble = is_trouble
+        if self._readers.metrics is not None:
+            self._readers.metrics.is_trouble = is_trouble
 
     @property
     def flows(self) -> tuple[FlowFacts, ...]:
         """Whose requests it executes; empty where that is not known."""
-        return self._flow_reader.facts if self._flow_reader is not None else ()
+        return self._readers.flows.facts if self._readers.flows is not None else ()
 
     def wants_flows(self, is_wanted: bool) -> None:  # noqa: FBT001 one word says it
         """Whether to ask for them from now on."""
-        if self._flow_reader is not None:
-            self._flow_reader.is_wanted = is_wanted and not self._is_noticed_balancer
+        if self._readers.flows is not None:
+            self._readers.flows.is_wanted = is_wanted and not self._is_noticed_balancer
 
     @property
     def streams(self) -> Iterable[Stream]:
@@ -333,8 +339,8 @@ class Apiserver:
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})
         self._polls.is_a_balancer()
-        if self._reader is not None:
-            self._reader.stop()
+        if self._readers.metrics is not None:
+            self._readers.metrics.stop()
         for watched in self._watched.values():
             watched.stream.use_cache_clock(None)
             if watched.cache_polling is not None:
