@@ -36,7 +36,7 @@ from tests.support.observing import Process, started, until
 NAMESPACE, NAME = "x", "nodegroup-controller"
 CONTROLLER = f"system:serviceaccount:{NAMESPACE}:{NAME}"
 ALL_PODS, GROUP_NODES = 5_000, 100
-CONNECTIONS = 60
+CONNECTIONS = 100
 WRITES_PER_SECOND = 12.0
 AS_BEFORE_1_31 = ("--emulated-version=1.33", "--feature-gates=ConsistentListFromCache=false")
 """Then such a LIST reads all pods from etcd; from the watch cache it reads those of its node, by an index."""
