@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from exporter.clocks.connections import Pool
+from exporter.clocks.poll import Pool
 from exporter.clocks.rate_limit import Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
 from exporter.kubernetes.cost import Sending
@@ -28,7 +28,7 @@ from exporter.measure.times import Interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from exporter.clocks.connections import Answer, PollConnection
+    from exporter.clocks.poll import Answer, PollConnection
     from exporter.clocks.rate_limit import Lane
     from exporter.credentials import Credentials
     from exporter.kubernetes.cost import Cost

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.audit.events import Verb
-    from exporter.audit.live import AuditSpell
+    from exporter.audit.live_counts import AuditSpell
     from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts
     from exporter.vocabulary import Fault
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.audit.events import Verb
-    from exporter.audit.live import AuditSpell
+    from exporter.audit.live_counts import AuditSpell
     from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.measure.times import Interval

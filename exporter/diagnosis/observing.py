@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from exporter.audit.events import Verb
-    from exporter.audit.live import AuditSpell
+    from exporter.audit.live_counts import AuditSpell
     from exporter.diagnosis.facts import FlowFacts
     from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import Kind, ServerFacts

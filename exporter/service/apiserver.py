@@ -72,13 +72,6 @@ class AllClocks:
         self.offset = None
 
 
-class _Readers(NamedTuple):
-    """Of what the apiserver says of itself; None where that is not wanted."""
-
-    metrics: Reader | None
-    flows: FlowReader | None
-
-
 @dataclass(slots=True)
 class _Watched:
     """One stream and its tasks."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.audit.events import AuditEvent
-    from exporter.audit.live import LiveCounts
+    from exporter.audit.live_counts import LiveCounts
     from exporter.audit.reading import EventReader
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from exporter import descriptors
-from exporter.audit.live import NAMES, LiveCounts
+from exporter.audit.live_counts import NAMES, LiveCounts
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.diagnosis.sentences import sentence
 from exporter.history.recording import History

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from exporter.audit.live import LiveCounts
+    from exporter.audit.live_counts import LiveCounts
     from exporter.config import Config
     from exporter.credentials import Credentials
     from exporter.diagnosis.facts import Facts

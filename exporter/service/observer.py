@@ -16,7 +16,7 @@ from exporter.turns import in_turns
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
 
-    from exporter.audit.live import AuditSpell
+    from exporter.audit.live_counts import AuditSpell
     from exporter.diagnosis.facts import Facts, FlowFacts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exporter.audit.live import NAMES
+from exporter.audit.live_counts import NAMES
 from exporter.server_metrics.flow_reader import FlowReader
 from exporter.server_metrics.reader import Listener, Reader
 from exporter.server_metrics.sources import OF_APISERVERS, OF_PROMETHEUS, ask_apiserver, ask_prometheus

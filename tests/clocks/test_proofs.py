@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.clocks.connections import Answer
+from exporter.clocks.poll import Answer
 from exporter.clocks.pollers import RevisionPoller
 from exporter.kubernetes.errors import StartError
 from exporter.service.daemon import Exporter, load_credentials

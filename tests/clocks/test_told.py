@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from exporter.clocks.connections import Answer
+from exporter.clocks.poll import Answer
 from exporter.clocks.pollers import TOLD_IN_ONE_TURN
 from exporter.service import loop
 from tests.support.streams import revision_poller

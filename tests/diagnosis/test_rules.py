@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.audit.events import VERBS
-from exporter.audit.live import AuditSpell
+from exporter.audit.live_counts import AuditSpell
 from exporter.diagnosis.audited import is_unnamed
 from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
 from exporter.diagnosis.rules import EXCLUSIVE, RULES

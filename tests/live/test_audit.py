@@ -14,7 +14,7 @@ from typing import Self
 import aiohttp
 import pytest
 
-from exporter.audit.live import LiveCounts
+from exporter.audit.live_counts import LiveCounts
 from exporter.diagnosis.seen import ComparedRequests, share
 from exporter.service.audit_file import LOOK_SECONDS, AuditFile
 from exporter.service.audit_intake import AuditIntake

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from exporter.audit.live import Total
+from exporter.audit.live_counts import Total
 from exporter.limits import REFUSED, refused_texts
 from exporter.measure.startup_counts import StartupState, StartupWindow
 from exporter.measure.times import Interval

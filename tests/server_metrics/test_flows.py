@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.audit.live import NAMES
+from exporter.audit.live_counts import NAMES
 from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.session import ApiSession, Server

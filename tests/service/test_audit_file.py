@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.audit.live import LiveCounts
+from exporter.audit.live_counts import LiveCounts
 from exporter.limits import refused_texts
 from exporter.service import audit_file
 from exporter.service.audit_file import AuditFile

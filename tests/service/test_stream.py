@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.clocks.connections import Answer
+from exporter.clocks.poll import Answer
 from exporter.clocks.pollers import CachePoller
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS

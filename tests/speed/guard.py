@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
-from exporter.clocks.connections import PollConnection
+from exporter.clocks.poll import PollConnection
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
 from exporter.credentials import Credentials, CredentialsSource

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from exporter.clocks.connections import PollConnection
+from exporter.clocks.poll import PollConnection
 from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import Server

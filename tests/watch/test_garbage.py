@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from exporter.clocks.connections import Answer, PollConnection
+from exporter.clocks.poll import Answer, PollConnection
 from exporter.kubernetes.backoff import FIRST_SECONDS, LONGEST_ASKED_SECONDS, Backoff
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.framed import MOST_BYTES_AFTER, MOST_BYTES_BEFORE

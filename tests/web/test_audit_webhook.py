@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from exporter.audit.live import LiveCounts
+from exporter.audit.live_counts import LiveCounts
 from exporter.config import ListenAddress
 from exporter.config.web_config import read_web_config
 from exporter.limits import refused_texts

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from exporter.clocks.connections import PollConnection
+from exporter.clocks.poll import PollConnection
 from exporter.clocks.same_store import read_the_same_store
 from exporter.commands.check.behind import certificates, identities
 from exporter.commands.check.findings import (

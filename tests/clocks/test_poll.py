@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from exporter.clocks.connections import POLL_SECONDS, Answer, PollConnection
+from exporter.clocks.poll import POLL_SECONDS, Answer, PollConnection
 from exporter.credentials import Credentials, CredentialsSource
 from exporter.kubernetes.cost import Cost, Sending
 from exporter.kubernetes.errors import StartError
@@ -25,6 +27,7 @@ from exporter.service import loop as our_loop
 from exporter.vocabulary import Purpose
 from tests.real.certificates import CertificateAuthority
 from tests.support.configuring import write_kubeconfig
+from tests.support.kubeconfig import kubeconfig
 from tests.support.waiting import wait_until
 
 BODY = b'{"kind":"EventList","metadata":{"resourceVersion":"7"}}'
@@ -302,7 +305,7 @@ async def test_what_nobody_asked_for_closes_the_connection_and_is_no_answer(tmp_
 async def test_a_poll_that_is_cancelled_or_takes_too_long_leaves_no_answer_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporter.clocks.connections.POLL_SECONDS", 2.0)
+    monkeypatch.setattr("exporter.clocks.poll.POLL_SECONDS", 2.0)
     late = OK.replace(b'"7"', b'"6"')
     apiserver = Apiserver(OK, late[:90], OK, OK[:-1], OK)
     async with polling(tmp_path, apiserver) as (place, _):
@@ -364,3 +367,38 @@ async def test_a_body_without_a_length_that_is_reset_is_cut_short(tmp_path: Path
         apiserver.writers[0].transport.abort()
         with pytest.raises(StartError, match="closed in the middle of the answer"):
             await polled
+
+
+async def failing(credentials: Credentials, url: str) -> str:
+    """The reason that a poll fails for."""
+    place = PollConnection(Server(url, is_one_apiserver=True), credentials, closed=lambda _connection: None)
+    try:
+        with pytest.raises(StartError) as failed:
+            await place.poll(*EVENTS.empty_list(None))
+    finally:
+        await place.close()
+    return str(failed.value.reason)
+
+
+async def test_credentials_that_cannot_be_renewed_fail_a_poll(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, "http://127.0.0.1:1")
+    credentials = Credentials(CredentialsSource(path), renewal_pause_seconds=0)
+    await credentials.load()
+    path.unlink()
+    credentials.refused()
+    assert await failing(credentials, "http://127.0.0.1:1") == "connect"
+
+
+@pytest.mark.parametrize("body", [b'{"a":' * 100_000, b'{"kind":"\xff\xfeList"}', b"<html>", b'{"kind":"Pod"}'])
+async def test_an_answer_that_is_no_list_fails_a_poll(tmp_path: Path, body: bytes) -> None:
+    app = web.Application()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        credentials = Credentials(CredentialsSource(kubeconfig(tmp_path, url)))
+        await credentials.load()
+        assert await failing(credentials, url) == "bad_response"

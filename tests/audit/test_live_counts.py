@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.audit.live import (
+from exporter.audit.live_counts import (
     MOST_IN_A_MINUTE,
     MOST_RESOURCES,
     MOST_SELECTIONS,
