@@ -14,6 +14,7 @@ import msgspec
 
 from exporter.audit.events import VERBS, WAITS, AuditEvent
 from exporter.wording.durations import go_seconds
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from exporter.audit.events import AuditStage, Verb
@@ -309,7 +310,7 @@ class AuditDecoder:
 
 
 def _resource(resource: str, group: str, subresource: str) -> str:
-    whole = f"{resource}.{group}" if group else resource
+    whole = kind_name(group, resource)
     return (f"{whole}/{subresource}" if subresource else whole)[:LONGEST_NAME]
 
 

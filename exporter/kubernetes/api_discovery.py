@@ -12,6 +12,7 @@ from exporter.config.load import CANARIES
 from exporter.credentials import CredentialsError
 from exporter.kubernetes.resources import Name, NotServedError, discover
 from exporter.kubernetes.session import UNREACHABLE, AnswerError, Request, too_much
+from exporter.wording.kinds import kind_name
 from exporter.wording.quoting import did_you_mean
 
 if TYPE_CHECKING:
@@ -116,9 +117,7 @@ async def _watchable_in(session: ApiSession, group: str, path: str) -> list[_Wat
     except AnswerError:
         return []
     return [
-        _Watchable(
-            f"{one.name}.{group}" if group else one.name, one.name, (one.singular_name, *(one.short_names or ()))
-        )
+        _Watchable(kind_name(group, one.name), one.name, (one.singular_name, *(one.short_names or ())))
         for one in served
         if {"list", "watch"} <= set(one.verbs)
     ]

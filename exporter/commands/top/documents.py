@@ -40,7 +40,7 @@ class StreamStatus(msgspec.Struct):
     @property
     def name(self) -> str:
         """The resource as flags have it."""
-        return f"{self.resource}.{self.group}" if self.group else self.resource
+        return kind_name(self.group, self.resource)
 
     @property
     def condition(self) -> str:

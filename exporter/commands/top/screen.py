@@ -12,6 +12,7 @@ from rich.text import Text
 
 from exporter.commands.top.choice import WORDS
 from exporter.diagnosis.sentences import seconds
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -163,7 +164,7 @@ def _why(now: StreamStatus) -> str:
 def log(notes: Iterable[Noted]) -> Iterator[Text]:
     """The newest first."""
     for note in reversed(list(notes)):
-        name = f"{note.resource}.{note.group}" if note.group else note.resource
+        name = kind_name(note.group, note.resource)
         times = f" ({note.times} times)" if note.times > 1 else ""
         place = _plain(f"{name} {note.apiserver}".strip())
         yield Text.assemble(

@@ -11,6 +11,7 @@ from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
 from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, count, moment, per_second, text
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -134,7 +135,7 @@ def _note(same: Sequence[Note], look: Look, *, with_place: bool) -> str:
     often = f' <span class="soft">{times} times</span>' if times > len(same) else ""
     place = ""
     if with_place:
-        names = [f"{note.resource}.{note.group}" if note.group else note.resource for note in same if note.resource]
+        names = [kind_name(note.group, note.resource) for note in same if note.resource]
         wheres = [note.apiserver for note in same if note.apiserver]
         place = " on ".join(listed(reversed(some), MOST_NAMES) for some in (names, wheres) if some)
         place = f'<span class="soft">{text(place)}</span> '
