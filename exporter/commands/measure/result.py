@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from exporter.diagnosis.document import as_json
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ class StreamResult:
     @property
     def name(self) -> str:
         """As the resource is written in flags, with its apiserver."""
-        return f"{self.resource}{'.' if self.group else ''}{self.group} on {self.apiserver}"
+        return f"{kind_name(self.group, self.resource)} on {self.apiserver}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from exporter.wording.kinds import kind_name
+
 STEPS = 10
 STATUS_PATH = "/api/v1/status"
 HISTORY_PATH = f"/api/v1/history?last={STEPS}"
