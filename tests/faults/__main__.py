@@ -44,7 +44,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 async def run(chosen: argparse.Namespace, results: Results) -> list[Played]:
     """All that is chosen, a laboratory for each setting."""
-    binaries = built()[chosen.server]
+    binaries = built(chosen.server)[chosen.server]
     globs = chosen.only or ["*"]
     made = [one for one in ALL if any(fnmatch.fnmatch(name, glob) for name in (one.fault, one.name) for glob in globs)]
     all_played = []

@@ -6,14 +6,13 @@ Exit code 1 if an interval did not contain the truth, or a pod was not told.
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from string import Template
 
-from tests.conftest import BUILD_SERVERS
 from tests.startup.lab import Lab, Row, play
+from tests.versions.__main__ import built
 
 PAGE = Path(__file__).with_name("page.md")
 DOCS = Path(__file__).parents[2] / "docs" / "pod-startup.md"
@@ -58,11 +57,17 @@ def main() -> int:
     parser.add_argument("--pods", type=int, default=2000)
     parser.add_argument("--nodes", type=int, default=100)
     chosen = parser.parse_args()
-    versions = BUILD_SERVERS.with_name("build-versions")
-    built = subprocess.run([versions, "control-plane", "kwok"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    control_plane, kwok = (Path(line.split()[-1]) for line in built.splitlines()[-2:])
+    folders = built("control-plane", "kwok")
     with tempfile.TemporaryDirectory(prefix="watchslo-startup-") as folder:
-        lab = asyncio.run(play((control_plane, kwok), Path(folder), nodes=chosen.nodes, pods=chosen.pods, say=print))
+        lab = asyncio.run(
+            play(
+                (folders["control-plane"], folders["kwok"]),
+                Path(folder),
+                nodes=chosen.nodes,
+                pods=chosen.pods,
+                say=print,
+            )
+        )
     print(page(lab))
     if (chosen.pods, chosen.nodes) == (2000, 100):
         DOCS.write_text(page(lab))

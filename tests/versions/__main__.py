@@ -35,17 +35,18 @@ ROLLOUT, DISPATCH = "rollout", "dispatch"
 PARTS = (*SERVERS, ROLLOUT, DISPATCH)
 
 
-def built() -> dict[str, Path]:
-    """The folders of all binaries, which are built if they are not there."""
+def built(*names: str) -> dict[str, Path]:
+    """The folders of these binaries, or of all, which are built if they are not there."""
     default = _last_lines(BUILD_SERVERS)[-1]
-    rows = _last_lines(BUILD_SERVERS.with_name("build-versions"))
-    others = {words[0]: Path(words[2]) for words in map(str.split, rows) if len(words) == 3}
-    return {DEFAULT: Path(default), **others}
+    others = [name for name in names if name != DEFAULT]
+    rows = _last_lines(BUILD_SERVERS.with_name("build-versions"), *others) if others or not names else []
+    folders = {words[0]: Path(words[2]) for words in map(str.split, rows) if len(words) == 3}
+    return {DEFAULT: Path(default), **folders}
 
 
-def _last_lines(script: Path) -> list[str]:
+def _last_lines(script: Path, *words: str) -> list[str]:
     # What is being built is said at once, so that nobody waits for an hour without a word.
-    with subprocess.Popen([script], stdout=subprocess.PIPE, text=True) as building:
+    with subprocess.Popen([script, *words], stdout=subprocess.PIPE, text=True) as building:
         assert building.stdout is not None
         lines = []
         for said in building.stdout:
