@@ -59,15 +59,8 @@ def main() -> int:
     chosen = parser.parse_args()
     folders = built("control-plane", "kwok")
     with tempfile.TemporaryDirectory(prefix="watchslo-startup-") as folder:
-        lab = asyncio.run(
-            play(
-                (folders["control-plane"], folders["kwok"]),
-                Path(folder),
-                nodes=chosen.nodes,
-                pods=chosen.pods,
-                say=print,
-            )
-        )
+        parts = (folders["control-plane"], folders["kwok"])
+        lab = asyncio.run(play(parts, Path(folder), nodes=chosen.nodes, pods=chosen.pods, say=print))
     print(page(lab))
     if (chosen.pods, chosen.nodes) == (2000, 100):
         DOCS.write_text(page(lab))
