@@ -148,8 +148,9 @@ async def test_each_verb_that_is_taken_away_is_missed_by_its_name(world: World, 
         zip(losses, await asyncio.gather(*(missed(world, loss, tmp_path, a_few) for loss in losses)), strict=True)
     )
     for loss, rows in said.items():
-        [row] = rows
-        assert loss.is_named_in(row), row
+        # Without events to list, both the revision clock and image pulls say so.
+        assert rows, loss
+        assert all(map(loss.is_named_in, rows)), rows
 
 
 @dataclass(frozen=True, eq=False)
