@@ -15,7 +15,7 @@ import msgspec
 
 from exporter.limits import beginning
 from exporter.measure.pods import PodShown, Pull, PulledEvent, WholePod  # noqa: TC001 msgspec resolves them
-from exporter.measure.stamps import LONGEST_CHARACTERS
+from exporter.measure.write_times import LONGEST_CHARACTERS
 from exporter.vocabulary import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from exporter.measure.stamps import parse_rfc3339
 from exporter.measure.times import Interval
+from exporter.measure.write_times import parse_rfc3339
 from exporter.wording.durations import go_seconds
 
 if TYPE_CHECKING:
