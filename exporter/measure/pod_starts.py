@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MOST_PODS = 20_000
 """Maximum of pods that are followed at once; about a kilobyte is kept of each."""
 
+MOST_CONTAINERS = 64
+"""Of a pod with more the pulls are never all known: anybody may write Events about any container."""
+
 NO_TIME = Interval(0.0, 0.0)
 
 PULLS_AWAITED_SECONDS = 10.0
@@ -46,7 +49,8 @@ class _Write(NamedTuple):
 class _Pulls:
     """The pulls for one pod's containers."""
 
-    finished: int = 0
+    containers: set[str] = field(default_factory=set)
+    """Those whose image is there."""
     longest_seconds: float = 0.0
     all_seconds: float = 0.0
 
@@ -117,7 +121,8 @@ class PodStarts:
     def pulled(self, pull: Pull) -> None:
         """A kubelet has pulled an image, or had it."""
         pulls = self._pulls.setdefault(pull.pod_uid, _Pulls())
-        pulls.finished += 1
+        if len(pulls.containers) < MOST_CONTAINERS:
+            pulls.containers.add(pull.container)
         pulls.longest_seconds = max(pulls.longest_seconds, pull.seconds)
         pulls.all_seconds += pull.seconds
         while len(self._pulls) > self._most_pods:
@@ -235,7 +240,7 @@ class PodStarts:
         """Count what the SLI makes of it, as soon as all pulls are known, or will never be."""
         assert pod.started_at is not None
         pulls = self._pulls.get(uid)
-        is_known = pulls is not None and pulls.finished >= pod.containers
+        is_known = pulls is not None and len(pulls.containers) >= pod.containers
         if not is_known and self.sees_pulls and now - pod.started_at < PULLS_AWAITED_SECONDS:
             return
         del self._await_pulls[uid]

@@ -16,7 +16,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import Event
 from exporter.measure.judge import DatedBatch
 from exporter.measure.judging import Opening
-from exporter.measure.pod_starts import PULLS_AWAITED_SECONDS, PodStarts
+from exporter.measure.pod_starts import MOST_CONTAINERS, PULLS_AWAITED_SECONDS, PodStarts
 from exporter.measure.pods import PodShown, Pull
 from exporter.measure.startup_counts import StartupCounts
 from exporter.measure.times import Interval
@@ -104,13 +104,34 @@ def test_pulls_are_left_out_of_the_sli_as_far_as_they_are_known() -> None:
     watched.starts.sees_pulls = True
     watched.come("added", 0, containers=2)
     watched.come("modified", 1, "scheduled", containers=2)
-    watched.starts.pulled(Pull("a", 2.0))
+    watched.starts.pulled(Pull("a", 2.0, "one"))
     watched.come("modified", 10, "scheduled", "started", containers=2)
     assert not watched.of("sli"), "the other container's pull is awaited"
-    watched.starts.pulled(Pull("a", 3.0))
+    watched.starts.pulled(Pull("a", 3.0, "two"))
     watched.starts.state(11)
     assert watched.of("sli") == [Interval(5, 7)], "one after the other, or at once"
     assert watched.results == {"sli": 1}
+
+
+def test_a_container_that_is_restarted_does_not_stand_for_another_one() -> None:
+    watched = Watched()
+    watched.starts.sees_pulls = True
+    watched.come("added", 0, containers=2)
+    watched.come("modified", 1, "scheduled", containers=2)
+    watched.starts.pulled(Pull("a", 2.0, "one"))
+    watched.starts.pulled(Pull("a", 0.0, "one"))
+    watched.come("modified", 10, "scheduled", "started", containers=2)
+    assert not watched.of("sli"), "the other container's pull is awaited"
+    watched.starts.state(10 + PULLS_AWAITED_SECONDS)
+    assert watched.of("sli") == [Interval(1, 10)]
+    assert watched.results == {"sli_pull_unknown": 1}
+
+
+def test_what_is_kept_of_the_pulls_for_a_pod_is_bounded() -> None:
+    watched = Watched()
+    for number in range(2 * MOST_CONTAINERS):
+        watched.starts.pulled(Pull("a", 1.0, str(number)))
+    assert len(watched.starts._pulls["a"].containers) == MOST_CONTAINERS
 
 
 def test_pulls_are_not_awaited_for_long() -> None:
@@ -133,8 +154,8 @@ def test_init_containers_are_left_out_of_the_sli() -> None:
     watched.starts.sees_pulls = True
     watched.come("added", 0, containers=2)
     watched.come("modified", 1, "scheduled", containers=2)
-    for _ in range(2):
-        watched.starts.pulled(Pull("a", 0.0))
+    for container in ("init", "main"):
+        watched.starts.pulled(Pull("a", 0.0, container))
     ran = Interval(3, 5)
     watched.come("modified", 10, "scheduled", "initialized", "started", containers=2, init_seconds=ran)
     assert watched.of("sli") == [Interval(5, 7)]
@@ -280,8 +301,8 @@ def test_the_intervals_contain_the_truth_and_every_pod_counts_once(
     ]
     expected: dict[int, list[tuple[str, float]]] = {}
     for number, life in enumerate(pods):
-        for seconds in life.pulls if sees_pulls else ():
-            watched.starts.pulled(Pull(str(number), seconds))
+        for container, seconds in enumerate(life.pulls if sees_pulls else ()):
+            watched.starts.pulled(Pull(str(number), seconds, str(container)))
         expected[number] = [("total", life.reached["started"] - life.created)]
         before = life.created
         for reported, at in life.reached.items():
