@@ -59,7 +59,9 @@ class StartupCounts:
         if not upper:
             return None
         at_least, at_most = self.lower["watches"].sum, self.upper["watches"].sum
-        return Interval(min(1.0, at_least / upper), min(1.0, at_most / lower) if lower else 1.0)
+        # A time without an upper bound is in no sum, and counts in the bucket of +Inf.
+        is_open = self.upper["watches"].counts[-1] > 0
+        return Interval(min(1.0, at_least / upper), min(1.0, at_most / lower) if lower and not is_open else 1.0)
 
     @property
     def unknown_share(self) -> float | None:

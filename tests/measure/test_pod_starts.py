@@ -255,6 +255,8 @@ def test_shares_are_told() -> None:
         counts.lower[stage].observe(lower)  # type: ignore[index]
         counts.upper[stage].observe(upper)  # type: ignore[index]
     assert counts.watch_share == Interval(0.05, 0.4)
+    counts.upper["watches"].observe(inf)
+    assert counts.watch_share == Interval(0.05, 1.0), "the events of one pod may have been on their way for ever so long"
     counts.results["sli"], counts.results["sli_pull_unknown"] = 3, 1
     assert counts.unknown_share == 0.25
 
