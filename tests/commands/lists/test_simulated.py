@@ -15,7 +15,7 @@ from aiohttp import web
 from exporter.commands.lists.measuring import CommandRun, costs_of
 from exporter.commands.lists.plan import LEAST_ALLOWED_BYTES
 from exporter.commands.lists.reading import ListReading, troubled
-from exporter.commands.lists.result import FORMS
+from exporter.commands.lists.result import FORMS, ServedFrom
 from exporter.commands.lists.sampling import plans_of
 from exporter.commands.progress_line import ProgressLine
 from exporter.config import Config
@@ -302,12 +302,24 @@ async def test_names_that_are_longer_than_kubernetes_allows_are_no_list(simulato
 
 
 class OldServer:
-    """A server between, as one that knows neither lists of metadata nor sendInitialEvents: no bookmark ends those."""
+    """A server between, as one that knows neither lists of metadata nor sendInitialEvents: no bookmark ends those.
+
+    It has metrics: all LISTs are read from the store.
+    """
 
     def __init__(self, behind: str) -> None:
         self._behind = behind
+        self._lists = 0
+
+    def _metrics(self) -> web.Response:
+        said = {"list_total": self._lists, "list_fetched_objects_total": self._lists * OBJECTS}
+        lines = [f'apiserver_storage_{name}{{resource="pods"}} {value}\n' for name, value in said.items()]
+        return web.Response(text="".join(lines))
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/metrics":
+            return self._metrics()
+        self._lists += request.path.endswith("/pods") and "watch" not in request.query
         query = {name: text for name, text in request.query.items() if name != "allowWatchBookmarks"}
         async with (
             aiohttp.ClientSession() as session,
@@ -329,9 +341,8 @@ async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tm
     await site.start()
     try:
         port = runner.addresses[0][1]
-        settled = config(
-            "--kubeconfig", plain_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}"), "--resource", "pods"
-        )
+        kubeconfig = plain_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}")
+        settled = config("--kubeconfig", kubeconfig, "--resource", "pods", "--apiserver.metrics", "on")
         [pods] = await costs(settled)
     finally:
         await runner.cleanup()
@@ -340,5 +351,7 @@ async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tm
         "streaming lists are not supported here: after 1100 events, silence for 10 s and no bookmark that they are all"
     )
     assert (streaming.objects, streaming.pages) == (OBJECTS, 0)
-    assert by_form(pods)["newest"].trouble is None
-    assert by_form(pods)["metadata"].trouble == "the server has no lists of metadata only"
+    newest, metadata = by_form(pods)["newest"], by_form(pods)["metadata"]
+    assert (newest.trouble, newest.served) == (None, ServedFrom(place="store", objects_read=OBJECTS))
+    assert metadata.trouble == "the server has no lists of metadata only"
+    assert (metadata.served, streaming.served) == (None, None), "what is not whole is not taken for others' LISTs"
