@@ -109,6 +109,18 @@ async def test_after_a_429_nothing_more_is_sent(simulator: Simulator, tmp_path: 
     assert not pods.is_said
 
 
+async def test_after_a_429_to_the_sample_nothing_more_is_sent_or_asked(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.rejection = Rejection(429, retry_after_seconds=7, verbs=frozenset({"list"}), resource="nodes")
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+    resources = [flag for name in ("pods", "nodes", "events") for flag in ("--resource", name)]
+    ended = await lists("--kubeconfig", kubeconfig, *resources, "--yes")
+    assert (ended.exit_code, ended.out) == (2, "")
+    where = f"nodes on {simulator.apiserver.host}:{simulator.apiserver.port}"
+    assert ended.err.startswith(f"watchslo: error: {where}: refused with 429, Retry-After 7 s: ")
+    plans = await plans_of(settings(simulator, tmp_path, *resources))
+    assert [plan.name.plural for plan in plans] == ["pods", "nodes"]
+
+
 async def test_what_is_refused_has_its_sentence_and_the_others_go_on(simulator: Simulator, tmp_path: Path) -> None:
     simulator.faults.deny("watch", "pods")
     settled = settings(simulator, tmp_path, "--resource", "foos", "--resource", "pods")
