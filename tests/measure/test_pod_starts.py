@@ -18,9 +18,9 @@ from exporter.measure.judge import DatedBatch
 from exporter.measure.judging import Opening
 from exporter.measure.pod_starts import MOST_CONTAINERS, PULLS_AWAITED_SECONDS, PodStarts
 from exporter.measure.pods import PodShown, Pull
-from exporter.measure.startup_counts import StartupCounts
+from exporter.measure.startup_counts import SLOT_SECONDS, WINDOW_SECONDS, StartupCounts, StartupWindow
 from exporter.measure.times import Interval
-from exporter.vocabulary import REPORTED_STAGES, EventType, ReportedStage, StartupStage
+from exporter.vocabulary import REPORTED_STAGES, STARTUP_STAGES, EventType, ReportedStage, StartupStage
 
 LATENCY = Interval(0.1, 0.3)
 
@@ -248,6 +248,20 @@ def test_more_pods_than_are_followed_push_out_the_oldest() -> None:
     assert len(watched.starts._pulls) == 2
 
 
+@given(st.lists(st.tuples(st.sampled_from(STARTUP_STAGES), st.floats(0, 1e4), st.floats(0, 900)), max_size=30))
+def test_the_quantiles_are_those_of_the_last_five_minutes(durations: list[tuple[StartupStage, float, float]]) -> None:
+    window = StartupWindow()
+    durations = sorted(durations, key=lambda duration: duration[2])
+    for count, (stage, seconds, at) in enumerate(durations, start=1):
+        window.add(stage, Interval(seconds / 2, seconds), at)
+        fresh = StartupWindow()
+        for one, its_seconds, then in durations[:count]:
+            if (then // SLOT_SECONDS + 1) * SLOT_SECONDS > at - WINDOW_SECONDS:
+                fresh.add(one, Interval(its_seconds / 2, its_seconds), then)
+        assert window.quantiles(at) == fresh.quantiles(at)
+    assert window.quantiles(900 + WINDOW_SECONDS + SLOT_SECONDS) == {}
+
+
 def test_shares_are_told() -> None:
     counts = StartupCounts.none()
     assert (counts.watch_share, counts.unknown_share) == (None, None)
@@ -256,7 +270,7 @@ def test_shares_are_told() -> None:
         counts.upper[stage].observe(upper)  # type: ignore[index]
     assert counts.watch_share == Interval(0.05, 0.4)
     counts.upper["watches"].observe(inf)
-    assert counts.watch_share == Interval(0.05, 1.0), "the events of one pod may have been on their way for ever so long"
+    assert counts.watch_share == Interval(0.05, 1.0), "the events of one pod may have been on their way for any time"
     counts.results["sli"], counts.results["sli_pull_unknown"] = 3, 1
     assert counts.unknown_share == 0.25
 
