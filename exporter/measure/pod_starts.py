@@ -182,13 +182,16 @@ class PodStarts:
         is_next = batch.opening is pod.opening
         earliest = max(before.earliest, commit.earliest) if is_next else before.earliest
         first_shown = _Write(pod.newest.number + 1, Interval(earliest, commit.latest))
+        has_started = pod.started_at is not None
         for stage in shown.stages:
-            pod.first_showing.setdefault(stage, first_shown)
+            if stage == "ready" or not has_started:
+                pod.first_showing.setdefault(stage, first_shown)
         pod.newest = first_shown._replace(commit=Interval(max(before.earliest, commit.earliest), commit.latest))
         pod.opening = batch.opening
         pod.is_stateful |= shown.is_stateful
         pod.has_waited_for_room |= shown.waits_for_room
-        pod.init_seconds = shown.init_seconds
+        if not has_started:
+            pod.init_seconds = shown.init_seconds  # later ones are of a sandbox that was made anew
         pod.containers = max(pod.containers, shown.containers)
 
     def _started(self, uid: str, pod: _Pod, at: Instant) -> None:

@@ -149,6 +149,21 @@ def test_pulls_are_not_awaited_for_long() -> None:
     assert not watched.starts._pods
 
 
+def test_what_a_pod_shows_after_its_start_is_no_part_of_it() -> None:
+    watched = Watched()
+    watched.starts.sees_pulls = True
+    watched.come("added", 0)
+    watched.come("modified", 1, "scheduled")
+    watched.come("modified", 10, "scheduled", "started")
+    watched.come("modified", 15, "scheduled", "sandbox", "initialized", "started", init_seconds=Interval(3, 5))
+    watched.starts.pulled(Pull("a", 2.0))
+    watched.come("modified", 17, *REPORTED_STAGES)
+    watched.starts.state(18)
+    assert watched.of("total") == [Interval(10, 10)]
+    assert watched.of("sli") == [Interval(8, 8)]
+    assert watched.of("ready") == [Interval(7, 7)]
+
+
 def test_init_containers_are_left_out_of_the_sli() -> None:
     watched = Watched()
     watched.starts.sees_pulls = True
