@@ -166,6 +166,8 @@ class PodStarts:
             if is_created:
                 self._counts.results["static"] += 1
             return None
+        if not is_created and len(self._pods) >= self._most_pods:
+            return None  # perhaps it was pushed out before: it would push out the next one, and count again
         created = batch.commit if is_created else None
         pod = _Pod(created=created, newest=_Write(-1, ANY_TIME), opening=batch.opening)
         self._pods[event.uid] = pod

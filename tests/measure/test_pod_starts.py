@@ -157,8 +157,8 @@ def test_what_a_pod_shows_after_its_start_is_no_part_of_it() -> None:
     watched.come("modified", 10, "scheduled", "started")
     watched.come("modified", 15, "scheduled", "sandbox", "initialized", "started", init_seconds=Interval(3, 5))
     watched.starts.pulled(Pull("a", 2.0))
-    watched.come("modified", 17, *REPORTED_STAGES)
     watched.starts.state(18)
+    watched.come("modified", 17, *REPORTED_STAGES)
     assert watched.of("total") == [Interval(10, 10)]
     assert watched.of("sli") == [Interval(8, 8)]
     assert watched.of("ready") == [Interval(7, 7)]
@@ -261,6 +261,18 @@ def test_more_pods_than_are_followed_push_out_the_oldest() -> None:
     assert watched.results == {"overflow": 2}
     assert list(watched.starts._pods) == ["2", "3"]
     assert len(watched.starts._pulls) == 2
+
+
+def test_a_pod_that_was_pushed_out_pushes_out_no_other() -> None:
+    watched = Watched(most_pods=2)
+    for uid in "abc":
+        watched.come("added", 0, uid=uid)
+    for at in range(1, 4):
+        for uid in "abc":
+            watched.come("modified", at, "scheduled", uid=uid)
+    for uid in "abc":
+        watched.come("modified", 9, *REPORTED_STAGES, uid=uid)
+    assert watched.results == {"overflow": 1, "sli_pull_unknown": 2}
 
 
 @given(st.lists(st.tuples(st.sampled_from(STARTUP_STAGES), st.floats(0, 1e4), st.floats(0, 900)), max_size=30))
