@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -28,7 +29,8 @@ class Labels(NamedTuple):
 _Counts = TypeVar("_Counts", StreamCounts, StartupCounts)
 
 
-class _Counted(NamedTuple, Generic[_Counts]):
+@dataclass(frozen=True, slots=True)
+class _Counted(Generic[_Counts]):
     """The counts of one stream at one moment, and the live ones: if these were replaced, they began at 0 since."""
 
     counts: _Counts
