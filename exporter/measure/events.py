@@ -15,7 +15,7 @@ import msgspec
 
 from exporter.limits import beginning
 from exporter.measure.pods import PodShown, Pull, PulledEvent, WholePod  # noqa: TC001 msgspec resolves them
-from exporter.measure.stamps import LONGEST_CHARACTERS
+from exporter.measure.write_times import LONGEST_CHARACTERS
 from exporter.vocabulary import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 
 if TYPE_CHECKING:
@@ -162,6 +162,10 @@ _EVENT_TYPES: Mapping[str, EventType] = {
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
+def _is_short(pull: Pull) -> bool:
+    return len(pull.pod_uid) <= LONGEST_CHARACTERS and len(pull.container) <= LONGEST_NAME_CHARACTERS
+
+
 class EventDecoder:
     """Decodes single lines; with an annotation's key also that annotation's value, and no other."""
 
@@ -225,12 +229,12 @@ class EventDecoder:
         return event
 
     def decode_pull(self, line: bytes) -> Event | WatchError | Undecodable:
-        """The same for the whole object of an Event that may report a pull."""
+        """The same for the whole object of an Event that may report a pull. One that has expired reports none."""
         event = self.decode(line)
-        if isinstance(event, Event) and event.event_type != "bookmark":
+        if isinstance(event, Event) and event.event_type in {"added", "modified"}:
             with suppress(*_UNREADABLE):
                 pull = self._pulls.decode(line).object.pull()
-                if pull is not None and len(pull.pod_uid) <= LONGEST_CHARACTERS:
+                if pull is not None and _is_short(pull):
                     return msgspec.structs.replace(event, content=pull)
         return event
 

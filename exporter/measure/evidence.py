@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.dating import AssumedEvidence, after
-from exporter.measure.stamps import apiserver_stamps, is_apiservers_own, parse_annotation, renewed_at
+from exporter.measure.write_times import apiserver_stamps, is_apiservers_own, parse_annotation, renewed_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,9 +16,9 @@ from exporter.measure.evidence import Wallclocks, in_object
 from exporter.measure.judging import Known, Opening, PendingChunk, PendingEvents, grouped_by_evidence, judge
 from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
-from exporter.measure.stamps import NEWEST_STAMP, StampMemory, parse_rfc3339, rfc3339
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.undecided import NO_BOUND, Provisional
+from exporter.measure.write_times import NEWEST_STAMP, StampMemory, parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

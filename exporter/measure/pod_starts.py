@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MOST_PODS = 20_000
 """Maximum of pods that are followed at once; about a kilobyte is kept of each."""
 
+MOST_CONTAINERS = 64
+"""Of a pod with more the pulls are never all known: anybody may write Events about any container."""
+
 NO_TIME = Interval(0.0, 0.0)
 
 PULLS_AWAITED_SECONDS = 10.0
@@ -46,7 +49,8 @@ class _Write(NamedTuple):
 class _Pulls:
     """The pulls for one pod's containers."""
 
-    finished: int = 0
+    containers: set[str] = field(default_factory=set)
+    """Those whose image is there."""
     longest_seconds: float = 0.0
     all_seconds: float = 0.0
 
@@ -117,7 +121,8 @@ class PodStarts:
     def pulled(self, pull: Pull) -> None:
         """A kubelet has pulled an image, or had it."""
         pulls = self._pulls.setdefault(pull.pod_uid, _Pulls())
-        pulls.finished += 1
+        if len(pulls.containers) < MOST_CONTAINERS:
+            pulls.containers.add(pull.container)
         pulls.longest_seconds = max(pulls.longest_seconds, pull.seconds)
         pulls.all_seconds += pull.seconds
         while len(self._pulls) > self._most_pods:
@@ -161,6 +166,8 @@ class PodStarts:
             if is_created:
                 self._counts.results["static"] += 1
             return None
+        if not is_created and len(self._pods) >= self._most_pods:
+            return None  # perhaps it was pushed out before: it would push out the next one, and count again
         created = batch.commit if is_created else None
         pod = _Pod(created=created, newest=_Write(-1, ANY_TIME), opening=batch.opening)
         self._pods[event.uid] = pod
@@ -177,13 +184,16 @@ class PodStarts:
         is_next = batch.opening is pod.opening
         earliest = max(before.earliest, commit.earliest) if is_next else before.earliest
         first_shown = _Write(pod.newest.number + 1, Interval(earliest, commit.latest))
+        has_started = pod.started_at is not None
         for stage in shown.stages:
-            pod.first_showing.setdefault(stage, first_shown)
+            if stage == "ready" or not has_started:
+                pod.first_showing.setdefault(stage, first_shown)
         pod.newest = first_shown._replace(commit=Interval(max(before.earliest, commit.earliest), commit.latest))
         pod.opening = batch.opening
         pod.is_stateful |= shown.is_stateful
         pod.has_waited_for_room |= shown.waits_for_room
-        pod.init_seconds = shown.init_seconds
+        if not has_started:
+            pod.init_seconds = shown.init_seconds  # later ones are of a sandbox that was made anew
         pod.containers = max(pod.containers, shown.containers)
 
     def _started(self, uid: str, pod: _Pod, at: Instant) -> None:
@@ -235,7 +245,7 @@ class PodStarts:
         """Count what the SLI makes of it, as soon as all pulls are known, or will never be."""
         assert pod.started_at is not None
         pulls = self._pulls.get(uid)
-        is_known = pulls is not None and pulls.finished >= pod.containers
+        is_known = pulls is not None and len(pulls.containers) >= pod.containers
         if not is_known and self.sees_pulls and now - pod.started_at < PULLS_AWAITED_SECONDS:
             return
         del self._await_pulls[uid]

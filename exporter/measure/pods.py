@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from exporter.measure.stamps import parse_rfc3339
 from exporter.measure.times import Interval
+from exporter.measure.write_times import parse_rfc3339
 from exporter.wording.durations import go_seconds
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Pull(msgspec.Struct, frozen=True, gc=False):
 
     pod_uid: str
     seconds: float
+    container: str = ""
+    """As a path in the pod, such as `spec.containers{name}`: an image is looked for again at each restart."""
 
 
 class _Present(msgspec.Struct, gc=False):
@@ -185,6 +187,7 @@ class WholePod(msgspec.Struct, gc=False):
 
 class _InvolvedObject(msgspec.Struct, gc=False):
     uid: str = ""
+    fieldPath: str = ""  # noqa: N815
 
 
 class PulledEvent(msgspec.Struct, gc=False):
@@ -197,7 +200,8 @@ class PulledEvent(msgspec.Struct, gc=False):
     def pull(self) -> Pull | None:
         """None if it reports no finished pull."""
         seconds = pull_seconds(self.message) if self.reason == "Pulled" else None
-        return Pull(self.involvedObject.uid, seconds) if seconds is not None else None
+        about = self.involvedObject
+        return Pull(about.uid, seconds, about.fieldPath) if seconds is not None else None
 
 
 _PULLED = re.compile(r" in (?P<alone>[0-9a-zµ.]+?)(?: \((?P<waiting>[0-9a-zµ.]+) including waiting\))?(?:\. |\.?$)")

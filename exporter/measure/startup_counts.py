@@ -59,7 +59,9 @@ class StartupCounts:
         if not upper:
             return None
         at_least, at_most = self.lower["watches"].sum, self.upper["watches"].sum
-        return Interval(min(1.0, at_least / upper), min(1.0, at_most / lower) if lower else 1.0)
+        # A time without an upper bound is in no sum, and counts in the bucket of +Inf.
+        is_open = self.upper["watches"].counts[-1] > 0
+        return Interval(min(1.0, at_least / upper), min(1.0, at_most / lower) if lower and not is_open else 1.0)
 
     @property
     def unknown_share(self) -> float | None:
@@ -87,9 +89,14 @@ class StartupState:
     """Pods that have not started."""
 
 
+class _Bounds(NamedTuple):
+    lower: Sketch
+    upper: Sketch
+
+
 class _Slot(NamedTuple):
     number: int
-    sketches: dict[StartupStage, tuple[Sketch, Sketch]]
+    sketches: dict[StartupStage, _Bounds]
 
 
 class StartupWindow:
@@ -97,30 +104,29 @@ class StartupWindow:
 
     def __init__(self) -> None:
         self._slots: deque[_Slot] = deque()
+        self._totals = {stage: _Bounds(Sketch(), Sketch()) for stage in STARTUP_STAGES}
+        """Of all slots: to add them up each time would hold the event loop for milliseconds."""
 
     def add(self, stage: StartupStage, seconds: Interval, at: Instant) -> None:
         """Count one; they come in the order of time."""
         number = floor(at / SLOT_SECONDS)
         if not self._slots or self._slots[-1].number < number:
             self._slots.append(_Slot(number, {}))
-        lower, upper = self._slots[-1].sketches.setdefault(stage, (Sketch(), Sketch()))
-        lower.add(seconds.earliest)
-        upper.add(seconds.latest)
+        in_slot = self._slots[-1].sketches.setdefault(stage, _Bounds(Sketch(), Sketch()))
+        for lower, upper in (in_slot, self._totals[stage]):
+            lower.add(seconds.earliest)
+            upper.add(seconds.latest)
 
     def quantiles(self, now: Instant) -> dict[StartupStage, StageQuantiles]:
         """Those of the window that ends now."""
         while self._slots and (self._slots[0].number + 1) * SLOT_SECONDS <= now - WINDOW_SECONDS:
-            self._slots.popleft()
+            for stage, gone in self._slots.popleft().sketches.items():
+                self._totals[stage].lower.take_out(gone.lower)
+                self._totals[stage].upper.take_out(gone.upper)
         return {stage: found for stage in STARTUP_STAGES if (found := self._of(stage)) is not None}
 
     def _of(self, stage: StartupStage) -> StageQuantiles | None:
-        lower, upper = Sketch(), Sketch()
-        for slot in self._slots:
-            if stage in slot.sketches:
-                for total, part in zip((lower, upper), slot.sketches[stage], strict=True):
-                    for step, durations in part.steps.items():
-                        total.add_to(step, durations)
-        p50, p95, p99 = (_bounds(lower, upper, ratio) for ratio in (0.5, 0.95, 0.99))
+        p50, p95, p99 = (_bounds(*self._totals[stage], ratio) for ratio in (0.5, 0.95, 0.99))
         return StageQuantiles(p50, p95, p99) if p50 and p95 and p99 else None
 
 

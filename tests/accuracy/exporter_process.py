@@ -21,8 +21,8 @@ from pathlib import Path
 import uvloop
 
 from exporter.measure.judging import Judgement
-from exporter.measure.stamps import apiserver_stamps
 from exporter.measure.times import ANY_TIME, Instant
+from exporter.measure.write_times import apiserver_stamps
 from exporter.service import logs
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.service.stream import Stream

@@ -32,7 +32,7 @@ from exporter.kubernetes.event_counter import EventCounter, NotAWatchError, Watc
 from exporter.kubernetes.list_counter import MOST_ENVELOPE_BYTES, CountedList, ListCounter, NotAListError
 from exporter.kubernetes.session import http_date
 from exporter.measure.events import Event, EventDecoder, LineSplitter, Undecodable, WatchError, revision_of
-from exporter.measure.stamps import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
+from exporter.measure.write_times import apiserver_stamps, parse_annotation, parse_rfc3339, renewed_at
 from exporter.server_metrics.between import ServerReading, between
 from exporter.server_metrics.families import SAMPLES
 from exporter.server_metrics.text import MOST_LINE_BYTES, Numbers, TextParser

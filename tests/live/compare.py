@@ -8,7 +8,7 @@ import time
 from math import ceil
 from pathlib import Path
 
-from exporter.measure.stamps import apiserver_stamps
+from exporter.measure.write_times import apiserver_stamps
 from tests.conftest import BUILD_SERVERS
 from tests.real.cluster import Cluster
 from tests.real.workload import Writer

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.measure.judging import Judgement
-from exporter.measure.stamps import is_apiservers_own
+from exporter.measure.write_times import is_apiservers_own
 from tests.live.holders import Holder
 from tests.real.cluster import Cluster
 from tests.support.observing import observed

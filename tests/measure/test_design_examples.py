@@ -7,9 +7,9 @@ import pytest
 
 from exporter.measure.dating import AssumedEvidence, Evidence, OwnEvidence, after, before, date_commit
 from exporter.measure.serverclock import Offset
-from exporter.measure.stamps import parse_rfc3339
 from exporter.measure.store import Store
 from exporter.measure.times import Interval
+from exporter.measure.write_times import parse_rfc3339
 from tests.measure.histories import History
 from tests.measure.server_clock import DRIFT, WanderingClock
 from tests.measure.worlds import Observer, Pause, Phase, Verdict, World

@@ -20,7 +20,7 @@ from exporter.measure.events import (
     Undecodable,
     WatchError,
 )
-from exporter.measure.stamps import LONGEST_CHARACTERS, apiserver_stamps, parse_annotation
+from exporter.measure.write_times import LONGEST_CHARACTERS, apiserver_stamps, parse_annotation
 from tests.measure.watch_lines import ANNOTATION, EVENTS, LINES, encoded
 
 PLAIN, ANNOTATED = EventDecoder(), EventDecoder(ANNOTATION)

@@ -5,7 +5,7 @@ import pytest
 from exporter.measure.events import Event, Lease, LeaseLabels, LeaseMetadata, LeaseSpec, Stamps
 from exporter.measure.evidence import SOURCES_IN_OBJECTS, Wallclocks, in_object
 from exporter.measure.serverclock import Offset
-from exporter.measure.stamps import parse_rfc3339
+from exporter.measure.write_times import parse_rfc3339
 
 NOON = "2026-11-22T12:00:00Z"
 SECONDS = parse_rfc3339(NOON) or 0.0

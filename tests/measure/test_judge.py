@@ -16,11 +16,11 @@ from exporter.measure.judge import Clocks, Judge, JudgeListener, Rules
 from exporter.measure.judging import Judgement
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
-from exporter.measure.stamps import rfc3339
 from exporter.measure.store import Store
 from exporter.measure.stream_state import StreamCounts
 from exporter.measure.times import Interval
 from exporter.measure.window import Window
+from exporter.measure.write_times import rfc3339
 from exporter.vocabulary import EventType
 
 RULES = Rules(threshold_seconds=1.0, clock_error_seconds=0.1, drift=1e-4, poll_period_seconds=0.2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.measure.events import Event, EventDecoder, Lease, LeaseLabels, LeaseMetadata, LeaseSpec
-from exporter.measure.stamps import is_apiservers_own, renewed_at
+from exporter.measure.write_times import is_apiservers_own, renewed_at
 from tests.measure.watch_lines import ANNOTATION, EVENTS, JSON_VALUES, LINES, TEXTS, TIMES, encoded
 
 PLAIN, ANNOTATED = EventDecoder(), EventDecoder(ANNOTATION)

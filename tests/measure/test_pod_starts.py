@@ -16,11 +16,11 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import Event
 from exporter.measure.judge import DatedBatch
 from exporter.measure.judging import Opening
-from exporter.measure.pod_starts import PULLS_AWAITED_SECONDS, PodStarts
+from exporter.measure.pod_starts import MOST_CONTAINERS, PULLS_AWAITED_SECONDS, PodStarts
 from exporter.measure.pods import PodShown, Pull
-from exporter.measure.startup_counts import StartupCounts
+from exporter.measure.startup_counts import SLOT_SECONDS, WINDOW_SECONDS, StartupCounts, StartupWindow
 from exporter.measure.times import Interval
-from exporter.vocabulary import REPORTED_STAGES, EventType, ReportedStage, StartupStage
+from exporter.vocabulary import REPORTED_STAGES, STARTUP_STAGES, EventType, ReportedStage, StartupStage
 
 LATENCY = Interval(0.1, 0.3)
 
@@ -104,13 +104,34 @@ def test_pulls_are_left_out_of_the_sli_as_far_as_they_are_known() -> None:
     watched.starts.sees_pulls = True
     watched.come("added", 0, containers=2)
     watched.come("modified", 1, "scheduled", containers=2)
-    watched.starts.pulled(Pull("a", 2.0))
+    watched.starts.pulled(Pull("a", 2.0, "one"))
     watched.come("modified", 10, "scheduled", "started", containers=2)
     assert not watched.of("sli"), "the other container's pull is awaited"
-    watched.starts.pulled(Pull("a", 3.0))
+    watched.starts.pulled(Pull("a", 3.0, "two"))
     watched.starts.state(11)
     assert watched.of("sli") == [Interval(5, 7)], "one after the other, or at once"
     assert watched.results == {"sli": 1}
+
+
+def test_a_container_that_is_restarted_does_not_stand_for_another_one() -> None:
+    watched = Watched()
+    watched.starts.sees_pulls = True
+    watched.come("added", 0, containers=2)
+    watched.come("modified", 1, "scheduled", containers=2)
+    watched.starts.pulled(Pull("a", 2.0, "one"))
+    watched.starts.pulled(Pull("a", 0.0, "one"))
+    watched.come("modified", 10, "scheduled", "started", containers=2)
+    assert not watched.of("sli"), "the other container's pull is awaited"
+    watched.starts.state(10 + PULLS_AWAITED_SECONDS)
+    assert watched.of("sli") == [Interval(1, 10)]
+    assert watched.results == {"sli_pull_unknown": 1}
+
+
+def test_what_is_kept_of_the_pulls_for_a_pod_is_bounded() -> None:
+    watched = Watched()
+    for number in range(2 * MOST_CONTAINERS):
+        watched.starts.pulled(Pull("a", 1.0, str(number)))
+    assert len(watched.starts._pulls["a"].containers) == MOST_CONTAINERS
 
 
 def test_pulls_are_not_awaited_for_long() -> None:
@@ -128,13 +149,28 @@ def test_pulls_are_not_awaited_for_long() -> None:
     assert not watched.starts._pods
 
 
+def test_what_a_pod_shows_after_its_start_is_no_part_of_it() -> None:
+    watched = Watched()
+    watched.starts.sees_pulls = True
+    watched.come("added", 0)
+    watched.come("modified", 1, "scheduled")
+    watched.come("modified", 10, "scheduled", "started")
+    watched.come("modified", 15, "scheduled", "sandbox", "initialized", "started", init_seconds=Interval(3, 5))
+    watched.starts.pulled(Pull("a", 2.0))
+    watched.starts.state(18)
+    watched.come("modified", 17, *REPORTED_STAGES)
+    assert watched.of("total") == [Interval(10, 10)]
+    assert watched.of("sli") == [Interval(8, 8)]
+    assert watched.of("ready") == [Interval(7, 7)]
+
+
 def test_init_containers_are_left_out_of_the_sli() -> None:
     watched = Watched()
     watched.starts.sees_pulls = True
     watched.come("added", 0, containers=2)
     watched.come("modified", 1, "scheduled", containers=2)
-    for _ in range(2):
-        watched.starts.pulled(Pull("a", 0.0))
+    for container in ("init", "main"):
+        watched.starts.pulled(Pull("a", 0.0, container))
     ran = Interval(3, 5)
     watched.come("modified", 10, "scheduled", "initialized", "started", containers=2, init_seconds=ran)
     assert watched.of("sli") == [Interval(5, 7)]
@@ -227,6 +263,32 @@ def test_more_pods_than_are_followed_push_out_the_oldest() -> None:
     assert len(watched.starts._pulls) == 2
 
 
+def test_a_pod_that_was_pushed_out_pushes_out_no_other() -> None:
+    watched = Watched(most_pods=2)
+    for uid in "abc":
+        watched.come("added", 0, uid=uid)
+    for at in range(1, 4):
+        for uid in "abc":
+            watched.come("modified", at, "scheduled", uid=uid)
+    for uid in "abc":
+        watched.come("modified", 9, *REPORTED_STAGES, uid=uid)
+    assert watched.results == {"overflow": 1, "sli_pull_unknown": 2}
+
+
+@given(st.lists(st.tuples(st.sampled_from(STARTUP_STAGES), st.floats(0, 1e4), st.floats(0, 900)), max_size=30))
+def test_the_quantiles_are_those_of_the_last_five_minutes(durations: list[tuple[StartupStage, float, float]]) -> None:
+    window = StartupWindow()
+    durations = sorted(durations, key=lambda duration: duration[2])
+    for count, (stage, seconds, at) in enumerate(durations, start=1):
+        window.add(stage, Interval(seconds / 2, seconds), at)
+        fresh = StartupWindow()
+        for one, its_seconds, then in durations[:count]:
+            if (then // SLOT_SECONDS + 1) * SLOT_SECONDS > at - WINDOW_SECONDS:
+                fresh.add(one, Interval(its_seconds / 2, its_seconds), then)
+        assert window.quantiles(at) == fresh.quantiles(at)
+    assert window.quantiles(900 + WINDOW_SECONDS + SLOT_SECONDS) == {}
+
+
 def test_shares_are_told() -> None:
     counts = StartupCounts.none()
     assert (counts.watch_share, counts.unknown_share) == (None, None)
@@ -234,6 +296,8 @@ def test_shares_are_told() -> None:
         counts.lower[stage].observe(lower)  # type: ignore[index]
         counts.upper[stage].observe(upper)  # type: ignore[index]
     assert counts.watch_share == Interval(0.05, 0.4)
+    counts.upper["watches"].observe(inf)
+    assert counts.watch_share == Interval(0.05, 1.0), "the events of one pod may have been on their way for any time"
     counts.results["sli"], counts.results["sli_pull_unknown"] = 3, 1
     assert counts.unknown_share == 0.25
 
@@ -280,8 +344,8 @@ def test_the_intervals_contain_the_truth_and_every_pod_counts_once(
     ]
     expected: dict[int, list[tuple[str, float]]] = {}
     for number, life in enumerate(pods):
-        for seconds in life.pulls if sees_pulls else ():
-            watched.starts.pulled(Pull(str(number), seconds))
+        for container, seconds in enumerate(life.pulls if sees_pulls else ()):
+            watched.starts.pulled(Pull(str(number), seconds, str(container)))
         expected[number] = [("total", life.reached["started"] - life.created)]
         before = life.created
         for reported, at in life.reached.items():

@@ -111,12 +111,24 @@ def test_a_pod_of_another_shape_is_still_an_event() -> None:
 )
 def test_a_kubelets_message_says_how_long_a_pull_took(message: str, seconds: float | None) -> None:
     assert pull_seconds(message) == (seconds if seconds is None else pytest.approx(seconds))
-    about = {"involvedObject": {"uid": "u"}, "message": message}
-    assert pulled({**about, "reason": "Pulled"}) == (None if seconds is None else Pull("u", pull_seconds(message) or 0))
+    about = {"involvedObject": {"uid": "u", "fieldPath": "spec.containers{c}"}, "message": message}
+    pull = None if seconds is None else Pull("u", pull_seconds(message) or 0, "spec.containers{c}")
+    assert pulled({**about, "reason": "Pulled"}) == pull
+    assert pulled({**about, "reason": "Pulled"}, "MODIFIED") == pull
     assert pulled({**about, "reason": "Failed"}) is None
 
 
-def pulled(about: Json) -> object:
-    line = {"type": "ADDED", "object": {"metadata": {"uid": "e", "resourceVersion": "5"}, **about}}
+@pytest.mark.parametrize(
+    ("involved", "kind"),
+    [({"uid": "u"}, "DELETED"), ({"uid": "u" * 65}, "ADDED"), ({"uid": "u", "fieldPath": "p" * 254}, "ADDED")],
+)
+def test_an_event_that_has_expired_or_has_long_names_reports_no_pull(involved: Json, kind: str) -> None:
+    about = {"involvedObject": involved, "message": 'Successfully pulled image "x" in 2s', "reason": "Pulled"}
+    assert pulled({**about, "involvedObject": {"uid": "u"}}) == Pull("u", 2.0)
+    assert pulled(about, kind) is None
+
+
+def pulled(about: Json, kind: str = "ADDED") -> object:
+    line = {"type": kind, "object": {"metadata": {"uid": "e", "resourceVersion": "5"}, **about}}
     decoded: Any = EventDecoder().decode_pull(msgspec.json.encode(line))
     return decoded.content

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.measure.events import Event, Stamps
-from exporter.measure.stamps import StampMemory
+from exporter.measure.write_times import StampMemory
 from exporter.vocabulary import EventType
 
 LIVE: tuple[EventType, ...] = ("added", "modified", "modified", "modified", "deleted")

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from exporter.measure.judging import Judgement
-from exporter.measure.stamps import is_apiservers_own
+from exporter.measure.write_times import is_apiservers_own
 from exporter.simulator import Renewals, Simulator
 from exporter.simulator.clock import WallClock
 from exporter.simulator.renewals import IDENTITY_LABELS

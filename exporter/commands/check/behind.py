@@ -13,7 +13,7 @@ import msgspec
 from exporter.kubernetes.resources import LEASES
 from exporter.kubernetes.session import AnswerError, Request
 from exporter.measure.events import Lease  # noqa: TC001 msgspec reads it
-from exporter.measure.stamps import is_apiservers_own, renewed_at
+from exporter.measure.write_times import is_apiservers_own, renewed_at
 
 if TYPE_CHECKING:
     from exporter.credentials import Credentials

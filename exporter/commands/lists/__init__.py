@@ -53,13 +53,15 @@ def run(config: Config, watch_seconds: float, output: str, *, is_agreed: bool) -
 
 
 def _announce(plans: Sequence[Plan], watch_seconds: float, *, reads_metrics: bool) -> None:
-    """Say what will be loaded, or why not. Raises ConfigError if there is nothing to load."""
+    """Say what will be loaded, or why not. Raises ConfigError if there is nothing to load, or at a 429."""
     said = [
         f"{plan.name} on {plan.server.name}: "
         + (plan.trouble.said if plan.trouble is not None else "")
         + (announcement(plan.sample, plan.lists, watch_seconds, reads_metrics=reads_metrics) if plan.sample else "")
         for plan in plans
     ]
+    if plans[-1].is_throttled:
+        raise ConfigError(said[-1])
     if not any(plan.lists for plan in plans):
         raise ConfigError(said[0])
     for line in said:

@@ -116,7 +116,7 @@ class _Costing:
         trouble = await troubled(read(path, planned.parameters, planned.accept))
         if trouble is not None and trouble.is_throttling:
             self.why_not = "not sent, because the apiserver has refused with 429"
-        served = await self._served(reading, is_stream=planned.form == "streaming")
+        served = await self._served(reading, is_stream=planned.form == "streaming", is_whole=trouble is None)
         query = f"?{urlencode(planned.parameters)}" if planned.parameters else ""
         return _cost(planned, f"{path}{query}", reading, served, trouble and trouble.said)
 
@@ -130,7 +130,8 @@ class _Costing:
         except StartError as error:
             self._why_no_metrics = str(error)
 
-    async def _served(self, reading: ListReading, *, is_stream: bool) -> ServedFrom | None:
+    async def _served(self, reading: ListReading, *, is_stream: bool, is_whole: bool) -> ServedFrom | None:
+        """None also for a LIST that is not whole: how many of ours the apiserver has counted is not known then."""
         before, name = self._reading, self._plan.name
         if before is None or self.why_not is not None:
             return None
@@ -140,6 +141,8 @@ class _Costing:
         between = lists_between(before, self._reading, name.group, name.plural)
         if between is None:
             self._why_no_metrics = "several processes answer at this address, or it does not count LISTs"
+            return None
+        if not is_whole:
             return None
         return served_from(between, None if is_stream else reading.pages, reading.objects)
 

@@ -54,15 +54,23 @@ class Plan(NamedTuple):
     lists: list[PlannedList]
     trouble: ListTrouble | None
 
+    @property
+    def is_throttled(self) -> bool:
+        """Whether the apiserver asks to be left alone."""
+        return self.trouble is not None and self.trouble.is_throttling
+
 
 async def plans_of(config: Config) -> list[Plan]:
-    """For each resource on each apiserver. Raises CredentialsError."""
+    """For each resource on each apiserver, up to the first that is refused with 429. Raises CredentialsError."""
     credentials = await load_credentials(config)
     plans: list[Plan] = []
     for server in named_servers(config) or [home_of(credentials)]:
         session = ApiSession(server, credentials)
         try:
-            plans += [await _Sampling(session, config, name).plan() for name in config.resources]
+            for name in config.resources:
+                plans.append(await _Sampling(session, config, name).plan())
+                if plans[-1].is_throttled:
+                    return plans
         finally:
             await session.close()
     return plans

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from exporter.measure.startup_counts import StartupCounts
 from exporter.measure.stream_state import StreamCounts
@@ -25,19 +26,28 @@ class Labels(NamedTuple):
     resource: str
 
 
-class _Counted(NamedTuple):
+_Counts = TypeVar("_Counts", StreamCounts, StartupCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted(Generic[_Counts]):
     """The counts of one stream at one moment, and the live ones: if these were replaced, they began at 0 since."""
 
-    counts: StreamCounts
-    going_on: StreamCounts
+    counts: _Counts
+    going_on: _Counts
+
+    def since(self, before: _Counted[_Counts] | None) -> _Counts:
+        """What was counted since then."""
+        is_going_on = before is not None and before.going_on is self.going_on
+        return self.counts.since(before.counts) if before is not None and is_going_on else self.counts
 
 
 class Moment(NamedTuple):
     """All that was counted up to it."""
 
-    streams: dict[Labels, _Counted]
+    streams: dict[Labels, _Counted[StreamCounts]]
     polls: dict[str, dict[PollResult, int]]
-    startups: dict[str, StartupCounts]
+    startups: dict[str, _Counted[StartupCounts]]
     loop_lag: Histogram
 
     @classmethod
@@ -45,7 +55,7 @@ class Moment(NamedTuple):
         """This moment; polls are those of these apiservers, host:port."""
         streams = {Labels(*key): _Counted(counts.copy(), counts) for key, counts in metrics.stream_counts()}
         polls = {name: _polls(metrics, name) for name in apiservers}
-        startups = {apiserver: counts.copy() for apiserver, counts in metrics.startup_counts()}
+        startups = {apiserver: _Counted(counts.copy(), counts) for apiserver, counts in metrics.startup_counts()}
         return cls(streams, polls, startups, metrics.loop_lag.copy())
 
 
@@ -59,11 +69,10 @@ class Growth:
 
     def of_stream(self, labels: Labels) -> StreamCounts:
         """Of one stream; nothing, if its series were dropped."""
-        after, before = self._after.streams.get(labels), self._before.streams.get(labels)
+        after = self._after.streams.get(labels)
         if after is None:
             return StreamCounts.none(self._threshold_seconds)
-        is_going_on = before is not None and before.going_on is after.going_on
-        return after.counts.since(before.counts) if before is not None and is_going_on else after.counts
+        return after.since(self._before.streams.get(labels))
 
     def of_polls(self, apiserver: str) -> dict[PollResult, int]:
         """Of one apiserver, host:port."""
@@ -73,7 +82,7 @@ class Growth:
     def of_startups(self) -> dict[str, StartupCounts]:
         """Of the starts of pods, by apiserver."""
         return {
-            apiserver: after.since(self._before.startups.get(apiserver, StartupCounts.none()))
+            apiserver: after.since(self._before.startups.get(apiserver))
             for apiserver, after in self._after.startups.items()
         }
 

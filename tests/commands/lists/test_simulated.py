@@ -15,7 +15,7 @@ from aiohttp import web
 from exporter.commands.lists.measuring import CommandRun, costs_of
 from exporter.commands.lists.plan import LEAST_ALLOWED_BYTES
 from exporter.commands.lists.reading import ListReading, troubled
-from exporter.commands.lists.result import FORMS
+from exporter.commands.lists.result import FORMS, ServedFrom
 from exporter.commands.lists.sampling import plans_of
 from exporter.commands.progress_line import ProgressLine
 from exporter.config import Config
@@ -107,6 +107,18 @@ async def test_after_a_429_nothing_more_is_sent(simulator: Simulator, tmp_path: 
     assert {one.request for one in (*others, *nodes.lists)} == {""}
     assert pods.watch is None
     assert not pods.is_said
+
+
+async def test_after_a_429_to_the_sample_nothing_more_is_sent_or_asked(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.rejection = Rejection(429, retry_after_seconds=7, verbs=frozenset({"list"}), resource="nodes")
+    kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
+    resources = [flag for name in ("pods", "nodes", "events") for flag in ("--resource", name)]
+    ended = await lists("--kubeconfig", kubeconfig, *resources, "--yes")
+    assert (ended.exit_code, ended.out) == (2, "")
+    where = f"nodes on {simulator.apiserver.host}:{simulator.apiserver.port}"
+    assert ended.err.startswith(f"watchslo: error: {where}: refused with 429, Retry-After 7 s: ")
+    plans = await plans_of(settings(simulator, tmp_path, *resources))
+    assert [plan.name.plural for plan in plans] == ["pods", "nodes"]
 
 
 async def test_what_is_refused_has_its_sentence_and_the_others_go_on(simulator: Simulator, tmp_path: Path) -> None:
@@ -302,12 +314,24 @@ async def test_names_that_are_longer_than_kubernetes_allows_are_no_list(simulato
 
 
 class OldServer:
-    """A server between, as one that knows neither lists of metadata nor sendInitialEvents: no bookmark ends those."""
+    """A server between, as one that knows neither lists of metadata nor sendInitialEvents: no bookmark ends those.
+
+    It has metrics: all LISTs are read from the store.
+    """
 
     def __init__(self, behind: str) -> None:
         self._behind = behind
+        self._lists = 0
+
+    def _metrics(self) -> web.Response:
+        said = {"list_total": self._lists, "list_fetched_objects_total": self._lists * OBJECTS}
+        lines = [f'apiserver_storage_{name}{{resource="pods"}} {value}\n' for name, value in said.items()]
+        return web.Response(text="".join(lines))
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/metrics":
+            return self._metrics()
+        self._lists += request.path.endswith("/pods") and "watch" not in request.query
         query = {name: text for name, text in request.query.items() if name != "allowWatchBookmarks"}
         async with (
             aiohttp.ClientSession() as session,
@@ -329,9 +353,8 @@ async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tm
     await site.start()
     try:
         port = runner.addresses[0][1]
-        settled = config(
-            "--kubeconfig", plain_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}"), "--resource", "pods"
-        )
+        kubeconfig = plain_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}")
+        settled = config("--kubeconfig", kubeconfig, "--resource", "pods", "--apiserver.metrics", "on")
         [pods] = await costs(settled)
     finally:
         await runner.cleanup()
@@ -340,5 +363,7 @@ async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tm
         "streaming lists are not supported here: after 1100 events, silence for 10 s and no bookmark that they are all"
     )
     assert (streaming.objects, streaming.pages) == (OBJECTS, 0)
-    assert by_form(pods)["newest"].trouble is None
-    assert by_form(pods)["metadata"].trouble == "the server has no lists of metadata only"
+    newest, metadata = by_form(pods)["newest"], by_form(pods)["metadata"]
+    assert (newest.trouble, newest.served) == (None, ServedFrom(place="store", objects_read=OBJECTS))
+    assert metadata.trouble == "the server has no lists of metadata only"
+    assert (metadata.served, streaming.served) == (None, None), "what is not whole is not taken for others' LISTs"

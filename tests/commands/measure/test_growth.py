@@ -1,6 +1,9 @@
+import pytest
+
 from exporter.commands.measure.growth import Growth, Labels, Moment
 from exporter.measure.histogram import Histogram
 from exporter.metrics.registry import Metrics
+from exporter.vocabulary import HISTOGRAM_FORMATS, HistogramFormat
 
 PODS, NODES = Labels("a:1", "", "pods"), Labels("a:1", "", "nodes")
 
@@ -38,6 +41,21 @@ def test_a_series_that_was_dropped_and_is_back_has_not_shrunk() -> None:
     assert Growth(before, moment(metrics), 1.0).of_stream(PODS).relists["gone"] == 2
     metrics.remove_resource(*PODS)
     assert Growth(before, moment(metrics), 1.0).of_stream(PODS).relists["gone"] == 0
+
+
+@pytest.mark.parametrize("histograms", HISTOGRAM_FORMATS)
+def test_starts_of_pods_at_an_apiserver_that_is_new_or_back_began_at_0(histograms: HistogramFormat) -> None:
+    metrics = Metrics(1.0, 0.99, 60, histograms)
+    metrics.startup("a:1").counts.lower["total"].observe(2.0, times=5)
+    before = moment(metrics)
+    metrics.startup("a:1").counts.lower["total"].observe(2.0)
+    metrics.startup("b:1").counts.lower["total"].observe(4.0)
+    starts = Growth(before, moment(metrics), 1.0).of_startups()
+    assert {name: counts.lower["total"].count for name, counts in starts.items()} == {"a:1": 1, "b:1": 1}
+    assert starts["b:1"].lower["total"].quantile(0.5) == (3.0, 4.0)
+    metrics.remove_apiserver("a:1")
+    metrics.startup("a:1").counts.lower["total"].observe(2.0, times=2)
+    assert Growth(before, moment(metrics), 1.0).of_startups()["a:1"].lower["total"].count == 2
 
 
 def test_a_quantile_is_the_bucket_that_holds_it() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.measure.events import Stamps
-from exporter.measure.stamps import Stamp, apiserver_stamps, parse_annotation, parse_rfc3339
-from exporter.measure.stamps import rfc3339 as written
+from exporter.measure.write_times import Stamp, apiserver_stamps, parse_annotation, parse_rfc3339
+from exporter.measure.write_times import rfc3339 as written
 
 ROUNDING_SECONDS = 1e-6
 """A float resolves a quarter of a microsecond of the seconds since the epoch."""
