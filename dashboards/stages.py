@@ -156,7 +156,7 @@ def _pod_startup() -> list[Panel]:
             "estimate of what scheduler and kubelet waited for their watches."
         ),
         panels.lines(
-            "Pods by what their start is for the SLI",
+            "Pods by how the pod start-up SLI treats them",
             "cps",
             Query(
                 flowing("pod_startups_total", "cluster, apiserver, result", scope=APISERVER),

@@ -150,8 +150,8 @@ SETTINGS: Final = (
         parse=parsers.one_of("auto", "on", "off"),
         metavar="MODE",
         default=("auto",),
-        help="read each apiserver's own metrics to confirm causes, and in trouble whose requests it executes: auto "
-        "where permitted, on warns if metrics are not, off never",
+        help="read each apiserver's own metrics to confirm causes, and whose requests it executes while something is "
+        "wrong: auto where permitted, on warns if not, off never",
         section="Apiserver",
         commands=_CLUSTER | _LISTING,
     ),
@@ -380,7 +380,7 @@ SETTINGS: Final = (
         parse=parsers.one_of(*HISTOGRAM_FORMATS),
         metavar="FORMAT",
         default=("classic",),
-        help="histograms in protobuf scrapes: native, or both; classic: no protobuf. In text they are always classic",
+        help="histograms for scrapes in protobuf: native, both, or classic (no protobuf then); text has classic ones",
         section="HTTP",
         commands=_RUN | _SIMULATED,
     ),

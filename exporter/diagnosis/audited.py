@@ -30,6 +30,7 @@ FEWEST_REQUESTS = 5
 
 MOST_NAMED = 3
 HIDDEN = "one user (--audit.user-names gives its name)"
+HIDDEN_FLOW = "one flow (--audit.user-names gives its name)"
 
 ENOUGH_SEEN = 0.5
 """Of the requests: with fewer of them in the log, that nobody stands out there says nothing."""
@@ -104,7 +105,7 @@ def _holds_much(one: FlowFacts) -> bool:
 
 def what_it_holds(one: FlowFacts) -> str:
     """One flow, and what share it has of an apiserver's seats."""
-    name = one.name or ("requests without a name" if one.name is None else HIDDEN)
+    name = one.name or ("requests without a name" if one.name is None else HIDDEN_FLOW)
     waiting = f" and {one.waiting_share:.0%} of the requests that wait" if one.waiting_share else ""
     return f"{name} (flow schema {one.flow_schema}) with {one.seats_share:.0%} of the seats in use{waiting}"
 
@@ -121,7 +122,7 @@ def who_is(one: AuditSpell) -> str:
 
 def _worth(verbs: frozenset[Verb], seen: float | None) -> str:
     if seen is None:
-        return f"; which share of all {_called(verbs)} the audit log has is not known (--apiserver.metrics tells)"
+        return f"; which share of all {_called(verbs)} the audit log has is not known (needs --apiserver.metrics)"
     return f"; the audit log has {'only ' if seen < ENOUGH_SEEN else ''}{seen:.0%} of all {_called(verbs)}"
 
 

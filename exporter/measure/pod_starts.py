@@ -32,6 +32,9 @@ MOST_PODS = 20_000
 MOST_CONTAINERS = 64
 """Of a pod with more the pulls are never all known: anybody may write Events about any container."""
 
+UNHEARD_SECONDS = 600.0
+"""A pod that may have been deleted while nothing was watched is followed for so long after its newest event."""
+
 NO_TIME = Interval(0.0, 0.0)
 
 PULLS_AWAITED_SECONDS = 10.0
@@ -109,11 +112,16 @@ class PodStarts:
         self._pulls: OrderedDict[str, _Pulls] = OrderedDict()
         self._await_pulls: dict[str, None] = {}
         self._window = StartupWindow()
+        self._opening: Opening | None = None
+        self._may_have_vanished = False
+        """Whether some have had no event since the newest relist."""
         self.sees_pulls = False
         """Whether Events about pulls are watched now."""
 
     def enter(self, batch: DatedBatch) -> None:
         """These versions of pods have come."""
+        if batch.opening is not self._opening:
+            self._opening, self._may_have_vanished = batch.opening, bool(self._pods)
         for event in batch.events:
             if event.uid and isinstance(event.content, PodShown):
                 self._enter(event, event.content, batch)
@@ -132,8 +140,31 @@ class PodStarts:
         """Everything that is known now."""
         for uid in list(self._await_pulls):
             self._count_if_settled(uid, self._pods[uid], now)
+        if self._may_have_vanished:
+            self._forget_unheard(now)
         starting = sum(pod.started_at is None for pod in self._pods.values())
         return StartupState(self._counts.copy(), self._window.quantiles(now), starting)
+
+    @property
+    def awaits_pulls(self) -> bool:
+        """Whether a pod has started, and is not counted because Events about its pulls may still come."""
+        return bool(self._await_pulls)
+
+    def give_up_pulls(self) -> None:
+        """No Event about them will come: count the pods that await them."""
+        self.sees_pulls = False
+        for uid in list(self._await_pulls):
+            pod = self._pods[uid]
+            assert pod.started_at is not None
+            self._count_if_settled(uid, pod, pod.started_at)
+
+    def _forget_unheard(self, now: Instant) -> None:
+        """A relist is no list of what there is: a pod that was deleted before it is never heard of again."""
+        unheard = [(uid, pod) for uid, pod in self._pods.items() if pod.opening is not self._opening]
+        for uid, pod in unheard:
+            if pod.newest.commit.latest < now - UNHEARD_SECONDS:
+                self._forget(uid)
+        self._may_have_vanished = bool(unheard)
 
     def _enter(self, event: Event, shown: PodShown, batch: DatedBatch) -> None:
         at, latency = batch.arrived, batch.latency

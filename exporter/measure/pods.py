@@ -89,7 +89,18 @@ class _ContainerState(msgspec.Struct, gc=False):
     terminated: _Terminated | None = None
 
 
+class _InitContainer(msgspec.Struct, gc=False):
+    name: str = ""
+    restartPolicy: str | None = None  # noqa: N815
+
+    @property
+    def is_sidecar(self) -> bool:
+        """It runs on beside the others."""
+        return self.restartPolicy == "Always"
+
+
 class _ContainerStatus(msgspec.Struct, gc=False):
+    name: str = ""
     state: _ContainerState | None = None
     restartCount: int = 0  # noqa: N815
 
@@ -132,7 +143,7 @@ class PodSpec(msgspec.Struct, gc=False):
 
     nodeName: str = ""  # noqa: N815
     containers: list[_Present] | None = None
-    initContainers: list[_Present] | None = None  # noqa: N815
+    initContainers: list[_InitContainer] | None = None  # noqa: N815
     volumes: list[dict[str, msgspec.Raw]] | None = None
 
 
@@ -157,7 +168,8 @@ class WholePod(msgspec.Struct, gc=False):
         spec, status, metadata = self.spec, self.status, self.metadata
         conditions = status.conditions or ()
         is_waiting = any(one.type == "PodScheduled" and one.reason in NOT_AT_ONCE for one in conditions)
-        ran = [one.ran_seconds for one in status.initContainerStatuses or ()]
+        sidecars = {one.name for one in spec.initContainers or () if one.is_sidecar}
+        ran = [one.ran_seconds for one in status.initContainerStatuses or () if one.name not in sidecars]
         return PodShown(
             stages=tuple(self._stages()),
             containers=len(spec.containers or ()) + len(spec.initContainers or ()),

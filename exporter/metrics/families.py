@@ -432,10 +432,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _counter(
         "watchslo_pod_startups_total",
-        "Pods by what their start is for the pod start-up SLI. sli: counted. sli_pull_unknown: counted, but what "
-        "pulls took is not known, so that the lower bound is wide. stateful, unschedulable: started, but the SLI "
-        "does not speak of them. static: made by a kubelet. deleted, failed: before they had started. "
-        "created_unseen: created before the watch. overflow: too many start at once.",
+        "Pods by how the pod start-up SLI treats them. sli: counted. sli_pull_unknown: counted, but what pulls took is "
+        "not known, so that the lower bound is wide. stateful, unschedulable: started, but the SLI leaves them out. "
+        "static: made by a kubelet. deleted, failed: before they had started. created_unseen: created while nothing "
+        "was watched. overflow: too many start at once.",
         Scope.APISERVER,
         result=STARTUP_RESULTS,
     ),

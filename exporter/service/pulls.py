@@ -43,7 +43,8 @@ class PullListener:
         """Pulls may be missed, whose pods are then counted without them."""
 
     def start_failed(self, error: StartError) -> None:
-        """Logged once, until it works again."""
+        """Logged once, until it works again. Until then nobody waits for pulls."""
+        self._starts.sees_pulls = False
         if not self._is_in_trouble:
             self._is_in_trouble = True
             fields = {"apiserver": self._apiserver, "reason": error.reason, "error": str(error)}
@@ -60,9 +61,8 @@ class PullListener:
             if isinstance(event.content, Pull):
                 self._starts.pulled(event.content)
 
-    def lost(self, at: Instant) -> None:  # noqa: ARG002
-        """Until the next watch is open, nobody waits for pulls."""
-        self._starts.sees_pulls = False
+    def lost(self, at: Instant) -> None:
+        """The next watch goes on from there."""
 
     def slept(self, seconds: float) -> None:
         """Nothing is timed here."""

@@ -318,6 +318,8 @@ class Stream:
     def finish(self) -> None:
         """The stream is no longer watched: judge all pending events now."""
         self._judge.judge_all(self._clocks.now())
+        if self.pod_starts is not None:
+            self.pod_starts.give_up_pulls()
         self.use_clock(None)
         self.refresh()
 

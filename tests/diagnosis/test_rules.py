@@ -352,7 +352,7 @@ def test_whoever_stands_out_is_named_where_that_may_be_the_cause() -> None:
         ({"list": 0.0}, "who: not known; the audit log has only 0% of all LISTs"),
         (
             {"get": 1.0},
-            "who: not known; which share of all LISTs the audit log has is not known (--apiserver.metrics tells)",
+            "who: not known; which share of all LISTs the audit log has is not known (needs --apiserver.metrics)",
         ),
     ],
 )
@@ -395,7 +395,7 @@ def test_without_an_audit_log_whoever_holds_the_seats_is_named() -> None:
 def test_a_flow_without_a_name_or_with_one_that_is_not_to_be_said() -> None:
     storm = CASES["list_storm"][0]
     assert said_of_who(held(storm, holding("", 0.9))) == (
-        "who: one user (--audit.user-names gives its name) (flow schema service-accounts) with 90% of the seats in use"
+        "who: one flow (--audit.user-names gives its name) (flow schema service-accounts) with 90% of the seats in use"
     )
     assert said_of_who(held(storm, holding(None, 0.9))).startswith("who: requests without a name (flow schema ")
 

@@ -16,7 +16,7 @@ from exporter.measure.arrivals import Arrivals
 from exporter.measure.events import Event
 from exporter.measure.judge import DatedBatch
 from exporter.measure.judging import Opening
-from exporter.measure.pod_starts import MOST_CONTAINERS, PULLS_AWAITED_SECONDS, PodStarts
+from exporter.measure.pod_starts import MOST_CONTAINERS, PULLS_AWAITED_SECONDS, UNHEARD_SECONDS, PodStarts
 from exporter.measure.pods import PodShown, Pull
 from exporter.measure.startup_counts import SLOT_SECONDS, WINDOW_SECONDS, StartupCounts, StartupWindow
 from exporter.measure.times import Interval
@@ -164,6 +164,17 @@ def test_what_a_pod_shows_after_its_start_is_no_part_of_it() -> None:
     assert watched.of("ready") == [Interval(7, 7)]
 
 
+def test_pulls_are_given_up_where_no_event_will_come() -> None:
+    watched = Watched()
+    watched.starts.sees_pulls = True
+    watched.come("added", 0)
+    watched.come("modified", 10, "scheduled", "started")
+    awaited = [watched.starts.awaits_pulls]
+    watched.starts.give_up_pulls()
+    assert [*awaited, watched.starts.awaits_pulls] == [True, False]
+    assert watched.results == {"sli_pull_unknown": 1}
+
+
 def test_init_containers_are_left_out_of_the_sli() -> None:
     watched = Watched()
     watched.starts.sees_pulls = True
@@ -243,6 +254,19 @@ def test_after_a_relist_a_stage_may_have_been_reached_since_the_version_before()
     watched.come("modified", 9, "scheduled", "started")
     assert watched.of("started") == [Interval(0, 7)]
     assert watched.of("total") == [Interval(2, 9)]
+
+
+def test_a_pod_that_may_have_been_deleted_before_a_relist_is_not_awaited_for_ever() -> None:
+    watched = Watched()
+    watched.come("added", 0, uid="gone")
+    watched.come("added", 0, uid="there")
+    watched.opening = Opening(at=7.0)
+    watched.come("modified", 9, "scheduled", uid="there")
+    assert watched.starts.state(10).starting == 2
+    assert watched.starts.state(9 + UNHEARD_SECONDS).starting == 1
+    watched.come("modified", 700, "scheduled", "started", uid="there")
+    assert watched.results == {"sli_pull_unknown": 1}
+    assert watched.starts.state(10_000).starting == 0
 
 
 def test_time_that_our_clock_has_missed_may_be_part_of_a_start() -> None:

@@ -85,6 +85,10 @@ def test_init_containers_ran_for_whole_seconds_more_or_less() -> None:
     assert shown(status={"initContainerStatuses": [RUNNING]}).init_seconds == Interval(0, 0), "a sidecar runs on"
     again = shown(status={"initContainerStatuses": [{**ended, "restartCount": 1}]}).init_seconds
     assert again == Interval(3, float("inf"))
+    sidecar = {"name": "mesh", "restartPolicy": "Always"}
+    statuses = [{**ended, "name": "mesh", "restartCount": 1}, {**ended, "name": "init"}]
+    beside = shown(spec={"initContainers": [sidecar, {"name": "init"}]}, status={"initContainerStatuses": statuses})
+    assert beside.init_seconds == Interval(3, 5), "a sidecar that has crashed ran beside the others"
 
 
 def test_a_pod_of_another_shape_is_still_an_event() -> None:

@@ -156,7 +156,7 @@ class Measurement:
     def _is_settled(self, stream: Stream) -> bool:
         # Verdicts come in the order of arrival: one of an event that arrived later is the last word on all before.
         is_judged = stream in self._settled or stream.is_settled
-        if stream.owes_canary(self._ended):
+        if stream.owes_canary(self._ended) or (stream.pod_starts is not None and stream.pod_starts.awaits_pulls):
             return False
         return is_judged and stream.is_up
 

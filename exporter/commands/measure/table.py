@@ -84,14 +84,16 @@ def _startup_stages(startups: StartupsResult) -> Iterator[Sequence[str]]:
 
 
 def _startups(startups: StartupsResult) -> Iterator[str]:
-    yield f"{startups.apiserver}: pods by what their start is for the SLI: {_counts(startups.pods)}"
+    yield f"{startups.apiserver}: pods by how the SLI treats them: {_counts(startups.pods)}"
     if startups.unknown_share:
         share = f"{startups.unknown_share:.0%} of the SLI's pods"
         yield f"what image pulls took is not known for {share}: its lower bounds are wide"
     if startups.watches_share_lower is not None and startups.watches_share_upper is not None:
         share = f"{startups.watches_share_lower:.1%} to {startups.watches_share_upper:.1%}"
-        seen = "watches of scheduler and kubelet being late, if they saw what was seen here"
-        yield f"estimate: {share} of these start-ups was {seen}"
+        yield (
+            f"estimate: {share} of the start-up time was waiting for late watches, if the scheduler and the kubelet "
+            "saw events when we did"
+        )
 
 
 def _trust(stream: StreamResult) -> Sequence[str]:

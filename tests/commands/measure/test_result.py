@@ -143,16 +143,16 @@ def test_starts_of_pods_are_shown_where_they_were_measured() -> None:
     )
     shown = table(result(stream(), pod_startup=[startups]))
     assert rows(shown)["POD"] == ["10.0.0.1:6443  total  0.000 s to 0.100 s  0.050 s to 0.250 s"]
-    assert "10.0.0.1:6443: pods by what their start is for the SLI: sli 3, sli_pull_unknown 1" in shown
+    assert "10.0.0.1:6443: pods by how the SLI treats them: sli 3, sli_pull_unknown 1" in shown
     assert "what image pulls took is not known for 25% of the SLI's pods: its lower bounds are wide" in shown
-    assert "estimate: 1.0% to 2.0% of these start-ups was watches of scheduler and kubelet being late" in shown
+    assert "estimate: 1.0% to 2.0% of the start-up time was waiting for late watches" in shown
     (of_one,) = json.loads(json.dumps(document(result(stream(), pod_startup=[startups]))))["pod_startup"]
     assert of_one["stages"]["total"]["p99_upper_seconds"] == 0.25
     assert "POD" not in rows(table(result(stream())))
     none = replace(startups, pods={"sli": 0}, stages={}, unknown_share=None, watches_share_lower=None)
     shown = table(result(stream(), pod_startup=[none]))
     assert "POD" not in rows(shown)
-    assert "10.0.0.1:6443: pods by what their start is for the SLI: none" in shown
+    assert "10.0.0.1:6443: pods by how the SLI treats them: none" in shown
 
 
 def test_what_has_no_upper_end_has_no_limit() -> None:
