@@ -80,6 +80,8 @@ EndReason: TypeAlias = Literal[
     "suspended",
 ]
 END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
+FORCED_ENDS: frozenset[EndReason] = frozenset({"early_eof", "transport_error"})
+"""The other side, or something between, has cut the connection without a word."""
 
 Fault: TypeAlias = Literal[
     "apiserver_restarted",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.diagnosis.facts import SLOW_POLL_RATIO
 from exporter.diagnosis.view import UNKNOWN, Observed, inverse, no, sign, yes
 from exporter.diagnosis.wording import about, are, at_least, at_most, listed, seconds
+from exporter.vocabulary import FORCED_ENDS
 
 if TYPE_CHECKING:
     from exporter.diagnosis.facts import PollFacts, StreamFacts
@@ -219,7 +220,7 @@ def nothing_answers(view: View) -> Observed:
 @sign
 def was_away(view: View) -> Observed:
     """Every watch on this apiserver was cut, connections failed, and it answers again."""
-    cut = [one for one in view.all_here if one.ends.get("transport_error") or one.ends.get("early_eof")]
+    cut = [one for one in view.all_here if any(map(one.ends.get, FORCED_ENDS))]
     refused = sum(one.start_errors.get("connect", 0) for one in view.all_here)
     if cut and len(cut) == len(view.all_here) and refused:
         return yes(f"all {len(cut)} watches were cut, and {refused} connections failed")
@@ -236,7 +237,7 @@ def history_gone(view: View) -> Observed:
 @sign
 def closed_alone(view: View) -> Observed:
     """A watch of ours was closed early, and others on this apiserver were not."""
-    closed = [one.name for one in view.here if one.ends.get("early_eof") or one.ends.get("transport_error")]
+    closed = [one.name for one in view.here if any(map(one.ends.get, FORCED_ENDS))]
     if not closed:
         return no("ours was not closed")
     untouched = [one for one in view.others if not one.ends.get("early_eof")]

@@ -25,6 +25,7 @@ from exporter.measure.stream_state import Delivered, StreamState, Trouble
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Window
 from exporter.service.stream_clocks import StreamClocks
+from exporter.vocabulary import FORCED_ENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,6 @@ CANARY_SECONDS = 10.0
 WAITING = Room()
 """The pending events of all streams of this process share it."""
 
-FORCED = frozenset({"early_eof", "transport_error"})
 CURABLE_ONLY_BY_PEOPLE = frozenset({"forbidden", "not_found"})
 
 
@@ -172,7 +172,7 @@ class Stream:
         """The lost watch ended for this reason."""
         self.counts.ends[end.reason] += 1
         self.counts.lifetime.observe(max(0.0, lived_seconds))
-        if end.reason in FORCED:
+        if end.reason in FORCED_ENDS:
             self.counts.forced_closes += 1
         level = logging.INFO if end.reason == "timeout" else logging.WARNING
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))

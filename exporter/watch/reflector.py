@@ -16,6 +16,7 @@ from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError, start_error
 from exporter.kubernetes.lists import Collection, current_revision
 from exporter.kubernetes.session import UNREACHABLE, AnswerError
+from exporter.vocabulary import FORCED_ENDS
 from exporter.watch.watch import DecodedBatch, Watch
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class Reflector:
         self._listener.lost(end.at)
         lived_seconds = end.at - watch.opened
         self._unexplained = (end, lived_seconds)
-        if end.reason not in {"early_eof", "transport_error"}:
+        if end.reason not in FORCED_ENDS:
             self._explain_end(None)
         if end.reason == "gone":
             if self._position.revision is not None:
