@@ -9,12 +9,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from exporter.diagnosis.facts import FlowFacts
-from exporter.kubernetes.errors import StartError, translated
-from exporter.kubernetes.session import Request, pieces, refusal
+from exporter.kubernetes.errors import StartError
 from exporter.limits import refused_texts
 from exporter.server_metrics.flows import FlowKey, FlowParser, FlowRequests
 from exporter.server_metrics.reader import LOOK_SECONDS, NOT_PERMITTED, Periods
-from exporter.server_metrics.sources import STEP_BYTES, TIME_LIMIT
+from exporter.server_metrics.sources import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,19 +36,7 @@ FRESH_SECONDS = 25.0
 async def ask_flows(session: ApiSession) -> FlowDump:
     """Whose requests an apiserver executes and queues now. Raises StartError."""
     parser = FlowParser()
-    with translated(DUMP_REQUESTS):
-        request = Request(DUMP_REQUESTS, accept="text/plain", purpose="server_metrics", time_limit=TIME_LIMIT)
-        response = await session.send(request)
-        size_bytes = 0
-        async with response:
-            if response.status != 200:
-                raise refusal(response, await response.read())
-            async for piece in pieces(response, MOST_BYTES):
-                size_bytes += len(piece)
-                for begin in range(0, len(piece), STEP_BYTES):
-                    parser.feed(piece[begin : begin + STEP_BYTES])
-                    await asyncio.sleep(0)
-            response.cost.answer_read("server_metrics", size_bytes)
+    await read_text(session, DUMP_REQUESTS, parser, MOST_BYTES)
     dump = parser.finish()
     refused_texts.count("server_metrics", dump.refused)
     if not dump.is_dump:

@@ -58,6 +58,7 @@ class FlowParser:
     """Fed with one body."""
 
     def __init__(self) -> None:
+        self.size_bytes = 0
         self.dump = FlowDump()
         self._rest = b""
         self._columns: dict[str, int] = {}
@@ -65,6 +66,7 @@ class FlowParser:
 
     def feed(self, data: bytes) -> None:
         """What comes next."""
+        self.size_bytes += len(data)
         *lines, rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._read(line)

@@ -19,7 +19,9 @@ from exporter.server_metrics.text import TextParser
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
+    from exporter.measure.times import Instant
     from exporter.server_metrics.families import Samples
+    from exporter.server_metrics.flows import FlowParser
     from exporter.server_metrics.text import Numbers
 
 MOST_BYTES = 64 * 2**20
@@ -37,15 +39,9 @@ OF_PROMETHEUS = Periods(quiet=60.0, trouble=30.0)
 
 async def ask_apiserver(session: ApiSession, wanted: Samples = SAMPLES) -> ServerReading:
     """What it says of itself, of the samples that are wanted. Raises StartError."""
-    with translated("/metrics"):
-        request = Request("/metrics", accept="text/plain", purpose="server_metrics", time_limit=TIME_LIMIT)
-        response = await session.send(request)
-        async with response:
-            at = time.monotonic()
-            if response.status != 200:
-                raise refusal(response, await response.read())
-            numbers = await _numbers(response, wanted)
-            response.cost.answer_read("server_metrics", numbers.size_bytes)
+    parser = TextParser(wanted)
+    at = await read_text(session, "/metrics", parser, MOST_BYTES)
+    numbers = _finished(parser)
     if not numbers.series:
         raise StartError("bad_response", "/metrics: these are not the metrics of an apiserver")
     return ServerReading(at, numbers)
@@ -73,7 +69,9 @@ async def ask_prometheus(url: str, instance: str) -> ServerReading:
             response.expect_no_compression()
             if response.status != 200:
                 raise StartError(start_reason(response.status), f"Prometheus answers with HTTP {response.status}")
-            numbers = await _numbers(response, SAMPLES)
+            parser = TextParser()
+            await _feed(response, parser, MOST_BYTES)
+            numbers = _finished(parser)
     if numbers.written_at_ms is None:
         raise StartError("bad_response", f'Prometheus has no metrics of an apiserver with instance="{instance}"')
     if len(numbers.values.get("started_at", {})) > 1:
@@ -81,12 +79,29 @@ async def ask_prometheus(url: str, instance: str) -> ServerReading:
     return ServerReading(numbers.written_at_ms / 1000, numbers)
 
 
-async def _numbers(response: aiohttp.ClientResponse, wanted: Samples) -> Numbers:
-    parser = TextParser(wanted)
-    async for piece in pieces(response, MOST_BYTES):
+async def read_text(session: ApiSession, path: str, parser: TextParser | FlowParser, most_bytes: int) -> Instant:
+    """Feed what an apiserver says of itself at this path to a parser. Returns when it began. Raises StartError."""
+    with translated(path):
+        request = Request(path, accept="text/plain", purpose="server_metrics", time_limit=TIME_LIMIT)
+        response = await session.send(request)
+        async with response:
+            at = time.monotonic()
+            if response.status != 200:
+                raise refusal(response, await response.read())
+            await _feed(response, parser, most_bytes)
+            response.cost.answer_read("server_metrics", parser.size_bytes)
+    return at
+
+
+async def _feed(response: aiohttp.ClientResponse, parser: TextParser | FlowParser, most_bytes: int) -> None:
+    """In steps, between which the event loop may run."""
+    async for piece in pieces(response, most_bytes):
         for begin in range(0, len(piece), STEP_BYTES):
             parser.feed(piece[begin : begin + STEP_BYTES])
             await asyncio.sleep(0)
+
+
+def _finished(parser: TextParser) -> Numbers:
     numbers = parser.finish()
     refused_texts.count("server_metrics", numbers.refused)
     return numbers

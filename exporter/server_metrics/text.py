@@ -74,6 +74,11 @@ class TextParser:
         self._neighbours: array[float] | None = None
         """Where the last bucket of that series went, as its neighbours do that follow it; None if they are left out."""
 
+    @property
+    def size_bytes(self) -> int:
+        """How many it was fed."""
+        return self.numbers.size_bytes
+
     def feed(self, data: bytes) -> None:
         """What comes next."""
         self.numbers.size_bytes += len(data)
