@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exporter.commands.check.findings import Unknown
@@ -11,7 +12,6 @@ from exporter.server_metrics.flow_reader import DUMP_REQUESTS
 
 if TYPE_CHECKING:
     from exporter.commands.check.findings import Findings, Review
-    from exporter.commands.check.table import Outcome
 
 CLOCK = "revision clock"
 
@@ -85,54 +85,52 @@ def _clock_row(findings: Findings) -> Row:
 
 def _pulls_row(review: Review) -> Row:
     """Without them the lower bounds of the SLI's times are wide, and nothing is wrong."""
-    check = "image pulls"
-    if isinstance(review.missing, Unknown):
-        return Row(check, "note", review.missing.sentence)
-    if not review.missing:
-        return Row(check, "ok", _wanted(review))
-    without = "what image pulls take of a pod's start is not known"
-    return Row(check, "note", f"{_verbs(review)} {EVENTS} is not allowed: {without}; {_add(review)}", _rule(review))
-
-
-def _server_metrics_row(findings: Findings) -> Row:
-    """What they confirm is otherwise only suspected, so that only who asks for them has to have them."""
-    check, may = "server metrics", findings.server_metrics
-    if may is None:
-        return Row(check, "not checked")
-    if isinstance(may, Unknown):
-        return Row(check, "note", may.sentence)
-    if may:
-        return Row(check, "ok", "get /metrics")
-    result: Outcome = "missing" if findings.config.apiserver_metrics == "on" else "note"
-    need = "only needed so that the apiserver's own metrics confirm causes"
-    said = f"get /metrics is not allowed; {need}; for that, add to a ClusterRole:"
-    loss = "the apiserver's own metrics cannot be read without the permission to get /metrics"
-    return Row(check, result, said, "- {nonResourceURLs: [/metrics], verbs: [get]}", loss)
-
-
-def _request_dump_row(findings: Findings) -> Row:
-    check, may = "request dump", findings.request_dump
-    if may is None:
-        return Row(check, "not checked")
-    if isinstance(may, Unknown):
-        return Row(check, "note", may.sentence)
-    if may:
-        return Row(check, "ok", f"get {DUMP_REQUESTS}")
-    need = "only needed to say without an audit log whose requests an apiserver is busy with"
-    said = f"get {DUMP_REQUESTS} is not allowed; {need}; for that, add to a ClusterRole:"
-    return Row(check, "note", said, f"- {{nonResourceURLs: [{DUMP_REQUESTS}], verbs: [get]}}")
+    return _useful("image pulls", review, ": what image pulls take of a pod's start is not known;")
 
 
 def _endpoints_row(review: Review | None) -> Row:
     check = "count apiservers"
     if review is None:
         return Row(check, "not checked")
+    return _useful(check, review, "; only needed so that timestamps in objects narrow intervals; for that,")
+
+
+def _useful(check: str, review: Review, without: str) -> Row:
+    """A permission that is a note where it is missing; `without` says what for."""
     if isinstance(review.missing, Unknown):
         return Row(check, "note", review.missing.sentence)
     if not review.missing:
         return Row(check, "ok", _wanted(review))
-    need = "only needed so that timestamps in objects narrow intervals"
-    return Row(check, "note", f"list {review.resource} is not allowed; {need}; for that, {_add(review)}", _rule(review))
+    said = f"{_verbs(review)} {review.resource} is not allowed{without} {_add(review)}"
+    return Row(check, "note", said, _rule(review))
+
+
+def _server_metrics_row(findings: Findings) -> Row:
+    """What they confirm is otherwise only suspected, so that only who asks for them has to have them."""
+    row = _path_row(
+        "server metrics", findings.server_metrics, "/metrics", "so that the apiserver's own metrics confirm causes"
+    )
+    if findings.server_metrics is False and findings.config.apiserver_metrics == "on":
+        loss = "the apiserver's own metrics cannot be read without the permission to get /metrics"
+        return replace(row, result="missing", loss=loss)
+    return row
+
+
+def _request_dump_row(findings: Findings) -> Row:
+    need = "to say without an audit log whose requests an apiserver is busy with"
+    return _path_row("request dump", findings.request_dump, DUMP_REQUESTS, need)
+
+
+def _path_row(check: str, may: bool | Unknown | None, path: str, need: str) -> Row:  # noqa: FBT001 what was found
+    """A path that is no resource's, and what to get it is only needed for."""
+    if may is None:
+        return Row(check, "not checked")
+    if isinstance(may, Unknown):
+        return Row(check, "note", may.sentence)
+    if may:
+        return Row(check, "ok", f"get {path}")
+    said = f"get {path} is not allowed; only needed {need}; for that, add to a ClusterRole:"
+    return Row(check, "note", said, f"- {{nonResourceURLs: [{path}], verbs: [get]}}")
 
 
 def _wanted(review: Review) -> str:
