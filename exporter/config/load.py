@@ -176,9 +176,8 @@ class _Agreement:
         if not self._values["canary.interval"]:
             return
         for setting in ("canary.pod", "canary.node"):
-            kind = CANARY_KINDS[setting]
-            if self._values[setting] is not None and not any(map(kind.is_same_kind, self._values["resource"])):
-                raise ConfigError(f"{self._where(setting)}: {kind} are not watched: add --resource {kind}")
+            if self._values[setting] is not None:
+                self._refuse_without(CANARY_KINDS[setting], setting)
         for setting in ("canary.pod", "canary.custom-resource"):
             namespace, _, _ = (self._values[setting] or "").rpartition("/")
             if namespace and self._values["namespace"] not in {None, namespace}:
@@ -188,9 +187,13 @@ class _Agreement:
                 )
 
     def _refuse_starts_of_pods_that_are_not_watched(self) -> None:
-        pods = CANARY_KINDS["canary.pod"]
-        if self._values["pod-startup"] and not any(map(pods.is_same_kind, self._values["resource"])):
-            raise ConfigError(f"{self._where('pod-startup')}: pods are not watched: add --resource pods")
+        if self._values["pod-startup"]:
+            self._refuse_without(ResourceName("pods"), "pod-startup")
+
+    def _refuse_without(self, kind: ResourceName, setting: str) -> None:
+        """The setting is about a kind that has to be watched."""
+        if not any(map(kind.is_same_kind, self._values["resource"])):
+            raise ConfigError(f"{self._where(setting)}: {kind} are not watched: add --resource {kind}")
 
     def _refuse_connections_that_requests_take_all(self) -> None:
         connections, requests = self._values["web.max-connections"], self._values["web.max-requests"]
