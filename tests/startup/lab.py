@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from math import ceil
 from pathlib import Path
 
 from exporter.measure.times import Interval, latency_between
-from tests.live.rollout import deployment
+from tests.live.rollout import deployment, quantile, rolled_out
 from tests.real.api import Json
 from tests.real.cluster import Cluster
 from tests.real.whole import create_nodes, made_whole
 from tests.support.observing import observed
-from tests.support.waiting import wait_until
 
 POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -34,7 +32,6 @@ rules:
   - level: None
 """
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
-PATIENCE_SECONDS = 900.0
 ORDER = ("created", "scheduled", "sandbox", "initialized", "started", "ready")
 CONDITIONS = {"PodReadyToStartContainers": "sandbox", "Initialized": "initialized", "Ready": "ready"}
 
@@ -157,12 +154,7 @@ async def play(parts: tuple[Path, Path], folder: Path, *, nodes: int, pods: int,
             began = time.monotonic()
             await client.post(DEPLOYMENTS, deployment(pods))
 
-            async def all_are_ready() -> bool:
-                await asyncio.sleep(1)
-                found = await client.get(f"{DEPLOYMENTS}/rolled")
-                return bool(found["status"].get("readyReplicas", 0) == pods)
-
-            await wait_until(all_are_ready, "all pods are ready", timeout_seconds=PATIENCE_SECONDS)
+            await rolled_out(client, pods)
             seconds = time.monotonic() - began
             say(f"{pods} pods on {nodes} nodes are ready after {seconds:.0f} s")
             scrape = await exporter.wait_for(lambda scrape: scrape.sum("pods_starting") == 0, 60)
@@ -214,12 +206,12 @@ def _row(stage: str, true: dict[str, Truth], found: dict[str, dict[str, Interval
         contained=sum(
             said.earliest <= duration.latest and duration.earliest <= said.latest for duration, said, _ in both
         ),
-        true_p50_seconds=_quantile(truth, 0.5),
-        true_p99_seconds=_quantile(truth, 0.99),
-        lower_p99_seconds=_quantile([said.earliest for _, said, _ in both], 0.99),
-        upper_p99_seconds=_quantile([said.latest for _, said, _ in both], 0.99),
-        width_p50_seconds=_quantile([said.width for _, said, _ in both], 0.5),
-        stamps_p99_seconds=_quantile([seconds for seconds, _ in stamped], 0.99) if stamped else None,
+        true_p50_seconds=quantile(truth, 0.5),
+        true_p99_seconds=quantile(truth, 0.99),
+        lower_p99_seconds=quantile([said.earliest for _, said, _ in both], 0.99),
+        upper_p99_seconds=quantile([said.latest for _, said, _ in both], 0.99),
+        width_p50_seconds=quantile([said.width for _, said, _ in both], 0.5),
+        stamps_p99_seconds=quantile([seconds for seconds, _ in stamped], 0.99) if stamped else None,
         stamps_worst_error_seconds=max(abs(seconds - true) for seconds, true in stamped) if stamped else None,
     )
 
@@ -230,7 +222,3 @@ def _by_stamps(stage: str, one: Truth) -> float | None:
     if stage == "total":
         return one.stamps["started"] - one.stamps["created"]
     return next((one.stamps[after] - one.stamps[before] for before, after in pairwise(stamped) if after == stage), None)
-
-
-def _quantile(values: list[float], ratio: float) -> float:
-    return sorted(values)[ceil(ratio * len(values)) - 1] if values else 0.0
