@@ -150,14 +150,6 @@ class PodStarts:
         """Whether a pod has started, and is not counted because Events about its pulls may still come."""
         return bool(self._await_pulls)
 
-    def give_up_pulls(self) -> None:
-        """No Event about them will come: count the pods that await them."""
-        self.sees_pulls = False
-        for uid in list(self._await_pulls):
-            pod = self._pods[uid]
-            assert pod.started_at is not None
-            self._count_if_settled(uid, pod, pod.started_at)
-
     def _forget_unheard(self, now: Instant) -> None:
         """A relist is no list of what there is: a pod that was deleted before it is never heard of again."""
         unheard = [(uid, pod) for uid, pod in self._pods.items() if pod.opening is not self._opening]

@@ -319,7 +319,7 @@ class Stream:
         """The stream is no longer watched: judge all pending events now."""
         self._judge.judge_all(self._clocks.now())
         if self.pod_starts is not None:
-            self.pod_starts.give_up_pulls()
+            self.pod_starts.sees_pulls = False  # no Event about them comes any more
         self.use_clock(None)
         self.refresh()
 

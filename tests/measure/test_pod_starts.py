@@ -170,7 +170,8 @@ def test_pulls_are_given_up_where_no_event_will_come() -> None:
     watched.come("added", 0)
     watched.come("modified", 10, "scheduled", "started")
     awaited = [watched.starts.awaits_pulls]
-    watched.starts.give_up_pulls()
+    watched.starts.sees_pulls = False
+    watched.starts.state(10)
     assert [*awaited, watched.starts.awaits_pulls] == [True, False]
     assert watched.results == {"sli_pull_unknown": 1}
 
