@@ -52,8 +52,10 @@ def started(window: str) -> Iterator[Demo]:
     words = [sys.executable, "-m", "exporter", "demo", "--web.listen-address", "127.0.0.1:0", "--slo.window", window]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
-        yield Demo(process.stdout.readline().split()[2], process)
-        process.terminate()
+        try:
+            yield Demo(process.stdout.readline().split()[2], process)
+        finally:
+            process.terminate()
 
 
 async def healthy(tab: Tab, demo: Demo) -> None:
