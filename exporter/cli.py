@@ -5,13 +5,14 @@ Each command settles its configuration first and only then imports what it runs,
 """
 # ruff: noqa: T201 - a command line prints
 
+import gc
 import json
 import os
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -124,9 +125,21 @@ def _overview() -> str:
     )
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """For imports: what is imported stays, and to look for garbage among it again and again is a tenth of a start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _run(flags: Mapping[str, Given]) -> int:
     loaded = load(flags, os.environ)
-    from exporter.service import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+    with _uncollected():
+        from exporter.service import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return daemon.run(loaded.config, loaded.warnings)
 
