@@ -13,8 +13,9 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
 from importlib.metadata import version
+
+import msgspec
 
 from exporter.commands.outputs import (
     CannotWriteError,
@@ -33,8 +34,7 @@ _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
 _READER_GONE = 141  # and one that SIGPIPE has ended
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(msgspec.Struct, frozen=True):
     summary: str
     act: Callable[[Mapping[str, Given]], int]
 

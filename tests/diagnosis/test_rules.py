@@ -1,11 +1,11 @@
 """Every fault is named by the facts that show it, with the right certainty, and nothing else is."""
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.audit.events import VERBS
 from exporter.audit.live_counts import AuditSpell
