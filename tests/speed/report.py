@@ -115,7 +115,7 @@ def other_ratios(results: Results) -> list[Ratio]:
     allowed = 2 * results.memory["empty aiohttp server"].peak_bytes + MORE_MEMORY_BYTES
     used = results.memory["watchslo"].peak_bytes
     found.append(_at_most("peak memory with 100 000 objects / (2 empty aiohttp servers + 20 MiB)", used / allowed, 1))
-    found.append(_at_most("CPU seconds from start to first judged event", median(results.start_cpu_seconds), 1))
+    found.append(_at_most("CPU seconds from start to first judged event", median(results.start_cpu_seconds), 0.3))
     return found
 
 

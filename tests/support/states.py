@@ -1,7 +1,8 @@
 """States of streams for tests of what only reads them."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from exporter.measure.stream_state import StreamCounts, StreamState
 from exporter.measure.window import WindowReport
