@@ -18,8 +18,9 @@ COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY exporter exporter
 RUN ["/opt/build/bin/python", "-m", "pip", "wheel", "--no-cache-dir", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", "."]
 RUN ["/opt/build/bin/python", "-m", "pip", "--python", "/opt/watchslo/bin/python", "install", "--no-cache-dir", "--no-compile", "--no-deps", "--no-index", "--find-links", "dist", "watchslo"]
-# Compiled here, for good: a read-only root cannot keep bytecode, and what holds a time differs from build to build.
-RUN ["/opt/watchslo/bin/python", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", "/opt/watchslo/lib"]
+# Compiled here, for good: a read-only root cannot keep bytecode, and what holds a time differs from build to build. Not
+# the client of kubernetes_asyncio, 20 MB of bytecode that is never loaded (exporter/credentials/kubeconfig.py).
+RUN ["/opt/watchslo/bin/python", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", "-x", "/kubernetes_asyncio/client/(api|models)/", "/opt/watchslo/lib"]
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE

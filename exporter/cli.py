@@ -5,15 +5,17 @@ Each command settles its configuration first and only then imports what it runs,
 """
 # ruff: noqa: T201 - a command line prints
 
+import gc
 import json
 import os
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import version
+
+import msgspec
 
 from exporter.commands.outputs import (
     CannotWriteError,
@@ -32,8 +34,7 @@ _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
 _READER_GONE = 141  # and one that SIGPIPE has ended
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(msgspec.Struct, frozen=True):
     summary: str
     act: Callable[[Mapping[str, Given]], int]
 
@@ -124,9 +125,21 @@ def _overview() -> str:
     )
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """For imports: what is imported stays, and to look for garbage among it again and again is a tenth of a start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _run(flags: Mapping[str, Given]) -> int:
     loaded = load(flags, os.environ)
-    from exporter.service import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
+    with _uncollected():
+        from exporter.service import daemon  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
     return daemon.run(loaded.config, loaded.warnings)
 

@@ -6,9 +6,11 @@ Times here are those of our own clock when an event came: nobody who writes to t
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from exporter.audit.bounded import Lately
 from exporter.audit.counting import LONGEST_REQUEST_SECONDS, MOST_EVENT_IDS, identity_of, lasts
@@ -79,8 +81,7 @@ class Total:
         return max(self.selections, key=self.selections.__getitem__, default="")
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSpell:
+class AuditSpell(msgspec.Struct, frozen=True):
     """Somebody whose requests took much of all server seconds for a while, and more than in the hour before."""
 
     user: str

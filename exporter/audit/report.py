@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from exporter.audit.counting import OTHERS, CountedRow, RowKey
 
@@ -29,16 +30,14 @@ Counts = dict[str, dict[str, float]]
 """By what is counted, and by its kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(msgspec.Struct, frozen=True):
     """A resource that is listed again and again without a watch."""
 
     lists: int
     every_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True):
     """What one client did with one resource."""
 
     resource: str
@@ -49,8 +48,7 @@ class Activity:
     polls_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """One user with one user agent."""
 
     user: str
@@ -73,8 +71,7 @@ class Client:
         return sum(counts.get(kind, 0) for kind in kinds or counts)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """The answer to: who was it?"""
 
     since: float

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from exporter.audit.bounded import Lately
 
@@ -16,8 +18,7 @@ LONGEST_TURN_SECONDS = 60.0
 """On average. Slower than this is no fight, but work that two do on one object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(Struct, frozen=True):
     """Who writes. Replicas without leader election fight too, if their tokens name their Pods."""
 
     user: str
@@ -29,8 +30,7 @@ WrittenObject: TypeAlias = tuple[str, str, str]
 """Resource with subresource, namespace and name: whoever writes the status does not fight with who writes the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class InTurns:
+class InTurns(Struct, frozen=True):
     """An object that clients write in turns."""
 
     resource: str

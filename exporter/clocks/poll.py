@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
+from msgspec.structs import replace
 
 from exporter.kubernetes.cost import Cost, Sending
 from exporter.kubernetes.errors import StartError, translated

@@ -11,10 +11,11 @@ import signal
 import sys
 import tempfile
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from exporter import descriptors
 from exporter.commands.running import completed

@@ -6,8 +6,9 @@ import asyncio
 import signal
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from exporter.config import ConfigError
 from exporter.credentials import CredentialsError

@@ -5,10 +5,11 @@ replaces a list. Every refusal is a ConfigError that names the place of the valu
 """
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from exporter.config.model import Config, ConfigError
 from exporter.config.names import ResourceName
@@ -17,8 +18,7 @@ from exporter.config.sources import Given, read_environment, read_file
 from exporter.wording.quoting import quoted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """A valid configuration, the settings of single commands, and warnings for the user."""
 
     config: Config
@@ -53,7 +53,7 @@ def load(
         values["resource"] = _with_canaries(values["resource"])
     by_field = {setting.field: values[setting.name] for setting in SETTINGS}
     return Loaded(
-        config=Config(**{field.name: by_field[field.name] for field in fields(Config)}),
+        config=Config(**{field: by_field[field] for field in Config.__struct_fields__}),
         scenario=by_field["scenario"],
         duration_seconds=by_field["duration_seconds"],
         url=by_field["url"],

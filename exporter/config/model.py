@@ -1,8 +1,9 @@
 """The checked configuration that the daemon runs with."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from exporter.config.names import ListenAddress, ResourceName
 from exporter.config.shard import Shard
@@ -13,8 +14,7 @@ class ConfigError(Exception):
     """One sentence for the user: what was said, where, and what would be right."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting, valid by itself and together with the others. The table in settings.py explains each one."""
 
     kubeconfig: Path | None
@@ -24,7 +24,7 @@ class Config:
     tls_server_name: str | None
     allow_insecure_token: bool
     apiserver_metrics: Literal["auto", "on", "off"]
-    prometheus_url: str | None = field(repr=False)  # it may have a password
+    prometheus_url: str | None
 
     resources: tuple[ResourceName, ...]
     custom_resources: tuple[str, ...]  # globs for plural.group
@@ -64,6 +64,10 @@ class Config:
     audit_user_names: Literal["none", "hashed", "plain"]
     log_level: Literal["debug", "info", "warn", "error"]
     log_format: Literal["logfmt", "json"]
+
+    def __repr__(self) -> str:
+        """Nothing of it: the URL of Prometheus may have a password."""
+        return "Config(...)"
 
     def watches(self, group: str, plural: str) -> bool:
         """Whether this kind is named as one to watch, in whatever version."""

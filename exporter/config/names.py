@@ -5,9 +5,10 @@ completes the sentence that begins with the quoted text: `is not ...`.
 """
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Self
+
+import msgspec
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
@@ -48,8 +49,7 @@ def _is_address(family: type[IPv4Address | IPv6Address], text: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceName:
+class ResourceName(msgspec.Struct, frozen=True):
     """A resource type as the API names it. The core group is ""; version None leaves the choice to the apiserver."""
 
     plural: str
@@ -78,8 +78,7 @@ class ResourceName:
         return ".".join(part for part in (self.plural, self.version, self.group) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
+class ListenAddress(msgspec.Struct, frozen=True):
     """Where to accept connections. The host "" means every interface, port 0 any free port."""
 
     host: str

@@ -5,9 +5,10 @@ It does not know where values come from, nor how they are checked against each o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from exporter.config import parsers
 from exporter.config.names import ListenAddress, ResourceName
@@ -26,8 +27,7 @@ _OFFLINE = frozenset({"audit"})
 _EVERYWHERE = _MEASURING | _LISTING | {"healthcheck"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One setting. Defaults are text too, and are parsed like what a user writes."""
 
     name: str

@@ -2,16 +2,16 @@
 
 import re
 import socket
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
+
+import msgspec
 
 _SHARD = re.compile(r"(?P<index>[0-9]{1,4}|auto)/(?P<count>[0-9]{1,4})")
 _ORDINAL = re.compile(r".*-(?P<ordinal>[0-9]{1,4})")
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(msgspec.Struct, frozen=True):
     """Number `index`, from 0, of `count` exporters."""
 
     index: int

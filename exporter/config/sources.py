@@ -5,9 +5,9 @@ into values here, and another module decides which source wins.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from exporter.config.model import ConfigError
@@ -25,8 +25,7 @@ _BY_KEY = {setting.name: setting for setting in SETTINGS if setting.in_file}
 _NULL = "tag:yaml.org,2002:null"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """What one source says about one setting."""
 
     texts: tuple[str, ...]

@@ -15,13 +15,13 @@ import ssl
 import time
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import yaml
 
 from exporter.config.parsers import apiserver_url, server_name
@@ -68,9 +68,8 @@ class CredentialsError(Exception):
     """The credentials cannot be loaded; the message is one sentence for the user."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class LoadedCredentials:
-    """Loaded credentials. Without a repr, because they contain keys and tokens."""
+class LoadedCredentials(msgspec.Struct, frozen=True):
+    """Loaded credentials."""
 
     origin: str
     """Their source, for error messages."""
@@ -83,6 +82,10 @@ class LoadedCredentials:
     ssl: ssl.SSLContext | None
     expires: WallTime | None
     renews_at: WallTime | None
+
+    def __repr__(self) -> str:
+        """Nothing of them: they contain keys and tokens."""
+        return "LoadedCredentials(...)"
 
     @property
     def server_url(self) -> str:
@@ -110,8 +113,7 @@ class LoadedCredentials:
         return token
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialsSource:
+class CredentialsSource(msgspec.Struct, frozen=True):
     """Where credentials are loaded from: a kubeconfig or, if none is given, the Pod's service account."""
 
     kubeconfig: Path | None = None

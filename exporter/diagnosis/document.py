@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ def document(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def as_json(finding: Finding) -> dict[str, Any]:
     """One finding."""
-    return {**asdict(finding), "since": at(finding.since)}
+    return {**msgspec.to_builtins(finding), "since": at(finding.since)}
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -6,8 +6,9 @@ is known, or that nothing happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.wording.kinds import kind_name
 
@@ -37,8 +38,7 @@ class SocketFacts(NamedTuple):
     """The same of what comes, as the kernel estimates it; 0 while it has no estimate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamFacts:
+class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One resource on one apiserver."""
 
     apiserver: str
@@ -51,7 +51,7 @@ class StreamFacts:
     """Whether more events than the objective allows are certainly late."""
     late_since: float | None = None
     """Unix time since when it is late, or uncovered for longer than the threshold, without a break of 20 s."""
-    judged: Mapping[Verdict, int] = field(default_factory=dict)
+    judged: Mapping[Verdict, int] = msgspec.field(default_factory=dict)
     time_span: Interval | None = None
     """Bounds of the P99."""
     storage_to_cache: Interval | None = None
@@ -69,8 +69,8 @@ class StreamFacts:
     is_rate_steady: bool = False
     """Whether as many bytes came in each part of the time, as where a link is full."""
     uncovered_seconds: float = 0.0
-    ends: Mapping[EndReason, int] = field(default_factory=dict)
-    start_errors: Mapping[StartReason, int] = field(default_factory=dict)
+    ends: Mapping[EndReason, int] = msgspec.field(default_factory=dict)
+    start_errors: Mapping[StartReason, int] = msgspec.field(default_factory=dict)
     relists: int = 0
     """That lost events."""
     clock_reads: ClockReads = "nothing"
@@ -102,12 +102,11 @@ what is usual.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollFacts:
+class PollFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Polls of one clock at one apiserver."""
 
     answered: int = 0
-    failed: Mapping[StartReason, int] = field(default_factory=dict)
+    failed: Mapping[StartReason, int] = msgspec.field(default_factory=dict)
     seconds: Interval | None = None
     """The bucket of the P90."""
     waiting_seconds: float = 0.0
@@ -131,8 +130,7 @@ class FlowFacts(NamedTuple):
     """Of the requests that waited for one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiserverFacts:
+class ApiserverFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One apiserver address."""
 
     apiserver: str
@@ -153,8 +151,7 @@ class ApiserverFacts:
     """Whose requests it executes: only where that is asked for and permitted, whoever holds most seats first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessFacts:
+class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The exporter itself."""
 
     loop_lag: Interval | None = None
@@ -166,8 +163,7 @@ class ProcessFacts:
     suspended_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known of one moment."""
 
     now: float

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.wording.kinds import kind_name
 
@@ -16,8 +17,7 @@ def claim(certainty: Certainty, sentence: str) -> str:
     return sentence if certainty == "shown" else f"Suspected: {sentence}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fault, where it is, since when, and why we say so."""
 
     fault: Fault

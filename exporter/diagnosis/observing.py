@@ -7,11 +7,13 @@ usual is learned slowly, and only while nothing is wrong.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
 from operator import ge
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from exporter.diagnosis.facts import (
     SLOW_POLL_RATIO,
@@ -68,8 +70,7 @@ _Value = TypeVar("_Value")
 _Key = TypeVar("_Key")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known at one moment."""
 
     now: Instant
@@ -77,15 +78,15 @@ class Snapshot:
     streams: Sequence[StreamState]
     apiservers: Sequence[ApiserverState]
     process: ProcessState
-    servers: Mapping[str, ServerFacts] = field(default_factory=dict)
+    servers: Mapping[str, ServerFacts] = msgspec.field(default_factory=dict)
     """What apiservers say of themselves, by address."""
-    flows: Mapping[str, tuple[FlowFacts, ...]] = field(default_factory=dict)
+    flows: Mapping[str, tuple[FlowFacts, ...]] = msgspec.field(default_factory=dict)
     """Whose requests apiservers execute, by address."""
     askers: tuple[AuditSpell, ...] = ()
     """Who stands out in the audit log."""
     logged: Mapping[Verb, int] | None = None
     """How many requests were in the audit log so far; None where none is read."""
-    converting: Mapping[Kind, bool] = field(default_factory=dict)
+    converting: Mapping[Kind, bool] = msgspec.field(default_factory=dict)
     """Of custom resources as far as that is known: whether their definition names a conversion webhook."""
 
 

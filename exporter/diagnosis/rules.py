@@ -7,8 +7,9 @@ kube-apiserver 1.29 to 1.37.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from exporter.diagnosis import audited
 from exporter.diagnosis import outside as see
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 Scope = Literal["stream", "apiserver", "exporter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One fault. It is suspected if every sign it `needs` is there and none that `excludes` it; one that `confirms` it
     makes it shown.
     """

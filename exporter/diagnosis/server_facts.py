@@ -7,8 +7,9 @@ happened, and everything that is counted where another process began between the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,7 @@ class Timed(NamedTuple):
     """The upper end of the bucket that holds the slowest 1 %; inf where the last bucket does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFacts:
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One apiserver between two readings of its metrics."""
 
     seconds: float
@@ -45,23 +45,23 @@ class ServerFacts:
     garbage_collection_share: float | None = None
     """Of the CPU that it used; 0 where no collection ended."""
 
-    store_requests: Mapping[str, Timed] = field(default_factory=dict)
+    store_requests: Mapping[str, Timed] = msgspec.field(default_factory=dict)
     """Requests to etcd by operation (get, list, create, update, delete, ...), by the names of before 1.37."""
 
-    admission_webhooks: Mapping[str, Timed] = field(default_factory=dict)
+    admission_webhooks: Mapping[str, Timed] = msgspec.field(default_factory=dict)
     """By the webhook's name."""
-    conversion_webhooks: Mapping[str, Timed] = field(default_factory=dict)
+    conversion_webhooks: Mapping[str, Timed] = msgspec.field(default_factory=dict)
     """By the definition's name (`widgets.example.com`); "*" are all together, with those for watch caches, which are in
     no other."""
 
-    requests: Mapping[tuple[str, Kind], Timed] = field(default_factory=dict)
+    requests: Mapping[tuple[str, Kind], Timed] = msgspec.field(default_factory=dict)
     """By verb (LIST, GET, POST, PUT, PATCH, DELETE, APPLY, ...) and kind, with its subresources; what lasts as long as
     somebody looks on (WATCH, CONNECT, logs) is left out. A LIST contains its wait for the watch cache."""
-    conflicts_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    conflicts_per_second: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """Writes answered with 409: what has changed meanwhile, and what is to be created but there."""
     too_many_per_second: float | None = None
     """Requests answered with 429."""
-    listed_objects_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    listed_objects_per_second: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """Objects read for LISTs, from etcd or the watch cache."""
 
     queued_requests: float | None = None
@@ -69,33 +69,33 @@ class ServerFacts:
     queue_wait: Timed | None = None
     rejected_per_second: float | None = None
 
-    open_watches: Mapping[Kind, float] = field(default_factory=dict)
+    open_watches: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     open_watches_before: float | None = None
     """All of them at the earlier reading."""
     open_connections: float | None = None
     """Open descriptors of the process: most are clients' connections."""
-    terminated_watchers: Mapping[Kind, float] = field(default_factory=dict)
+    terminated_watchers: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """How many were closed by force between the readings because they did not keep up."""
-    initial_events_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    initial_events_per_second: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """Replayed to watches that began: from resourceVersion 0, resumed, or as streaming lists."""
-    sent_events_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    sent_events_per_second: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """To all watches together."""
     sent_bytes_per_second: float | None = None
     """Of events and responses, before compression."""
 
-    received_events_per_second: Mapping[Kind, float] = field(default_factory=dict)
+    received_events_per_second: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """From etcd."""
-    dispatch: Mapping[tuple[Kind, str], Timed] = field(default_factory=dict)
+    dispatch: Mapping[tuple[Kind, str], Timed] = msgspec.field(default_factory=dict)
     """The apiserver's own stages (1.37 and later), whatever their names are."""
-    cache_revisions: Mapping[Kind, int] = field(default_factory=dict)
-    cache_read_wait: Mapping[Kind, Timed] = field(default_factory=dict)
+    cache_revisions: Mapping[Kind, int] = msgspec.field(default_factory=dict)
+    cache_read_wait: Mapping[Kind, Timed] = msgspec.field(default_factory=dict)
     """How long consistent reads waited for the watch cache: up to 0.1 s in health where it is seldom written."""
-    cache_fallbacks: Mapping[Kind, float] = field(default_factory=dict)
+    cache_fallbacks: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """Consistent reads between the readings that gave up waiting and went to etcd."""
-    cache_initializations: Mapping[Kind, float] = field(default_factory=dict)
-    cache_inconsistencies: Mapping[Kind, float] = field(default_factory=dict)
+    cache_initializations: Mapping[Kind, float] = msgspec.field(default_factory=dict)
+    cache_inconsistencies: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """Failed comparisons of cache and etcd, since the apiserver started."""
-    object_bytes: Mapping[Kind, float] = field(default_factory=dict)
+    object_bytes: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """The mean size of an object of the kind, as stored or as sent, whichever is larger."""
 
 

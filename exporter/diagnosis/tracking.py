@@ -6,8 +6,10 @@ not been seen for some seconds: what comes and goes with single events is one fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF, UNKNOWN_REMEDY
@@ -43,8 +45,7 @@ class Change(NamedTuple):
     finding: Finding
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(msgspec.Struct, frozen=True):
     finding: Finding
     first_at: float
     seen_at: float

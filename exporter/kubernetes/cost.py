@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,7 @@ class Cost:
         """The whole body of an answer was read. Not called for watches."""
 
 
-@dataclass(slots=True)
-class Sending:
+class Sending(msgspec.Struct):
     """When a request was sent, and what to call then."""
 
     on_sent: Callable[[Instant], None] | None = None

@@ -5,7 +5,6 @@ A SelfSubjectAccessReview gives the authorizer's answer without sending the requ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,8 +25,7 @@ TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", is_names
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", is_namespaced=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(msgspec.Struct, frozen=True):
     """One verb on one resource, in one namespace or (None) in all, for one name or (None) for all."""
 
     verb: str

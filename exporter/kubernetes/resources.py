@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -48,8 +47,7 @@ BUILT_IN_GROUPS = frozenset(
 """Groups that kube-apiserver itself serves (pkg/controlplane/instance.go). A missing one does no harm."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(msgspec.Struct, frozen=True):
     """One resource in one version of its API group."""
 
     group: str

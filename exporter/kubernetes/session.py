@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import KW_ONLY, dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -73,8 +72,7 @@ class AnswerError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(msgspec.Struct, frozen=True):
     """An apiserver address. `name`, host:port, is its label. Unless `is_one_apiserver` it may be a load balancer."""
 
     url: str
@@ -90,13 +88,11 @@ class Server:
         return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A request to an apiserver, with its purpose and time limit."""
 
     path: str
     parameters: Mapping[str, str] | None = None
-    _: KW_ONLY
     method: str = "GET"
     body: object = None
     """Sent as JSON; None for no body."""
@@ -104,7 +100,7 @@ class Request:
     accept: str = "application/json"
     purpose: Purpose = "discovery"
     time_limit: aiohttp.ClientTimeout = ANSWER_IN_TIME
-    sending: Sending = field(default_factory=Sending)
+    sending: Sending = msgspec.field(default_factory=Sending)
     """Filled in when it is sent. A Request is sent once, or again where its connection was lost before an answer."""
 
     @property

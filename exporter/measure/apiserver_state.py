@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.measure.histogram import Histogram
 from exporter.vocabulary import FINE_BOUNDS, START_REASONS
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import ClockName, ClockReads, StartReason
 
 
-@dataclass(slots=True)
-class PollCounts:
+class PollCounts(msgspec.Struct):
     """Polls of one clock, from 0 on."""
 
     seconds: Histogram
@@ -76,8 +76,7 @@ class WayBack(NamedTuple):
     seconds: Interval
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiserverState:
+class ApiserverState(msgspec.Struct, frozen=True, kw_only=True):
     """One apiserver address at one moment."""
 
     apiserver: str
@@ -86,7 +85,7 @@ class ApiserverState:
     is_one_apiserver: bool = True
     """False for an address that may be a balancer's."""
     polls: Mapping[PolledClock, PollCounts]
-    waiting_since: Mapping[PolledClock, Instant] = field(default_factory=dict)
+    waiting_since: Mapping[PolledClock, Instant] = msgspec.field(default_factory=dict)
     """When the oldest poll was sent that is not answered yet."""
     ways_back: tuple[WayBack, ...] = ()
     """Of the last answers whose Date can be trusted."""

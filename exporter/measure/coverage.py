@@ -5,9 +5,10 @@ A resumed watch delivers late what it missed, and that is judged; until it arriv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from exporter.measure.times import Instant
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 HOLES_KEPT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(msgspec.Struct, frozen=True):
     """A time without an open watch that was long, or whose events no watch will deliver."""
 
     began: Instant

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from exporter.measure.events import compared
 from exporter.measure.times import Interval, latency_between
@@ -35,8 +36,7 @@ ALWAYS_PENDING = 1_000
 """Pending events that one stream may always have: a flood on one stream costs the others nothing."""
 
 
-@dataclass(slots=True, eq=False)
-class Opening:
+class Opening(msgspec.Struct, eq=False):
     """The first watch after a relist. What was committed before it was open is history, not live."""
 
     at: Instant | None = None
@@ -63,8 +63,7 @@ class Opening:
         return "history" if commit.latest <= self.at or self.is_told_in_time else "unknown"
 
 
-@dataclass(slots=True, eq=False)
-class PendingChunk:
+class PendingChunk(msgspec.Struct, eq=False):
     """Pending events that came together, in the order in which they came."""
 
     events: Sequence[Event]
@@ -156,8 +155,7 @@ def _is_old(stamps: Stamps, until: str) -> bool:
     return newest <= until and len(newest) == len(until) and not stamps.creation and not stamps.deletion
 
 
-@dataclass(slots=True)
-class Room:
+class Room(msgspec.Struct):
     """The number of pending events on several streams, and its maximum."""
 
     most: int = MOST_WAITING

@@ -7,8 +7,9 @@ object, in order. After a relist versions may be missing, and the interval begin
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.measure.pods import PodShown
 from exporter.measure.startup_counts import StartupCounts, StartupState, StartupWindow
@@ -48,24 +49,22 @@ class _Write(NamedTuple):
     commit: Interval
 
 
-@dataclass(slots=True)
-class _Pulls:
+class _Pulls(msgspec.Struct):
     """The pulls for one pod's containers."""
 
-    containers: set[str] = field(default_factory=set)
+    containers: set[str] = msgspec.field(default_factory=set)
     """Those whose image is there."""
     longest_seconds: float = 0.0
     all_seconds: float = 0.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Pod:
+class _Pod(msgspec.Struct, kw_only=True):
     """A pod that has not become ready."""
 
     created: Interval | None
     """None if the creation was not seen."""
     newest: _Write
-    first_showing: dict[ReportedStage, _Write] = field(default_factory=dict)
+    first_showing: dict[ReportedStage, _Write] = msgspec.field(default_factory=dict)
     opening: Opening
     """What the newest version came after."""
     is_stateful: bool = False

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from exporter.measure.histogram import Histogram
     from exporter.measure.times import Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessState:
+class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     """The exporter itself at one moment; everything is counted since it began."""
 
     at: Instant

@@ -7,10 +7,11 @@ v <= R before t1. Only our own clock is read, so the interval is certain.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.measure.times import ANY_TIME, Interval
 
@@ -138,8 +139,7 @@ class CommittedAfter(StepFunction):
         return self.revisions[step] if step < len(self.instants) else None
 
 
-@dataclass(frozen=True, slots=True)
-class WentBack:
+class WentBack(msgspec.Struct, frozen=True):
     """A poll returned a lower revision than was known before it was sent."""
 
     known_revision: int

@@ -7,9 +7,10 @@ can. The bounds are certain while no clock slews faster than the drift allowance
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.measure.revisions import CommittedBefore
 
@@ -56,8 +57,7 @@ class DatedAnswer(NamedTuple):
     date: WallTime
 
 
-@dataclass(frozen=True, slots=True)
-class Offset:
+class Offset(msgspec.Struct, frozen=True):
     """The server's wall clock minus our monotonic clock, in seconds, within [lower, upper] at the moment `at`."""
 
     lower: float = -inf

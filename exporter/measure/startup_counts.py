@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from math import floor
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.measure.histogram import Histogram
 from exporter.measure.times import Interval
@@ -22,8 +23,7 @@ WINDOW_SECONDS = 300.0
 SLOT_SECONDS = 10.0
 
 
-@dataclass(slots=True)
-class StartupCounts:
+class StartupCounts(msgspec.Struct):
     """All counters, from 0 on."""
 
     lower: dict[StartupStage, Histogram]
@@ -78,12 +78,11 @@ class StageQuantiles(NamedTuple):
     p99: Interval
 
 
-@dataclass(frozen=True, slots=True)
-class StartupState:
+class StartupState(msgspec.Struct, frozen=True):
     """The start-ups at one apiserver at one moment. The quantiles are those of the last five minutes."""
 
     counts: StartupCounts
-    quantiles: dict[StartupStage, StageQuantiles] = field(default_factory=dict)
+    quantiles: dict[StartupStage, StageQuantiles] = msgspec.field(default_factory=dict)
     """Of the stages that any pod reached meanwhile."""
     starting: int = 0
     """Pods that have not started."""

@@ -6,9 +6,11 @@ copy of them, together with the current status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from exporter.measure.histogram import Histogram
 from exporter.measure.window import EMPTY
@@ -54,8 +56,7 @@ if TYPE_CHECKING:
 _Key = TypeVar("_Key")
 
 
-@dataclass(slots=True, kw_only=True)
-class StreamCounts:
+class StreamCounts(msgspec.Struct, kw_only=True):
     """All counters of a stream, from 0 on. Times are in seconds."""
 
     events: dict[tuple[EventType, Phase], int]
@@ -125,10 +126,7 @@ class StreamCounts:
         return replace(self, **{name: _growth(value, getattr(earlier, name)) for name, value in self._values()})
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [(name, getattr(self, name)) for name in _FIELDS]
-
-
-_FIELDS = tuple(field.name for field in fields(StreamCounts))
+        return [(name, getattr(self, name)) for name in self.__struct_fields__]
 
 
 class Trouble(NamedTuple):
@@ -197,8 +195,7 @@ class SocketState(NamedTuple):
     received_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamState:
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """One stream at one moment."""
 
     apiserver: str

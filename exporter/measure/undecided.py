@@ -7,9 +7,10 @@ the last poll. The work grows with the time that events are pending and with the
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from exporter.measure.dating import date_commit
 from exporter.measure.judging import verdict_on
@@ -39,8 +40,7 @@ class Undecided(NamedTuple):
     events: int
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """A batch of pending events about which polls and Dates say the same; their revisions and arrivals lie within
     bounds.
     """

@@ -6,9 +6,10 @@ The window is ordered by arrival, in slots of one second. "P99 <= threshold" in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil, floor, inf, log
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from exporter.measure.times import Interval
 
@@ -135,8 +136,7 @@ class Slot:
         self.upper.take_out(other.upper)
 
 
-@dataclass(frozen=True, slots=True)
-class WindowReport:
+class WindowReport(msgspec.Struct, frozen=True):
     """The window at one moment. The quantiles are None while it is empty; +Inf means that more events have no upper
     bound.
     """

@@ -4,9 +4,10 @@ The other modules of this room and docs/metrics.md read this table. It contains 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
+
+import msgspec
 
 from exporter.limits import REFUSED
 from exporter.vocabulary import (
@@ -56,15 +57,14 @@ class Scope(Enum):
         return tuple(self.value.split())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Family:
+class Family(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the contract; `seeds` are the labels beyond the scope's, each with all its values."""
 
     name: str
     type: Literal["counter", "gauge", "histogram"]
     help: str
     scope: Scope = Scope.RESOURCE
-    seeds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seeds: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     bounds: tuple[float, ...] = ()
     own_labels: tuple[str, ...] = ()
     """Those whose values are known only when it runs."""

@@ -8,8 +8,9 @@ for are not: a client chooses its path, and could forge lines about others with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 MOST_LINE_BYTES: Final = 4096
 """Cells are as wide as the widest of their column: a user's name."""
@@ -34,8 +35,7 @@ class FlowKey(NamedTuple):
     """The user's name, or the namespace, as the flow schema says; "" if it tells none apart."""
 
 
-@dataclass(slots=True)
-class FlowRequests:
+class FlowRequests(msgspec.Struct):
     """Of one flow, now."""
 
     seats: int = 0
@@ -43,11 +43,10 @@ class FlowRequests:
     waiting: int = 0
 
 
-@dataclass(slots=True)
-class FlowDump:
+class FlowDump(msgspec.Struct):
     """All requests of one moment."""
 
-    flows: dict[FlowKey, FlowRequests] = field(default_factory=dict)
+    flows: dict[FlowKey, FlowRequests] = msgspec.field(default_factory=dict)
     refused: int = 0
     """Lines that were none, or of more flows than are kept."""
     is_dump: bool = False

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from array import array
-from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isnan, nan
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from exporter.server_metrics.families import SAMPLES, Samples
 
@@ -36,15 +37,14 @@ _NUMBER = re.compile(rb"[-+0-9.eE]{1,40}")
 _ESCAPED = re.compile(r"\\(.)")
 
 
-@dataclass(slots=True)
-class Numbers:
+class Numbers(msgspec.Struct):
     """What one reading says."""
 
-    values: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
+    values: dict[str, dict[SeriesKey, float]] = msgspec.field(default_factory=dict)
     """By the fact of the family, and what it is of."""
-    histograms: dict[str, dict[SeriesKey, array[float]]] = field(default_factory=dict)
+    histograms: dict[str, dict[SeriesKey, array[float]]] = msgspec.field(default_factory=dict)
     """Their sum, then their buckets: a list would take four times as much memory."""
-    bounds: dict[str, dict[bytes, int]] = field(default_factory=dict)
+    bounds: dict[str, dict[bytes, int]] = msgspec.field(default_factory=dict)
     """Which place each upper end has there."""
     size_bytes: int = 0
     """Of the text that was read."""

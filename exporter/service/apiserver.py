@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from exporter.clocks.pollers import CachePoller, ServerPolls
 from exporter.clocks.same_store import Stores
@@ -72,8 +74,7 @@ class AllClocks:
         self.offset = None
 
 
-@dataclass(slots=True)
-class _Watched:
+class _Watched(msgspec.Struct):
     """One stream and its tasks."""
 
     stream: Stream

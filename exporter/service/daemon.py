@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from exporter import descriptors
 from exporter.audit.live_counts import NAMES, LiveCounts

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.awaited import AwaitedCanaries
@@ -72,8 +74,7 @@ def _nothing() -> None:
     """A callback that does nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamDependencies:
+class StreamDependencies(msgspec.Struct, frozen=True):
     """The dependencies of a stream."""
 
     config: Config

@@ -16,10 +16,10 @@ import socket
 import struct
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+import msgspec
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
@@ -51,8 +51,7 @@ _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _FAMILY_IS_MISSING = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits for all clients together, or for each."""
 
     connections: int = 500

@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,8 +31,7 @@ METRICS = web.AppKey("metrics", Metrics)
 """Where refused clients are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answers:
+class _Answers(msgspec.Struct, frozen=True):
     metrics: Metrics
     not_ready: Callable[[], Sequence[str]]
     status: Callable[[], Mapping[str, Any]]

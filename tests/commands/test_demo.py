@@ -1,9 +1,9 @@
 """What the demo's table shows of the P99."""
 
-from dataclasses import replace
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.commands.demo import COLUMNS, SINCE_START_FROM, measured_p99
 from exporter.measure.window import EMPTY

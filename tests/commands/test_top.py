@@ -1,5 +1,6 @@
 """`watchslo top` in a real terminal of 80 columns, against a demo, and what its keys choose."""
 
+import asyncio
 import fcntl
 import io
 import json
@@ -13,7 +14,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,7 +24,10 @@ from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Seen, seen
 from exporter.commands.top.screen import screen
 from exporter.service import status
+from exporter.simulator import Simulator, Workload
 from exporter.web.history import blocks
+from tests.support.demo import started
+from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config
 from tests.support.states import look, state
 
@@ -99,17 +103,6 @@ def test_what_others_say_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in console.export_text()
 
 
-@contextmanager
-def demo() -> Iterator[str]:
-    words = [sys.executable, "-m", "exporter", "demo", "--web.listen-address", "127.0.0.1:0", "--slo.window", "10"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[2].rstrip("/")
-        finally:
-            process.terminate()
-
-
 class Terminal:
     """A command in a terminal of its own."""
 
@@ -148,8 +141,8 @@ class Terminal:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with demo() as address:
-        yield address
+    with started("10") as demo:
+        yield demo.url.rstrip("/")
 
 
 @pytest.mark.timeout(300)
@@ -188,13 +181,28 @@ def test_what_is_no_terminal_gets_it_once_and_nobody_is_one_sentence(url: str) -
     assert len(nobody.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_leaves_the_terminal_as_it_was() -> None:
-    with demo() as address:
-        terminal = Terminal("top", "--url", address)
+def test_ctrl_c_leaves_the_terminal_as_it_was(url: str) -> None:
+    terminal = Terminal("top", "--url", url)
+    try:
+        terminal.until("watchslo")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(timeout=20) == 130
+        assert terminal.is_as_before()
+    finally:
+        terminal.close()
+
+
+@pytest.mark.timeout(300)
+async def test_without_a_url_it_measures_itself(tmp_path: Path) -> None:
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=50.0):
+        words = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        terminal = Terminal("top", *map(str, words))
         try:
-            terminal.until("watchslo")
-            terminal.process.send_signal(signal.SIGINT)
-            assert terminal.process.wait(timeout=20) == 130
+            await asyncio.to_thread(terminal.until, "All watches are on time: pods on")
+            terminal.type("\r")
+            await asyncio.to_thread(terminal.until, "since the start")
+            terminal.type("q")
+            assert await asyncio.to_thread(terminal.process.wait, 20) == 0
             assert terminal.is_as_before()
         finally:
             terminal.close()

@@ -4,13 +4,13 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.credentials.credentials import RENEWAL_PAUSE_SECONDS

@@ -34,10 +34,11 @@ def kubeconfig(folder: Path) -> Path:
     return path
 
 
-def test_the_models_of_the_client_are_not_imported(tmp_path: Path) -> None:
+def test_neither_the_models_nor_the_apis_of_the_client_are_imported(tmp_path: Path) -> None:
     said = python(LOADED + "print(*sys.modules)", KUBECONFIG=kubeconfig(tmp_path)).split()
     assert "kubernetes_asyncio.config.kube_config" in said
-    assert [name for name in said if name.startswith("kubernetes_asyncio.client.models")] == []
+    client = "kubernetes_asyncio.client"
+    assert [name for name in said if name.startswith((f"{client}.models", f"{client}.api"))] == []
 
 
 def test_who_imports_the_package_later_gets_all_of_it(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Facts of each fault as they were seen, or as the sources of docs/faults.md tell of them; small and complete."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from exporter.diagnosis.diagnose import Cause, diagnose
 from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFacts, SocketFacts, StreamFacts

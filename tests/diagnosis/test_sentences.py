@@ -1,7 +1,7 @@
-from dataclasses import replace
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.sentences import MOST_NAMES, sentence, when

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.endtoend.test_browser import SEEN, choose, healthy, says, started
 from tests.support.browser import Tab, browser
+from tests.support.demo import SEEN, choose, healthy, says, started
 
 WAYS = ((1280, False), (1280, True), (360, False))
 LIVED_SECONDS = 150

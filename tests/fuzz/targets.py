@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime, formatdate
@@ -17,6 +17,7 @@ from itertools import permutations
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import yaml
 
 from exporter.audit.counting import Audit
@@ -364,7 +365,7 @@ def check_audit_log(data: bytes, number: int) -> None:
     report, received_only = read([data])
     assert read(cuts(data, number)) == (report, received_only)
     assert sum(report.requests.values()) <= report.events <= data.count(b"{")
-    json.dumps(asdict(report), allow_nan=False)
+    json.dumps(msgspec.to_builtins(report), allow_nan=False)
     assert all(line.isprintable() for line in audit_table(report, 80).split("\n"))
     assert audit_page(report).isascii() or "\x1b" not in audit_page(report)
 

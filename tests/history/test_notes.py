@@ -1,4 +1,4 @@
-from dataclasses import replace
+from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
 from exporter.history.notes import Note

@@ -1,9 +1,9 @@
 """An independent reader of scrapes: prometheus_client's parser, which shares no code with the writer under test."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -1,9 +1,9 @@
 """The metric contract of design section 6, written out a second time: a rename on one side breaks here."""
 
-from dataclasses import replace
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.audit.live_counts import Total
 from exporter.limits import REFUSED, refused_texts

@@ -2,13 +2,13 @@
 
 import zlib
 from collections import Counter
-from dataclasses import replace
 from itertools import accumulate
 from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.measure.histogram import Histogram, NativeHistogram
 from exporter.measure.late_objects import LateObject

@@ -1,10 +1,10 @@
 from collections.abc import Callable
-from dataclasses import replace
 from math import inf, isnan, nan
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client.utils import floatToGoString
 
 from exporter.measure.histogram import Histogram

@@ -1,9 +1,9 @@
 import asyncio
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 
+from msgspec.structs import replace
 from prometheus_client import generate_latest
 
 from exporter.measure.window import EMPTY

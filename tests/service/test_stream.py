@@ -1,9 +1,9 @@
 """One target, fed by hand: what is history and what is news, what is certain already, and what was not watched."""
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.clocks.poll import Answer
 from exporter.clocks.pollers import CachePoller

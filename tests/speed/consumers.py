@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.live.cost import total
 from tests.speed.served import GROUP, VERSION, plural
@@ -164,9 +165,9 @@ def naive_words(kind: str, server: Server) -> list[str]:
 
 
 @contextlib.contextmanager
-def watchslo(server: Server, *flags: str) -> Iterator[Watchslo]:
-    """The exporter with its defaults for addresses that are apiservers, but for `flags`."""
-    with started(*watchslo_flags(server), *flags) as process:
+def watchslo(server: Server, *flags: str, environ: Mapping[str, str] = MappingProxyType({})) -> Iterator[Watchslo]:
+    """The exporter with its defaults for addresses that are apiservers, but for `flags`, and variables beside ours."""
+    with started(*watchslo_flags(server), *flags, environ=environ) as process:
         yield Watchslo(process._process.pid, process.url)
 
 

@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from signal import SIGTERM, SIGUSR1
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from tests.speed.consumers import LOOK_SECONDS, PATIENCE_SECONDS, fetched, naive_words, watchslo_flags
 from tests.speed.replay import Burst
@@ -21,36 +24,44 @@ BURSTS_PER_SECOND = 1.5
 BURSTS_PER_SECOND_OF_V1PODS = 0.6
 """Slow enough that each burst is processed before the next one, even if the machine is busy."""
 
+MANY_BURSTS_PER_SECOND = 10.0
+"""2 000 events/s."""
+
+PAGES = 10
+READ_SECONDS, BLOCK_BYTES = 0.1, 1 << 20
+
 WARM_BURSTS = 5
-SETTLING_SECONDS = 0.5
+SETTLING_SECONDS = 1.0
 
 
 class Observer(NamedTuple):
-    """A consumer, the number of resources that it watches, and the pause of its scraper between two scrapes."""
+    """A consumer, the number of resources that it watches, and who looks at it meanwhile."""
 
     who: str
     streams: int = 1
     scraper_rests_seconds: float | None = None
-    """None for no scraper."""
+    """The pause of its scraper between two scrapes; None for no scraper."""
+    pages: int = 0
+    """Pages that are open and live."""
+    bursts_per_second: float = BURSTS_PER_SECOND
 
     def __str__(self) -> str:
         rests = self.scraper_rests_seconds
         scraper = "no scraper" if rests is None else f"a scrape every {rests:g} s" if rests else "scrapes without pause"
-        return f"{self.who}, {self.streams} stream{'s' if self.streams > 1 else ''}, {scraper}"
-
-    @property
-    def bursts_per_second(self) -> float:
-        """How many bursts it gets."""
-        return BURSTS_PER_SECOND_OF_V1PODS if self == V1POD else BURSTS_PER_SECOND
+        rate = f", {BURST * self.bursts_per_second:.0f} events/s" if self.bursts_per_second > BURSTS_PER_SECOND else ""
+        pages = f", {self.pages} pages open" if self.pages else ""
+        return f"{self.who}, {self.streams} stream{'s' if self.streams > 1 else ''}{rate}, {scraper}{pages}"
 
 
 WATCHSLO = Observer("watchslo")
 PLAIN_OBJECT = Observer("Watch, plain objects")
-V1POD = Observer("Watch, V1Pod")
+V1POD = Observer("Watch, V1Pod", bursts_per_second=BURSTS_PER_SECOND_OF_V1PODS)
 UNSCRAPED = Observer("watchslo", 12)
 SCRAPED = Observer("watchslo", 12, 1.0)
 SCRAPED_WITHOUT_PAUSE = Observer("watchslo", 12, 0.0)
-OBSERVERS = (WATCHSLO, PLAIN_OBJECT, V1POD, UNSCRAPED, SCRAPED, SCRAPED_WITHOUT_PAUSE)
+UNSEEN = Observer("watchslo", 12, bursts_per_second=MANY_BURSTS_PER_SECOND)
+SEEN = Observer("watchslo", 12, pages=PAGES, bursts_per_second=MANY_BURSTS_PER_SECOND)
+OBSERVERS = (WATCHSLO, PLAIN_OBJECT, V1POD, UNSCRAPED, SCRAPED, SCRAPED_WITHOUT_PAUSE, UNSEEN, SEEN)
 
 KINDS = {PLAIN_OBJECT: "object", V1POD: "V1Pod"}
 
@@ -65,21 +76,27 @@ class Delays(NamedTuple):
 
 
 class Stamping:
-    """A running program that keeps its timestamps. It prints the newest on SIGUSR1, and all on SIGTERM."""
+    """A running program that keeps its timestamps. It prints how many on SIGUSR1, and all on SIGTERM."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self.greeting = self._line()
 
-    def wait_for(self, revision: int) -> None:
-        """Return once it has a stamp for `revision`."""
+    def begin(self) -> None:
+        """Return once the exporter is ready, and polls have told it which events are news."""
+        if self.greeting.startswith("http"):
+            wait_until_ready(self.greeting.strip())
+            time.sleep(SETTLING_SECONDS)
+
+    def wait_for(self, events: int) -> None:
+        """Return once it has so many stamps: streams are judged one after the other, so the newest says nothing."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             self._process.send_signal(SIGUSR1)
-            _, newest = self._line().split()
-            if int(newest) >= revision:
+            stamped, _ = self._line().split()
+            if int(stamped) >= events:
                 return
-            assert time.monotonic() < deadline, f"{newest} is stamped, {revision} is not"
+            assert time.monotonic() < deadline, f"{stamped} of {events} events are stamped"
             time.sleep(LOOK_SECONDS)
 
     def stamps(self) -> dict[int, float]:
@@ -100,11 +117,16 @@ def delays(observer: Observer, bursts: int) -> Delays:
         started(observer, server) as stamping,
     ):
         per_second = BURST * observer.bursts_per_second
-        warm = server.send(BURST * WARM_BURSTS, per_second=per_second, burst=BURST)
-        stamping.wait_for(warm.bursts[-1].last_revision)
-        with scraped(stamping.greeting.strip(), observer.scraper_rests_seconds) as scrapes:
-            sent = server.send(BURST * bursts, per_second=per_second, burst=BURST)
-            stamping.wait_for(sent.bursts[-1].last_revision)
+        warm = BURST * WARM_BURSTS
+        stamping.begin()
+        server.send(warm, per_second=per_second, burst=BURST)
+        stamping.wait_for(warm)
+        url = stamping.greeting.strip()
+        with scraped(url, observer.scraper_rests_seconds) as scrapes, opened(url, observer.pages):
+            seconds = bursts / BURSTS_PER_SECOND
+            events = int(per_second * seconds)
+            sent = server.send(events, per_second=per_second, burst=BURST)
+            stamping.wait_for(warm + events)
             time.sleep(SETTLING_SECONDS)
         found = sorted(since_written(sent.bursts, stamping.stamps()))
     series = max((count_series(text) for text in scrapes[-1:]), default=0)
@@ -121,6 +143,19 @@ def since_written(bursts: Sequence[Burst], stamps: dict[int, float]) -> Iterator
 def count_series(exposition: str) -> int:
     """How many samples it has."""
     return sum(not line.startswith("#") for line in exposition.splitlines())
+
+
+def wait_until_ready(url: str) -> None:
+    """Until all its watches are open."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fetched(f"{url}/readyz")
+        except urllib.error.HTTPError:
+            assert time.monotonic() < deadline, "it is not ready"
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
 
 
 @contextlib.contextmanager
@@ -158,3 +193,34 @@ def scraped(url: str, rests_seconds: float | None) -> Iterator[list[str]]:
     finally:
         ended.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def opened(url: str, pages: int) -> Iterator[None]:
+    """Open the page so often within the block, each with its stream of changes, which a thread reads."""
+    address, ended = urlsplit(url), threading.Event()
+    request = f"GET /page/stream?since=0 HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for _ in range(pages):
+            fetched(f"{url}/")
+            stream = stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            stream.sendall(request)
+            assert stream.recv(BLOCK_BYTES).startswith(b"HTTP/1.1 200"), "the page is not live"
+            stream.settimeout(0)
+            streams.append(stream)
+
+        def read() -> None:
+            while not ended.wait(READ_SECONDS):
+                for stream in streams:
+                    with contextlib.suppress(BlockingIOError):
+                        while stream.recv(BLOCK_BYTES):
+                            pass
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()

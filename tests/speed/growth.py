@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 from exporter.service import loop
 from tests.live.cost import total
-from tests.speed import holds, processes
-from tests.speed.consumers import Watchslo, watchslo
+from tests.speed import holds, processes, wide
+from tests.speed.consumers import LOOK_SECONDS, PATIENCE_SECONDS, Watchslo, watchslo
 from tests.speed.costs import OBJECTS, Used, idle
 from tests.speed.delays import count_series
 from tests.speed.processes import MEBIBYTE
@@ -35,6 +35,7 @@ RATES = (100, 300, 1_000, 3_000, 10_000)
 OBJECT_COUNTS = (1_000, 10_000, 50_000, 100_000, 200_000)
 STREAMS = (1, 3, 10, 30)
 APISERVERS = (1, 2, 3, 5)
+SHARDS, SHARDED_STREAMS = (1, 2), 12
 USUAL_RATE = 1_000
 FULL_SPEED_EVENTS = 150_000
 SECONDS = 8
@@ -132,6 +133,48 @@ def by_apiservers() -> Iterator[Point]:
             yield point(apiservers, server, exporter, USUAL_RATE * SECONDS, USUAL_RATE)
 
 
+class Sharded(NamedTuple):
+    """Full speed, by so many processes together."""
+
+    shards: int
+    events_per_second: float
+    cpu_cores: float
+    peak_bytes: int
+    """Of all of them."""
+
+
+def by_shards() -> Iterator[Sharded]:
+    """The same streams in one process, then in as many as there are cores here."""
+    for shards in SHARDS:
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            server = stack.enter_context(replaying(Path(folder), resources=SHARDED_STREAMS))
+            flags = [("--shard", f"{number}/{shards}") if shards > 1 else () for number in range(shards)]
+            exporters = [stack.enter_context(watchslo(server, *one)) for one in flags]
+            server.send(FEWEST_EVENTS)
+            until_handled(exporters, FEWEST_EVENTS)
+            used, began = [Used(one.pid) for one in exporters], time.monotonic()
+            server.send(FULL_SPEED_EVENTS)
+            until_handled(exporters, FEWEST_EVENTS + FULL_SPEED_EVENTS)
+            lasted = time.monotonic() - began
+            found = Sharded(
+                shards,
+                FULL_SPEED_EVENTS / lasted,
+                sum(one.microseconds() for one in used) / 1e6 / lasted,
+                sum(processes.peak_bytes(one.pid) for one in exporters),
+            )
+        print(found, flush=True)
+        yield found
+
+
+def until_handled(exporters: Sequence[Watchslo], events: int) -> None:
+    """Return once all of them together have judged so many."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while sum(one.handled() for one in exporters) < events:
+        assert time.monotonic() < deadline, f"{[one.handled() for one in exporters]} of {events}"
+        time.sleep(LOOK_SECONDS)
+
+
 class Overload(NamedTuple):
     """A rate above the limit, and what the exporter reports then."""
 
@@ -184,6 +227,17 @@ def table(head: str, points: Iterable[Point]) -> str:
     return "\n".join(lines)
 
 
+def shard_table(found: Iterable[Sharded]) -> str:
+    """One row for each number of processes."""
+    columns = ("processes", "events/s judged", "CPU, of one core", "peak memory of all")
+    lines = [table_row(*columns), table_rule(len(columns))]
+    lines += [
+        table_row(one.shards, f"{one.events_per_second:.0f}", f"{one.cpu_cores:.0%}", mebibytes(one.peak_bytes))
+        for one in found
+    ]
+    return "\n".join(lines)
+
+
 def draw(rates: Sequence[Point], objects: Sequence[Point], streams: Sequence[Point], servers: Sequence[Point]) -> None:
     """One panel for each."""
     with mpl.rc_context({"svg.hashsalt": "growth", "svg.fonttype": "none"}):
@@ -217,6 +271,7 @@ def draw_cpu(axes: Axes, points: Sequence[Point], label: str) -> None:
 def main() -> int:
     """0 unless an event was judged late, because none is late."""
     rates, objects, streams, servers = map(list, (by_rate(), by_objects(), by_resources(), by_apiservers()))
+    shards, many = list(by_shards()), list(wide.rows())
     series = [loop.run(holds.measured(1)), loop.run(holds.measured(19, *holds.SLOW_CLOCKS))]
     limit = rates[-1].events_per_second
     beyond = overload(limit)
@@ -228,6 +283,10 @@ def main() -> int:
             objects=table("objects", objects),
             resources=table("resources", streams),
             apiservers=table("apiservers", servers),
+            shards=shard_table(shards),
+            sharded_streams=SHARDED_STREAMS,
+            wide=wide.table(many),
+            wide_rate=wide.EVENTS_PER_SECOND,
             series="\n\n".join(f"**{one.series} series**\n\n{holds.table(one)}" for one in series),
             answers=holds.ANSWERS,
             seconds=holds.WINDOW_SECONDS,
@@ -244,7 +303,8 @@ def main() -> int:
         ),
         encoding="utf-8",
     )
-    late = beyond.verdicts["late"] + sum(one.verdicts["late"] for one in (*rates, *objects, *streams, *servers))
+    verdicts = [beyond.verdicts, *[one.verdicts for one in (*rates, *objects, *streams, *servers)]]
+    late = sum(one["late"] for one in (*verdicts, *[one.verdicts for one in many]))
     return 1 if late else 0
 
 

@@ -1,8 +1,9 @@
 """States of streams for tests of what only reads them."""
 
-from dataclasses import replace
 from math import inf
 from typing import Any
+
+from msgspec.structs import replace
 
 from exporter.measure.startup_counts import StartupCounts, StartupState, StartupWindow
 from exporter.measure.stream_state import StreamCounts, StreamState

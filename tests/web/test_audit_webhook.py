@@ -6,11 +6,12 @@ import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from exporter.audit.live_counts import LiveCounts
 from exporter.config import ListenAddress

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.audit.counting import Audit
 from exporter.audit.report import report_of
@@ -39,7 +40,7 @@ def run(names: Sequence[str], since: float | None, until: float | None, output: 
         gc.enable()
     match output:
         case "json":
-            text = json.dumps(asdict(report), indent=2, allow_nan=False)
+            text = json.dumps(msgspec.to_builtins(report), indent=2, allow_nan=False)
         case "html":
             text = page(report)
         case _:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.audit.advice import advice_for
 from exporter.audit.requests import LIST_MEANINGS, WATCH_MEANINGS
@@ -23,8 +24,7 @@ MOST_KINDS = 4
 SHORTEST_WAIT_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSection:
+class AuditSection(msgspec.Struct, frozen=True):
     """A heading with rows below it, or sentences, or both."""
 
     rows: tuple[tuple[str, ...], ...]

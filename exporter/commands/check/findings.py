@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from exporter.config import Config, ResourceName
@@ -25,8 +26,7 @@ class NotServed(NamedTuple):
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(msgspec.Struct, frozen=True):
     """The answer to the first request, which asks for the version."""
 
     seconds: float
@@ -38,23 +38,20 @@ class Greeting:
     """Headers and settings that reveal proxies."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserName:
+class UserName(msgspec.Struct, frozen=True):
     """The user name that the apiserver sees; None if it does not report it."""
 
     name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """The result of discovery for a name."""
 
     name: ResourceName
     resource: Resource | NotServed | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(msgspec.Struct, frozen=True):
     """The custom resources that match the globs now: those that would be watched, and how many are too many."""
 
     watched: tuple[ResourceName, ...]
@@ -63,8 +60,7 @@ class Matches:
     """A sentence for each pattern that none matches."""
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(msgspec.Struct, frozen=True):
     """Permissions that belong together on one resource, and the missing ones."""
 
     resource: Resource
@@ -86,16 +82,14 @@ class CanaryTrial(NamedTuple):
     is_there: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PolledKind:
+class PolledKind(msgspec.Struct, frozen=True):
     """The kind that polls will list to date a resource: the best kind in its store that we may list, or itself."""
 
     resource: Resource
     polled: Resource | Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Polls:
+class Polls(msgspec.Struct, frozen=True):
     """Some polls, one after the other over one connection."""
 
     kind: Resource
@@ -108,8 +102,7 @@ class Polls:
     """Bounds of the apiserver's wall clock minus ours; None while the Dates are not enough."""
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(msgspec.Struct):
     """All findings, filled in one after the other."""
 
     config: Config

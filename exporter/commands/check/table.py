@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
 
 from exporter.commands.text_table import folded
 
@@ -20,8 +21,7 @@ BELOW = " " * 6
 RESULT_WIDTH = len("not checked")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One check. `rule` is a line to be copied, which is never broken; `loss` is what this costs, if it is not good."""
 
     check: str
@@ -31,8 +31,7 @@ class Row:
     loss: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(msgspec.Struct, frozen=True):
     """Rows that belong together."""
 
     title: str

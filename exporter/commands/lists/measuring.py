@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
+
+from msgspec.structs import replace
 
 from exporter.commands.lists.advice import advice_for
 from exporter.commands.lists.plan import most_bytes

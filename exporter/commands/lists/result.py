@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import msgspec
 
 from exporter.wording.kinds import kind_name
 
@@ -32,8 +33,7 @@ TITLES: dict[Form, str] = {
 Place: TypeAlias = Literal["store", "cache", "store and cache", "others listed too"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedFrom:
+class ServedFrom(msgspec.Struct, frozen=True, kw_only=True):
     """By the apiserver's own metrics, over the time of the LIST."""
 
     place: Place
@@ -41,8 +41,7 @@ class ServedFrom:
     """In all places. With `others listed too` also theirs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListCost:
+class ListCost(msgspec.Struct, frozen=True, kw_only=True):
     """One form of LIST."""
 
     form: Form
@@ -67,8 +66,7 @@ class ListCost:
     """Why it is not whole, or was not sent: a sentence. The figures are those so far."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectSample:
+class ObjectSample(msgspec.Struct, frozen=True, kw_only=True):
     """Up to 500 objects, read before anybody is asked: what the rest will cost is an estimate by these."""
 
     sampled: int
@@ -85,8 +83,7 @@ class ObjectSample:
     namespace_share: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchCost:
+class WatchCost(msgspec.Struct, frozen=True, kw_only=True):
     """A watch of metadata, for a while."""
 
     seconds: float
@@ -97,8 +94,7 @@ class WatchCost:
     trouble: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
+class Remedy(msgspec.Struct, frozen=True, kw_only=True):
     """What would cost less here, and the figures that say so."""
 
     name: str
@@ -107,8 +103,7 @@ class Remedy:
     since: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionCost:
+class CollectionCost(msgspec.Struct, frozen=True, kw_only=True):
     """One resource on one apiserver."""
 
     apiserver: str
@@ -155,4 +150,4 @@ def served_from(served: ServedLists, sent_lists: int | None, objects: int) -> Se
 
 def document(collections: Sequence[CollectionCost]) -> dict[str, Any]:
     """The JSON document: a promise, described in docs/lists.md."""
-    return {"version": VERSION, "collections": [asdict(collection) for collection in collections]}
+    return {"version": VERSION, "collections": [msgspec.to_builtins(collection) for collection in collections]}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from exporter.measure.startup_counts import StartupCounts
 from exporter.measure.stream_state import StreamCounts
@@ -29,8 +30,7 @@ class Labels(NamedTuple):
 _Counts = TypeVar("_Counts", StreamCounts, StartupCounts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted(Generic[_Counts]):
+class _Counted(msgspec.Struct, Generic[_Counts], frozen=True):
     """The counts of one stream at one moment, and the live ones: if these were replaced, they began at 0 since."""
 
     counts: _Counts

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from exporter.diagnosis.document import as_json
 from exporter.wording.kinds import kind_name
@@ -20,8 +21,7 @@ SloVerdict: TypeAlias = Literal["met", "violated", "unknown"]
 EXIT_CODES: dict[SloVerdict, int] = {"met": 0, "violated": 1, "unknown": 3}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantiles:
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of the P50 and the P99 in seconds. An upper one is None if there is none."""
 
     p50_lower_seconds: float | None
@@ -30,8 +30,7 @@ class Quantiles:
     p99_upper_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamResult:
+class StreamResult(msgspec.Struct, frozen=True, kw_only=True):
     """One resource on one apiserver, over the whole duration. All quantiles are None without events."""
 
     apiserver: str
@@ -75,8 +74,7 @@ class StreamResult:
         return f"{kind_name(self.group, self.resource)} on {self.apiserver}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiserverResult:
+class ApiserverResult(msgspec.Struct, frozen=True, kw_only=True):
     """The polls at one address."""
 
     apiserver: str
@@ -84,8 +82,7 @@ class ApiserverResult:
     polls_failed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartupsResult:
+class StartupsResult(msgspec.Struct, frozen=True, kw_only=True):
     """The starts of pods that one apiserver showed within the duration."""
 
     apiserver: str
@@ -100,8 +97,7 @@ class StartupsResult:
     """An estimate: the part of all start-ups that was the scheduler and the kubelet waiting for their watches."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement. `refused` is a sentence if every apiserver rejected our credentials: then nothing was
     measured.
     """
@@ -195,8 +191,8 @@ def document(result: Result) -> dict[str, Any]:
         "duration_seconds": {"asked": result.asked_seconds, "measured": result.measured_seconds},
         "slo": {"threshold_seconds": result.threshold_seconds, "objective_ratio": result.objective_ratio},
         "streams": [_stream(stream) for stream in result.streams],
-        "apiservers": [asdict(apiserver) for apiserver in result.apiservers],
-        "pod_startup": [asdict(startup) for startup in result.pod_startup],
+        "apiservers": [msgspec.to_builtins(apiserver) for apiserver in result.apiservers],
+        "pod_startup": [msgspec.to_builtins(startup) for startup in result.pod_startup],
         "loop_lag_p99_seconds": result.loop_lag_p99_seconds,
         "faults": [as_json(finding) for finding in result.faults],
     }
@@ -204,7 +200,7 @@ def document(result: Result) -> dict[str, Any]:
 
 def _stream(stream: StreamResult) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    for key, value in asdict(stream).items():
+    for key, value in msgspec.to_builtins(stream).items():
         # The quantiles stand beside the counts, as in the status document.
         content |= value if key == "latency" else {key: value}
     del content["is_covered"], content["owes_canary"]

@@ -7,7 +7,6 @@ nothing. A client says which version it has; what changed since then is the same
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -52,17 +51,16 @@ def is_stream(request: web.Request) -> bool:
     return resource is not None and resource.canonical == STREAM_PATH
 
 
-@dataclass(slots=True)
-class _Rendered:
+class _Rendered(msgspec.Struct):
     """The parts of the page, each with the version in which it became what it is."""
 
     version: int = 0
     at: float = -inf
     look: Look | None = None
-    parts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    parts: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
     page: bytes | None = None
     """The whole page, if somebody has asked for it already."""
-    changes: dict[int, bytes] = field(default_factory=dict)
+    changes: dict[int, bytes] = msgspec.field(default_factory=dict)
     """What changed since a version, likewise."""
 
     def since(self, version: int) -> bytes:

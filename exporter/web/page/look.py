@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.history.recording import History
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import WallTime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
+class Objective(msgspec.Struct, frozen=True, kw_only=True):
     """The SLO as it is configured."""
 
     ratio: float
@@ -24,8 +24,7 @@ class Objective:
     window_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Scenarios:
+class Scenarios(msgspec.Struct, frozen=True):
     """What a demo can play, by name with its description, and what it plays now."""
 
     descriptions: dict[str, str]
@@ -34,8 +33,7 @@ class Scenarios:
     """What is the matter at the moment, in words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is shown."""
 
     now: WallTime
@@ -43,7 +41,7 @@ class Look:
     objective: Objective
     states: Sequence[StreamState] = ()
     findings: Sequence[Finding] = ()
-    history: History = field(default_factory=History)
+    history: History = msgspec.field(default_factory=History)
     shard: tuple[int, int] = (0, 1)
     """Which part of all streams this exporter watches: number and count."""
     peers: tuple[str, ...] = ()

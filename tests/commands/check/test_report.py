@@ -1,9 +1,9 @@
 """What is found becomes rows, exit and sentence: each case changes one thing in a world where all is good."""
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.commands.check import report
 from exporter.commands.check.findings import (
@@ -69,7 +69,7 @@ def all_good(**changed: Any) -> Findings:
         polls=POLLS,
         polled_kinds=(PolledKind(PODS, EVENTS), PolledKind(NODES, EVENTS)),
     )
-    return dataclasses.replace(findings, **changed)
+    return replace(findings, **changed)
 
 
 def reported(findings: Findings) -> tuple[Table, str, bool]:
@@ -95,21 +95,21 @@ def test_all_good() -> None:
 @pytest.mark.parametrize(
     ("changed", "section", "check", "part"),
     [
-        ({"greeting": dataclasses.replace(GREETING, is_certificate_verified=None)}, "server", "connection", "no TLS"),
+        ({"greeting": replace(GREETING, is_certificate_verified=None)}, "server", "connection", "no TLS"),
         (
-            {"greeting": dataclasses.replace(GREETING, is_certificate_verified=False)},
+            {"greeting": replace(GREETING, is_certificate_verified=False)},
             "server",
             "connection",
             "the certificate is not verified",
         ),
         (
-            {"greeting": dataclasses.replace(GREETING, version=Unknown("forbidden"))},
+            {"greeting": replace(GREETING, version=Unknown("forbidden"))},
             "server",
             "version",
             "not known: forbidden",
         ),
         (
-            {"greeting": dataclasses.replace(GREETING, on_the_way=("Via: 1.1 lb", "Age: 3"))},
+            {"greeting": replace(GREETING, on_the_way=("Via: 1.1 lb", "Age: 3"))},
             "server",
             "proxies",
             "Via: 1.1 lb, Age: 3",
@@ -141,31 +141,31 @@ def test_all_good() -> None:
         ({"certificates": 2}, "server", "address", "2 different certificates"),
         ({"apiservers": 1, "identities": 3}, "server", "apiservers", "3 apiservers renew an identity Lease"),
         (
-            {"polls": dataclasses.replace(POLLS, failed=("throttled",))},
+            {"polls": replace(POLLS, failed=("throttled",))},
             "server",
             "round trip",
             "1 of 4 polls of events failed: throttled",
         ),
         (
-            {"polls": dataclasses.replace(POLLS, offset_seconds=(1.2, 1.3))},
+            {"polls": replace(POLLS, offset_seconds=(1.2, 1.3))},
             "clock",
             "offset",
             "between +1.200 s and +1.300 s; it is ahead of our clock",
         ),
         (
-            {"polls": dataclasses.replace(POLLS, offset_seconds=(-7.0, -6.9))},
+            {"polls": replace(POLLS, offset_seconds=(-7.0, -6.9))},
             "clock",
             "offset",
             "it is behind our clock",
         ),
-        ({"polls": dataclasses.replace(POLLS, offset_seconds=None, dated=0)}, "clock", "offset", "no Audit-Id"),
+        ({"polls": replace(POLLS, offset_seconds=None, dated=0)}, "clock", "offset", "no Audit-Id"),
         (
-            {"polls": dataclasses.replace(POLLS, offset_seconds=None, contradictions=1)},
+            {"polls": replace(POLLS, offset_seconds=None, contradictions=1)},
             "clock",
             "offset",
             "contradict each other",
         ),
-        ({"polls": dataclasses.replace(POLLS, offset_seconds=None)}, "clock", "offset", "only 3 polls got a response"),
+        ({"polls": replace(POLLS, offset_seconds=None)}, "clock", "offset", "only 3 polls got a response"),
         (
             {"polls": Polls(EVENTS, (0.4,) * 16, (), dated=16, contradictions=0, offset_seconds=None)},
             "clock",
@@ -183,7 +183,7 @@ def test_what_costs_only_knowledge_is_a_note(changed: dict[str, Any], section: s
 
 @pytest.mark.parametrize("offset_seconds", [(-0.5, 1.1), (-1.1, 0.5), (0.9, 1.1)])
 def test_a_clock_that_may_be_near_is_not_called_far(offset_seconds: tuple[float, float]) -> None:
-    table, _, _ = reported(all_good(polls=dataclasses.replace(POLLS, offset_seconds=offset_seconds)))
+    table, _, _ = reported(all_good(polls=replace(POLLS, offset_seconds=offset_seconds)))
     assert table["clock"]["offset"][0] == "ok"
 
 

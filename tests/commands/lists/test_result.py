@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.commands.lists.advice import advice_for
 from exporter.commands.lists.plan import (
@@ -228,7 +228,7 @@ def test_the_page_has_every_field_of_the_document() -> None:
     table_of_fields = page[page.index("## JSON") :]
     documented = {name.rpartition(".")[2] for name in re.findall(r"`([\w\[\].]+)`", table_of_fields)}
     kinds = (CollectionCost, ObjectSample, ListCost, ServedFrom, WatchCost, Remedy)
-    assert {field.name for kind in kinds for field in fields(kind)} <= documented
+    assert {field for kind in kinds for field in kind.__struct_fields__} <= documented
     assert {*FORMS, *get_args(Place), "collections"} - documented == {"store and cache", "others listed too"}
 
 

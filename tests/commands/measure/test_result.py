@@ -1,10 +1,10 @@
 """The rule that makes one verdict of all streams, and what is shown of it."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.commands.measure.result import EXIT_CODES, StartupsResult, StreamResult, document
 from exporter.commands.measure.table import table

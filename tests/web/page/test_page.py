@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from html.parser import HTMLParser
 from math import inf
 from typing import Any
@@ -15,6 +14,7 @@ import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
