@@ -134,6 +134,10 @@ StartupResult: TypeAlias = Literal[
 ]
 STARTUP_RESULTS: tuple[StartupResult, ...] = get_args(StartupResult)
 
+PullWatchTrouble: TypeAlias = Literal[StartReason, "relist", "undecodable"]
+"""Why a kubelet's Event about a pull may not be known."""
+PULL_WATCH_TROUBLES: tuple[PullWatchTrouble, ...] = get_args(PullWatchTrouble)
+
 WebRefusal: TypeAlias = Literal[
     "malformed", "handshake", "too_many_connections", "too_many_requests", "slow_headers", "slow_reader"
 ]

@@ -82,7 +82,7 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     )
     async with Simulator() as simulator:
         kubeconfig = plain_kubeconfig(tmp_path / "kubeconfig", simulator.url)
-        flags = ("--kubeconfig", kubeconfig, "--resource", "pods")
+        flags = ("--kubeconfig", kubeconfig, "--resource", "pods", "--pod-startup")
         exporter = Exporter(settings(*flags), await load_credentials(settings(*flags)))
         async with exporter.running():
             await wait_until(lambda: bool(exporter.status()["streams"]), "a stream is there")
@@ -90,7 +90,7 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     document = {f"slo.{key}" for key in status.pop("slo")} | status.keys()
     assert document == of_document
     [stream] = status["streams"]
-    assert stream.keys() == of_stream
+    assert stream.keys() | {f"pod_startup.{key}" for key in stream["pod_startup"]} == of_stream
     assert stream["relists"] == 0
 
 

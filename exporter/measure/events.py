@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 import msgspec
 
 from exporter.limits import beginning
-from exporter.measure.pods import PodShown, Pull, PulledEvent, WholePod  # noqa: TC001 msgspec resolves them
+from exporter.measure.pods import MIRROR, PodAnnotations, PodParts, PodShown, Pull, PulledEvent
 from exporter.measure.write_times import LONGEST_CHARACTERS
 from exporter.vocabulary import EventType  # noqa: TC001 msgspec resolves the types of fields when it is asked for them
 
@@ -139,10 +139,6 @@ class _LeaseLine(msgspec.Struct, gc=False):
     object: Lease
 
 
-class _PodLine(msgspec.Struct, gc=False):
-    object: WholePod
-
-
 class _PulledLine(msgspec.Struct, gc=False):
     object: PulledEvent
 
@@ -172,12 +168,12 @@ class EventDecoder:
     def __init__(self, annotation: str | None = None) -> None:
         self.refused: Counter[Refused] = Counter()
         """How many texts were beyond their limit and are left out; for whoever counts them to read and to clear."""
+        if annotation == MIRROR:
+            annotation = None  # a kubelet's hash, which is no time; of a pod it is read for what it is
         self._annotated = annotation is not None
-        self._limited, self._unlimited = (_decoders(annotation, is_limited=one) for one in (True, False))
-        self._reads_names = False
-        self._lines = self._limited[False]
+        self._annotation = annotation
+        self.reads_names = False
         self._leases = msgspec.json.Decoder(_LeaseLine)
-        self._pods = msgspec.json.Decoder(_PodLine)
         self._pulls = msgspec.json.Decoder(_PulledLine)
         self._errors = msgspec.json.Decoder(_ErrorLine)
         self._types = msgspec.json.Decoder(_TypeOnly)
@@ -190,24 +186,18 @@ class EventDecoder:
     @reads_names.setter
     def reads_names(self, reads_names: bool) -> None:
         self._reads_names = reads_names
-        self._lines = self._limited[reads_names]
+        self._lines = _decoders(self._annotation, has_names=reads_names)
+        self._pods = _decoders(self._annotation, has_names=reads_names, of_pods=True)
 
     def decode(self, line: bytes) -> Event | WatchError | Undecodable:
         """One line, without its newline. Whatever comes is answered by a value, never by an exception."""
         try:
-            decoded = self._lines.decode(line)
+            decoded = self._lines.limited.decode(line)
         except _UNREADABLE as error:
-            decoded = self._within_limits(line)
+            decoded = self._within_limits(line, self._lines)
             if decoded is None:
                 return self._error_or_undecodable(line, str(error))
-        event_type = _EVENT_TYPES.get(decoded.type)
-        if event_type is None:
-            return self._error_or_undecodable(line, f"unknown type {decoded.type[:LONGEST_CHARACTERS]!r}")
-        metadata = decoded.object.metadata
-        annotations = metadata.annotations if self._annotated else None
-        annotation = annotations.value if annotations is not None else None
-        event = Event(event_type, revision_of(metadata.resourceVersion), metadata.uid, _stamps_of(metadata), annotation)
-        return msgspec.structs.replace(event, name=_name_of(metadata)) if self._reads_names else event
+        return self._event(line, decoded)
 
     def decode_lease(self, line: bytes) -> Event | WatchError | Undecodable:
         """The same for the whole object of a Lease; one whose spec is none is still an event."""
@@ -222,11 +212,13 @@ class EventDecoder:
 
     def decode_pod(self, line: bytes) -> Event | WatchError | Undecodable:
         """The same for the whole object of a pod; one that shows nothing of its start is still an event."""
-        event = self.decode(line)
-        if isinstance(event, Event) and event.event_type != "bookmark":
-            with suppress(*_UNREADABLE):
-                return msgspec.structs.replace(event, content=self._pods.decode(line).object.shown())
-        return event
+        try:
+            decoded = self._pods.limited.decode(line)
+        except _UNREADABLE:
+            decoded = self._within_limits(line, self._pods)
+            if decoded is None:
+                return self.decode(line)
+        return self._event(line, decoded, is_whole_pod=True)
 
     def decode_pull(self, line: bytes) -> Event | WatchError | Undecodable:
         """The same for the whole object of an Event that may report a pull. One that has expired reports none."""
@@ -238,10 +230,21 @@ class EventDecoder:
                     return msgspec.structs.replace(event, content=pull)
         return event
 
-    def _within_limits(self, line: bytes) -> Any | None:
+    def _event(self, line: bytes, decoded: Any, *, is_whole_pod: bool = False) -> Event | WatchError | Undecodable:
+        event_type, metadata = _EVENT_TYPES.get(decoded.type), decoded.object.metadata
+        if event_type is None:
+            return self._error_or_undecodable(line, f"unknown type {decoded.type[:LONGEST_CHARACTERS]!r}")
+        annotations = metadata.annotations if self._annotated else None
+        annotation = annotations.value if annotations is not None else None
+        name = _name_of(metadata) if self._reads_names else ""
+        shown = decoded.object.shown(metadata) if is_whole_pod and event_type != "bookmark" else None
+        revision, stamps = revision_of(metadata.resourceVersion), _stamps_of(metadata)
+        return Event(event_type, revision, metadata.uid, stamps, annotation, name=name, content=shown)
+
+    def _within_limits(self, line: bytes, decoders: _Decoders) -> Any | None:
         """What a line says less the texts that are beyond their limit; None if that is not what is wrong with it."""
         try:
-            decoded = self._unlimited[self._reads_names].decode(line)
+            decoded = decoders.unlimited.decode(line)
         except _UNREADABLE:
             return None
         metadata = decoded.object.metadata
@@ -320,20 +323,28 @@ def _texts_of(lease: Lease) -> Iterator[str]:
     yield (lease.spec.renewTime if lease.spec is not None else None) or ""
 
 
+class _Decoders(NamedTuple):
+    """Of one kind of line. While decoding, a limit costs nothing; it refuses the whole line, which is then decoded
+    without.
+    """
+
+    limited: msgspec.json.Decoder[Any]
+    unlimited: msgspec.json.Decoder[Any]
+
+
 @cache
-def _decoders(annotation: str | None, *, is_limited: bool) -> dict[bool, msgspec.json.Decoder[Any]]:
-    """By whether they read names."""
-    return {
-        has_names: msgspec.json.Decoder(_line_type(annotation, is_limited=is_limited, has_names=has_names))
-        for has_names in (False, True)
-    }
+def _decoders(annotation: str | None, *, has_names: bool, of_pods: bool = False) -> _Decoders:
+    def decoder(*, is_limited: bool) -> msgspec.json.Decoder[Any]:
+        line = _line_type(annotation, is_limited=is_limited, has_names=has_names, of_pods=of_pods)
+        return msgspec.json.Decoder(line)
+
+    return _Decoders(decoder(is_limited=True), decoder(is_limited=False))
 
 
-def _line_type(annotation: str | None, *, is_limited: bool, has_names: bool) -> type[Any]:
+def _line_type(annotation: str | None, *, is_limited: bool, has_names: bool, of_pods: bool) -> type[Any]:
     """A line of a watch, less everything that does not date its event: other fields are skipped, not built.
 
-    Of the annotations it has the value of one, if any. While decoding, a limit costs nothing; it refuses the whole
-    line, which is then decoded without.
+    Of the annotations it has the value of one, if any. Of a pod it has what shows its start, too.
     """
     text: Any = Annotated[str, msgspec.Meta(max_length=LONGEST_CHARACTERS)] if is_limited else str
     # `time` is absent after a write through /scale.
@@ -349,13 +360,20 @@ def _line_type(annotation: str | None, *, is_limited: bool, has_names: bool) -> 
     if has_names:
         name: Any = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME_CHARACTERS)] if is_limited else str
         fields += [("name", name, ""), ("namespace", name, "")]
-    if annotation is not None:
+    if annotation is not None or of_pods:
+        value = {"value": annotation} if annotation is not None else {}
         annotations = msgspec.defstruct(
-            "Annotations", [("value", text | None, None)], rename={"value": annotation}, gc=False
+            "Annotations",
+            [(one, text | None, None) for one in value],
+            bases=(PodAnnotations,) if of_pods else (),
+            rename=value,
+            gc=False,
         )
         fields.append(("annotations", annotations | None, None))
     metadata = msgspec.defstruct("Metadata", fields, gc=False)
-    watched = msgspec.defstruct("WatchedObject", [("metadata", metadata)], gc=False)
+    watched = msgspec.defstruct(
+        "WatchedObject", [("metadata", metadata)], bases=(PodParts,) if of_pods else (), gc=False, kw_only=True
+    )
     return msgspec.defstruct("Line", [("type", str), ("object", watched)], gc=False)
 
 

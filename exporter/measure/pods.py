@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from math import inf
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -147,25 +147,28 @@ class PodSpec(msgspec.Struct, gc=False):
     volumes: list[dict[str, msgspec.Raw]] | None = None
 
 
-class _PodAnnotations(msgspec.Struct, gc=False, rename={"mirror": MIRROR}):
+class PodAnnotations(msgspec.Struct, gc=False, rename={"mirror": MIRROR}):
+    """The annotation that is read."""
+
     mirror: str | None = None
 
 
-class _PodMetadata(msgspec.Struct, gc=False):
-    annotations: _PodAnnotations | None = None
-    deletionTimestamp: str | None = None  # noqa: N815
+class _PodMetadata(Protocol):
+    @property
+    def annotations(self) -> PodAnnotations | None: ...
+    @property
+    def deletionTimestamp(self) -> str | None: ...  # noqa: N802 Kubernetes' own name
 
 
-class WholePod(msgspec.Struct, gc=False):
-    """A pod, less everything that says nothing of its start."""
+class PodParts(msgspec.Struct, gc=False, kw_only=True):
+    """A pod without its metadata, less everything that says nothing of its start."""
 
-    metadata: _PodMetadata
     spec: PodSpec = msgspec.field(default_factory=PodSpec)
     status: PodStatus = msgspec.field(default_factory=PodStatus)
 
-    def shown(self) -> PodShown:
+    def shown(self, metadata: _PodMetadata) -> PodShown:
         """What this version shows."""
-        spec, status, metadata = self.spec, self.status, self.metadata
+        spec, status = self.spec, self.status
         conditions = status.conditions or ()
         is_waiting = any(one.type == "PodScheduled" and one.reason in NOT_AT_ONCE for one in conditions)
         sidecars = {one.name for one in spec.initContainers or () if one.is_sidecar}

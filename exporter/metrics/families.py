@@ -21,6 +21,7 @@ from exporter.vocabulary import (
     LIFETIME_BOUNDS,
     PHASES,
     POLL_RESULTS,
+    PULL_WATCH_TROUBLES,
     PURPOSES,
     RECONNECT_BOUNDS,
     RELIST_REASONS,
@@ -443,6 +444,15 @@ FAMILIES: tuple[Family, ...] = (
         "watchslo_pods_starting",
         "With --pod-startup, pods whose creation or start-up was seen and that have not started all their containers.",
         Scope.APISERVER,
+    ),
+    _counter(
+        "watchslo_pod_startup_pull_watch_errors_total",
+        "With --pod-startup, troubles of the watch of the kubelets' Events about image pulls, through which pods count "
+        "as sli_pull_unknown. A start (LIST or WATCH) failed, for the reasons of watchslo_init_events_errors_total; "
+        "relist: the watch could not resume, and Events in between were missed; undecodable: lines could not be "
+        "decoded.",
+        Scope.APISERVER,
+        reason=PULL_WATCH_TROUBLES,
     ),
     Family(
         name="watchslo_audit_request_seconds_total",

@@ -214,6 +214,7 @@ class StartupMetrics:
 
     def __init__(self, new: _Scoped, pods: StreamMetrics, counts: StartupCounts) -> None:
         self.counts = counts
+        self.pull_watch_errors = new.counters("watchslo_pod_startup_pull_watch_errors_total")  # by reason
         self._pods = pods
         for name, read in STARTUP_READINGS.items():
             new.read(name, partial(self._read, read))

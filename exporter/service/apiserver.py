@@ -17,7 +17,7 @@ from exporter.kubernetes.resources import EVENTS, LEASES, PODS, QUIET_KINDS
 from exporter.kubernetes.session import ApiSession
 from exporter.measure.apiserver_state import ApiserverState, PolledClock
 from exporter.measure.events import EventDecoder
-from exporter.service.pulls import pull_reflector
+from exporter.service.pulls import PullListener, pull_reflector
 from exporter.service.server_readers import ServerReaders
 from exporter.service.stream import Stream, StreamDependencies
 from exporter.vocabulary import CLOCKS
@@ -191,10 +191,10 @@ class Apiserver:
         )
 
     def _pulls_for(self, starts: PodStarts) -> Reflector:
+        errors = self._dependencies.metrics.startup(self.server.name).pull_watch_errors
         return pull_reflector(
-            self.server.name,
+            PullListener(self.server.name, starts, errors),
             self._dependencies.config.namespace,
-            starts,
             session=self._session,
             watches=self._watches,
             heartbeat=self._dependencies.heartbeat,

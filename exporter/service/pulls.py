@@ -13,11 +13,14 @@ from exporter.watch.reflector import Reflector
 from exporter.watch.watch import WatchDependencies
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exporter.kubernetes.errors import StartError
     from exporter.kubernetes.resources import Resource
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.pod_starts import PodStarts
     from exporter.measure.times import Instant, Interval
+    from exporter.metrics.series import Counter
     from exporter.vocabulary import RelistReason
     from exporter.watch.heartbeat import Heartbeat
     from exporter.watch.watch import DecodedBatch, End
@@ -29,11 +32,12 @@ PULLS_OF_PODS = "involvedObject.kind=Pod,reason=Pulled"
 
 
 class PullListener:
-    """Passes pulls on. Without them the lower bounds of the SLI's times are wide, so that troubles are only logged."""
+    """Passes pulls on, and counts what hides them: without them the lower bounds of the SLI's times are wide."""
 
-    def __init__(self, apiserver: str, starts: PodStarts) -> None:
+    def __init__(self, apiserver: str, starts: PodStarts, errors: Mapping[str, Counter]) -> None:
         self._apiserver = apiserver
         self._starts = starts
+        self._errors = errors
         self._is_in_trouble = False
 
     def found(self, resource: Resource) -> None:
@@ -41,9 +45,12 @@ class PullListener:
 
     def relisting(self, reason: RelistReason) -> None:
         """Pulls may be missed, whose pods are then counted without them."""
+        if reason != "start":
+            self._errors["relist"].inc()
 
     def start_failed(self, error: StartError) -> None:
-        """Logged once, until it works again. Until then nobody waits for pulls."""
+        """Logged once, until it works again, and counted every time. Until then nobody waits for pulls."""
+        self._errors[error.reason].inc()
         self._starts.sees_pulls = False
         if not self._is_in_trouble:
             self._is_in_trouble = True
@@ -57,6 +64,7 @@ class PullListener:
 
     def read(self, reading: DecodedBatch, arrival: Interval) -> None:  # noqa: ARG002
         """Pulls have come."""
+        self._errors["undecodable"].inc(reading.undecodable)
         for event in reading.events:
             if isinstance(event.content, Pull):
                 self._starts.pulled(event.content)
@@ -71,16 +79,10 @@ class PullListener:
         """The reflector opens the next one."""
 
 
-def pull_reflector(  # noqa: PLR0913 what to watch, with what, and for whom
-    apiserver: str,
-    namespace: str | None,
-    starts: PodStarts,
-    *,
-    session: ApiSession,
-    watches: ApiSession,
-    heartbeat: Heartbeat,
+def pull_reflector(
+    listener: PullListener, namespace: str | None, *, session: ApiSession, watches: ApiSession, heartbeat: Heartbeat
 ) -> Reflector:
-    """What watches the pulls of the pods of these starts, to be run."""
+    """What watches the pulls that this listener passes on, to be run."""
     return Reflector(
         EVENTS_NAME,
         namespace,
@@ -89,5 +91,5 @@ def pull_reflector(  # noqa: PLR0913 what to watch, with what, and for whom
         dependencies=WatchDependencies(
             EventDecoder(), Arrivals(), heartbeat, reads="pulls", field_selector=PULLS_OF_PODS
         ),
-        listener=PullListener(apiserver, starts),
+        listener=listener,
     )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.config import Config
+    from exporter.measure.startup_counts import StartupState
     from exporter.measure.stream_state import StreamState
 
 NO_WATCH = "no watch is open: nothing new is measured"
@@ -61,4 +62,25 @@ def stream(state: StreamState) -> dict[str, Any]:
         "reads_stale": clock.reads_stale,
         "trouble": state.trouble.reason if state.trouble is not None else None,
         "error": (state.trouble.error or None) if state.trouble is not None else None,
+        "pod_startup": _pod_startup(state.pod_startup) if state.pod_startup is not None else None,
+    }
+
+
+def _pod_startup(startup: StartupState) -> dict[str, Any]:
+    share = startup.counts.watch_share
+    return {
+        "starting": startup.starting,
+        "pods": startup.counts.results,
+        "unknown_share": startup.counts.unknown_share,
+        "watches_share_lower": share and share.earliest,
+        "watches_share_upper": share and share.latest,
+        "stages": {
+            stage: {
+                "p95_lower_seconds": quantiles.p95.earliest,
+                "p95_upper_seconds": quantiles.p95.latest,
+                "p99_lower_seconds": quantiles.p99.earliest,
+                "p99_upper_seconds": quantiles.p99.latest,
+            }
+            for stage, quantiles in startup.quantiles.items()
+        },
     }

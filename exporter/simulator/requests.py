@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exporter.simulator.status import bad_request
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from exporter.simulator.resources import JsonObject
 
 TRUE = frozenset({"true", "1", "True", "TRUE", "t", "T"})
+
+SELECTABLE_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
+SELECTABLE_FIELDS_OF = {"events": frozenset({"involvedObject.kind", "reason"})}
+"""More of them, by the plural of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class ListOptions:
         if self.namespace not in {"", metadata.get("namespace", "")} or self.name not in {None, metadata["name"]}:
             return False
         labels = metadata.get("labels") or {}
-        return all(metadata.get(field.removeprefix("metadata."), "") == value for field, value in self.fields) and all(
+        return all(_at(field, obj) == value for field, value in self.fields) and all(
             labels.get(label) == value for label, value in self.labels
         )
 
@@ -86,7 +90,7 @@ def parse_options(path: ResourcePath, query: Mapping[str, str]) -> ListOptions:
     """Raises ApiError 400 for what makes no sense or what this server cannot select by."""
     fields = _equalities(query, "fieldSelector")
     for field, _ in fields:
-        if field not in {"metadata.name", "metadata.namespace"}:
+        if field not in SELECTABLE_FIELDS | SELECTABLE_FIELDS_OF.get(path.plural, frozenset()):
             raise bad_request(f"field label not supported: {field}")
     revision = query.get("resourceVersion", "")
     return ListOptions(
@@ -106,6 +110,14 @@ def parse_options(path: ResourcePath, query: Mapping[str, str]) -> ListOptions:
 def continue_token(key: Key) -> str:
     """The token that makes the next LIST begin at `key`."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+
+
+def _at(field: str, obj: JsonObject) -> object:
+    """The value at such a path as `metadata.name`; "" if there is none."""
+    value: Any = obj
+    for key in field.split("."):
+        value = value.get(key, "") if isinstance(value, dict) else ""
+    return value
 
 
 def _start_key(token: str) -> Key | None:

@@ -237,7 +237,7 @@ DECODER, ANNOTATED = EventDecoder(), EventDecoder(ANNOTATION)
 def check_decoder(line: bytes, _: int) -> None:
     """Whatever comes is answered by a value, and what it says is usable."""
     line = line.replace(b"\n", b" ")
-    for decode in (DECODER.decode, ANNOTATED.decode, DECODER.decode_lease):
+    for decode in (DECODER.decode, ANNOTATED.decode, DECODER.decode_lease, ANNOTATED.decode_pod, DECODER.decode_pull):
         decoded = decode(line)
         match decoded:
             case Event():

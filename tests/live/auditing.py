@@ -50,9 +50,13 @@ class Log:
 
     def report(self) -> dict[str, Any]:
         """What watchslo says of it."""
-        words = [sys.executable, "-m", "exporter", "audit", str(self.path), "--output=json"]
-        said: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+        said: dict[str, Any] = json.loads(self.said("json"))
         return said
+
+    def said(self, output: str = "table") -> str:
+        """The same in another form."""
+        words = [sys.executable, "-m", "exporter", "audit", str(self.path), f"--output={output}"]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ import tracemalloc
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -65,6 +66,17 @@ def test_any_line_is_an_event_an_error_or_undecodable_and_nothing_raises(line: b
         if isinstance(decoded, Event):
             apiserver_stamps(decoded.stamps)
             parse_annotation(decoded.annotation or "")
+
+
+@given(LINES)
+def test_a_whole_pod_is_the_event_that_its_metadata_are(line: bytes) -> None:
+    for annotation in (None, ANNOTATION):
+        by_metadata, whole = EventDecoder(annotation), EventDecoder(annotation)
+        decoded = whole.decode_pod(line)
+        if isinstance(decoded, Event):
+            decoded = msgspec.structs.replace(decoded, content=None)
+        assert decoded == by_metadata.decode(line)
+        assert whole.refused == by_metadata.refused
 
 
 LONGEST = 50

@@ -91,6 +91,27 @@ def test_init_containers_ran_for_whole_seconds_more_or_less() -> None:
     assert beside.init_seconds == Interval(3, 5), "a sidecar that has crashed ran beside the others"
 
 
+@pytest.mark.parametrize("annotation", [None, "example.com/written-at", MIRROR])
+def test_a_pod_shows_the_same_whatever_else_is_read_of_it(annotation: str | None) -> None:
+    annotations = {MIRROR: "x", "example.com/written-at": "y"}
+    metadata = {"name": "p", "namespace": "n", "uid": "u" * 65, "resourceVersion": "7", "annotations": annotations}
+    status = {"conditions": [condition("Ready")]}
+    line = msgspec.json.encode({"type": "ADDED", "object": {"metadata": metadata, "status": status}})
+    decoder = EventDecoder(annotation)
+    decoder.reads_names = True
+    decoded: Any = decoder.decode_pod(line)
+    assert decoded.content == PodShown(stages=("ready", "started"), is_static=True)
+    assert (decoded.name, decoded.uid) == ("n/p", "")
+    assert decoder.refused == {"uid": 1}, "once"
+    assert decoded.annotation == ("y" if annotation == "example.com/written-at" else None)
+
+
+def test_a_bookmark_shows_no_pod() -> None:
+    line = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}, "spec": {"containers": None}}}
+    decoded: Any = EventDecoder().decode_pod(msgspec.json.encode(line))
+    assert (decoded.event_type, decoded.content) == ("bookmark", None)
+
+
 def test_a_pod_of_another_shape_is_still_an_event() -> None:
     parts: list[Json] = [{"spec": 5}, {"status": {"conditions": "none"}}, {"spec": {"volumes": [[]]}}]
     for part in parts:

@@ -85,6 +85,7 @@ STARTUP_QUANTILES = [f"watchslo_pod_startup_p{q}_{end}_seconds" for q in (95, 99
 STARTUPS = "0.1 0.25 0.5 1.0 1.5 2.0 3.0 4.0 5.0 7.5 10.0 15.0 30.0 60.0 120.0 300.0 600.0 +Inf"
 STARTUP_STAGES = "stage=scheduled,sandbox,initialized,started,ready,total,sli,watches"
 STARTUP_RESULTS = "result=sli,sli_pull_unknown,stateful,unschedulable,static,deleted,failed,created_unseen,overflow"
+PULL_WATCH_ERRORS = "watchslo_pod_startup_pull_watch_errors_total"
 ALL_TYPES = (
     dict.fromkeys([*COUNTERS, *COUNTERS_OF_AN_ADDRESS, "watchslo_clock_polls_total"], "counter")
     | dict.fromkeys([*HISTOGRAMS, "watchslo_clock_poll_seconds", "watchslo_loop_lag_seconds"], "histogram")
@@ -103,6 +104,7 @@ ALL_TYPES = (
     | dict.fromkeys([f"watchslo_pod_startup_{end}_seconds" for end in ("lower", "upper")], "histogram")
     | dict.fromkeys(STARTUP_QUANTILES, "gauge")
     | {"watchslo_pods_starting": "gauge", "watchslo_pod_startups_total": "counter"}
+    | {PULL_WATCH_ERRORS: "counter"}
 )
 
 
@@ -149,6 +151,8 @@ def test_starts_of_pods_have_series_only_where_they_are_followed(metrics: Metric
             expected |= buckets_of(f"watchslo_pod_startup_{end}_seconds", {**of_it, **labels}, STARTUPS)
     for labels in seeded(STARTUP_RESULTS):
         expected.add(("watchslo_pod_startups_total", frozenset({**of_it, **labels}.items())))
+    for labels in seeded(f"{COUNTERS[STARTS]},relist,undecodable"):
+        expected.add((PULL_WATCH_ERRORS, frozenset({**of_it, **labels}.items())))
     added = samples_in(text_of(metrics)).keys() - before.keys()
     with_pods = {key for key in added if key[0].startswith("watchslo_pod")}
     assert with_pods == expected

@@ -7,8 +7,9 @@ import msgspec
 
 from exporter.measure.stream_state import StreamState, Trouble
 from exporter.service import status
+from exporter.vocabulary import STARTUP_RESULTS, STARTUP_STAGES
 from tests.support.observing import config
-from tests.support.states import state
+from tests.support.states import startup, state
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/status.schema.json").read_text(encoding="utf-8"))
 
@@ -24,7 +25,26 @@ def test_the_status_is_as_its_schema_says() -> None:
     for one in (
         state(since=5.0),
         state(p99=(0.1, inf)),
+        state(pod_startup=startup()),
+        state(pod_startup=startup(is_anything_known=False)),
         state(p99=None, slo="quiet", is_up=False, trouble=Trouble("connect", "refused")),
     ):
         jsonschema.validate(written(one), SCHEMA, cls=jsonschema.Draft202012Validator)
     assert status.stream(state()).keys() == SCHEMA["$defs"]["stream"]["properties"].keys()
+
+
+def test_starts_of_pods_have_what_is_known_of_them() -> None:
+    found = status.stream(state(pod_startup=startup()))["pod_startup"]
+    assert found["starting"] == 3
+    assert found["pods"]["sli_pull_unknown"] == 2
+    assert found["unknown_share"] == 2 / 12
+    assert found["stages"].keys() == {"scheduled", "total", "sli", "watches"}
+    assert found["stages"]["sli"]["p95_upper_seconds"] == inf
+    assert 0 < found["watches_share_lower"] < found["watches_share_upper"] < 0.2
+    assert status.stream(state())["pod_startup"] is None
+
+
+def test_the_schema_knows_every_stage_and_result() -> None:
+    of_startup = SCHEMA["$defs"]["pod_startup"]["properties"]
+    assert tuple(of_startup["stages"]["propertyNames"]["enum"]) == STARTUP_STAGES
+    assert tuple(of_startup["pods"]["propertyNames"]["enum"]) == STARTUP_RESULTS

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from exporter.commands.lists.advice import advice_for
 from exporter.commands.lists.plan import most_bytes
 from exporter.commands.lists.reading import ListReading, troubled
@@ -15,7 +17,7 @@ from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.session import ApiSession
 from exporter.server_metrics.families import LIST_FAMILIES, samples_of
-from exporter.server_metrics.lists import lists_between
+from exporter.server_metrics.lists import ServedLists, lists_between
 from exporter.server_metrics.sources import ask_apiserver
 from exporter.service.daemon import load_credentials
 
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
     from exporter.commands.lists.result import WatchCost
     from exporter.commands.lists.sampling import Plan
     from exporter.commands.progress_line import ProgressLine
-    from exporter.config import Config
+    from exporter.config import Config, ResourceName
     from exporter.server_metrics.between import ServerReading
 
 WANTED = samples_of(LIST_FAMILIES)
+
+AFTER_429 = "not sent, because the apiserver has refused with 429"
+LASTING_REFUSALS = frozenset({"unauthorized", "forbidden", "not_found"})
 
 
 class CommandRun(NamedTuple):
@@ -58,6 +63,47 @@ async def costs_of(run: CommandRun, plans: Sequence[Plan]) -> list[CollectionCos
     return [costing.cost() for costing in costings]
 
 
+class MetricsLooks:
+    """Looks at the apiserver's metrics before and after each LIST. One that fails costs one LIST its place."""
+
+    def __init__(self, session: ApiSession, name: ResourceName, *, is_allowed: bool) -> None:
+        self.is_throttled = False
+        """Whether the apiserver asks to be left alone."""
+        self._session = session
+        self._name = name
+        self._why_never = None if is_allowed else "--apiserver.metrics is off"
+        """Why it makes no sense to look again."""
+        self._newest: ServerReading | str = ""
+        """What was seen, or why not."""
+
+    async def before(self) -> None:
+        """Look, unless it was done after the LIST before."""
+        if isinstance(self._newest, str):
+            self._newest = await self._look()
+
+    async def after(self) -> ServedLists | str:
+        """All LISTs since the look before, or why they are not known."""
+        earlier = self._newest
+        if isinstance(earlier, str):
+            return earlier
+        later = self._newest = await self._look()
+        if isinstance(later, str):
+            return later
+        served = lists_between(earlier, later, self._name.group, self._name.plural)
+        return served or "several processes answer at this address, or it does not count LISTs"
+
+    async def _look(self) -> ServerReading | str:
+        if self._why_never is not None:
+            return self._why_never
+        try:
+            return await ask_apiserver(self._session, WANTED)
+        except StartError as error:
+            self.is_throttled = error.reason == "throttled"
+            if error.reason in LASTING_REFUSALS:
+                self._why_never = str(error)
+            return str(error)
+
+
 class _Costing:
     """One resource on one apiserver."""
 
@@ -69,13 +115,10 @@ class _Costing:
         self._plan = plan
         self._lists: list[ListCost] = []
         self._watch: WatchCost | None = None
-        self._reading: ServerReading | None = None
-        self._why_no_metrics: str | None = None
+        self._looks = MetricsLooks(session, plan.name, is_allowed=run.config.apiserver_metrics != "off")
 
     async def list_all(self) -> None:
         """Every form, with a look at the server's metrics before the first and after each."""
-        if self._plan.lists and self.why_not is None:
-            await self._read_metrics()
         for planned in self._plan.lists:
             self._lists.append(await self._list(planned))
 
@@ -88,18 +131,23 @@ class _Costing:
 
     def cost(self) -> CollectionCost:
         """All that is known."""
-        plan, trouble = self._plan, self._plan.trouble
+        plan, trouble, lists = self._plan, self._plan.trouble, self._lists
+        why_not_served = next((one.why_not_served for one in reversed(lists) if one.why_not_served), None)
+        if any(one.served for one in lists):
+            why_not_served = None
+        else:
+            lists = [replace(one, why_not_served=None) for one in lists]
         return CollectionCost(
             apiserver=plan.server.name,
             group=plan.name.group,
             resource=plan.name.plural,
             namespace=self._run.config.namespace,
             trouble=trouble and trouble.said,
-            why_no_server_metrics=self._why_no_metrics,
+            why_no_server_metrics=why_not_served,
             sample=plan.sample,
-            lists=self._lists,
+            lists=lists,
             watch=self._watch,
-            advice=advice_for(plan.name, plan.sample, self._lists, self._watch),
+            advice=advice_for(plan.name, plan.sample, lists, self._watch),
         )
 
     async def _list(self, planned: PlannedList) -> ListCost:
@@ -108,47 +156,45 @@ class _Costing:
         reading = ListReading(self.session, most_bytes(planned), stopping.is_set)
         if stopping.is_set():
             self.why_not = "interrupted"
+        if (planned.why_not or self.why_not) is None:
+            await self._looks.before()
+            if self._looks.is_throttled:
+                self.why_not = AFTER_429
         if why_not := planned.why_not or self.why_not:
-            return _cost(planned, "", reading, None, why_not)
+            return _cost(planned, "", reading, trouble=why_not)
         path = resource.path(planned.namespace)
         self._run.progress.say(f"{path} {planned.form}", lambda: f"{resource}: {TITLES[planned.form]}")
-        read = reading.stream if planned.form == "streaming" else reading.list_all
+        is_stream = planned.form == "streaming"
+        read = reading.stream if is_stream else reading.list_all
         trouble = await troubled(read(path, planned.parameters, planned.accept))
         if trouble is not None and trouble.is_throttling:
-            self.why_not = "not sent, because the apiserver has refused with 429"
-        served = await self._served(reading, is_stream=planned.form == "streaming", is_whole=trouble is None)
+            self.why_not = AFTER_429
+        served = await self._served(reading, is_stream=is_stream, is_whole=trouble is None)
         query = f"?{urlencode(planned.parameters)}" if planned.parameters else ""
         return _cost(planned, f"{path}{query}", reading, served, trouble and trouble.said)
 
-    async def _read_metrics(self) -> None:
-        self._reading = None
-        if self._run.config.apiserver_metrics == "off":
-            self._why_no_metrics = "--apiserver.metrics is off"
-            return
-        try:
-            self._reading = await ask_apiserver(self.session, WANTED)
-        except StartError as error:
-            self._why_no_metrics = str(error)
-
-    async def _served(self, reading: ListReading, *, is_stream: bool, is_whole: bool) -> ServedFrom | None:
-        """None also for a LIST that is not whole: how many of ours the apiserver has counted is not known then."""
-        before, name = self._reading, self._plan.name
-        if before is None or self.why_not is not None:
+    async def _served(self, reading: ListReading, *, is_stream: bool, is_whole: bool) -> ServedFrom | str | None:
+        """Or why not. None for a LIST that is not whole: how many of ours the apiserver has counted is not known."""
+        if self.why_not is not None:
             return None
-        await self._read_metrics()
-        if self._reading is None:
-            return None
-        between = lists_between(before, self._reading, name.group, name.plural)
-        if between is None:
-            self._why_no_metrics = "several processes answer at this address, or it does not count LISTs"
-            return None
+        lists = await self._looks.after()
+        if self._looks.is_throttled:
+            self.why_not = AFTER_429
         if not is_whole:
             return None
-        return served_from(between, None if is_stream else reading.pages, reading.objects)
+        return (
+            lists
+            if isinstance(lists, str)
+            else served_from(lists, None if is_stream else reading.pages, reading.objects)
+        )
 
 
 def _cost(
-    planned: PlannedList, request: str, reading: ListReading, served: ServedFrom | None, trouble: str | None
+    planned: PlannedList,
+    request: str,
+    reading: ListReading,
+    served: ServedFrom | str | None = None,
+    trouble: str | None = None,
 ) -> ListCost:
     return ListCost(
         form=planned.form,
@@ -159,6 +205,7 @@ def _cost(
         size_bytes=reading.size_bytes,
         objects=reading.objects,
         pages=reading.pages,
-        served=served,
+        served=served if isinstance(served, ServedFrom) else None,
+        why_not_served=served if isinstance(served, str) else None,
         trouble=trouble,
     )

@@ -60,6 +60,8 @@ class ListCost(msgspec.Struct, frozen=True, kw_only=True):
     """Answers that came whole; of a streaming list it is one."""
     served: ServedFrom | None
     """None if the apiserver's metrics do not say."""
+    why_not_served: str | None
+    """Why they do not say it of this LIST, where they say it of others."""
     trouble: str | None
     """Why it is not whole, or was not sent: a sentence. The figures are those so far."""
 
@@ -111,7 +113,7 @@ class CollectionCost(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str | None
     """Why nothing is known of it."""
     why_no_server_metrics: str | None
-    """Why the apiserver's metrics do not say from where LISTs were served, where they do not."""
+    """Why the apiserver's metrics say of no LIST from where it was served."""
     sample: ObjectSample | None
     lists: Sequence[ListCost]
     watch: WatchCost | None

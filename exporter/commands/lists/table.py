@@ -66,7 +66,7 @@ def _row(cost: ListCost) -> Sequence[str]:
         str(cost.objects),
         str(cost.pages),
         "-" if served is None else str(served.objects_read),
-        "-" if served is None else served.place,
+        served.place if served is not None else "not known" if cost.why_not_served else "-",
     )
 
 
@@ -74,6 +74,8 @@ def _notes(collection: CollectionCost) -> Iterator[str]:
     for cost in collection.lists:
         if cost.trouble is not None:
             yield f"{TITLES[cost.form]}: {cost.trouble}"
+        if cost.why_not_served is not None:
+            yield f"{TITLES[cost.form]}: it is not known what was read from where: {cost.why_not_served}"
     share = max((cost.counting_seconds / cost.seconds for cost in collection.lists if cost.seconds), default=0.0)
     if share > MUCH_OF_ITS_TIME:
         yield f"up to {share:.0%} of these times was our own counting: another client may be faster by that much"

@@ -59,10 +59,10 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     yield from (finding(one, look, is_open=True) for one in look.findings if concerns(one, state))
     yield _part("P99, for up to six hours", plot.timeline(coarse, threshold, frame) + _table(state, look), "wide")
     yield _part("ApiserverTimeSpan in seconds, since the start", plot.histogram(counts.time_span, threshold), "wide")
-    yield _part("Verdicts, since the start", _numbers(_verdicts(state)))
-    yield _part("Evidence, since the start", _numbers(_nonzero(counts.evidence)))
-    yield _part("Ends of watches by reason", _numbers(_nonzero(counts.ends)))
-    yield _part("Relists by reason", _numbers(_nonzero(counts.relists)))
+    yield _part("Verdicts, since the start", numbers(_verdicts(state)))
+    yield _part("Evidence, since the start", numbers(_nonzero(counts.evidence)))
+    yield _part("Ends of watches by reason", numbers(_nonzero(counts.ends)))
+    yield _part("Relists by reason", numbers(_nonzero(counts.relists)))
     yield _part("Log of note", notes(list(history.notes), look, with_place=False), "wide")
     yield _part("Late objects, the newest first", _late_objects(state.late_objects, look), "wide")
     yield _part("As PromQL", _queries(state), "wide")
@@ -91,7 +91,8 @@ def _nonzero(counted: Mapping[Any, int]) -> list[tuple[str, str]]:
     return [(str(what).replace("_", " "), count(times)) for what, times in counted.items() if times]
 
 
-def _numbers(rows: Iterable[tuple[str, str]]) -> str:
+def numbers(rows: Iterable[tuple[str, str]]) -> str:
+    """Figures, each with what it is of."""
     said = "".join(f"<div><dt>{text(what)}</dt><dd>{text(number)}</dd></div>" for what, number in rows)
     return f"<dl>{said}</dl>" if said else '<p class="soft">none</p>'
 

@@ -15,6 +15,7 @@ from exporter.history.recording import FINE_SECONDS
 from exporter.web.page.body import body, finding, notes
 from exporter.web.page.figures import clock, moment, text
 from exporter.web.page.row import row_id, steps_shown, summary
+from exporter.web.page.startup import startup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -62,6 +63,7 @@ def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterat
     yield "order", " ".join(row_id(state) for state in states)
     for state in states:
         yield f"s-{row_id(state)}", summary(state, look, drawn)
+    yield "startup", startup(look)
     yield "log", notes(look.history.notes[-NOTES_SHOWN:], look, with_place=True)
     yield "scenario", _scenario_now(look)
 
@@ -84,7 +86,7 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         is_open = row_id(state) == opened
         has_body = is_open or len(states) <= ROWS_WITH_BODIES
         yield from row(state, made, body(state, look) if has_body else (), is_open=is_open)
-    yield f"</ul></section>{_scenarios(look, made)}"
+    yield f'</ul></section><div id="startup">{made["startup"]}</div>{_scenarios(look, made)}'
     yield f'<section class="events"><h2>Log of note</h2><div id="log">{made["log"]}</div></section></main>'
     yield f"{_footer(look)}<script>{SCRIPT}</script></body></html>"
 

@@ -11,7 +11,7 @@ from exporter.diagnosis.sentences import seconds
 
 if TYPE_CHECKING:
     from exporter.measure.times import Interval, WallTime
-    from exporter.vocabulary import Condition, Stage
+    from exporter.vocabulary import Condition, Stage, StartupStage
 
 NOTHING = "\N{EN DASH}"
 
@@ -33,6 +33,16 @@ STAGE_WORDS: dict[Stage, str] = {
     "write": "before the commit",
     "storage_to_cache": "store to cache",
     "cache_to_client": "cache to client",
+}
+STARTUP_WORDS: dict[StartupStage, str] = {
+    "scheduled": "scheduled",
+    "sandbox": "sandbox",
+    "initialized": "initialized",
+    "started": "started",
+    "ready": "ready",
+    "total": "total",
+    "sli": "SLI",
+    "watches": "late watches",
 }
 
 

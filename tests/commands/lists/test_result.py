@@ -60,6 +60,7 @@ def cost(form: Form, *, objects: int = 5000, size_bytes: int = 10_000_000, pages
         objects=objects,
         pages=pages,
         served=None,
+        why_not_served=None,
         trouble=None,
     )
 
@@ -200,7 +201,10 @@ def test_the_table_marks_what_was_stopped_and_says_why() -> None:
     lists = [cost(form) for form in FORMS]
     lists[0] = replace(lists[0], trouble="stopped after 120 s")
     lists[3] = replace(lists[3], trouble="no label", first_byte_seconds=None, seconds=None, size_bytes=0)
+    lists[4] = replace(lists[4], why_not_served="/metrics: no: 500")
     text = table([collection(*lists), collection(trouble="it is away")])
+    assert "one namespace: it is not known what was read from where: /metrics: no: 500\n" in text
+    assert [line.split()[0] for line in text.splitlines() if line.endswith("not known")] == ["one"]
     assert "resourceVersion unset (stopped)  0.100 s" in text
     assert "resourceVersion unset: stopped after 120 s" in text
     assert "label selector: no label" in text

@@ -4,18 +4,21 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from itertools import repeat
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from exporter.commands.lists.measuring import CommandRun, costs_of
+from exporter.commands.lists import reading
+from exporter.commands.lists.measuring import AFTER_429, CommandRun, costs_of
 from exporter.commands.lists.plan import LEAST_ALLOWED_BYTES
 from exporter.commands.lists.reading import ListReading, troubled
-from exporter.commands.lists.result import FORMS, ServedFrom
+from exporter.commands.lists.result import FORMS, CollectionCost, ServedFrom
 from exporter.commands.lists.sampling import plans_of
 from exporter.commands.progress_line import ProgressLine
 from exporter.config import Config
@@ -319,9 +322,11 @@ class OldServer:
     It has metrics: all LISTs are read from the store.
     """
 
-    def __init__(self, behind: str) -> None:
+    def __init__(self, behind: str, metrics_statuses: Iterable[int] = ()) -> None:
         self._behind = behind
         self._lists = 0
+        self._metrics_statuses = iter(metrics_statuses)
+        self.looks = 0
 
     def _metrics(self) -> web.Response:
         said = {"list_total": self._lists, "list_fetched_objects_total": self._lists * OBJECTS}
@@ -330,7 +335,9 @@ class OldServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/metrics":
-            return self._metrics()
+            self.looks += 1
+            status = next(self._metrics_statuses, 200)
+            return self._metrics() if status == 200 else web.Response(status=status, text="no")
         self._lists += request.path.endswith("/pods") and "watch" not in request.query
         query = {name: text for name, text in request.query.items() if name != "allowWatchBookmarks"}
         async with (
@@ -344,20 +351,17 @@ class OldServer:
             return response
 
 
-async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tmp_path: Path) -> None:
+async def costs_of_pods(server: OldServer, folder: Path) -> CollectionCost:
     app = web.Application()
-    app.router.add_get("/{path:.*}", OldServer(simulator.url).answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        port = runner.addresses[0][1]
-        kubeconfig = plain_kubeconfig(tmp_path / "k", f"http://127.0.0.1:{port}")
-        settled = config("--kubeconfig", kubeconfig, "--resource", "pods", "--apiserver.metrics", "on")
-        [pods] = await costs(settled)
-    finally:
-        await runner.cleanup()
+    app.router.add_get("/{path:.*}", server.answer)
+    async with TestServer(app, host="127.0.0.1") as serving:
+        kubeconfig = plain_kubeconfig(folder / "k", f"http://127.0.0.1:{serving.port}")
+        [pods] = await costs(config("--kubeconfig", kubeconfig, "--resource", "pods", "--apiserver.metrics", "on"))
+    return pods
+
+
+async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tmp_path: Path) -> None:
+    pods = await costs_of_pods(OldServer(simulator.url), tmp_path)
     streaming = by_form(pods)["streaming"]
     assert streaming.trouble == (
         "streaming lists are not supported here: after 1100 events, silence for 10 s and no bookmark that they are all"
@@ -367,3 +371,45 @@ async def test_what_an_old_server_does_not_know_is_said(simulator: Simulator, tm
     assert (newest.trouble, newest.served) == (None, ServedFrom(place="store", objects_read=OBJECTS))
     assert metadata.trouble == "the server has no lists of metadata only"
     assert (metadata.served, streaming.served) == (None, None), "what is not whole is not taken for others' LISTs"
+
+
+@pytest.mark.parametrize("failing", [0, 2, 4])
+async def test_a_look_at_the_metrics_that_fails_costs_one_list_its_place(
+    failing: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SILENT_SECONDS", 0.2)
+    server = OldServer(simulator.url, [200] * failing + [500])
+    pods = await costs_of_pods(server, tmp_path)
+    whole = [one for one in pods.lists if one.trouble is None]
+    unknown = [one for one in whole if one.served is None]
+    assert len(whole) == len(FORMS) - 2
+    assert [one.form for one in unknown] == [FORMS[max(failing - 1, 0)]]
+    assert unknown[0].why_not_served is not None
+    assert "500" in unknown[0].why_not_served
+    assert {one.why_not_served for one in whole if one is not unknown[0]} == {None}
+    assert pods.why_no_server_metrics is None
+    assert server.looks == len(FORMS) + (2 if failing else 1)
+
+
+@pytest.mark.parametrize(("status", "looks"), [(403, 1), (500, len(FORMS))])
+async def test_metrics_that_are_never_read_are_said_once(
+    status: int, looks: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "SILENT_SECONDS", 0.2)
+    server = OldServer(simulator.url, repeat(status))
+    pods = await costs_of_pods(server, tmp_path)
+    assert pods.why_no_server_metrics is not None
+    assert str(status) in pods.why_no_server_metrics
+    assert {(one.served, one.why_not_served) for one in pods.lists} == {(None, None)}
+    assert server.looks == looks, "what is forbidden is not asked for again"
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+async def test_after_a_429_to_a_look_at_the_metrics_nothing_more_is_sent(
+    answered: int, simulator: Simulator, tmp_path: Path
+) -> None:
+    server = OldServer(simulator.url, [200] * answered + [429])
+    pods = await costs_of_pods(server, tmp_path)
+    assert [one.trouble for one in pods.lists] == [None] * answered + [AFTER_429] * (len(FORMS) - answered)
+    assert server.looks == answered + 1
+    assert pods.watch is None

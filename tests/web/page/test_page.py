@@ -30,7 +30,8 @@ from exporter.web.page.body import QUERIES, body
 from exporter.web.page.live import Page
 from exporter.web.page.look import Look, Scenarios
 from exporter.web.page.row import row_id, summary
-from tests.support.states import counts, look, state
+from exporter.web.page.startup import startup as section
+from tests.support.states import counts, look, startup, state
 from tests.support.waiting import wait_until
 
 NOW = 1_700_000_000.0
@@ -328,3 +329,37 @@ async def test_a_row_that_is_watched_no_more_is_said_to_be_gone() -> None:
             assert "As PromQL" in await response.text()
         async with client.get("/page/row", params={"key": "nothing"}) as response:
             assert response.status == 404
+
+
+def test_starts_of_pods_have_a_section_where_they_are_followed() -> None:
+    without = whole(look(FINE, state("pods")))
+    assert "Pod start-up" not in Parsed(without).text
+    said = Parsed(whole(look(FINE, state("pods", pod_startup=startup())))).text
+    for words in (
+        "Of the last 5 minutes, as 10.0.0.1:6443 shows it",
+        "scheduled0.20\N{EN DASH}0.71 s",
+        "sandbox\N{EN DASH}\N{EN DASH}",
+        "SLIat least 1.00 s",
+        "starting now3",
+        "pods of the SLI, since the start12",
+        "of these, pulls not known2 (17%)",
+        "other pods, since the start5",
+        "share of late watches2.2%\N{EN DASH}15.0%",
+    ):
+        assert words in said, (words, said)
+
+
+def test_of_several_apiservers_one_that_is_watched_tells_of_starts() -> None:
+    others = [
+        state("pods", apiserver=f"10.0.0.{number}:6443", is_up=number > 1, pod_startup=startup())
+        for number in (3, 2, 1)
+    ]
+    said = Parsed(whole(look(*others))).text
+    assert "as 10.0.0.2:6443 shows it, one of 3 apiservers that each tell of all pods. SLI: without" in said
+
+
+def test_nothing_in_the_section_of_starts_comes_or_goes() -> None:
+    first, later = (
+        Parsed(section(look(state(pod_startup=startup(is_anything_known=one))))).shape for one in (False, True)
+    )
+    assert first == later
