@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis import outside as see
 from exporter.diagnosis.audited import who
-from exporter.diagnosis.rules import RULE_OF, RULES, UNKNOWN_SAYS, Rule
+from exporter.diagnosis.rules import BURDENS_OF_THE_STORE, RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import View
 
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ def diagnose(facts: Facts) -> Generator[None, None, list[Cause]]:
             kept = [cause for cause in found if cause.fault not in explained]
             of_streams += kept or _unexplained(view, here)
         causes += _unexplained_by(of_streams, here) + of_streams
+    return _without_its_symptoms_elsewhere(causes)
+
+
+def _without_its_symptoms_elsewhere(causes: list[Cause]) -> list[Cause]:
+    """Apiservers share their store: what burdens it through one of them makes it slow for all."""
+    if any(cause.fault in BURDENS_OF_THE_STORE and cause.certainty == "shown" for cause in causes):
+        return [cause for cause in causes if cause.fault != "store_slow"]
     return causes
 
 

@@ -324,6 +324,11 @@ UNKNOWN_REMEDY = (
     "apiserver's own metrics (--apiserver.metrics) more causes can be told apart."
 )
 
+BURDENS_OF_THE_STORE: frozenset[Fault] = frozenset(
+    ("apiserver_restarted", "relist_storm", "list_storm", "write_storm", "objects_large")
+)
+"""What makes the store slow for every apiserver that shares it, wherever it is found."""
+
 EXCLUSIVE: frozenset[frozenset[Fault]] = frozenset(
     frozenset(pair)
     for pair in (

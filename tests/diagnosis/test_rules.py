@@ -144,6 +144,15 @@ def test_what_is_found_of_one_resource_explains_what_its_apiserver_suffers_from_
     assert [cause.fault for cause in causes(given_facts)] == ["write_storm"]
 
 
+def test_a_store_that_a_storm_on_another_apiserver_makes_slow_is_not_blamed() -> None:
+    storm, slow = CASES["relist_storm"][0], apiserver(B, store=SLOW, server=server())
+    [stormed] = storm.apiservers
+    both = replace(storm, apiservers=(replace(stormed, store_polls=slow.store_polls), slow))
+    assert [(cause.fault, cause.apiserver) for cause in causes(both)] == [("relist_storm", A)]
+    calm = facts(apiserver(store=SLOW, server=server()), slow)
+    assert [(cause.fault, cause.apiserver) for cause in causes(calm)] == [("store_slow", A), ("store_slow", B)]
+
+
 def test_polls_that_only_wait_are_no_sign_of_queues() -> None:
     waits = PollFacts(answered=3, seconds=Interval(0.0025, 0.005), usual_seconds=0.005, waiting_seconds=3.0)
     assert causes(facts(apiserver(store_polls=waits, cache_polls=waits), stream())) == []

@@ -61,7 +61,7 @@ def private_bytes(profile: Path) -> int:
 async def grown(minutes: float) -> int:
     """Open the page for so long, and let things go wrong on it."""
     troubles = [name for name in SCENARIOS if name != "healthy"]
-    with started("10") as demo, tempfile.TemporaryDirectory() as folder:
+    with started("10") as demo, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         profile = Path(folder) / "profile"
         async with browser(profile) as tab, aiohttp.ClientSession() as http:
             await tab.call("Performance.enable")

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -53,7 +54,10 @@ def started(window: str) -> Iterator[Demo]:
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            yield Demo(process.stdout.readline().split()[2], process)
+            url = process.stdout.readline().split()[2]
+            # What a pipe holds is written in ten minutes; then the demo would wait for a reader.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield Demo(url, process)
         finally:
             process.terminate()
 
