@@ -31,7 +31,9 @@ HEAVY_LISTED_OBJECTS_PER_SECOND = 1_000.0
 MANY_LISTS_PER_SECOND = 20.0
 """Which LISTs count, with and without the number of their objects."""
 
-STORM_INITIAL_EVENTS_PER_SECOND = 1_000.0
+STORM_INITIAL_EVENTS_PER_SECOND = 5_000.0
+"""Watches that resume are sent what they have missed as well: thousands of them, a few events each."""
+
 STORM_SERVER_SHARE = 0.5
 STORM_SERVER_SECONDS = 0.3
 """Of each second: less is no storm, whatever its share."""

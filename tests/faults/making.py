@@ -253,8 +253,11 @@ async def large_writes(lab: Laboratory) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def shared_connection(lab: Laboratory, strength: Strength) -> AsyncIterator[None]:
-    """A client of HTTP/2 puts its watches on as few connections as it can, through a way that is slow."""
-    with lab.crowd("watch", int(of(strength, 300, 600, 1200)), await lab.watch(), shared=1, slow=2_000):
+    """A client of HTTP/2 puts its watches on as few connections as it can, through a way that is slow.
+
+    So few that one core bears them.
+    """
+    with lab.crowd("watch", int(of(strength, 150, 250, 400)), await lab.watch(), shared=1, slow=2_000):
         yield
 
 

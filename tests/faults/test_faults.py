@@ -1,24 +1,37 @@
-"""A fault of each kind that this machine can make in seconds, and what it is called; `make faults` has all of them."""
+"""A fault of each kind that this machine can make in seconds, what it is called, and what the page shows meanwhile.
 
+`make faults` has all of them.
+"""
+
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from exporter.diagnosis.rules import RULES
 from tests.faults.laboratory import SETTINGS, Laboratory, laboratory
 from tests.faults.making import Strength
 from tests.faults.playing import play
 from tests.faults.table import OF_FAULT
+from tests.support.browser import Tab, browser, needs_chromium
 
-ROWS: tuple[tuple[str, Strength], ...] = (
-    ("store_slow", "medium"),
-    ("cache_stuck", "light"),
-    ("conversion_slow", "medium"),
-    ("path_slow", "heavy"),
-    ("connection_dropped", "light"),
-    ("exporter_refused", "light"),
+PATIENCE_SECONDS = 150.0
+LATE = "document.querySelector('#rows .plot .of-violated') !== null"
+DOWN = "document.querySelector('#rows .state.is-down') !== null"
+ANYTHING = "true"
+
+ROWS: tuple[tuple[str, Strength, str], ...] = (
+    ("store_slow", "medium", ANYTHING),
+    ("cache_stuck", "light", LATE),
+    ("conversion_slow", "medium", LATE),
+    ("path_slow", "heavy", LATE),
+    ("connection_dropped", "light", LATE),
+    ("exporter_refused", "light", DOWN),
 )
+"""What is made, how strong, and what the rows of the page show of it, in JavaScript."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -27,10 +40,33 @@ async def lab(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -
         yield made
 
 
-@pytest.mark.timeout(200)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tab]:
+    async with browser(tmp_path_factory.mktemp("profile")) as one:
+        await one.look()
+        yield one
+
+
+def sentence_names(fault: str) -> str:
+    """Whether the first sentences of the page name the fault and its row of findings does too, in JavaScript."""
+    says = next(rule.says for rule in RULES if rule.fault == fault)
+    words = re.sub(r"\\{\w+\\}", ".*", re.escape(says).replace("/", "\\/"))
+    tag = f"[...document.querySelectorAll('#findings .tag')].some((one) => one.innerText.startsWith('{fault}'))"
+    return f"/{words}/s.test(document.getElementById('sentence').innerText) && {tag.replace('_', ' ')}"
+
+
+@needs_chromium
+@pytest.mark.timeout(300)
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize(("fault", "strength"), ROWS)
-async def test_a_fault_is_called_by_its_name_and_withdrawn(lab: Laboratory, fault: str, strength: Strength) -> None:
+@pytest.mark.parametrize(("fault", "strength", "drawn"), ROWS)
+async def test_a_fault_is_called_by_its_name_and_withdrawn(
+    lab: Laboratory, tab: Tab, fault: str, strength: Strength, drawn: str
+) -> None:
+    await tab.go(lab.exporter.url)
+    shown = asyncio.create_task(tab.until(f"{sentence_names(fault)} && {drawn}", PATIENCE_SECONDS))
     played = await play(lab, OF_FAULT[fault], strength)
     assert played.outcome == "right", (played.names, played.documents)
     assert played.withdrawn_seconds is not None, played.names
+    await shown
+    await tab.until("document.getElementById('findings').childElementCount === 0")
+    assert not tab.complaints
