@@ -150,7 +150,7 @@ async def large_objects(lab: Laboratory, strength: Strength) -> AsyncIterator[No
         lab.begins()
         async with contextlib.AsyncExitStack() as stack:
             for number in range(LARGE_OBJECTS):
-                await stack.enter_async_context(again(lambda: 0.4, functools.partial(rewrite, number)))
+                await stack.enter_async_context(again(lambda: 0.1, functools.partial(rewrite, number)))
             yield
 
 

@@ -40,7 +40,13 @@ MADE = (
     Made(fault="cache_behind", make=making.cache_behind),
     Made(fault="cache_stuck", make=making.cache_stuck, also=("cache_behind",)),
     Made(fault="conversion_slow", make=making.slow_conversion),
-    Made(fault="objects_large", make=making.large_objects, blind=("apiserver_overloaded", NOTHING)),
+    # An etcd on a shared disk is slow with writes of a megabyte as well.
+    Made(
+        fault="objects_large",
+        make=making.large_objects,
+        also=("store_slow",),
+        blind=("apiserver_overloaded", NOTHING),
+    ),
     Made(fault="path_full", make=making.full_path, also=("path_slow",)),
     Made(fault="path_slow", make=making.slow_path),
     Made(fault="connection_dropped", make=making.dropped),
