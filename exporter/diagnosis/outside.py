@@ -218,13 +218,20 @@ def nothing_answers(view: View) -> Observed:
 
 
 @sign
+def all_cut(view: View) -> Observed:
+    """Every watch on this apiserver was cut a moment ago: it has to catch up with what came meanwhile."""
+    cut = [one for one in view.all_here if any(map(one.ends.get, FORCED_ENDS))]
+    if cut and len(cut) == len(view.all_here):
+        return yes(f"all {len(cut)} watches were cut")
+    return no("not all watches were cut")
+
+
+@sign
 def was_away(view: View) -> Observed:
     """Every watch on this apiserver was cut, connections failed, and it answers again."""
-    cut = [one for one in view.all_here if any(map(one.ends.get, FORCED_ENDS))]
+    cut = all_cut.look(view)
     refused = sum(one.start_errors.get("connect", 0) for one in view.all_here)
-    if cut and len(cut) == len(view.all_here) and refused:
-        return yes(f"all {len(cut)} watches were cut, and {refused} connections failed")
-    return no("not all watches were cut")
+    return yes(f"{cut.says}, and {refused} connections failed") if cut.holds and refused else no("it was not away")
 
 
 @sign

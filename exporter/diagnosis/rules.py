@@ -283,7 +283,7 @@ RULES: tuple[Rule, ...] = (
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
         confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
-        excludes=(see.cache_polls_slow, it.busy),
+        excludes=(see.cache_polls_slow, see.all_cut, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
         remedy="Fewer streaming lists and watches from 0 at the same time; 1.37; etcd 3.4.25, 3.5.8 or later.",
     ),

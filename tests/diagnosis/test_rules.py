@@ -119,6 +119,14 @@ def test_a_watch_cache_is_not_blamed_for_what_an_overloaded_apiserver_does() -> 
     assert "cache_behind" not in {cause.fault for cause in causes(slow)}
 
 
+def test_a_watch_cache_is_not_blamed_just_after_all_watches_were_cut() -> None:
+    cut = {"ends": {"early_eof": 1}}
+    [one] = causes(facts(apiserver(), stream(**IN_CACHE, **cut), replace(NODES_ON_TIME, **cut)))
+    assert one.fault == "unknown_cause"
+    found = causes(facts(apiserver(), stream(**IN_CACHE, **cut), NODES_ON_TIME))
+    assert [one.fault for one in found] == ["cache_behind"], "one of them alone may have been closed for any reason"
+
+
 def test_where_the_store_is_slow_for_all_nobody_blames_the_queues() -> None:
     queued = apiserver(store=SLOW, cache=SLOW, server=server(queued_requests=30.0))
     peer = apiserver(B, store=SLOW, cache=SLOW)
