@@ -18,7 +18,7 @@ from tests.faults.playing import play
 from tests.faults.table import OF_FAULT
 from tests.support.browser import Tab, browser, needs_chromium
 
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 90.0
 LATE = "document.querySelector('#rows .plot .of-violated') !== null"
 DOWN = "document.querySelector('#rows .state.is-down') !== null"
 ANYTHING = "true"
@@ -51,8 +51,8 @@ def sentence_names(fault: str) -> str:
     """Whether the first sentences of the page name the fault and its row of findings does too, in JavaScript."""
     says = next(rule.says for rule in RULES if rule.fault == fault)
     words = re.sub(r"\\{\w+\\}", ".*", re.escape(says).replace("/", "\\/"))
-    tag = f"[...document.querySelectorAll('#findings .tag')].some((one) => one.innerText.startsWith('{fault}'))"
-    return f"/{words}/s.test(document.getElementById('sentence').innerText) && {tag.replace('_', ' ')}"
+    tag = f"[...document.querySelectorAll('#findings .tag')].some((one) => one.textContent.startsWith('{fault}'))"
+    return f"/{words}/is.test(document.getElementById('sentence').innerText) && {tag.replace('_', ' ')}"
 
 
 @needs_chromium
