@@ -44,7 +44,7 @@ def late(view: View) -> Observed:
     if not late_here:
         return no("watches here are on time")
     worst = max((one.time_span.earliest for one in late_here if one.time_span), default=0.0)
-    by = f", by at least {seconds(worst)} at P99" if worst else ""
+    by = f", with a P99 of at least {seconds(worst)}" if worst else ""
     return yes(f"watches of {listed(one.name for one in late_here)} are late{by}")
 
 

@@ -107,7 +107,7 @@ def _groups(states: Sequence[StreamState]) -> list[_Group]:
 def _late(group: _Group, now: WallTime) -> str:
     p99 = max([one.window.p99_lower_seconds or 0.0 for one in group.states])
     where, since = group.where, group.since(now)
-    return f"Watches of {group.resources} are certainly late on {where}{since}, by at least {seconds(p99)} at P99."
+    return f"Watches of {group.resources} are certainly late on {where}{since}, with a P99 of at least {seconds(p99)}."
 
 
 def _down(group: _Group, now: WallTime) -> str:

@@ -35,7 +35,7 @@ UNKNOWN = (
     f"It is not certain whether watches of pods are late on {APISERVER}: the bounds allow both answers, "
     "or events may be missing."
 )
-LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, by at least 2.1 s at P99."
+LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with a P99 of at least 2.1 s."
 
 
 @pytest.mark.parametrize(

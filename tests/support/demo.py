@@ -24,7 +24,7 @@ def says(words: str, where: str = SENTENCE) -> str:
 SEEN = {
     "healthy": says(f"All watches are on time: {NAMES} on"),
     "slow-apiserver": says(f"Watches of {NAMES} are certainly late on .* since"),
-    "cache-behind": says("Watches of pods are certainly late on .* by at least [23]"),
+    "cache-behind": says("Watches of pods are certainly late on .* with a P99 of at least [23]"),
     "cache-stuck": says("Watches of nodes are certainly late"),
     "slow-network": says(f"Watches of {NAMES} are certainly late on"),
     "connection-dropped": says("Watches of nodes are certainly late"),

@@ -63,7 +63,7 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     yield _part("Evidence, since the start", numbers(_nonzero(counts.evidence)))
     yield _part("Ends of watches by reason", numbers(_nonzero(counts.ends)))
     yield _part("Relists by reason", numbers(_nonzero(counts.relists)))
-    yield _part("Log of note", notes(list(history.notes), look, with_place=False), "wide")
+    yield _part("Log", notes(list(history.notes), look, with_place=False), "wide")
     yield _part("Late objects, the newest first", _late_objects(state.late_objects, look), "wide")
     yield _part("As PromQL", _queries(state), "wide")
 
@@ -127,7 +127,7 @@ def _table(state: StreamState, look: Look) -> str:
 def notes(noted: Sequence[Note], look: Look, *, with_place: bool) -> str:
     """The newest first."""
     if not noted:
-        return '<p class="soft">Nothing happened.</p>'
+        return '<p class="soft">Nothing of note so far.</p>'
     return f'<ol class="log">{"".join(_note(one, look, with_place=with_place) for one in _together(noted))}</ol>'
 
 

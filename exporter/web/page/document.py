@@ -75,7 +75,7 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>watchslo</title>'
         f'<meta name="color-scheme" content="light dark"><link rel="icon" href="{ICON}"><style>{STYLE}</style></head>'
         f'<body data-version="{version}"><header><a class="brand" href="./">watchslo</a>'
-        f'<p class="slo">{_objective(look)}</p><p id="now" class="now">{made["now"]}</p></header><main>'
+        f'{_source(look)}<p class="slo">{_objective(look)}</p><p id="now" class="now">{made["now"]}</p></header><main>'
     )
     yield f'<h1 id="sentence" aria-live="polite">{made["sentence"]}</h1>'
     yield f'<div id="findings">{made["findings"]}</div>'
@@ -87,7 +87,7 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         has_body = is_open or len(states) <= ROWS_WITH_BODIES
         yield from row(state, made, body(state, look) if has_body else (), is_open=is_open)
     yield f'</ul></section><div id="startup">{made["startup"]}</div>{_scenarios(look, made)}'
-    yield f'<section class="events"><h2>Log of note</h2><div id="log">{made["log"]}</div></section></main>'
+    yield f'<section class="events"><h2>Log</h2><div id="log">{made["log"]}</div></section></main>'
     yield f"{_footer(look)}<script>{SCRIPT}</script></body></html>"
 
 
@@ -122,6 +122,11 @@ def _span(look: Look) -> str:
 def _objective(look: Look) -> str:
     slo = look.objective
     return f"{slo.ratio * 100:g} % within {slo.threshold_seconds:g} s, over {slo.window_seconds:g} s"
+
+
+def _source(look: Look) -> str:
+    """A demo says so where nobody overlooks it: its troubles are made."""
+    return '<p class="tag">simulated apiserver</p>' if look.scenarios is not None else ""
 
 
 def _now(look: Look) -> str:

@@ -108,7 +108,7 @@ async def test_the_first_sentence_is_there_without_a_script() -> None:
         text = await response.text()
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     said = Parsed(text).text
-    assert "Watches of pods are certainly late on 10.0.0.1:6443 since 22:03 UTC, by at least 2.1 s at P99." in said
+    assert "Watches of pods are certainly late on 10.0.0.1:6443 since 22:03 UTC, with a P99 of at least 2.1 s." in said
     assert "Nodes are fine." in said
 
 
