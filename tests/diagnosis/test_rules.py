@@ -120,7 +120,7 @@ def test_a_watch_cache_is_not_blamed_for_what_an_overloaded_apiserver_does() -> 
 
 
 def test_a_watch_cache_is_not_blamed_just_after_all_watches_were_cut() -> None:
-    cut = {"ends": {"early_eof": 1}}
+    cut: dict[str, Any] = {"ends": {"early_eof": 1}}
     [one] = causes(facts(apiserver(), stream(**IN_CACHE, **cut), replace(NODES_ON_TIME, **cut)))
     assert one.fault == "unknown_cause"
     found = causes(facts(apiserver(), stream(**IN_CACHE, **cut), NODES_ON_TIME))

@@ -18,7 +18,7 @@ from tests.faults.playing import play
 from tests.faults.table import OF_FAULT
 from tests.support.browser import Tab, browser, needs_chromium
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 150.0
 LATE = "document.querySelector('#rows .plot .of-violated') !== null"
 DOWN = "document.querySelector('#rows .state.is-down') !== null"
 ANYTHING = "true"
