@@ -207,6 +207,10 @@ def converts(view: View) -> Observed:
 # --- Ends of watches
 
 
+def _was_cut(stream: StreamFacts) -> bool:
+    return any(map(stream.ends.get, FORCED_ENDS))
+
+
 @sign
 def nothing_answers(view: View) -> Observed:
     """Every watch on this apiserver ended, or none could be opened, and it answered nothing."""
@@ -220,7 +224,7 @@ def nothing_answers(view: View) -> Observed:
 @sign
 def all_cut(view: View) -> Observed:
     """Every watch on this apiserver was cut a moment ago: it has to catch up with what came meanwhile."""
-    cut = [one for one in view.all_here if any(map(one.ends.get, FORCED_ENDS))]
+    cut = [one for one in view.all_here if _was_cut(one)]
     if cut and len(cut) == len(view.all_here):
         return yes(f"all {len(cut)} watches were cut")
     return no("not all watches were cut")
@@ -244,7 +248,7 @@ def history_gone(view: View) -> Observed:
 @sign
 def closed_alone(view: View) -> Observed:
     """A watch of ours was closed early, and others on this apiserver were not."""
-    closed = [one.name for one in view.here if any(map(one.ends.get, FORCED_ENDS))]
+    closed = [one.name for one in view.here if _was_cut(one)]
     if not closed:
         return no("ours was not closed")
     untouched = [one for one in view.others if not one.ends.get("early_eof")]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import aiohttp
 
 from exporter.simulator import SCENARIOS
+from tests.speed import processes
 from tests.support.browser import Tab, browser
 from tests.support.demo import started
 
@@ -41,18 +42,17 @@ async def size(tab: Tab, profile: Path) -> Size:
     await tab.call("HeapProfiler.collectGarbage")
     answer = await tab.call("Performance.getMetrics")
     metrics = {one["name"]: one["value"] for one in answer["metrics"]}
-    return Size(int(metrics["JSHeapUsedSize"]), int(metrics["Nodes"]), private_bytes(profile))
+    return Size(int(metrics["JSHeapUsedSize"]), int(metrics["Nodes"]), renderers_bytes(profile))
 
 
-def private_bytes(profile: Path) -> int:
+def renderers_bytes(profile: Path) -> int:
     """Of all renderers of the browser with this profile."""
     total = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_text(encoding="utf-8", errors="replace")
             if "--type=renderer" in words and str(profile) in words:
-                rows = (process / "smaps_rollup").read_text(encoding="utf-8").splitlines()
-                total += sum(int(row.split()[1]) * 1024 for row in rows if row.startswith("Private_"))
+                total += processes.private_bytes(int(process.name))
         except OSError:  # it has just ended
             continue
     return total

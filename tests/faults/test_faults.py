@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from exporter.diagnosis.rules import RULES
+from exporter.diagnosis.rules import RULE_OF
+from exporter.vocabulary import Fault
 from tests.faults.laboratory import SETTINGS, Laboratory, laboratory
 from tests.faults.making import Strength
 from tests.faults.playing import play
@@ -23,7 +24,7 @@ LATE = "document.querySelector('#rows .plot .of-violated') !== null"
 DOWN = "document.querySelector('#rows .state.is-down') !== null"
 ANYTHING = "true"
 
-ROWS: tuple[tuple[str, Strength, str], ...] = (
+ROWS: tuple[tuple[Fault, Strength, str], ...] = (
     ("store_slow", "medium", ANYTHING),
     ("cache_stuck", "light", LATE),
     ("conversion_slow", "medium", LATE),
@@ -47,10 +48,9 @@ async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tab]:
         yield one
 
 
-def sentence_names(fault: str) -> str:
+def sentence_names(fault: Fault) -> str:
     """Whether the first sentences of the page name the fault and its row of findings does too, in JavaScript."""
-    says = next(rule.says for rule in RULES if rule.fault == fault)
-    words = re.sub(r"\\{\w+\\}", ".*", re.escape(says).replace("/", "\\/"))
+    words = re.sub(r"\\{\w+\\}", ".*", re.escape(RULE_OF[fault].says).replace("/", "\\/"))
     tag = f"[...document.querySelectorAll('#findings .tag')].some((one) => one.textContent.startsWith('{fault}'))"
     return f"/{words}/is.test(document.getElementById('sentence').innerText) && {tag.replace('_', ' ')}"
 
@@ -60,7 +60,7 @@ def sentence_names(fault: str) -> str:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("fault", "strength", "drawn"), ROWS)
 async def test_a_fault_is_called_by_its_name_and_withdrawn(
-    lab: Laboratory, tab: Tab, fault: str, strength: Strength, drawn: str
+    lab: Laboratory, tab: Tab, fault: Fault, strength: Strength, drawn: str
 ) -> None:
     await tab.go(lab.exporter.url)
     shown = asyncio.create_task(tab.until(f"{sentence_names(fault)} && {drawn}", PATIENCE_SECONDS))

@@ -28,6 +28,20 @@ WARM_EVENTS = 200
 INFORMER = Path(__file__).parent / "informer"
 
 
+def wait_until(
+    is_so: Callable[[], bool],
+    said: Callable[[], object],
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    look_seconds: float = LOOK_SECONDS,
+) -> None:
+    """Look again and again; if it does not come to that in time, fail with what is `said` then."""
+    deadline = time.monotonic() + patience_seconds
+    while not is_so():
+        assert time.monotonic() < deadline, said()
+        time.sleep(look_seconds)
+
+
 class Running(abc.ABC):
     """A running consumer with an open watch."""
 

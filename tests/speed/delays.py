@@ -15,7 +15,7 @@ from signal import SIGTERM, SIGUSR1
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tests.speed.consumers import LOOK_SECONDS, PATIENCE_SECONDS, fetched, naive_words, watchslo_flags
+from tests.speed.consumers import fetched, naive_words, wait_until, watchslo_flags
 from tests.speed.replay import Burst
 from tests.speed.serving import ROOT, Server, replaying
 
@@ -85,24 +85,22 @@ class Stamping:
     def begin(self) -> None:
         """Return once the exporter is ready, and polls have told it which events are news."""
         if self.greeting.startswith("http"):
-            wait_until_ready(self.greeting.strip())
+            wait_until(lambda: is_ready(self.greeting.strip()), lambda: "it is not ready")
             time.sleep(SETTLING_SECONDS)
 
     def wait_for(self, events: int) -> None:
         """Return once it has so many stamps: streams are judged one after the other, so the newest says nothing."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            self._process.send_signal(SIGUSR1)
-            stamped, _ = self._line().split()
-            if int(stamped) >= events:
-                return
-            assert time.monotonic() < deadline, f"{stamped} of {events} events are stamped"
-            time.sleep(LOOK_SECONDS)
+        wait_until(lambda: self._stamped() >= events, lambda: f"{self._stamped()} of {events} events are stamped")
 
     def stamps(self) -> dict[int, float]:
         """End it. Returns its timestamps by revision."""
         self._process.send_signal(SIGTERM)
         return dict(json.loads(self._line()))
+
+    def _stamped(self) -> int:
+        self._process.send_signal(SIGUSR1)
+        stamped, _ = self._line().split()
+        return int(stamped)
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -145,17 +143,13 @@ def count_series(exposition: str) -> int:
     return sum(not line.startswith("#") for line in exposition.splitlines())
 
 
-def wait_until_ready(url: str) -> None:
-    """Until all its watches are open."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            fetched(f"{url}/readyz")
-        except urllib.error.HTTPError:
-            assert time.monotonic() < deadline, "it is not ready"
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
+def is_ready(url: str) -> bool:
+    """Whether all its watches are open."""
+    try:
+        fetched(f"{url}/readyz")
+    except urllib.error.HTTPError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from exporter.service import loop
 from tests.live.cost import total
 from tests.speed import holds, processes, wide
-from tests.speed.consumers import LOOK_SECONDS, PATIENCE_SECONDS, Watchslo, watchslo
+from tests.speed.consumers import Watchslo, wait_until, watchslo
 from tests.speed.costs import OBJECTS, Used, idle
 from tests.speed.delays import count_series
 from tests.speed.processes import MEBIBYTE
@@ -169,10 +169,10 @@ def by_shards() -> Iterator[Sharded]:
 
 def until_handled(exporters: Sequence[Watchslo], events: int) -> None:
     """Return once all of them together have judged so many."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while sum(one.handled() for one in exporters) < events:
-        assert time.monotonic() < deadline, f"{[one.handled() for one in exporters]} of {events}"
-        time.sleep(LOOK_SECONDS)
+    wait_until(
+        lambda: sum(one.handled() for one in exporters) >= events,
+        lambda: f"{[one.handled() for one in exporters]} of {events}",
+    )
 
 
 class Overload(NamedTuple):

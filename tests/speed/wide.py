@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tests.live.cost import total
 from tests.speed import processes
-from tests.speed.consumers import Watchslo, fetched, watchslo
+from tests.speed.consumers import Watchslo, fetched, wait_until, watchslo
 from tests.speed.costs import Used, idle
 from tests.speed.processes import MEBIBYTE
 from tests.speed.report import table_row, table_rule
@@ -113,11 +113,13 @@ def settled(server: Server, exporter: Watchslo) -> float:
 
 def judged(exporter: Watchslo, before: Counter[str], events: int) -> Counter[str]:
     """Wait until so many more are."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (found := verdicts(exporter)).total() < before.total() + events:
-        assert time.monotonic() < deadline, f"{found} after {before} and {events} events"
-        time.sleep(1.0)
-    return found
+    wait_until(
+        lambda: verdicts(exporter).total() >= before.total() + events,
+        lambda: f"{verdicts(exporter)} after {before} and {events} events",
+        patience_seconds=PATIENCE_SECONDS,
+        look_seconds=1.0,
+    )
+    return verdicts(exporter)
 
 
 def verdicts(exporter: Watchslo) -> Counter[str]:
