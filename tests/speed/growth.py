@@ -22,7 +22,7 @@ from tests.live.cost import total
 from tests.speed import holds, processes, wide
 from tests.speed.consumers import Watchslo, wait_until, watchslo
 from tests.speed.costs import OBJECTS, Used, idle
-from tests.speed.delays import count_series
+from tests.speed.delays import SETTLING_SECONDS, count_series, is_ready
 from tests.speed.processes import MEBIBYTE
 from tests.speed.report import machine, mebibytes, table_row, table_rule
 from tests.speed.serving import ROOT, Server, replaying
@@ -151,6 +151,8 @@ def by_shards() -> Iterator[Sharded]:
             server = stack.enter_context(replaying(Path(folder), resources=SHARDED_STREAMS))
             flags = [("--shard", f"{number}/{shards}") if shards > 1 else () for number in range(shards)]
             exporters = [stack.enter_context(watchslo(server, *one)) for one in flags]
+            wait_until(lambda: all(is_ready(one.url) for one in exporters), lambda: "they are not ready")  # noqa: B023
+            time.sleep(SETTLING_SECONDS)
             server.send(FEWEST_EVENTS)
             until_handled(exporters, FEWEST_EVENTS)
             used, began = [Used(one.pid) for one in exporters], time.monotonic()
