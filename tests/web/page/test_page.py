@@ -297,6 +297,13 @@ async def test_the_server_does_not_wait_for_live_pages_when_it_stops() -> None:
         response.close()
 
 
+@pytest.mark.parametrize("is_demo", [True, False])
+def test_a_demo_says_in_its_head_that_it_is_one(*, is_demo: bool) -> None:
+    scenarios = Shown(LATE).scenarios() if is_demo else None
+    head, _, _ = whole(replace(look(LATE), scenarios=scenarios)).partition("</header>")
+    assert ("simulated apiserver" in head) == is_demo
+
+
 async def test_only_the_page_of_a_demo_may_switch_its_scenario() -> None:
     async with served(Shown(LATE), is_demo=True) as shown, shown.session as client:
         host = shown.url.removeprefix("http://")
