@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,17 +21,20 @@ import pytest
 from rich.console import Console
 
 from exporter.commands.top.choice import ORDERS, Choice, keys
-from exporter.commands.top.documents import STEPS, Seen, seen
+from exporter.commands.top.documents import STEPS, Noted, Seen, seen
 from exporter.commands.top.screen import screen
+from exporter.measure.stream_state import StreamState
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
 from exporter.web.history import blocks
+from exporter.web.page.startup import startup as section_of_the_page
 from tests.support.demo import started
 from tests.support.kubeconfig import kubeconfig
-from tests.support.observing import config
-from tests.support.states import look, state
+from tests.support.observing import config, observed
+from tests.support.pod_starts import start
+from tests.support.states import look, startup, state
 
-COLUMNS, LINES = 80, 30
+COLUMNS, LINES, FEW_LINES = 80, 30, 24
 PATIENCE_SECONDS = 90
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -42,13 +45,17 @@ def sample() -> Seen:
         state("pods", "violated", (2.1, 2.4), since=1_700_000_000.0),
         state("widgets", "quiet", None, group="example.com"),
     ]
+    return seen_of(states)
+
+
+def seen_of(states: Sequence[StreamState]) -> Seen:
     said = msgspec.json.encode(status.document("1.2.3", config(), "Watches of pods are late.", states))
     return seen(said, b"".join(blocks(look(*states), states, STEPS)))
 
 
-def drawn(choice: Choice, height: int = LINES, width: int = COLUMNS) -> list[str]:
-    console = Console(width=width, height=height, record=True, file=io.StringIO())
-    console.print(screen(sample(), choice, height, None))
+def drawn(choice: Choice, height: int = LINES, shown: Seen | None = None) -> list[str]:
+    console = Console(width=COLUMNS, height=height, record=True, file=io.StringIO())
+    console.print(screen(shown or sample(), choice, height, None))
     return console.export_text().splitlines()
 
 
@@ -93,6 +100,76 @@ def test_a_row_says_what_is_known() -> None:
     assert pods.split()[:3] == ["pods", "late", "2.1-2.4"]
     opened = "\n".join(drawn(Choice(is_open=True)))
     assert "pods on 10.0.0.1:6443: late since 22:13:20" in opened
+
+
+def starting(*apiservers: str, is_up: bool = True, is_anything_known: bool = True) -> list[StreamState]:
+    starts = startup(is_anything_known=is_anything_known)
+    return [state(apiserver=apiserver, is_up=is_up, pod_startup=starts) for apiserver in apiservers]
+
+
+@pytest.mark.parametrize("is_anything_known", [True, False])
+def test_starts_of_pods_have_the_stages_and_words_of_the_page(*, is_anything_known: bool) -> None:
+    states = starting("10.0.0.1:6443", is_anything_known=is_anything_known)
+    of_page = section_of_the_page(look(*states))
+    stages = re.findall(r"<tr><td>([^<]*)</td>", of_page)
+    words = [*re.findall(r"<h2>([^<]*)</h2>", of_page), *re.findall(r"<dt>([^<]*)</dt>", of_page)]
+    assert (len(stages), len(words)) == (8, 6)
+    words += ["Of the last 5 minutes, as 10.0.0.1:6443 shows it"]
+    lines = drawn(Choice(), shown=seen_of(states))
+    first = lines.index(next(line for line in lines if line.startswith("stage ")))
+    assert [line[:12].strip() for line in lines[first + 1 : first + 9]] == stages
+    assert not [word for word in words if word not in "\n".join(lines)]
+    below = " ".join(line[38:].strip() for line in lines[first : first + 9])
+    for notes in (of_page, below):
+        assert " SLI: without image pulls and init containers. Late watches: an estimate." in notes
+
+
+def test_starts_of_pods_have_their_figures_where_they_are_known() -> None:
+    said = "\n".join(drawn(Choice(), shown=seen_of(starting("10.0.0.1:6443"))))
+    for words in (
+        "scheduled    0.20-0.71 s 0.20-0.71 s  ",
+        "sandbox      -           -            ",
+        "SLI          >= 1.00 s   >= 1.00 s    ",
+        "starting now: 3 ",
+        "pods of the SLI, since the start: 12 ",
+        "of these, pulls not known: 2 (17%) ",
+        "other pods, since the start: 5 ",
+        "share of late watches: 2.2%-15.0% ",
+    ):
+        assert words in said, (words, said)
+    unknown = "\n".join(drawn(Choice(), shown=seen_of(starting("10.0.0.1:6443", is_anything_known=False))))
+    for words in ("total        -           -  ", "starting now: 0 ", "pulls not known: - ", "late watches: - "):
+        assert words in unknown, (words, unknown)
+
+
+def test_starts_of_pods_are_shown_where_they_are_followed_and_nothing_is_open() -> None:
+    shown = seen_of(starting("10.0.0.1:6443"))
+    assert "Pod start-up" in "\n".join(drawn(Choice(), shown=shown))
+    assert "Pod start-up" not in "\n".join(drawn(Choice()))
+    assert "Pod start-up" not in "\n".join(drawn(Choice(is_open=True), shown=shown))
+
+
+def test_of_several_apiservers_one_that_is_watched_tells_of_starts() -> None:
+    states = [*starting("10.0.0.1:6443", is_up=False), *starting("10.0.0.3:6443", "10.0.0.2:6443")]
+    said = "\n".join(drawn(Choice(), shown=seen_of(states)))
+    assert "as 10.0.0.2:6443 shows it" in said
+    assert "One of 3 apiservers that each tell of all" in said
+
+
+@pytest.mark.parametrize("height", [FEW_LINES, LINES, 50])
+def test_starts_of_pods_fit_into_a_terminal_with_much_else(height: int) -> None:
+    hosts = [f"0123456789abcdef0123456789abcde{number}.gr7.eu-central-1.eks.amazonaws.com:443" for number in range(9)]
+    shown = seen_of([*starting(*hosts), *(state("nodes", apiserver=host) for host in hosts)])
+    shown.past.notes = [Noted(0.0, f"note {number}", hosts[0], "", "pods", 1) for number in range(20)]
+    lines = drawn(Choice(), height, shown)
+    assert max(map(len, lines)) <= COLUMNS
+    assert len(lines) <= height
+    said = "\n".join(lines)
+    assert "\u2026\nstage  " in said, "the heading is one line"
+    assert "late watches 0.10-0.61 s" in said
+    assert "00:00:00 pods" in said, "the newest of the log"
+    assert "q quit" in said
+    assert sum(host[:9] in line for line in lines for host in hosts[:1]) > 3, "and rows"
 
 
 def test_what_others_say_cannot_steer_the_terminal() -> None:
@@ -158,6 +235,7 @@ def test_it_is_live_in_a_terminal_and_leaves_it_as_it_was(url: str) -> None:
         terminal.type("\r")
         terminal.until("since the start")
         assert "\x1b[?1049h" in terminal.written
+        assert "Pod start-up" not in terminal.written, "pods are not followed here"
         terminal.type("q")
         assert terminal.process.wait(timeout=20) == 0
         assert terminal.is_as_before()
@@ -206,6 +284,29 @@ async def test_without_a_url_it_measures_itself(tmp_path: Path) -> None:
             assert terminal.is_as_before()
         finally:
             terminal.close()
+
+
+@pytest.mark.timeout(300)
+async def test_what_pods_take_to_start_is_in_the_terminal(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        simulator.faults.deny("watch", "events")  # pulls are not known, and nobody waits for them
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods", "--pod-startup")
+        async with observed(*flags) as exporter:
+            await exporter.wait_for(lambda scrape: scrape.sum("pod_startup_pull_watch_errors_total") > 0)
+            await asyncio.sleep(1)  # the first poll after the start tells history from news
+            terminal = Terminal("top", "--url", exporter.url)
+            try:
+                await asyncio.to_thread(terminal.until, "of these, pulls not known: -")
+                await asyncio.gather(*(start(simulator, f"p-{number}") for number in range(12)))
+                await asyncio.to_thread(terminal.until, "of these, pulls not known: 12 (100%)")
+                frame = ESCAPES.sub("", terminal.written).rsplit("Pod start-up", 1)[1]
+                assert re.search(r"total +0\.\d+-\d\S* s +0\.\d+-", frame), frame
+                terminal.type("\r")
+                await asyncio.to_thread(terminal.until, "since the start")
+                terminal.type("q")
+                assert await asyncio.to_thread(terminal.process.wait, 20) == 0
+            finally:
+                terminal.close()
 
 
 def test_another_answer_is_no_watchslo() -> None:

@@ -2,36 +2,21 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
 from exporter.simulator import Simulator
-from exporter.simulator.resources import PODS
 from tests.endtoend import axe
 from tests.support.browser import Tab, browser, needs_chromium
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import observed
+from tests.support.pod_starts import start
 
 pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 
 STARTED = 12
 SECTION = "document.getElementById('startup').innerText"
-RUNNING: dict[str, Any] = {
-    "conditions": [{"type": kind, "status": "True"} for kind in ("Initialized", "Ready")],
-    "containerStatuses": [{"name": "c", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}],
-}
-
-
-async def start(simulator: Simulator, name: str) -> None:
-    """A pod, from its creation until it is ready."""
-    registry, key = simulator.apiserver.registry, ("default", name)
-    pod = {"metadata": {"namespace": "default", "name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    await registry.create(PODS, pod, manager="test")
-    await registry.bind(PODS, key, "node")
-    await asyncio.sleep(0.3)
-    await registry.update(PODS, key, lambda found: {**found, "status": RUNNING}, manager="test", subresource="status")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (360, False)])

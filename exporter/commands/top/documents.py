@@ -19,6 +19,26 @@ class Slo(msgspec.Struct):
     window_seconds: float | None
 
 
+class StartupQuantiles(msgspec.Struct):
+    """Bounds of one stage's quantiles."""
+
+    p95_lower_seconds: float
+    p95_upper_seconds: float | None
+    p99_lower_seconds: float
+    p99_upper_seconds: float | None
+
+
+class PodStartup(msgspec.Struct):
+    """The starts of pods, as one apiserver tells of them."""
+
+    starting: int
+    pods: dict[str, int]
+    unknown_share: float | None
+    watches_share_lower: float | None
+    watches_share_upper: float | None
+    stages: dict[str, StartupQuantiles]
+
+
 class StreamStatus(msgspec.Struct):
     """One stream, as it is now."""
 
@@ -38,6 +58,7 @@ class StreamStatus(msgspec.Struct):
     forced_closes: int
     revision_clock_reads: str
     trouble: str | None
+    pod_startup: PodStartup | None
 
     @property
     def name(self) -> str:

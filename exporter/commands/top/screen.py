@@ -1,9 +1,13 @@
-"""The screen of `watchslo top`: the sentence, a row for each stream, the open row or the log. It fits 80 columns."""
+"""The screen of `watchslo top`: the sentence, a row for each stream, and the open row, or pods' starts and the log.
+
+It fits 80 columns.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -12,6 +16,9 @@ from rich.text import Text
 
 from exporter.commands.top.choice import WORDS
 from exporter.diagnosis.sentences import seconds
+from exporter.measure.startup_counts import WINDOW_SECONDS
+from exporter.vocabulary import STARTUP_STAGES
+from exporter.web.page.figures import STARTUP_WORDS
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -20,21 +27,25 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from exporter.commands.top.choice import Choice
-    from exporter.commands.top.documents import Noted, Seen, StreamStatus, TopRow
+    from exporter.commands.top.documents import Noted, PodStartup, Seen, StreamStatus, TopRow
 
 LOOKS = {"violated": "bold red", "down": "bold magenta", "unknown": "yellow", "met": "green", "quiet": "dim"}
 STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, NOTES = 3, 9, 12, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 12, 11, 5
 
 
 def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
     """All of it, in so many lines; `trouble` says why what is shown is old."""
     rows = choice.shown(seen.rows)
     selected = min(choice.selected, len(rows) - 1)
-    room = max(FEWEST_ROWS, height - LINES_OF_ALL_ELSE - (OPEN_LINES if choice.is_open else NOTES))
+    starts = startup(seen.status.streams)
+    startup_lines = STARTUP_LINES if starts else 0
+    notes = max(1, min(NOTES, height - LINES_OF_ALL_ELSE - FEWEST_ROWS - startup_lines))
+    below = OPEN_LINES if choice.is_open else startup_lines + notes
+    room = max(FEWEST_ROWS, height - LINES_OF_ALL_ELSE - below)
     first = max(0, min(selected - room // 2, len(rows) - room))
     parts: list[RenderableType] = [
         _head(seen, choice, len(rows), trouble),
@@ -45,7 +56,7 @@ def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> Rend
     if choice.is_open and rows:
         parts += [Text(), *opened(rows[selected])]
     else:
-        parts += [Text(), *log(seen.past.notes[-NOTES:])]
+        parts += [*starts, Text(), *log(seen.past.notes[-notes:])]
     footer = f"filter: {choice.filter}_" if choice.is_typing else HELP if choice.has_keys else ""
     return Group(*parts, Text(), Text(footer, style="dim"))
 
@@ -159,6 +170,52 @@ def opened(row: TopRow) -> Iterator[Text]:
 
 def _why(now: StreamStatus) -> str:
     return f"; {_plain(now.trouble)}" if now.trouble else ""
+
+
+def startup(streams: Iterable[StreamStatus]) -> list[RenderableType]:
+    """What the page says of pods that start, in STARTUP_LINES; nothing without --pod-startup."""
+    told = sorted(
+        ((one.stream != "up", one.apiserver, one.pod_startup) for one in streams if one.pod_startup is not None),
+        key=itemgetter(0, 1),
+    )
+    if not told:
+        return []
+    _, apiserver, starts = told[0]
+    heading = Text.assemble(
+        ("Pod start-up", "bold"),
+        (f"  Of the last {WINDOW_SECONDS / 60:.0f} minutes, as {_plain(apiserver)} shows it", "dim"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+    several = f"One of {len(told)} apiservers that each tell of all pods. " if len(told) > 1 else ""
+    notes = f"{several}SLI: without image pulls and init containers. Late watches: an estimate."
+    beside = Table.grid(padding=(0, 2, 0, 0))
+    beside.add_row(_startup_stages(starts), Group(*map(Text, _startup_numbers(starts)), Text(notes, style="dim")))
+    return [Text(), heading, beside]
+
+
+def _startup_stages(starts: PodStartup) -> Table:
+    made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    made.add_column("stage", no_wrap=True)
+    for name in ("P95", "P99"):
+        made.add_column(name, no_wrap=True, min_width=11)
+    for stage in STARTUP_STAGES:
+        known = starts.stages.get(stage)
+        p95 = between(known.p95_lower_seconds, known.p95_upper_seconds) if known else "-"
+        p99 = between(known.p99_lower_seconds, known.p99_upper_seconds) if known else "-"
+        made.add_row(STARTUP_WORDS[stage], p95, p99)
+    return made
+
+
+def _startup_numbers(starts: PodStartup) -> Iterator[str]:
+    known, unknown = starts.pods.get("sli", 0), starts.pods.get("sli_pull_unknown", 0)
+    lower, upper = starts.watches_share_lower, starts.watches_share_upper
+    yield f"starting now: {starts.starting}"
+    yield f"pods of the SLI, since the start: {known + unknown}"
+    share = starts.unknown_share
+    yield f"of these, pulls not known: {'-' if share is None else f'{unknown} ({share:.0%})'}"
+    yield f"other pods, since the start: {sum(starts.pods.values()) - known - unknown}"
+    yield f"share of late watches: {'-' if lower is None or upper is None else f'{lower:.1%}-{upper:.1%}'}"
 
 
 def log(notes: Iterable[Noted]) -> Iterator[Text]:
