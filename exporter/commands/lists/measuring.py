@@ -6,8 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from msgspec.structs import replace
-
 from exporter.commands.lists.advice import advice_for
 from exporter.commands.lists.plan import most_bytes
 from exporter.commands.lists.reading import ListReading, troubled
@@ -71,14 +69,14 @@ class MetricsLooks:
         """Whether the apiserver asks to be left alone."""
         self._session = session
         self._name = name
-        self._why_never = None if is_allowed else "--apiserver.metrics is off"
-        """Why it makes no sense to look again."""
-        self._newest: ServerReading | str = ""
+        self._may_look = is_allowed
+        """Whether it makes sense to look again."""
+        self._newest: ServerReading | str = "" if is_allowed else "--apiserver.metrics is off"
         """What was seen, or why not."""
 
     async def before(self) -> None:
         """Look, unless it was done after the LIST before."""
-        if isinstance(self._newest, str):
+        if isinstance(self._newest, str) and self._may_look:
             self._newest = await self._look()
 
     async def after(self) -> ServedLists | str:
@@ -93,15 +91,23 @@ class MetricsLooks:
         return served or "several processes answer at this address, or it does not count LISTs"
 
     async def _look(self) -> ServerReading | str:
-        if self._why_never is not None:
-            return self._why_never
         try:
             return await ask_apiserver(self._session, WANTED)
         except StartError as error:
             self.is_throttled = error.reason == "throttled"
-            if error.reason in LASTING_REFUSALS:
-                self._why_never = str(error)
+            self._may_look = error.reason not in LASTING_REFUSALS
             return str(error)
+
+
+class _Listed(NamedTuple):
+    """One form of LIST, as it went."""
+
+    planned: PlannedList
+    request: str
+    reading: ListReading
+    served: ServedFrom | str | None
+    """Or why that is not known. None for a LIST that is not whole."""
+    trouble: str | None
 
 
 class _Costing:
@@ -113,14 +119,14 @@ class _Costing:
         """Why nothing more is asked for; None while it is."""
         self._run = run
         self._plan = plan
-        self._lists: list[ListCost] = []
+        self._listed: list[_Listed] = []
         self._watch: WatchCost | None = None
         self._looks = MetricsLooks(session, plan.name, is_allowed=run.config.apiserver_metrics != "off")
 
     async def list_all(self) -> None:
         """Every form, with a look at the server's metrics before the first and after each."""
         for planned in self._plan.lists:
-            self._lists.append(await self._list(planned))
+            self._listed.append(await self._list(planned))
 
     async def watch(self) -> None:
         """A watch of metadata, from now on."""
@@ -131,26 +137,24 @@ class _Costing:
 
     def cost(self) -> CollectionCost:
         """All that is known."""
-        plan, trouble, lists = self._plan, self._plan.trouble, self._lists
-        why_not_served = next((one.why_not_served for one in reversed(lists) if one.why_not_served), None)
-        if any(one.served for one in lists):
-            why_not_served = None
-        else:
-            lists = [replace(one, why_not_served=None) for one in lists]
+        plan, trouble = self._plan, self._plan.trouble
+        reasons = [one.served for one in self._listed if isinstance(one.served, str)]
+        is_any_known = any(isinstance(one.served, ServedFrom) for one in self._listed)
+        lists = [_cost(one, says_why=is_any_known) for one in self._listed]
         return CollectionCost(
             apiserver=plan.server.name,
             group=plan.name.group,
             resource=plan.name.plural,
             namespace=self._run.config.namespace,
             trouble=trouble and trouble.said,
-            why_no_server_metrics=why_not_served,
+            why_no_server_metrics=reasons[-1] if reasons and not is_any_known else None,
             sample=plan.sample,
             lists=lists,
             watch=self._watch,
             advice=advice_for(plan.name, plan.sample, lists, self._watch),
         )
 
-    async def _list(self, planned: PlannedList) -> ListCost:
+    async def _list(self, planned: PlannedList) -> _Listed:
         resource, stopping = self._plan.resource, self._run.stopping
         assert resource is not None
         reading = ListReading(self.session, most_bytes(planned), stopping.is_set)
@@ -161,7 +165,7 @@ class _Costing:
             if self._looks.is_throttled:
                 self.why_not = AFTER_429
         if why_not := planned.why_not or self.why_not:
-            return _cost(planned, "", reading, trouble=why_not)
+            return _Listed(planned, "", reading, served=None, trouble=why_not)
         path = resource.path(planned.namespace)
         self._run.progress.say(f"{path} {planned.form}", lambda: f"{resource}: {TITLES[planned.form]}")
         is_stream = planned.form == "streaming"
@@ -171,7 +175,7 @@ class _Costing:
             self.why_not = AFTER_429
         served = await self._served(reading, is_stream=is_stream, is_whole=trouble is None)
         query = f"?{urlencode(planned.parameters)}" if planned.parameters else ""
-        return _cost(planned, f"{path}{query}", reading, served, trouble and trouble.said)
+        return _Listed(planned, f"{path}{query}", reading, served, trouble and trouble.said)
 
     async def _served(self, reading: ListReading, *, is_stream: bool, is_whole: bool) -> ServedFrom | str | None:
         """Or why not. None for a LIST that is not whole: how many of ours the apiserver has counted is not known."""
@@ -189,16 +193,12 @@ class _Costing:
         )
 
 
-def _cost(
-    planned: PlannedList,
-    request: str,
-    reading: ListReading,
-    served: ServedFrom | str | None = None,
-    trouble: str | None = None,
-) -> ListCost:
+def _cost(listed: _Listed, *, says_why: bool) -> ListCost:
+    """`says_why`: of the single LIST, because it is known of others; what is known of none is said once, of all."""
+    reading, served = listed.reading, listed.served
     return ListCost(
-        form=planned.form,
-        request=request,
+        form=listed.planned.form,
+        request=listed.request,
         first_byte_seconds=reading.first_byte_seconds,
         seconds=reading.seconds,
         counting_seconds=reading.counting_seconds,
@@ -206,6 +206,6 @@ def _cost(
         objects=reading.objects,
         pages=reading.pages,
         served=served if isinstance(served, ServedFrom) else None,
-        why_not_served=served if isinstance(served, str) else None,
-        trouble=trouble,
+        why_not_served=served if says_why and isinstance(served, str) else None,
+        trouble=listed.trouble,
     )

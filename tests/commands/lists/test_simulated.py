@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator, Iterable
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 
 import aiohttp
@@ -391,15 +391,15 @@ async def test_a_look_at_the_metrics_that_fails_costs_one_list_its_place(
     assert server.looks == len(FORMS) + (2 if failing else 1)
 
 
-@pytest.mark.parametrize(("status", "looks"), [(403, 1), (500, len(FORMS))])
+@pytest.mark.parametrize(("statuses", "looks"), [((403,), 1), ((500,), len(FORMS)), ((500, 403), 2)])
 async def test_metrics_that_are_never_read_are_said_once(
-    status: int, looks: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    statuses: tuple[int, ...], looks: int, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "SILENT_SECONDS", 0.2)
-    server = OldServer(simulator.url, repeat(status))
+    server = OldServer(simulator.url, chain(statuses, repeat(statuses[-1])))
     pods = await costs_of_pods(server, tmp_path)
     assert pods.why_no_server_metrics is not None
-    assert str(status) in pods.why_no_server_metrics
+    assert str(statuses[-1]) in pods.why_no_server_metrics
     assert {(one.served, one.why_not_served) for one in pods.lists} == {(None, None)}
     assert server.looks == looks, "what is forbidden is not asked for again"
 
