@@ -38,9 +38,9 @@ def total(counter: str, *matchers: str) -> str:
     return f"sum({increase(counter, *matchers, over='$__range')})"
 
 
-def grown(counter: str, by: str) -> str:
+def grown(counter: str, by: str, scope: str = WATCH) -> str:
     """By how much a counter grew from one point to the next, for the labels with which it grew most, if at all."""
-    return _if_it_grew(counter, by, increase(counter), WATCH)
+    return _if_it_grew(counter, by, increase(counter, scope=scope), scope)
 
 
 def flowing(counter: str, by: str, scope: str = WATCH) -> str:

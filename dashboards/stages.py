@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from dashboards import panels
-from dashboards.panels import HALF, THIRD, Panel, Query
+from dashboards.panels import THIRD, Panel, Query
 from dashboards.query import APISERVER, BY_WATCH, NAME_OF_WATCH, WORST, buckets, flowing, grown, p99, series
 
 
@@ -149,7 +149,7 @@ def _pod_startup() -> list[Panel]:
             Query(f"max by (cluster, stage) ({at_most})", "{{stage}} {{cluster}}"),
             Query(f"max by (cluster) ({at_least})", "sli, at least {{cluster}}"),
         )
-        .span(HALF)
+        .span(THIRD)
         .description(
             "Over five minutes, with --pod-startup. The SLI of pod start-up is total without image pulls and init "
             "containers, and wants at most 5 s. Where pulls are not known its lower bound is far below. watches is an "
@@ -163,6 +163,18 @@ def _pod_startup() -> list[Panel]:
                 "{{result}} @ {{apiserver}} {{cluster}}",
             ),
         )
-        .span(HALF)
+        .span(THIRD)
         .description("With several apiservers each tells of all pods. Deleted and failed: before they had started."),
+        panels.bars(
+            "Troubles of the watch of image pulls",
+            Query(
+                grown("pod_startup_pull_watch_errors_total", "cluster, apiserver, reason", scope=APISERVER),
+                "{{reason}} @ {{apiserver}} {{cluster}}",
+            ),
+        )
+        .span(THIRD)
+        .description(
+            "Why pods count as sli_pull_unknown: a start of the watch of the kubelets' Events failed, by reason; it "
+            "had to relist, and missed Events; or they could not be decoded. No data is good."
+        ),
     ]

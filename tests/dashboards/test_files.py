@@ -9,7 +9,44 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.dashboards.grafana import FILES, FOLDER, RULES, board, panels
+from exporter.metrics.families import FAMILIES
+from tests.dashboards.grafana import FILES, FOLDER, RULES, board, panels, targets
+
+# By the reason for it.
+WITHOUT_A_PANEL = {
+    "its certain bounds have one": ["apiserver_time_span_seconds", "p99_seconds"],
+    "the exporter's own P99 of five minutes has one": [
+        "pod_startup_lower_seconds",
+        "pod_startup_upper_seconds",
+        "pod_startup_p95_lower_seconds",
+        "pod_startup_p95_upper_seconds",
+    ],
+    "kube-state-metrics shows pods that do not start, and the page those that are starting": ["pods_starting"],
+    "the width of the intervals has one, which tells what it comes to": [
+        "revision_clock",
+        "date_evidence_enabled",
+        "stale_reads_total",
+        "balancers_noticed_total",
+    ],
+    "it is a setting": ["objective_ratio", "shards", "shard_index"],
+    "an alert or `watchslo check` says what is missing": [
+        "discovery_errors_total",
+        "apiservers_left_out",
+        "custom_resources_left_out",
+    ],
+    "the requests, by purpose, have one": ["server_metrics_reads_total", "apiserver_response_bytes_total"],
+    "those that are lost or refused have one": ["canary_writes_total"],
+    "it says why a single client or text was refused, or is for a search for leaks": [
+        "refused_text_total",
+        "web_refused_total",
+        "tasks",
+    ],
+    "docs/audit.md has the query: the apiserver's audit log tells of others' requests, not of watches": [
+        "audit_request_seconds_total",
+        "audit_requests_total",
+    ],
+    "the faults themselves have one": ["fault_changes_total"],
+}
 
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
@@ -27,6 +64,13 @@ def test_a_dashboard_has_numbers_first_and_few_panels(file: Path) -> None:
     numbers = kinds.count("stat")
     assert numbers > 0
     assert kinds[:numbers] == ["stat"] * numbers
+
+
+def test_a_metric_has_a_panel_or_a_reason_for_having_none() -> None:
+    queries = " ".join(target.expression for file in FILES for target in targets(board(file)))
+    asked = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\bwatchslo_(\w+){", queries)}
+    without = {name for family in FAMILIES if (name := family.name.removeprefix("watchslo_")) not in asked}
+    assert without == {name for names in WITHOUT_A_PANEL.values() for name in names}
 
 
 @each_file
