@@ -23,7 +23,6 @@ STEP_SECONDS = 2 * SCRAPE_SECONDS
 
 # A query for one of these has no data here.
 EMPTY = {
-    "watchslo_pod_startup": "pods are not followed here (--pod-startup)",
     "apiserver_watch_events_dispatch_duration_seconds": "kube-apiserver has it from 1.37 on, the one here is 1.36",
 }
 # It is made of whole hours, here of minutes that began in time, if one did. test_clusters.py has a day.

@@ -11,12 +11,14 @@ from typing import Any
 from exporter.vocabulary import HistogramFormat
 from tests.dashboards.prometheus import Prometheus
 from tests.real.cluster import Cluster
+from tests.real.kubelet import Kubelet
 from tests.real.proxy import Proxy
 from tests.real.workload import Writer
 from tests.support.observing import Process, started, until
 
 SCRAPE_SECONDS = 1
 RESOURCES = ("--resource", "pods", "--resource", "nodes", "--resource", "widgets.example.com")
+STARTED_PODS = 5
 CANARY = "canary"
 CANARIES = ("--canary.interval", "1", "--canary.node", CANARY)
 
@@ -54,7 +56,10 @@ class World:
 async def observed_world(
     cluster: Cluster, prometheus_binary: Path, folder: Path, rules: Path, histograms: HistogramFormat = "classic"
 ) -> AsyncIterator[World]:
-    """Start it all with a cluster of two apiservers. Pods, nodes and a custom resource are written to until the end."""
+    """Start it all with a cluster of two apiservers, and some pods.
+
+    Pods, nodes and a custom resource are written to until the end.
+    """
     await cluster.create_resource()
     async with contextlib.AsyncExitStack() as stack:
         proxy = stack.enter_context(Proxy(cluster.apiserver.url))
@@ -64,7 +69,7 @@ async def observed_world(
         await cluster.list_apiservers(first, second)
         kubeconfig = cluster.kubeconfig(folder / "kubeconfig")
         apiservers = ("--apiserver", first, "--apiserver", second)
-        flags = (*apiservers, *RESOURCES, *CANARIES, "--metrics.histograms", histograms)
+        flags = (*apiservers, *RESOURCES, *CANARIES, "--pod-startup", "--metrics.histograms", histograms)
         exporter = stack.enter_context(started("--kubeconfig", kubeconfig, *flags))
         await until(exporter.ready)
         prometheus = Prometheus(
@@ -77,6 +82,9 @@ async def observed_world(
         stack.push_async_callback(prometheus.kill)
         await stack.enter_async_context(Writer(client, rate_per_second=30))
         await until(functools.partial(_is_scraped, prometheus))
+        kubelet = Kubelet(client)
+        starts = (kubelet.start(f"started-{n}", spec={}, init={}, pulled_seconds=0.2) for n in range(STARTED_PODS))
+        await asyncio.gather(*starts)
         yield World(cluster, proxy, exporter, prometheus)
 
 
