@@ -136,43 +136,54 @@ class Around(NamedTuple):
     """The revisions about which arrivals say the same."""
 
 
+class _Batch:
+    """Events with the same evidence but for their arrivals, while they are put together."""
+
+    __slots__ = ("_around", "_arrivals", "_first", "_known", "_opening", "runs")
+
+    def __init__(self, chunk: PendingChunk, event: Event, around: Around) -> None:
+        self.runs = [Run(chunk, [event])]
+        self._opening, self._first, self._around = chunk.opening, event, around
+        self._known: Known | None = None
+        self._arrivals: Span | None = None
+        """Of the last run."""
+
+    def take(self, chunk: PendingChunk, event: Event) -> bool:
+        """Take in what comes next, unless the evidence about it is another."""
+        revision, first, known = event.revision, self._first, self._known
+        if revision is None or first.revision is None or chunk.opening is not self._opening:
+            return False
+        if known is None:  # only now: where little comes, most batches are one event
+            known = self._known = self._around.known(self._opening, first.revision)
+        if not known.span.above < revision <= known.span.up_to or not _says_the_same(event, first, known.stamped_until):
+            return False
+        last, arrivals = self.runs[-1], self._arrivals
+        if last.pending is chunk:
+            if arrivals is None:
+                assert last.events[0].revision is not None
+                arrivals = self._arrivals = self._around.arrivals(last.events[0].revision)
+            if arrivals.above < revision <= arrivals.up_to:
+                last.events.append(event)
+                return True
+        self.runs.append(Run(chunk, [event]))
+        self._arrivals = None
+        return True
+
+
 def grouped_by_evidence(chunks: Iterable[PendingChunk], around: Around) -> Iterator[list[Run]]:
     """Split pending events into batches with the same evidence but for their arrivals, in order.
 
     Between two polls a batch is nearly everything that came.
     """
-    batch: list[Run] = []
-    first: Event | None = None
-    known: Known | None = None
+    batch: _Batch | None = None
     for chunk in chunks:
-        run: Run | None = None
-        arrivals: Span | None = None
         for event in chunk.events:
-            revision = event.revision
-            if first is not None and first.revision is not None and revision is not None:
-                opening = batch[0].pending.opening
-                # Only now: where little comes, most batches are one event.
-                known = known or around.known(opening, first.revision)
-                if (
-                    known.span.above < revision <= known.span.up_to
-                    and chunk.opening is opening
-                    and _says_the_same(event, first, known.stamped_until)
-                ):
-                    if run is not None:
-                        assert run.events[0].revision is not None
-                        arrivals = arrivals or around.arrivals(run.events[0].revision)
-                        if arrivals.above < revision <= arrivals.up_to:
-                            run.events.append(event)
-                            continue
-                    run, arrivals = Run(chunk, [event]), None
-                    batch.append(run)
-                    continue
-            if batch:
-                yield batch
-            run, arrivals = Run(chunk, [event]), None
-            batch, first, known = [run], event, None
-    if batch:
-        yield batch
+            if batch is None or not batch.take(chunk, event):
+                if batch is not None:
+                    yield batch.runs
+                batch = _Batch(chunk, event, around)
+    if batch is not None:
+        yield batch.runs
 
 
 def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:

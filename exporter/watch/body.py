@@ -47,13 +47,11 @@ class StampedBody(asyncio.Protocol):
     ) -> None:
         connection = response.connection
         self._response = response
-        self._content = response.content
         self._arrivals = arrivals
         self._heartbeat = heartbeat
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._fd = -1
-        self._is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
         self._chunks: ChunkedBody | None = None
         self._read: list[tuple[Sequence[bytes], Interval]] = []
         self._read_bytes = 0
@@ -77,7 +75,7 @@ class StampedBody(asyncio.Protocol):
         assert self._aiohttp is not None
         self._aiohttp.data_received(data)
         self._pass_on_parsed(instant)
-        if self._is_chunked and data.endswith(BETWEEN_CHUNKS) and not self._content.is_eof():
+        if data.endswith(BETWEEN_CHUNKS) and self._is_chunked and not self._content.is_eof():
             self._chunks = ChunkedBody()
 
     def eof_received(self) -> None:
@@ -109,6 +107,14 @@ class StampedBody(asyncio.Protocol):
         self._leave_heartbeat()
         self._pass_on_read()
         self._response.close()
+
+    @property
+    def _content(self) -> aiohttp.StreamReader:
+        return self._response.content
+
+    @property
+    def _is_chunked(self) -> bool:
+        return self._response.headers.get("Transfer-Encoding") == "chunked"
 
     def _leave_heartbeat(self) -> None:
         """Unregister the socket, only once: later the same descriptor may belong to another socket."""
