@@ -1,7 +1,8 @@
 """The rate limit for all polls of one apiserver, with slower rates while polls are refused.
 
 Revision clocks have priority, because without them no event is dated; their polls count against the other polls' share.
-Unused capacity does not accumulate: after an idle time there is no burst.
+Unused capacity does not accumulate: after an idle time there is no burst. Polls of watch caches go out in small groups,
+because a wake-up costs us more than a poll.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SLOWEST_SHARE = 1 / 16
 RECOVERY_SECONDS = 30.0
 """Time from zero to the full rate; the rate grows linearly, as in TCP after a lost packet."""
 
+TOGETHER_SECONDS = 0.1
+"""As many requests as the limit allows in this time may go out together, while no server has asked to be spared."""
 
 TICK_SECONDS = 0.001
 """The loop's timers know no less, and what is less would be waited for by going round. A turn that is late by so much
@@ -52,13 +55,14 @@ class Slowing:
 
 
 class Lane:
-    """Lets requests pass one by one, at most `most_hz` per second.
+    """Lets requests pass, at most `most_hz` per second, and as many together as are allowed in `together_seconds`.
 
     Each request that passes also counts in the lane `behind`, without waiting there.
     """
 
-    def __init__(self, most_hz: float, behind: Lane | None = None) -> None:
+    def __init__(self, most_hz: float, behind: Lane | None = None, together_seconds: float = 0.0) -> None:
         self._most_hz = most_hz
+        self._together_seconds = together_seconds
         self._behind = behind
         self._queue = asyncio.Lock()
         self._free_at = -inf
@@ -71,9 +75,12 @@ class Lane:
     async def turn(self) -> None:
         """Wait until a request may be sent, first come first served."""
         async with self._queue:
-            while (seconds := max(self._free_at, self._slowing.not_before) - time.monotonic()) > 0:  # noqa: ASYNC110 both move
-                await asyncio.sleep(max(seconds, TICK_SECONDS))
-            self._take(time.monotonic(), self.period_seconds(self._most_hz))
+            now = time.monotonic()
+            is_used_up = self._free_at - now > self._together_seconds or self._slowing.share(now) < 1
+            while (seconds := max(self._free_at if is_used_up else now, self._slowing.not_before) - now) > 0:
+                await asyncio.sleep(max(seconds, TICK_SECONDS))  # both move meanwhile
+                now = time.monotonic()
+            self._take(now, self.period_seconds(self._most_hz))
 
     def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
         """A request sent at `sent` was answered with 429. Slow answers alone do not reduce the rate."""
@@ -94,5 +101,5 @@ class Pace:
     """
 
     def __init__(self, most_hz: float) -> None:
-        self.others = Lane(most_hz)
+        self.others = Lane(most_hz, together_seconds=TOGETHER_SECONDS)
         self.revisions = Lane(most_hz * REVISION_SHARE, behind=self.others)

@@ -43,6 +43,10 @@ class Evidence(NamedTuple):
     dates: list[DateEvidence]
     assumed: list[AssumedEvidence]
 
+    def with_arrival(self, by: Instant, arrived: Instant) -> Evidence:
+        """The same for an event that `arrived`, when an arrival proved `by` when it was committed; its own does not."""
+        return Evidence([*self.own, OwnEvidence("arrival", before(by))], *self[1:]) if by < arrived else self
+
 
 class Dated(NamedTuple):
     """The interval of a commit, the sources that narrowed it, and those that contradict earlier ones."""

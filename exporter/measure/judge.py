@@ -1,19 +1,20 @@
 """Dates, judges and counts the arrivals of one stream, as soon as no more evidence can come.
 
-Between two polls the same evidence applies to all events of one chunk: they are dated and judged together. Until then
-the window has the bounds that are certain so far. Time and clocks are arguments.
+Between two polls the same evidence applies to all events, but for their arrivals: it is gathered once for all of them.
+Until then the window has the bounds that are certain so far. Time and clocks are arguments.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from functools import partial
+from itertools import groupby
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.measure.dating import Dated, Evidence, OwnEvidence, date_commit
 from exporter.measure.evidence import Wallclocks, in_object
-from exporter.measure.judging import Known, Opening, PendingChunk, PendingEvents, grouped_by_evidence, judge
+from exporter.measure.judging import Around, Known, Opening, PendingChunk, PendingEvents, grouped_by_evidence, judge
 from exporter.measure.revisions import Span
 from exporter.measure.stages import stages_of, write_stage
 from exporter.measure.times import ANY_TIME, Interval
@@ -21,13 +22,13 @@ from exporter.measure.undecided import NO_BOUND, Provisional
 from exporter.measure.write_times import NEWEST_STAMP, StampMemory, parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from exporter.measure.arrivals import Arrivals
     from exporter.measure.canaries import Canaries
     from exporter.measure.counting import Counting
     from exporter.measure.events import Event
-    from exporter.measure.judging import EarlyReason, Judgement, Room
+    from exporter.measure.judging import EarlyReason, Judgement, Room, Run
     from exporter.measure.late_objects import LateObject
     from exporter.measure.revisions import RevisionClock
     from exporter.measure.serverclock import Offset
@@ -147,13 +148,11 @@ class Judge:
             settled_until = min(settled_until, clocks.cache.oldest_in_flight)
         if not self._pending:
             return False
-        known_around, judged = self._known_around(clocks), 0
-        for pending, early in self._pending.ready(settled_until, now):
-            self._judge_chunk(pending, clocks, known_around, early=early)
-            judged += len(pending.events)
-            if judged >= JUDGED_IN_ONE_TURN:
-                return True
-        return False
+        around = self._around(clocks)
+        ready = self._pending.ready(settled_until, now, JUDGED_IN_ONE_TURN)
+        for early, chunks in groupby(ready, key=itemgetter(1)):
+            self._judge([chunk for chunk, _ in chunks], clocks, around, early=early)
+        return sum([len(chunk.events) for chunk, _ in ready]) >= JUDGED_IN_ONE_TURN
 
     def judge_all(self, clocks: Clocks) -> None:
         """Judge all pending events by the evidence so far, without waiting for more."""
@@ -178,57 +177,57 @@ class Judge:
         return list(self._provisional.of_all(self._pending, store, self._canaries.lost))
 
     def _judge_rest(self, clocks: Clocks, dated: Dated | None = None) -> None:
-        known_around = self._known_around(clocks)
-        for pending in self._pending.clear():
-            self._judge_chunk(pending, clocks, known_around, dated=dated)
+        self._judge(self._pending.clear(), clocks, self._around(clocks), dated=dated)
 
-    def _judge_chunk(
+    def _judge(
         self,
-        pending: PendingChunk,
+        chunks: Iterable[PendingChunk],
         clocks: Clocks,
-        known_around: Callable[[Opening, int], Known],
+        around: Around,
         *,
         early: EarlyReason | None = None,
         dated: Dated | None = None,
     ) -> None:
-        """Judge events that came together, by their evidence or, if given, as `dated` says of all of them."""
-        for batch in grouped_by_evidence(pending.events, partial(known_around, pending.opening)):
-            self._count(batch, pending, clocks, dated or self._dated(batch[0], pending, clocks), early)
+        """Judge pending events by their evidence or, if given, as `dated` says of all of them."""
+        for batch in grouped_by_evidence(chunks, around):
+            evidence = self._evidence(batch, clocks)
+            for run in batch:
+                self._count(run, clocks, dated or _dated(run, evidence, clocks), early)
 
-    def _known_around(self, clocks: Clocks) -> Callable[[Opening, int], Known]:
-        """A function that returns the evidence around a revision, for events that came together."""
-        polled = [clock for clock in (clocks.store, clocks.cache) if clock is not None]
+    def _around(self, clocks: Clocks) -> Around:
+        """Functions that return the evidence around a revision."""
+        store, cache = clocks.store, clocks.cache
         canaries = self._canaries.revisions
 
-        def known_around(opening: Opening, revision: int) -> Known:
+        def known(opening: Opening, revision: int) -> Known:
             history = opening.newest_history or 0
-            past_or_news = Span(up_to=history) if revision <= history else Span(above=history)
-            span = Span.in_all(
-                [past_or_news, _between(canaries, revision), *[clock.span(revision) for clock in polled]]
-            )
-            return Known(span, _stamped_until(revision, clocks))
+            spans = [Span(up_to=history) if revision <= history else Span(above=history), _between(canaries, revision)]
+            if store is not None:
+                spans.append(store.answered_span(revision))
+            if cache is not None:
+                spans.append(cache.polled_span(revision))
+            return Known(Span.in_all(spans), _stamped_until(revision, clocks))
 
-        return known_around
+        return Around(known, store.polls.arrived_span if store is not None else lambda _: Span())
 
-    def _dated(self, event: Event, pending: PendingChunk, clocks: Clocks) -> Dated:
-        """The interval of one event's commit, by all evidence.
+    def _evidence(self, batch: Sequence[Run], clocks: Clocks) -> Evidence:
+        """The evidence about the commits of a batch, but for arrivals.
 
-        It stands for a batch: every question here about a revision must end the span in `_known_around`.
+        One event stands for all: every question here about a revision must end the span in `_around`.
         """
-        evidence = Evidence([], [], [])
+        event, evidence = batch[0].events[0], Evidence([], [], [])
         if event.revision is not None:
             if clocks.store is not None:
-                evidence = clocks.store.evidence(event.revision, pending.arrival.latest)
+                evidence = clocks.store.answers(event.revision)
             canary = self._canaries.take_committed(event.revision)
             if canary is not None:
                 evidence.own.append(OwnEvidence("canary", canary))
-        ahead_seconds = pending.wall_ahead + self._rules.clock_error_seconds
+        ahead_seconds = max([run.pending.wall_ahead for run in batch]) + self._rules.clock_error_seconds
         evidence.assumed.extend(in_object(event, Wallclocks(clocks.apiservers, self._rules.drift, ahead_seconds)))
-        return date_commit(evidence, pending.arrival.latest)
+        return evidence
 
-    def _count(
-        self, batch: Sequence[Event], pending: PendingChunk, clocks: Clocks, dated: Dated, early: EarlyReason | None
-    ) -> None:
+    def _count(self, run: Run, clocks: Clocks, dated: Dated, early: EarlyReason | None) -> None:
+        pending, batch = run
         event, commit = batch[0], dated.commit
         phase = pending.opening.phase(event.revision, commit)
         if phase == "history":
@@ -283,6 +282,14 @@ class Judge:
                 stamp = event.stamps.managed_fields
                 moved[stamp] = moved.get(stamp, 0) + 1
         return moved
+
+
+def _dated(run: Run, evidence: Evidence, clocks: Clocks) -> Dated:
+    """The interval of the commits of a run, by all evidence."""
+    revision, arrived = run.events[0].revision, run.pending.arrival.latest
+    if revision is not None and clocks.store is not None:
+        evidence = evidence.with_arrival(clocks.store.polls.arrived_by(revision), arrived)
+    return date_commit(evidence, arrived)
 
 
 def _dated_batch(batch: Sequence[Event], pending: PendingChunk, commit: Interval, latency: Interval) -> DatedBatch:

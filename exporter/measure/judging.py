@@ -112,35 +112,78 @@ def verdict_on(latency: Interval, threshold_seconds: float) -> Verdict:
     return "late" if latency.earliest > threshold_seconds else "ambiguous"
 
 
+class Run(NamedTuple):
+    """Events that came together and have the same evidence: one judgement holds for all of them."""
+
+    pending: PendingChunk
+    events: list[Event]
+
+
 class Known(NamedTuple):
-    """The evidence that is the same around a revision, for events that came together."""
+    """The evidence that is the same around a revision, whenever its event arrived."""
 
     span: Span
     stamped_until: str = ""
     """Timestamps up to this one say nothing that polls do not say better."""
 
 
-def grouped_by_evidence(events: Iterable[Event], known_around: Callable[[int], Known]) -> Iterator[list[Event]]:
-    """Split events that came together into batches with the same evidence: one judgement holds for a batch.
+class Around(NamedTuple):
+    """What is known around a revision."""
 
-    Between two polls that is nearly everything that came in one chunk.
+    known: Callable[[Opening, int], Known]
+    """Of events that came after this opening, but for arrivals."""
+    arrivals: Callable[[int], Span]
+    """The revisions about which arrivals say the same."""
+
+
+class _Batch:
+    """Events with the same evidence but for their arrivals, while they are put together."""
+
+    __slots__ = ("_around", "_arrivals", "_first", "_known", "_opening", "runs")
+
+    def __init__(self, chunk: PendingChunk, event: Event, around: Around) -> None:
+        self.runs = [Run(chunk, [event])]
+        self._opening, self._first, self._around = chunk.opening, event, around
+        self._known: Known | None = None
+        self._arrivals: Span | None = None
+        """Of the last run."""
+
+    def take(self, chunk: PendingChunk, event: Event) -> bool:
+        """Take in what comes next, unless the evidence about it is another."""
+        revision, first, known = event.revision, self._first, self._known
+        if revision is None or first.revision is None or chunk.opening is not self._opening:
+            return False
+        if known is None:  # only now: where little comes, most batches are one event
+            known = self._known = self._around.known(self._opening, first.revision)
+        if not known.span.above < revision <= known.span.up_to or not _says_the_same(event, first, known.stamped_until):
+            return False
+        last, arrivals = self.runs[-1], self._arrivals
+        if last.pending is chunk:
+            if arrivals is None:
+                assert last.events[0].revision is not None
+                arrivals = self._arrivals = self._around.arrivals(last.events[0].revision)
+            if arrivals.above < revision <= arrivals.up_to:
+                last.events.append(event)
+                return True
+        self.runs.append(Run(chunk, [event]))
+        self._arrivals = None
+        return True
+
+
+def grouped_by_evidence(chunks: Iterable[PendingChunk], around: Around) -> Iterator[list[Run]]:
+    """Split pending events into batches with the same evidence but for their arrivals, in order.
+
+    Between two polls a batch is nearly everything that came.
     """
-    batch: list[Event] = []
-    first: int | None = None
-    known: Known | None = None
-    for event in events:
-        revision = event.revision
-        if batch and first is not None and revision is not None:
-            # Only now: most chunks of a quiet stream hold one event.
-            known = known or known_around(first)
-            if known.span.above < revision <= known.span.up_to and _says_the_same(event, batch[0], known.stamped_until):
-                batch.append(event)
-                continue
-        if batch:
-            yield batch
-        batch, first, known = [event], revision, None
-    if batch:
-        yield batch
+    batch: _Batch | None = None
+    for chunk in chunks:
+        for event in chunk.events:
+            if batch is None or not batch.take(chunk, event):
+                if batch is not None:
+                    yield batch.runs
+                batch = _Batch(chunk, event, around)
+    if batch is not None:
+        yield batch.runs
 
 
 def _says_the_same(event: Event, other: Event, stamped_until: str) -> bool:
@@ -183,9 +226,14 @@ class PendingEvents:
         self._events += len(pending.events)
         self._room.events += len(pending.events)
 
-    def ready(self, settled_until: Instant, now: Instant) -> Iterator[tuple[PendingChunk, EarlyReason | None]]:
-        """Take out what can be judged, oldest first, each with the reason if it is judged before it is settled."""
-        while self._pending:
+    def ready(
+        self, settled_until: Instant, now: Instant, enough: int = MOST_WAITING
+    ) -> list[tuple[PendingChunk, EarlyReason | None]]:
+        """Take out what can be judged, oldest first, each with the reason if it is judged before it is settled; no more
+        once there are `enough` events.
+        """
+        taken: list[tuple[PendingChunk, EarlyReason | None]] = []
+        while self._pending and enough > 0:
             oldest = self._pending[0]
             arrived = oldest.arrival.latest
             early: EarlyReason | None = None
@@ -197,8 +245,10 @@ class PendingEvents:
                 elif now - arrived >= LONGEST_WAIT_SECONDS:
                     early = "waited_too_long"
                 else:
-                    return
-            yield self._take(), early
+                    break
+            taken.append((self._take(), early))
+            enough -= len(oldest.events)
+        return taken
 
     def clear(self) -> Iterator[PendingChunk]:
         """Take everything out, oldest first: no more evidence can come about any of it."""

@@ -228,10 +228,9 @@ class RevisionClock:
         """The first moment at which an arrival on any stream proved that `revision` was committed; +inf if none did."""
         return inf if self.trust is Trust.NOTHING else self._arrived_before.of(revision)
 
-    def span(self, revision: int) -> Span:
-        """The revisions about which polls and arrivals say the same as about `revision`."""
-        known = (self._committed_after, self._committed_before, self._arrived_before)
-        return Span.in_all([steps.span(revision) for steps in known])
+    def arrived_span(self, revision: int) -> Span:
+        """The revisions about which arrivals say the same as about `revision`."""
+        return self._arrived_before.span(revision)
 
     def polled_span(self, revision: int) -> Span:
         """The revisions about which polls alone say the same as about `revision`."""

@@ -99,23 +99,17 @@ class Store:
     def _usual_trust(self) -> Trust:
         return Trust.STALE if self.reads_stale else Trust.ALL
 
-    def evidence(self, revision: int, arrived: Instant) -> Evidence:
-        """What polls, other arrivals and Dates prove about the commit of `revision`, which arrived at `arrived`.
-
-        The event's own arrival is no evidence of its own.
-        """
+    def answers(self, revision: int) -> Evidence:
+        """What polls and Dates prove about the commit of `revision`."""
         own = [OwnEvidence("revision_clock", self.polls.committed(revision))]
-        arrived_by = self.polls.arrived_by(revision)
-        if arrived_by < arrived:
-            own.append(OwnEvidence("arrival", before(arrived_by)))
         written_before = self.dates.of(revision)
         is_known = written_before < inf and self.polls.trust is not Trust.NOTHING
         return Evidence(own, [DateEvidence("date", before(written_before))] if is_known else [], [])
 
-    def span(self, revision: int) -> Span:
-        """The revisions with the same evidence as `revision`, for events that arrived together."""
-        return Span.in_all([self.polls.span(revision), self.dates.span(revision)])
+    def evidence(self, revision: int, arrived: Instant) -> Evidence:
+        """What other arrivals prove too, of an event that arrived at `arrived`. Its own arrival proves nothing."""
+        return self.answers(revision).with_arrival(self.polls.arrived_by(revision), arrived)
 
     def answered_span(self, revision: int) -> Span:
-        """The revisions about which polls and their Dates say the same as about `revision`, whatever arrivals say."""
+        """The revisions about which polls and Dates say the same as about `revision`, whatever arrivals say."""
         return Span.in_all([self.polls.polled_span(revision), self.dates.span(revision)])

@@ -1,7 +1,8 @@
 """Takes the body of a watch from the socket and timestamps each read with the interval of its arrival.
 
-The timestamp is taken in `data_received`, before aiohttp parses the bytes. Splitting, decoding and dating run in the
-next iteration of the event loop, so that a burst on one stream does not delay the timestamps of another.
+The timestamp is taken in `data_received`, before aiohttp parses the bytes. Splitting and decoding run later, so that a
+burst on one stream does not delay the timestamps of another: after the heartbeat's next look at the sockets, so that
+what comes one by one is decoded together, or as soon as there is much of it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 BETWEEN_CHUNKS = b"}\n\r\n"
 """The end of an event and of its chunk. Inside a chunk it cannot occur: JSON contains no raw carriage return."""
 
+MUCH_BYTES = 64 * 1024
+"""So much is decoded in the next iteration of the event loop, whenever the next look is."""
+
 
 class StampedBody(asyncio.Protocol):
     """The body of one streaming response. `take` is called with the content of each read and its arrival interval.
@@ -43,14 +47,14 @@ class StampedBody(asyncio.Protocol):
     ) -> None:
         connection = response.connection
         self._response = response
-        self._content = response.content
         self._arrivals = arrivals
         self._heartbeat = heartbeat
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._fd = -1
-        self._is_chunked = response.headers.get("Transfer-Encoding") == "chunked"
         self._chunks: ChunkedBody | None = None
+        self._read: list[tuple[Sequence[bytes], Interval]] = []
+        self._read_bytes = 0
         self.ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self.last_byte: Instant = time.monotonic()
         # A short answer may have ended and released its connection already.
@@ -60,7 +64,7 @@ class StampedBody(asyncio.Protocol):
             self._fd = transport.get_extra_info("socket").fileno()
             transport.set_protocol(self)
             heartbeat.attend(self._fd, arrivals)
-        self._pass_on(time.monotonic())
+        self._pass_on_parsed(time.monotonic())
 
     def data_received(self, data: bytes) -> None:
         """Take the timestamp first, then remove the framing."""
@@ -70,8 +74,8 @@ class StampedBody(asyncio.Protocol):
             return
         assert self._aiohttp is not None
         self._aiohttp.data_received(data)
-        self._pass_on(instant)
-        if self._is_chunked and data.endswith(BETWEEN_CHUNKS) and not self._content.is_eof():
+        self._pass_on_parsed(instant)
+        if data.endswith(BETWEEN_CHUNKS) and self._is_chunked and not self._content.is_eof():
             self._chunks = ChunkedBody()
 
     def eof_received(self) -> None:
@@ -85,7 +89,7 @@ class StampedBody(asyncio.Protocol):
         assert self._aiohttp is not None
         self._aiohttp.connection_lost(exc)
         if self._chunks is None:
-            self._pass_on(time.monotonic())
+            self._pass_on_parsed(time.monotonic())
         self._end(self._content.exception())
 
     def pause_writing(self) -> None:
@@ -96,20 +100,28 @@ class StampedBody(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the body now, as if it were complete."""
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self._tell_end(None)
 
     def close(self) -> None:
         """Stop reading now."""
         self._leave_heartbeat()
+        self._pass_on_read()
         self._response.close()
+
+    @property
+    def _content(self) -> aiohttp.StreamReader:
+        return self._response.content
+
+    @property
+    def _is_chunked(self) -> bool:
+        return self._response.headers.get("Transfer-Encoding") == "chunked"
 
     def _leave_heartbeat(self) -> None:
         """Unregister the socket, only once: later the same descriptor may belong to another socket."""
         self._heartbeat.forget(self._fd)
         self._fd = -1
 
-    def _pass_on(self, instant: Instant) -> None:
+    def _pass_on_parsed(self, instant: Instant) -> None:
         content: list[bytes] = []
         # In a loop: if aiohttp has paused parsing, emptying its buffer makes it parse more.
         while self._content.exception() is None and (piece := self._content.read_nowait()):
@@ -128,15 +140,28 @@ class StampedBody(asyncio.Protocol):
                 self._end(None)
 
     def _received(self, content: Sequence[bytes], instant: Instant) -> None:
-        if content:
-            self.last_byte = instant
-            self._loop.call_soon(self._take, content, self._arrivals.received(instant, sum(map(len, content))))
+        if not content:
+            return
+        self.last_byte = instant
+        size_bytes = sum(map(len, content))
+        if not self._read:
+            self._heartbeat.after_next_look(self._pass_on_read)
+        self._read.append((content, self._arrivals.received(instant, size_bytes)))
+        if self._read_bytes < MUCH_BYTES <= self._read_bytes + size_bytes:
+            self._loop.call_soon(self._pass_on_read)
+        self._read_bytes += size_bytes
+
+    def _pass_on_read(self) -> None:
+        read, self._read, self._read_bytes = self._read, [], 0
+        for content, arrival in read:
+            self._take(content, arrival)
 
     def _end(self, error: BaseException | None) -> None:
         self._leave_heartbeat()
-        # Callbacks run in order: everything that was passed to `take` is decoded before the end becomes visible.
         self._loop.call_soon(self._tell_end, error)
 
     def _tell_end(self, error: BaseException | None) -> None:
+        # First, so that everything that was read is decoded before the end becomes visible.
+        self._pass_on_read()
         if not self.ended.done():
             self.ended.set_result(error)

@@ -53,6 +53,7 @@ class Heartbeat:
         self._arrivals: dict[int, Arrivals] = {}
         self._attended: dict[Arrivals, tuple[int, Instant]] = {}
         """The socket of each that has one, and since when."""
+        self._after_look: list[Callable[[], None]] = []
         self._last_beat: Instant | None = None
         self.stalled_seconds = 0.0
         """In all pauses together in which nothing of ours ran."""
@@ -74,6 +75,10 @@ class Heartbeat:
             self._poller.unregister(fd)
             if arrivals in self._attended and self._attended[arrivals][0] == fd:
                 del self._attended[arrivals]
+
+    def after_next_look(self, do: Callable[[], None]) -> None:
+        """Call it once, in the iteration of the event loop after the next look at the sockets."""
+        self._after_look.append(do)
 
     def socket_of(self, arrivals: Arrivals) -> SocketState | None:
         """What the kernel says of the socket whose bytes these follow; None if there is none, or it does not tell."""
@@ -117,6 +122,9 @@ class Heartbeat:
         for fd, arrivals in self._arrivals.items():
             if fd not in readable:
                 arrivals.found_empty(before)
+        waiting, self._after_look = self._after_look, []
+        for do in waiting:
+            asyncio.get_running_loop().call_soon(do)
 
     def _tell_pauses(self, now: Instant, boottime: float, after: Instant) -> None:
         since, self._last_beat = now if self._last_beat is None else self._last_beat, now

@@ -183,9 +183,9 @@ class Reflector:
         """The store was restored, so this stream's revisions no longer exist: list again."""
         self._position.restorations += 1
         self._give_up_continuity("revision_went_back")
-        if self._watch is not None:
-            self._watch.abandon()
-            self._watch = None
+        watch, self._watch = self._watch, None  # first: what it still passes on is of the old store
+        if watch is not None:
+            watch.abandon()
 
     def stood_still(self, began: Instant, ended: Instant) -> None:
         """The event loop did not run between the two instants."""

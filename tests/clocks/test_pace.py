@@ -3,19 +3,20 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
 from exporter.clocks import rate_limit as under_test
-from exporter.clocks.rate_limit import REVISION_SHARE, SLOWEST_SHARE, Lane, Pace, Slowing
+from exporter.clocks.rate_limit import REVISION_SHARE, SLOWEST_SHARE, TOGETHER_SECONDS, Lane, Pace, Slowing
 from exporter.kubernetes.backoff import LONGEST_SECONDS
 from exporter.service import loop as our_loop
 from tests.support.waiting import wait_until
 
 MOST_HZ = 100.0
 GREEDY_SECONDS = 1.0
-AT_ONCE = 2
-"""One of each sort may go out at the first moment."""
+AT_ONCE = 2 + MOST_HZ * TOGETHER_SECONDS
+"""One of each sort may go out at the first moment, and as many of the others as go out together."""
 
 A_PAUSE = 0.2
 """It recovers while this process is kept from running: so much at most, relative to what it would be."""
@@ -48,6 +49,22 @@ async def test_what_revision_clocks_leave_is_for_the_others() -> None:
     turns = sum(await asyncio.gather(*(turns_of(pace.others.turn) for _ in range(3))))
     possible = MOST_HZ * (time.monotonic() - begun) + AT_ONCE
     assert possible * REVISION_SHARE / 2 < turns <= possible
+
+
+async def test_others_go_out_together_and_then_wait_together_but_one_by_one_while_a_server_asks_to_be_spared() -> None:
+    async def gaps_of(lane: Lane) -> list[float]:
+        sent = []
+        for _ in range(23):
+            await lane.turn()
+            sent.append(time.monotonic())
+        return [later - earlier for earlier, later in pairwise(sent)]
+
+    pace = Pace(MOST_HZ)
+    together = await gaps_of(pace.others)
+    assert sum(gap > TOGETHER_SECONDS / 2 for gap in together) == 2, together
+    assert sum(together) >= 2 * TOGETHER_SECONDS
+    pace.others.throttled(time.monotonic(), None)
+    assert min(await gaps_of(pace.others)) > 0.5 / MOST_HZ
 
 
 def slowness(lane: Lane) -> float:

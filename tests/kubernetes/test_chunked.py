@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from exporter.kubernetes.chunked import LONGEST_SIZE_LINE_BYTES, ChunkedBody, ChunkedBodyError
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.times import Interval
-from exporter.watch.body import StampedBody
+from exporter.watch.body import MUCH_BYTES, StampedBody
 from exporter.watch.heartbeat import Heartbeat
+from tests.support.waiting import wait_until
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -181,6 +182,41 @@ async def test_a_reading_larger_than_aiohttp_holds_is_read_to_its_end() -> None:
         assert await asyncio.wait_for(body.ended, 20) is None
         body.close()
     assert bytes(content) == b"".join(lines) + LINE
+
+
+async def test_what_comes_bit_by_bit_is_passed_on_after_the_next_look_and_much_at_once() -> None:
+    """Without a heartbeat no look comes; what was read before an end is passed on in any case."""
+    taken: list[int] = []
+
+    async def iterations() -> list[int]:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return taken
+
+    def take(received: Sequence[bytes], _: Interval) -> None:
+        taken.append(sum(map(len, received)))
+
+    much = chunk(b"x" * (MUCH_BYTES - 2 * len(LINE)))
+    async with serving(HEAD, b"") as url, aiohttp.ClientSession() as session:
+        response = await session.get(url)
+        heartbeat = Heartbeat(lambda _: None)
+        body = StampedBody(response, Arrivals(), heartbeat, take)
+        body.data_received(chunk(LINE))
+        body.data_received(chunk(LINE))
+        assert await iterations() == []
+        body.data_received(much)
+        assert await iterations() == [len(LINE), len(LINE), MUCH_BYTES - 2 * len(LINE)]
+        taken.clear()
+        body.data_received(chunk(LINE))
+        beating = asyncio.create_task(heartbeat.run())
+        await wait_until(lambda: taken == [len(LINE)], "the heartbeat has looked")
+        beating.cancel()
+        body.data_received(chunk(LINE))
+        body.abort()
+        assert taken == [len(LINE), len(LINE)]
+        body.data_received(chunk(LINE))
+        body.close()
+        assert taken == [len(LINE)] * 3
 
 
 async def test_a_body_without_chunks_is_left_to_aiohttp() -> None:

@@ -1,7 +1,8 @@
-"""Events that came together are judged, counted and split into stages as if each had come alone."""
+"""Events are judged, counted and split into stages together as if each had been judged by itself."""
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -36,9 +37,10 @@ TYPES: st.SearchStrategy[EventType] = st.sampled_from([*["modified"] * 8, "added
 
 @dataclass(frozen=True)
 class World:
-    """What came together, and what is known when it is judged. The revisions of polls rise by so many."""
+    """What came, and what is known when it is judged. The revisions of polls rise by so many."""
 
-    events: list[Event]
+    chunks: list[list[Event]]
+    """Each came together."""
     polls: list[int]
     cache_polls: list[int]
     dates: list[int]
@@ -60,8 +62,9 @@ def worlds(draw: st.DrawFn) -> World:
     steps = st.lists(st.integers(0, 6), min_size=4, max_size=8)
     some = st.sets(st.integers(1, len(events)), max_size=2)
     came = draw(some)
+    ends = sorted({*draw(st.lists(st.integers(1, len(events)), max_size=len(events))), len(events)})
     return World(
-        events,
+        [events[start:end] for start, end in pairwise([0, *ends])],
         draw(steps),
         draw(steps),
         draw(st.lists(st.integers(1, 30), max_size=3)),
@@ -82,7 +85,7 @@ def poll(clock: RevisionClock, rises: list[int]) -> None:
         assert clock.poll_answered(number, sent + 0.1, revision) is None
 
 
-def judged(world: World, *, together: bool) -> tuple[object, list[Judgement], object]:
+def judged(world: World, *, apart: bool) -> tuple[object, list[Judgement], object]:
     """The counts, the judgements and the window."""
     counts, window, canaries = StreamCounts.none(1.0), Window(60.0, 0.99), Canaries(11.0)
     judgements: list[Judgement] = []
@@ -104,10 +107,15 @@ def judged(world: World, *, together: bool) -> tuple[object, list[Judgement], ob
     for revision in world.came:
         canaries._came[revision] = Canary(revision, BEGAN - 0.3, BEGAN + 0.2)
     canaries._lost.update(dict.fromkeys(world.lost))
-    arrival = Interval(BEGAN + 0.1, BEGAN + 0.3)
-    for events in [world.events] if together else [[event] for event in world.events]:
-        judge.enter(events, arrival, wall_ahead=0.0)
-    judge.judge_settled(BEGAN + 1, Clocks(store, cache, world.offset))
+    clocks = Clocks(store, cache, world.offset)
+    for number, chunk in enumerate(world.chunks):
+        arrived = BEGAN + 0.3 + number / 50
+        for events in [[event] for event in chunk] if apart else [chunk]:
+            judge.enter(events, Interval(arrived - 0.2, arrived), wall_ahead=0.0)
+            if apart:
+                judge.judge_settled(BEGAN + 1, clocks)
+    judge.judge_settled(BEGAN + 1, clocks)
+    assert not judge.waiting
     return without_sums(counts), judgements, window.report(BEGAN + 1)
 
 
@@ -124,5 +132,5 @@ def without_sums(counts: StreamCounts) -> list[tuple[str, object]]:
 
 @settings(max_examples=300)
 @given(worlds())
-def test_what_comes_together_is_judged_as_if_each_event_had_come_alone(world: World) -> None:
-    assert judged(world, together=True) == judged(world, together=False)
+def test_what_is_judged_at_once_is_judged_as_if_each_event_were_judged_alone(world: World) -> None:
+    assert judged(world, apart=False) == judged(world, apart=True)

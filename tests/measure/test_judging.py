@@ -1,6 +1,6 @@
 """Verdicts, and the pending events from which every event comes exactly once."""
 
-from itertools import islice
+from collections.abc import Callable
 from math import inf
 
 import msgspec
@@ -13,6 +13,8 @@ from exporter.measure.events import COMPARED_FIELDS, OTHER_FIELDS, Event, Lease,
 from exporter.measure.judging import (
     ALWAYS_PENDING,
     LONGEST_WAIT_SECONDS,
+    MOST_WAITING,
+    Around,
     EvidentPhase,
     Judgement,
     Known,
@@ -20,6 +22,7 @@ from exporter.measure.judging import (
     PendingChunk,
     PendingEvents,
     Room,
+    Run,
     grouped_by_evidence,
     judge,
 )
@@ -30,6 +33,19 @@ from exporter.vocabulary import EventType, Verdict
 from tests.measure.drawing import seconds
 
 THRESHOLD_SECONDS = 1.0
+
+
+def batches_of(
+    events: list[Event], known_around: Callable[[int], Known], arrived_around: Callable[[int], Span] = lambda _: Span()
+) -> list[list[Run]]:
+    """The batches of events that came together."""
+    chunk = PendingChunk(events, Interval(0.0, 1.0), Opening(at=-inf))
+    return list(grouped_by_evidence([chunk], Around(lambda _, revision: known_around(revision), arrived_around)))
+
+
+def sizes_of(batches: list[list[Run]]) -> list[int]:
+    """How many events each has."""
+    return [sum(len(run.events) for run in batch) for batch in batches]
 
 
 def pending_at(arrival: Interval, *revisions: int) -> PendingChunk:
@@ -144,7 +160,7 @@ def test_each_event_is_handed_out_once_in_order_and_early_only_for_a_reason(
             queue.enter(pending_at(Interval(now - 0.5, now), *together))
             continue
         settled_until, wanted = now - unsettled_seconds, number
-        for pending, early in islice(queue.ready(settled_until, now), wanted or None):
+        for pending, early in queue.ready(settled_until, now, wanted or MOST_WAITING):
             waiting = entered - handed_out
             assert [event.revision for event in pending.events] == [
                 *range(handed_out + 1, handed_out + len(pending.events) + 1)
@@ -181,6 +197,13 @@ def test_what_waits_in_all_queues_together_is_bounded_and_a_flood_in_one_costs_t
     assert room.events == 0
 
 
+def test_no_more_is_handed_out_once_there_is_enough_for_one_turn() -> None:
+    queue = PendingEvents()
+    for first in (1, 3, 5):
+        queue.enter(pending_at(Interval(0.0, 1.0), first, first + 1))
+    assert [len(queue.ready(2.0, 2.0, enough=3)) for _ in range(3)] == [2, 1, 0]
+
+
 def test_a_cleared_queue_hands_out_all_in_order() -> None:
     queue = PendingEvents()
     queue.enter(pending_at(Interval(0.0, 1.0), 1, 2))
@@ -213,46 +236,82 @@ EVENTS_IN_A_CHUNK = st.lists(
 )
 
 
-@given(events=EVENTS_IN_A_CHUNK, steps=st.sets(st.integers(0, 13)), stamped_until=st.sampled_from(["", *SECONDS]))
+REVISION_STEPS = st.sets(st.integers(0, 13))
+
+
+def around(steps: set[int], revision: int) -> Span:
+    below = [step for step in steps if step < revision]
+    return Span(max(below, default=-inf), min(steps.difference(below), default=inf))
+
+
+@given(
+    chunks=st.lists(st.tuples(EVENTS_IN_A_CHUNK, st.booleans()), max_size=4),
+    steps=REVISION_STEPS,
+    arrived=REVISION_STEPS,
+    stamped_until=st.sampled_from(["", *SECONDS]),
+)
 def test_events_that_are_judged_at_once_differ_in_nothing_that_dates_them(
-    events: list[Event], steps: set[int], stamped_until: str
+    chunks: list[tuple[list[Event], bool]], steps: set[int], arrived: set[int], stamped_until: str
 ) -> None:
-    def step_below(revision: int) -> float:
-        return max((step for step in steps if step < revision), default=-inf)
-
-    def known_around(revision: int) -> Known:
-        up_to = min((step for step in steps if step >= revision), default=inf)
-        return Known(Span(step_below(revision), up_to), stamped_until)
-
     def newer_stamps(event: Event) -> Stamps | str:
         is_old = event.stamps in [Stamps(second) for second in SECONDS if second <= stamped_until]
         return "stamped, and known better" if is_old else event.stamps
 
-    runs = list(grouped_by_evidence(events, known_around))
-    assert [event for run in runs for event in run] == events, "none is lost, none comes twice, and in order"
-    for first, *others in runs:
-        for event in others:
-            assert first.revision is not None
+    pending, opening = [], Opening(at=-inf)
+    for number, (events, is_after_a_relist) in enumerate(chunks):
+        opening = Opening(at=float(number)) if is_after_a_relist else opening
+        pending.append(PendingChunk(events, Interval(number, number + 1), opening))
+    evidence = Around(
+        lambda _, revision: Known(around(steps, revision), stamped_until), lambda revision: around(arrived, revision)
+    )
+    batches = list(grouped_by_evidence(pending, evidence))
+    runs = [run for batch in batches for run in batch]
+    assert [event for run in runs for event in run.events] == [event for events, _ in chunks for event in events], (
+        "none is lost, none comes twice, and in order"
+    )
+    for first, *others in [[(run, event) for run in batch for event in run.events] for batch in batches]:
+        for run, event in others:
+            assert run.pending.opening is first[0].pending.opening
+            assert first[1].revision is not None
             assert event.revision is not None
-            assert step_below(event.revision) == step_below(first.revision)
-            assert event.lease == first.lease
-            assert (event.event_type, event.annotation) == (first.event_type, first.annotation)
-            assert newer_stamps(event) == newer_stamps(first)
+            assert around(steps, event.revision) == around(steps, first[1].revision)
+            assert event.lease == first[1].lease
+            assert (event.event_type, event.annotation) == (first[1].event_type, first[1].annotation)
+            assert newer_stamps(event) == newer_stamps(first[1])
+    for run in runs:
+        assert all(event in run.pending.events for event in run.events)
+        assert len({event.revision and around(arrived, event.revision) for event in run.events}) == 1
 
 
-def test_all_that_comes_between_two_steps_with_equal_stamps_is_one_run() -> None:
+def test_all_that_comes_between_two_steps_with_equal_stamps_is_one_batch() -> None:
     events = [Event("modified", revision) for revision in range(101, 151)]
-    assert [len(run) for run in grouped_by_evidence(events, lambda _: Known(Span(100, 200)))] == [50]
+    assert sizes_of(batches_of(events, lambda _: Known(Span(100, 200)))) == [50]
+    assert sizes_of(batches_of(events, lambda revision: Known(around({120}, revision)))) == [20, 30]
 
-    def with_a_step_at_120(revision: int) -> Known:
-        return Known(Span(100, 120) if revision <= 120 else Span(120))
 
-    assert [len(run) for run in grouped_by_evidence(events, with_a_step_at_120)] == [20, 30]
+def test_another_arrival_between_them_parts_runs_but_no_batch() -> None:
+    events = [Event("modified", revision) for revision in range(101, 151)]
+    (batch,) = batches_of(events, lambda _: Known(Span(100, 200)), lambda revision: around({120}, revision))
+    assert [len(run.events) for run in batch] == [20, 30]
+
+
+def test_what_came_one_by_one_is_one_batch() -> None:
+    chunks = [pending_at(Interval(number, number + 1), number) for number in range(101, 151)]
+    for chunk in chunks:
+        chunk.opening = chunks[0].opening
+    (batch,) = grouped_by_evidence(chunks, Around(lambda *_: Known(Span(100, 200)), lambda _: Span()))
+    assert [(run.pending, len(run.events)) for run in batch] == [(chunk, 1) for chunk in chunks]
+
+
+def test_what_came_before_and_after_a_relist_is_judged_apart() -> None:
+    chunks = [pending_at(Interval(number, number + 1), number) for number in range(101, 104)]
+    assert len({id(chunk.opening) for chunk in chunks}) == 3
+    assert len(list(grouped_by_evidence(chunks, Around(lambda *_: Known(Span(100, 200)), lambda _: Span())))) == 3
 
 
 def test_old_stamps_tell_no_events_apart() -> None:
     events = [Event("modified", number, stamps=Stamps(second)) for number, second in enumerate(SECONDS, start=1)]
-    assert [len(run) for run in grouped_by_evidence(events, lambda _: Known(Span(), SECONDS[2]))] == [3, 1]
+    assert sizes_of(batches_of(events, lambda _: Known(Span(), SECONDS[2]))) == [3, 1]
 
 
 def test_every_field_of_an_event_is_compared_or_known_to_bear_on_no_verdict() -> None:
@@ -277,5 +336,5 @@ DIFFERENT: dict[str, object] = {
 def test_events_are_judged_apart_if_they_differ_in_a_field_that_is_compared(field: str) -> None:
     one = Event("modified", 101)
     events = [one, msgspec.structs.replace(one, **{field: DIFFERENT[field]})]
-    groups = list(grouped_by_evidence(events, lambda _: Known(Span())))
+    groups = batches_of(events, lambda _: Known(Span()))
     assert len(groups) == (1 if field in {"revision", "uid", "name", "content"} else 2)

@@ -42,17 +42,16 @@ def test_a_store_that_was_restored_knows_nothing_of_its_new_revisions(store: Sto
     assert store.evidence(60, arrived=12.0) == Evidence([OwnEvidence("revision_clock", ANY_TIME)], [], [])
 
 
-def test_a_span_ends_where_any_of_them_says_something_else(store: Store) -> None:
-    assert store.span(100) == Span(99, 100)
-    store.polls.arrived(105, 11.0)
-    store.dates.learn(0, 103, 11.5)
-    assert store.span(101) == Span(100, 103)
-    assert store.span(104) == Span(103, 105)
-    assert store.span(106) == Span(above=105)
-
-
-def test_a_span_of_answers_ends_at_no_arrival(store: Store) -> None:
+def test_a_span_of_answers_ends_where_any_of_them_says_something_else_and_at_no_arrival(store: Store) -> None:
+    assert store.answered_span(100) == Span(99, 100)
     store.polls.arrived(105, 11.0)
     store.dates.learn(0, 103, 11.5)
     assert store.answered_span(101) == Span(100, 103)
     assert store.answered_span(104) == Span(above=103)
+
+
+def test_a_span_of_arrivals_ends_at_arrivals_alone(store: Store) -> None:
+    store.polls.arrived(105, 11.0)
+    store.dates.learn(0, 103, 11.5)
+    assert store.polls.arrived_span(101) == Span(100, 105)
+    assert store.polls.arrived_span(106) == Span(above=105)

@@ -6,20 +6,24 @@ Nothing here knows how the measuring core concludes anything; it is only fed, an
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import inf
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple
 
 from exporter.measure.arrivals import Arrivals
-from exporter.measure.dating import date_commit
+from exporter.measure.dating import Evidence, date_commit
 from exporter.measure.events import Event
 from exporter.measure.judging import (
+    Around,
     EarlyReason,
     Judgement,
     Known,
     Opening,
     PendingChunk,
     PendingEvents,
+    Run,
     grouped_by_evidence,
     judge,
 )
@@ -214,17 +218,28 @@ class Observer:
             self._store.dates.learn(self._clocks.clock_of(1), answer.revision, proven)
 
     def _judge(self, stream: Stream, now: float) -> None:
-        for pending, early in stream.pending.ready(self._store.polls.settled_until, now):
-            for run in grouped_by_evidence(pending.events, lambda revision: Known(self._store.span(revision))):
-                assert run[0].revision is not None
-                dated = date_commit(self._store.evidence(run[0].revision, pending.arrival.latest))
-                arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
-                judgement = judge(run[0], pending.arrival.latest, arrival, dated, THRESHOLD_SECONDS)
-                for event in run:
-                    assert event.revision is not None
-                    true_latency = stream.reached[event.revision] - self._world.history.committed(event.revision)
-                    said_before = stream.said[event.revision]
-                    self.verdicts.append(Verdict(judgement._replace(event=event), true_latency, early, said_before))
+        polls = self._store.polls
+        around = Around(lambda _, revision: Known(self._store.answered_span(revision)), polls.arrived_span)
+        for early, ready in groupby(stream.pending.ready(polls.settled_until, now), key=itemgetter(1)):
+            for batch in grouped_by_evidence([chunk for chunk, _ in ready], around):
+                first = batch[0].events[0].revision
+                assert first is not None
+                evidence = self._store.answers(first)
+                for run in batch:
+                    self._verdicts(stream, run, evidence, early)
+
+    def _verdicts(self, stream: Stream, run: Run, evidence: Evidence, early: EarlyReason | None) -> None:
+        pending, events = run
+        assert events[0].revision is not None
+        arrived_by = self._store.polls.arrived_by(events[0].revision)
+        dated = date_commit(evidence.with_arrival(arrived_by, pending.arrival.latest))
+        arrival = stream.arrivals.excusing_us(pending.arrival, dated.commit.earliest)
+        judgement = judge(events[0], pending.arrival.latest, arrival, dated, THRESHOLD_SECONDS)
+        for event in events:
+            assert event.revision is not None
+            true_latency = stream.reached[event.revision] - self._world.history.committed(event.revision)
+            said_before = stream.said[event.revision]
+            self.verdicts.append(Verdict(judgement._replace(event=event), true_latency, early, said_before))
 
     def _say_what_is_certain(self, stream: Stream) -> None:
         provisional = Provisional(stream.arrivals, THRESHOLD_SECONDS)
