@@ -83,9 +83,15 @@ class Server(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """host:port, with the scheme's default port if the address has none."""
-        parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        return _host_and_port(self.url)
+
+
+@lru_cache(maxsize=1024)
+def _host_and_port(url: str) -> str:
+    """The state of each stream names each apiserver with the same store every second: cached."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 class Request(msgspec.Struct, frozen=True):
