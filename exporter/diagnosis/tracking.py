@@ -50,6 +50,8 @@ class _Held(msgspec.Struct, frozen=True):
     first_at: float
     seen_at: float
     shown_at: float | None
+    confirmed: tuple[str, ...]
+    """The facts that have confirmed it, as they were then."""
     is_named: bool = False
 
 
@@ -123,11 +125,16 @@ def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held
     shown_at = now if cause.certainty == "shown" else before.shown_at if before else None
     is_still_shown = shown_at is not None and now - shown_at < SHOWN_FOR_SECONDS
     if before is not None and is_still_shown and cause.certainty != "shown":
-        # The evidence that confirmed it is the better one to tell.
-        return replace(before, seen_at=now, is_named=True)
+        # What confirmed it is told as it was then, all else as it is now.
+        finding = replace(
+            before.finding,
+            evidence=tuple(dict.fromkeys([*cause.evidence, *before.confirmed])),
+            excluded=cause.excluded,
+        )
+        return replace(before, finding=finding, seen_at=now, is_named=True)
     first_at = before.first_at if before else now
     is_named = before is not None and (before.is_named or now - first_at >= _patience_seconds(cause))
-    return _Held(_finding(cause, since), first_at, now, shown_at, is_named=is_named)
+    return _Held(_finding(cause, since), first_at, now, shown_at, cause.confirmed, is_named=is_named)
 
 
 def _patience_seconds(cause: Cause) -> float:
