@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.diagnosis.wording import listed
+from exporter.diagnosis.words import START_WORDS, with_value
 from exporter.vocabulary import CONDITIONS
 
 if TYPE_CHECKING:
@@ -111,10 +112,11 @@ def _late(group: _Group, now: WallTime) -> str:
 
 
 def _down(group: _Group, now: WallTime) -> str:
-    reasons = [one.trouble.reason for one in group.states if one.trouble is not None]
-    if reasons and set(reasons) == {"not started yet"}:
+    reasons = {one.trouble.reason for one in group.states if one.trouble is not None}
+    if reasons == {"not started yet"}:
         return f"The watches of {group.resources} on {group.where} have not started yet."
-    why = f": {listed(reasons, MOST_NAMES)}" if reasons else ""
+    known = [with_value(words, reason) for reason, words in START_WORDS.items() if reason in reasons]
+    why = f": {listed(known, MOST_NAMES)}" if known else ""
     return f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}."
 
 

@@ -64,7 +64,7 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
             [],
-            f"No watch of pods is open on {APISERVER} since 22:03 UTC: forbidden.",
+            f"No watch of pods is open on {APISERVER} since 22:03 UTC: we are not permitted to (forbidden).",
         ),
         (
             [state("pods", is_up=False, trouble=NOT_STARTED)],

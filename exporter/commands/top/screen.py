@@ -12,6 +12,7 @@ from rich.text import Text
 
 from exporter.commands.top.choice import WORDS
 from exporter.diagnosis.sentences import seconds
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -139,16 +140,16 @@ def _stages(row: TopRow) -> Iterator[tuple[str, tuple[float | None, float | None
 def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
+    reads = now.revision_clock_reads
     since = f" since {clock(now.since)}" if now.since is not None else ""
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{since}", style="bold")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
-    yield Text(
-        f"forced closes {now.forced_closes}, relists {now.relists}; dated by {now.revision_clock_reads}{_why(now)}"
-    )
+    yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
     if past is None:
         return
     if past.last_end is not None:
-        yield Text(f"last end {past.last_end.reason} at {clock(past.last_end.at)}")
+        reason = past.last_end.reason
+        yield Text(f"last end at {clock(past.last_end.at)}: {END_WORDS.get(reason, reason)}")
     for stage, (low, high) in _stages(row):
         yield Text(f"{stage.replace('_', ' ')}: {between(low, high)}")
     for late in reversed(past.late_objects[-5:]):

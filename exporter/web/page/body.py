@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.diagnosis.sentences import MOST_NAMES, concerns
 from exporter.diagnosis.wording import listed
+from exporter.diagnosis.words import END_WORDS, RELIST_WORDS, SOURCE_WORDS, with_value
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
@@ -60,9 +61,9 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     yield _part("P99, for up to six hours", plot.timeline(coarse, threshold, frame) + _table(state, look), "wide")
     yield _part("ApiserverTimeSpan in seconds, since the start", plot.histogram(counts.time_span, threshold), "wide")
     yield _part("Verdicts, since the start", numbers(_verdicts(state)))
-    yield _part("Evidence, since the start", numbers(_nonzero(counts.evidence)))
-    yield _part("Ends of watches by reason", numbers(_nonzero(counts.ends)))
-    yield _part("Relists by reason", numbers(_nonzero(counts.relists)))
+    yield _part("Commits dated by, since the start", numbers(_nonzero(counts.evidence, SOURCE_WORDS)))
+    yield _part("Ends of watches, since the start", numbers(_nonzero(counts.ends, END_WORDS)))
+    yield _part("Lists, since the start", numbers(_nonzero(counts.relists, RELIST_WORDS)))
     yield _part("Log", notes(list(history.notes), look, with_place=False), "wide")
     yield _part("Late objects, the newest first", _late_objects(state.late_objects, look), "wide")
     yield _part("As PromQL", _queries(state), "wide")
@@ -87,8 +88,8 @@ def _verdicts(state: StreamState) -> list[tuple[str, str]]:
     ]
 
 
-def _nonzero(counted: Mapping[Any, int]) -> list[tuple[str, str]]:
-    return [(str(what).replace("_", " "), count(times)) for what, times in counted.items() if times]
+def _nonzero(counted: Mapping[Any, int], words: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(with_value(words[what], str(what)), count(times)) for what, times in counted.items() if times]
 
 
 def numbers(rows: Iterable[tuple[str, str]]) -> str:

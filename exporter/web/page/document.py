@@ -14,7 +14,7 @@ from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
 from exporter.history.recording import FINE_SECONDS
 from exporter.web.page.body import body, finding, notes
 from exporter.web.page.figures import clock, moment, text
-from exporter.web.page.row import row_id, steps_shown, summary
+from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary
 from exporter.web.page.startup import startup
 
 if TYPE_CHECKING:
@@ -108,9 +108,8 @@ def in_order(states: Sequence[StreamState]) -> list[StreamState]:
 def _heads(span: str) -> str:
     return (
         '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
-        f'<span id="span">{span}</span><span>Events/s</span><span><i class="key-store"></i>store to cache<br>'
-        '<i class="key-client"></i>cache to client</span><span>Watch</span><span>Canary</span>'
-        "<span>Certain to</span></div>"
+        f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage:<br>{STAGES_LABEL}</span>'
+        "<span>Watch</span><span>Our own writes (canary)</span><span>Measured to within</span></div>"
     )
 
 

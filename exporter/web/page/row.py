@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import seconds
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS
 from exporter.history.recording import FINE_SECONDS
 from exporter.measure.times import Interval
 from exporter.web.page import plot
@@ -22,20 +23,25 @@ from exporter.web.page.figures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from exporter.history.recording import StreamHistory
     from exporter.history.steps import Step
     from exporter.measure.stream_state import StreamState
+    from exporter.vocabulary import ClockReads
     from exporter.web.page.look import Look
 
 FEWEST_STEPS, MOST_STEPS = 18, 90
 """Three minutes at first, a quarter of an hour when there is so much."""
 
-CLOCK_WORDS = {
-    "store": "by the store",
-    "another_cache": "by another cache",
-    "own_cache": "by its own cache",
+STAGES_LABEL = '<i class="key-store"></i>store to cache, <i class="key-client"></i>cache to client'
+CANARY_LABEL = "our own writes (canary)"
+NO_CANARY = "Nothing of ours is written here: what others write is measured, and a quiet watch stays unjudged."
+TRUST_LABEL = "measured to within"
+DATED_BY: Mapping[ClockReads, str] = {
+    "store": "dated by the store",
+    "another_cache": "dated by another watch cache",
+    "own_cache": "dated by its own watch cache",
     "nothing": "nothing dates it",
 }
 
@@ -66,7 +72,7 @@ def summary(state: StreamState, look: Look, drawn: MutableMapping[str, Drawn] | 
             _cell("p99", "P99", between(_p99(state)), kept.svg),
             _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
             _stages(latest, look),
-            _cell("stream", "watch", "open" if state.is_up else "not open", _last_end(history, look)),
+            _watch(state, history, look),
             _canary(state),
             _trust(state, latest),
         ]
@@ -98,10 +104,12 @@ def _name(state: StreamState) -> str:
     )
 
 
-def _cell(kind: str, label: str, main: str, more: str = "") -> str:
-    """A figure under its label; `more` is HTML already."""
+def _cell(kind: str, label: str, main: str, more: str = "", title: str = "") -> str:
+    """A figure under its label; `label` and `more` are HTML already."""
+    tooltip = f' title="{text(title)}"' if title else ""
     return (
-        f'<span class="cell {kind}"><span class="label">{label}</span> <span class="figure">{text(main)}</span>'
+        f'<span class="cell {kind}"{tooltip}><span class="label">{label}</span> '
+        f'<span class="figure">{text(main)}</span>'
         f"{f' <span class=more>{more}</span>' if more else ''}</span>"
     )
 
@@ -124,29 +132,33 @@ def _stages(latest: Step | None, look: Look) -> str:
     stages = latest.stages if latest is not None else {}
     delivery = [between(stages[one]) for one in plot.AFTER_THE_COMMIT if one in stages]
     bar = plot.stage_bar(stages, look.objective.threshold_seconds)
-    return _cell("stages", "store to cache + cache to client", " + ".join(delivery) or "not measured", bar)
+    whole = f"The whole bar is {look.objective.threshold_seconds:g} s, or all of the time if that is longer."
+    return _cell("stages", STAGES_LABEL, " + ".join(delivery) or "not measured", bar, whole)
 
 
-def _last_end(history: StreamHistory, look: Look) -> str:
-    end = history.last_end
-    return f"last end {text(end.reason)} {moment(end.at, look.now)}" if end is not None else "no end seen"
+def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
+    end, main = history.last_end, "open" if state.is_up else "not open"
+    if end is None:
+        return _cell("stream", "watch", main, "no end seen")
+    ended = f"last end: {END_WORDS[end.reason]} {moment(end.at, look.now)}"
+    return _cell("stream", "watch", main, ended, f'reason="{end.reason}"')
 
 
 def _canary(state: StreamState) -> str:
     counts = state.counts
     if not counts.canary_writes:
-        return _cell("canary", "canary", "none")
+        return _cell("canary", CANARY_LABEL, "none written", title=NO_CANARY)
     half = counts.canary_delivery.quantile(0.5)
     lost = f"{count(counts.canaries_lost)} of {count(counts.canary_writes)} lost"
-    return _cell("canary", "canary", f"within {seconds(half.latest)}" if half else NOTHING, lost)
+    return _cell("canary", CANARY_LABEL, f"within {seconds(half.latest)}" if half else NOTHING, lost)
 
 
 def _trust(state: StreamState, latest: Step | None) -> str:
     width = latest.width_seconds if latest is not None else None
     contradictions = sum(state.counts.contradictions.values())
-    more = CLOCK_WORDS[state.revision_clock.reads]
+    reads = state.revision_clock.reads
+    more = DATED_BY[reads]
     if contradictions:
         more = f"{more}, {count(contradictions)} contradicted"
-    return _cell(
-        "trust", "certain to", f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width is not None else NOTHING, more
-    )
+    main = f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width is not None else NOTHING
+    return _cell("trust", TRUST_LABEL, main, more, f'{CLOCK_WORDS[reads]} (reads="{reads}")')

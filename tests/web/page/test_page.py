@@ -18,11 +18,13 @@ from msgspec.structs import replace
 
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
 from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
 from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
+from exporter.vocabulary import CLOCK_READS, END_REASONS, RELIST_REASONS, SOURCES, START_REASONS
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from exporter.web.page import document
@@ -150,7 +152,9 @@ def test_errors_and_names_are_only_shown_to_those_who_may_read_them() -> None:
     one = state(is_up=False, trouble=Trouble("server_error", "words of others"))
     assert "words of others" not in whole(look(one))
     assert "words of others" in whole(look(one, has_errors=True))
-    assert "No watch of pods is open on 10.0.0.1:6443: server_error." in whole(look(one))
+    assert "No watch of pods is open on 10.0.0.1:6443: it answers with an error of its own (server_error)." in whole(
+        look(one)
+    )
 
 
 def test_a_row_says_what_is_known_of_its_stream() -> None:
@@ -164,8 +168,42 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
     ):
         pass
     row = Parsed(summary(replace(LATE, counts=busy), look(LATE, history=history))).text
-    for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", "last end early_eof", "2 of 50 lost"):
+    end = "last end: closed before its time"
+    for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", end, "2 of 50 lost"):
         assert words in row, row
+
+
+def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
+    for words, values in (
+        (END_WORDS, END_REASONS),
+        (START_WORDS, START_REASONS),
+        (RELIST_WORDS, RELIST_REASONS),
+        (SOURCE_WORDS, SOURCES),
+        (CLOCK_WORDS, CLOCK_READS),
+    ):
+        assert words.keys() == set(values)
+        assert not [said for said in words.values() if "_" in said]
+    ended = counts(ends=dict.fromkeys(END_REASONS, 1), relists=dict.fromkeys(RELIST_REASONS, 1))
+    said = Parsed("".join(body(replace(FINE, counts=ended), look(FINE)))).text
+    assert "closed before its time (early_eof)1" in said
+    assert "the history from which to go on was gone (gone)1" in said
+
+
+def test_a_row_has_no_word_that_only_we_know() -> None:
+    ended = recorded(FINE, at=NOW - 2)
+    counted = counts(ends={**FINE.counts.ends, "transport_error": 1})
+    one = replace(FINE, counts=counted, revision_clock=RevisionClockState("events", "own_cache"))
+    for _ in ended.record(NOW - 1, [one]):
+        pass
+    parsed = Parsed(summary(one, look(one, history=ended)))
+    for words in ("last end: the connection broke", "dated by its own watch cache", "none written"):
+        assert words in parsed.text
+    tooltips = [at["title"] or "" for _, at in parsed.tags if "title" in at]
+    assert "The whole bar is 1 s, or all of the time if that is longer." in tooltips
+    assert {"key-store", "key-client"} <= {at.get("class") for _, at in parsed.tags}, "the legend is in the row as well"
+    assert 'reason="transport_error"' in tooltips
+    assert [said for said in tooltips if said.endswith('whose lag stays hidden (reads="own_cache")')]
+    assert not {"transport_error", "own_cache"} & set(re.findall(r"\w+", parsed.text))
 
 
 def test_a_plot_stays_in_its_frame_however_old_the_last_step_is() -> None:

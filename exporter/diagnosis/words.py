@@ -1,0 +1,63 @@
+"""Values of labels in words, for people who see them for the first time. The value itself stands beside them or in a
+tooltip: it is what queries and alerts have. Another version of the exporter may have more of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+END_WORDS: Mapping[str, str] = {
+    "timeout": "its time was over",
+    "early_eof": "closed before its time",
+    "gone": "its history was gone",
+    "server_timeout": "the apiserver timed out",
+    "throttled": "too many requests",
+    "server_error": "error of the apiserver",
+    "transport_error": "the connection broke",
+    "unauthorized": "our credentials were refused",
+    "forbidden": "we were not permitted any more",
+    "not_found": "the resource was gone",
+    "silent": "silent for too long",
+    "suspended": "our own machine was asleep",
+}
+START_WORDS: Mapping[str, str] = {
+    "connect": "it cannot be reached",
+    "gone": "the history from which to go on is gone",
+    "throttled": "it says that there are too many requests",
+    "unauthorized": "it refuses our credentials",
+    "forbidden": "we are not permitted to",
+    "not_found": "it does not know the resource",
+    "server_timeout": "it has timed out",
+    "server_error": "it answers with an error of its own",
+    "bad_response": "its answer is no watch",
+}
+RELIST_WORDS: Mapping[str, str] = {
+    "start": "at the start",
+    "gone": "the history from which to go on was gone",
+    "revision_went_back": "the store was restored",
+}
+CLOCK_WORDS: Mapping[str, str] = {
+    "store": "commits dated by polls of the store",
+    "another_cache": "commits dated by polls of another watch cache",
+    "own_cache": "commits dated by polls of its own watch cache, whose lag stays hidden",
+    "nothing": "nothing dates the commits",
+}
+SOURCE_WORDS: Mapping[str, str] = {
+    "revision_clock": "polls of the store",
+    "arrival": "arrival of later revisions",
+    "canary": "our own writes",
+    "date": "Date headers of answers",
+    "managed_fields": "managedFields",
+    "creation_timestamp": "creationTimestamp",
+    "deletion_timestamp": "deletionTimestamp",
+    "annotation": "your annotation",
+    "lease": "renewals of Leases",
+}
+
+
+def with_value(words: str, value: str) -> str:
+    """Both, where there is room."""
+    return f"{words} ({value})"
