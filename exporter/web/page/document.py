@@ -14,7 +14,7 @@ from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
 from exporter.history.recording import FINE_SECONDS
 from exporter.web.page.body import body, finding, notes
 from exporter.web.page.figures import clock, moment, text
-from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary
+from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ def policy(*, has_form: bool) -> str:
 
 def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterator[tuple[str, str]]:
     """The parts that change, by their ids; `drawn` keeps what need not be drawn again."""
-    states = in_order(look.states)
+    states, kept = in_order(look.states), {} if drawn is None else drawn
     yield "now", _now(look)
     yield "sentence", _sentence(look)
     yield "span", _span(look)
     yield "findings", _findings(look)
     yield "order", " ".join(row_id(state) for state in states)
+    top = top_seconds(look, kept)
     for state in states:
-        yield f"s-{row_id(state)}", summary(state, look, drawn)
+        yield f"s-{row_id(state)}", summary(state, look, top, kept)
     yield "startup", startup(look)
     yield "log", notes(look.history.notes[-NOTES_SHOWN:], look, with_place=True)
     yield "scenario", _scenario_now(look)
@@ -115,7 +116,7 @@ def _heads(span: str) -> str:
 
 def _span(look: Look) -> str:
     minutes = steps_shown(look) * FINE_SECONDS // 60
-    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes"
+    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes (dashed: the threshold)"
 
 
 def _objective(look: Look) -> str:

@@ -56,14 +56,23 @@ class Drawn(NamedTuple):
     """What is drawn of a stream, for as long as nothing new is recorded of it."""
 
     recorded: tuple[StreamHistory, float, int]
-    svg: str
     latest: Step | None
+    highest_seconds: float
+    """Of all bounds of the P99 that are shown."""
+    top_seconds: float = 0.0
+    svg: str = ""
 
 
-def summary(state: StreamState, look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> str:
-    """The row; `drawn` keeps what need not be drawn again."""
+def top_seconds(look: Look, drawn: MutableMapping[str, Drawn]) -> float:
+    """The top of the plots of all rows, so that they can be compared; `drawn` keeps what need not be drawn again."""
+    highest = max([_recorded(state, look, drawn).highest_seconds for state in look.states], default=0.0)
+    return plot.top_of_all(highest, look.objective.threshold_seconds)
+
+
+def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[str, Drawn]) -> str:
+    """The row, its plot up to `top`."""
     history = look.history.stream(state)
-    kept = _drawn(state, look, history, {} if drawn is None else drawn)
+    kept = _drawn(state, look, top, drawn)
     latest = kept.latest
     return "".join(
         [
@@ -79,14 +88,23 @@ def summary(state: StreamState, look: Look, drawn: MutableMapping[str, Drawn] | 
     )
 
 
-def _drawn(state: StreamState, look: Look, history: StreamHistory, kept: MutableMapping[str, Drawn]) -> Drawn:
-    key, shown = row_id(state), steps_shown(look)
+def _recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) -> Drawn:
+    key, shown, history = row_id(state), steps_shown(look), look.history.stream(state)
     recorded = (history, history.recorded_at, shown)
     known = kept.get(key)
     if known is None or known.recorded != recorded:
+        highest = plot.highest_seconds(history.fine.bands(shown))
+        known = kept[key] = Drawn(recorded, next(history.fine.last(1), None), highest)
+    return known
+
+
+def _drawn(state: StreamState, look: Look, top: float, kept: MutableMapping[str, Drawn]) -> Drawn:
+    known = _recorded(state, look, kept)
+    if known.top_seconds != top:
+        history, _, shown = known.recorded
         frame = plot.Frame(max(0.0, history.recorded_at), FINE_SECONDS, shown, 200, 40)
-        svg = plot.band(list(history.fine.bands(shown)), look.objective.threshold_seconds, frame)
-        known = kept[key] = Drawn(recorded, svg, next(history.fine.last(1), None))
+        svg = plot.band(list(history.fine.bands(shown)), look.objective.threshold_seconds, top, frame)
+        known = kept[row_id(state)] = known._replace(top_seconds=top, svg=svg)
     return known
 
 

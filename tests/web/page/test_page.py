@@ -31,7 +31,7 @@ from exporter.web.page import document
 from exporter.web.page.body import QUERIES, body
 from exporter.web.page.live import Page
 from exporter.web.page.look import Look, Scenarios
-from exporter.web.page.row import row_id, summary
+from exporter.web.page.row import Drawn, row_id, summary, top_seconds
 from exporter.web.page.startup import startup as section
 from tests.support.states import counts, look, startup, state
 from tests.support.waiting import wait_until
@@ -71,6 +71,10 @@ def recorded(*states: StreamState, at: float = NOW - 1) -> History:
 
 def whole(shown: Look, opened: str | None = None) -> str:
     return "".join(document.page(shown, dict(document.parts(shown)), 1, opened))
+
+
+def drawn(one: StreamState, shown: Look) -> str:
+    return summary(one, shown, top_seconds(shown, {}), {})
 
 
 class Shown:
@@ -167,7 +171,7 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
         NOW - 2, [replace(before, counts=busy, revision_clock=RevisionClockState("events", "store"))]
     ):
         pass
-    row = Parsed(summary(replace(LATE, counts=busy), look(LATE, history=history))).text
+    row = Parsed(drawn(replace(LATE, counts=busy), look(LATE, history=history))).text
     end = "last end: closed before its time"
     for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", end, "2 of 50 lost"):
         assert words in row, row
@@ -195,7 +199,7 @@ def test_a_row_has_no_word_that_only_we_know() -> None:
     one = replace(FINE, counts=counted, revision_clock=RevisionClockState("events", "own_cache"))
     for _ in ended.record(NOW - 1, [one]):
         pass
-    parsed = Parsed(summary(one, look(one, history=ended)))
+    parsed = Parsed(drawn(one, look(one, history=ended)))
     for words in ("last end: the connection broke", "dated by its own watch cache", "none written"):
         assert words in parsed.text
     tooltips = [at["title"] or "" for _, at in parsed.tags if "title" in at]
@@ -211,8 +215,29 @@ def test_a_plot_stays_in_its_frame_however_old_the_last_step_is() -> None:
     for second in range(1_000):
         for _ in history.record(NOW - 1_000 + second, [FINE]):
             pass
-    row = summary(FINE, look(FINE, history=history, now=NOW + 9))
+    row = drawn(FINE, look(FINE, history=history, now=NOW + 9))
     assert re.findall(r'class="of-met" d="M(-?[0-9.]+)', row) == ["0.0"]
+
+
+def test_the_plots_of_all_rows_have_one_scale_whose_top_and_threshold_are_labelled() -> None:
+    for highest, top, line in ((0.2, 2, 20), (3.0, 5, 32), (4.9, 5, 32), (5.1, 10, 36), (60.0, 100, 39.6)):
+        late = replace(LATE, window=replace(LATE.window, p99_lower_seconds=highest, p99_upper_seconds=inf))
+        shown = look(late, FINE, history=recorded(late, FINE))
+        rows = [html for name, html in document.parts(shown) if name.startswith("s-")]
+        assert [re.findall('class="limit" d="M0 ([0-9.]+)H', row) for row in rows] == [[f"{line:.1f}"]] * 2
+        assert [re.findall("<text[^>]*>([^<]*)<", row) for row in rows] == [[f"{top} s", "1 s"]] * 2
+
+
+def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
+    kept: dict[str, Drawn] = {}
+    history = recorded(FINE, at=NOW - 8)
+    list(document.parts(look(FINE, LATE, history=history), kept))
+    before = kept[row_id(FINE)].svg
+    for _ in history.record(NOW - 7, [replace(LATE, since=None)]):
+        pass
+    list(document.parts(look(FINE, LATE, history=history), kept))
+    assert ">2 s<" in before
+    assert ">5 s<" in kept[row_id(FINE)].svg
 
 
 def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
