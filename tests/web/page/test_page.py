@@ -233,7 +233,7 @@ def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
     history = recorded(FINE, at=NOW - 8)
     list(document.parts(look(FINE, LATE, history=history), kept))
     before = kept[row_id(FINE)].svg
-    for _ in history.record(NOW - 7, [replace(LATE, since=None)]):
+    for _ in history.record(NOW - 7, [FINE, LATE]):
         pass
     list(document.parts(look(FINE, LATE, history=history), kept))
     assert ">2 s<" in before
