@@ -29,6 +29,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """"" where it concerns all resources."""
     since: float
     """Unix time."""
+    is_since_start: bool = False
+    """Whether it was there when the exporter began to look: then it may be there for longer."""
     sentence: str
     """What it is, where, in words."""
     evidence: tuple[str, ...]

@@ -25,6 +25,9 @@ MOST_NAMES = 4
 
 MOST_FINDINGS = 3
 
+AS_WE_BEGAN = "when this exporter began to watch"
+"""Since then at least, where nobody looked before."""
+
 SEVERE_FIRST: tuple[Condition, ...] = ("violated", *[one for one in CONDITIONS if one != "violated"])
 """What is certainly late is said first: it is what the objective is about."""
 
@@ -90,8 +93,11 @@ class _Group(msgspec.Struct, frozen=True):
         return listed((one.apiserver for one in self.states), MOST_NAMES)
 
     def since(self, now: WallTime) -> str:
-        times = [one.since for one in self.states if one.since is not None]
-        return f" since {when(min(times), now)}" if times else ""
+        times = [(one.since, not one.is_since_start) for one in self.states if one.since is not None]
+        if not times:
+            return ""
+        at, is_seen = min(times)
+        return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_WE_BEGAN}"
 
 
 def _groups(states: Sequence[StreamState]) -> list[_Group]:

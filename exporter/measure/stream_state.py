@@ -212,6 +212,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     revision_clock: RevisionClockState = NOTHING_DATES
     since: WallTime | None = None
     """When the condition became what it is; None if that is not known."""
+    is_since_start: bool = False
+    """Whether it was so when we began to watch: then it may be so for longer."""
     last_activity: WallTime | None = None
     """Of the last byte or bookmark; None before the first one."""
     delivered: Delivered = NOTHING_DELIVERED

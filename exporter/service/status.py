@@ -46,6 +46,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "stream": "up" if state.is_up else "down",
         "state": window.state,
         "since": state.since,
+        "is_since_start": state.is_since_start,
         # Without an open watch the state covers only events that arrived before.
         "meaning": MEANINGS[window.state] if state.is_up else NO_WATCH,
         "window_events": window.events,

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.awaited import AwaitedCanaries
@@ -276,9 +275,9 @@ class Stream:
         for latency in self._awaited.lose(now):
             log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
         self._continuity.refresh(now)
-        state = self._state(now)
-        since = self.state.since if state.condition == self.state.condition else time.time()
-        self.state = self._dependencies.metrics.state = replace(state, since=since)
+        window_seconds = self._dependencies.config.slo_window_seconds
+        state = self._continuity.standing.stamped(self._state(now), time.time(), window_seconds)
+        self.state = self._dependencies.metrics.state = state
 
     @property
     def counts(self) -> StreamCounts:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import MOST_NAMES, sentence, when
+from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, sentence, when
 from exporter.diagnosis.wording import listed
 from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
 from tests.support.states import APISERVER, state
@@ -65,6 +65,18 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
             [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
             [],
             f"No watch of pods is open on {APISERVER} since 22:03 UTC: we are not permitted to (forbidden).",
+        ),
+        (
+            [replace(late(), is_since_start=True), late("nodes", apiserver=OTHER)],
+            [],
+            LATE.replace("pods", "pods and nodes").replace(
+                f"{APISERVER} since 22:03 UTC", f"{APISERVER} and {OTHER} at least since 22:03 UTC, {AS_WE_BEGAN}"
+            ),
+        ),
+        (
+            [replace(late(), is_since_start=True), replace(late("nodes"), since=SINCE - 120)],
+            [],
+            LATE.replace("pods", "pods and nodes").replace("22:03", "22:01"),
         ),
         (
             [state("pods", is_up=False, trouble=NOT_STARTED)],

@@ -75,6 +75,15 @@ def test_figures_are_of_now_while_it_lasts_and_no_change_of_the_finding() -> Non
         assert finding.excluded == ("not path_slow: 2 ms",)
 
 
+def test_what_is_there_from_the_first_look_on_may_be_there_for_longer() -> None:
+    for began, is_since_start in ((2.0, True), (60.0, False)):
+        findings = Tracker()
+        findings.update(0.0, [], {})
+        for now in (began, began + 6.0, began + 100.0):
+            findings.update(now, [BEHIND], {})
+        assert [one.is_since_start for one in findings.named] == [is_since_start]
+
+
 def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> None:
     findings = Tracker()
     for now in (96.0, 102.0):

@@ -38,6 +38,7 @@ class StreamStatus(msgspec.Struct):
     forced_closes: int
     revision_clock_reads: str
     trouble: str | None
+    is_since_start: bool = False
 
     @property
     def name(self) -> str:

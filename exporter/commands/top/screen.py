@@ -141,7 +141,8 @@ def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
     reads = now.revision_clock_reads
-    since = f" since {clock(now.since)}" if now.since is not None else ""
+    least = "at least " if now.is_since_start else ""
+    since = f" {least}since {clock(now.since)}" if now.since is not None else ""
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{since}", style="bold")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")

@@ -11,7 +11,7 @@ from exporter.diagnosis.words import END_WORDS, RELIST_WORDS, SOURCE_WORDS, with
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
-from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, count, moment, per_second, text
+from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, count, moment, per_second, since, text
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -203,9 +203,9 @@ def finding(one: Finding, look: Look, *, is_open: bool) -> str:
         )
         if facts
     )
-    since = f'<span class="soft">since {moment(one.since, look.now)}</span>'
+    when = f'<span class="soft">{since(one.since, look.now, is_since_start=one.is_since_start)}</span>'
     tag = f'<span class="tag">{text(one.fault.replace("_", " "))}, {one.certainty}</span>'
     return (
         f'<details class="finding is-{one.certainty}"{" open" if is_open else ""}><summary>{tag} {text(one.sentence)} '
-        f"{since}</summary><dl>{lines}</dl></details>"
+        f"{when}</summary><dl>{lines}</dl></details>"
     )

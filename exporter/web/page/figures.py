@@ -29,6 +29,7 @@ CONDITION_MEANINGS: dict[Condition, str] = {
     "quiet": "Too few events in the window to judge.",
     "down": "No watch is open: nothing new is measured.",
 }
+IT_MAY_BE_LONGER = "It was so when this exporter began to watch: it may be so for longer."
 STAGE_WORDS: dict[Stage, str] = {
     "write": "before the commit",
     "storage_to_cache": "store to cache",
@@ -73,6 +74,13 @@ def moment(at: WallTime, now: WallTime) -> str:
     is_today = then.date() == datetime.fromtimestamp(now, UTC).date()
     words = then.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M")
     return f'<time datetime="{then.isoformat(timespec="seconds")}">{words}</time>'
+
+
+def since(at: WallTime, now: WallTime, *, is_since_start: bool) -> str:
+    """Since when, for certain; more is said to those who point at it."""
+    if is_since_start:
+        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}</span>'
+    return f"since {moment(at, now)}"
 
 
 def count(number: float) -> str:

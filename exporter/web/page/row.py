@@ -19,6 +19,7 @@ from exporter.web.page.figures import (
     count,
     moment,
     per_second,
+    since,
     text,
 )
 
@@ -134,10 +135,12 @@ def _cell(kind: str, label: str, main: str, more: str = "", title: str = "") -> 
 
 def _state(state: StreamState, look: Look) -> str:
     condition = state.condition
-    since = f' <span class="since">since {moment(state.since, look.now)}</span>' if state.since is not None else ""
+    when = ""
+    if state.since is not None:
+        when = f' <span class="since">{since(state.since, look.now, is_since_start=state.is_since_start)}</span>'
     return (
         f'<span class="state is-{condition}" title="{CONDITION_MEANINGS[condition]}">'
-        f"{CONDITION_WORDS[condition]}{since}</span>"
+        f"{CONDITION_WORDS[condition]}{when}</span>"
     )
 
 

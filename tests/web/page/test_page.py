@@ -177,6 +177,19 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
         assert words in row, row
 
 
+def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
+    late = replace(LATE, is_since_start=True)
+    found = Finding(
+        fault="path_slow", certainty="shown", since=NOW - 600, is_since_start=True, sentence="It is.", evidence=(),
+        excluded=(), remedy="", runbook="",
+    )  # fmt: skip
+    said = Parsed(whole(look(late, findings=[found])))
+    assert "late at least since 22:03:20" in said.text
+    assert "It is. at least since 22:03:20" in said.text
+    assert [at for _, at in said.tags if "when this exporter began to watch" in (at.get("title") or "")]
+    assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
+
+
 def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
     for words, values in (
         (END_WORDS, END_REASONS),
