@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.diagnosis.wording import listed
-from exporter.diagnosis.words import START_WORDS, with_value
-from exporter.vocabulary import CONDITIONS
+from exporter.diagnosis.words import START_WORDS, UNKNOWN_SENTENCES, with_value
+from exporter.vocabulary import CONDITIONS, UNKNOWN_REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from exporter.diagnosis.findings import Finding
     from exporter.measure.stream_state import StreamState
     from exporter.measure.times import WallTime
-    from exporter.vocabulary import Condition
+    from exporter.vocabulary import Condition, UnknownReason
 
 MOST_NAMES = 4
 """A list in a sentence has no more names than these."""
@@ -83,6 +83,7 @@ class _Group(msgspec.Struct, frozen=True):
     condition: Condition
     states: list[StreamState]
     names: dict[tuple[str, str], str]
+    unknown_reason: UnknownReason | None = None
 
     @property
     def resources(self) -> str:
@@ -107,7 +108,11 @@ def _groups(states: Sequence[StreamState]) -> list[_Group]:
     names = {
         (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
     }
-    groups = [_Group(one, [state for state in states if state.condition == one], names) for one in SEVERE_FIRST]
+    kinds = [(one, why) for one in SEVERE_FIRST for why in (UNKNOWN_REASONS if one == "unknown" else (None,))]
+    groups = [
+        _Group(one, [state for state in states if (state.condition, state.unknown_reason) == (one, why)], names, why)
+        for one, why in kinds
+    ]
     return [group for group in groups if group.states]
 
 
@@ -126,11 +131,13 @@ def _down(group: _Group, now: WallTime) -> str:
     return f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}."
 
 
-def _unknown(group: _Group, _now: WallTime) -> str:
-    return (
-        f"It is not certain whether watches of {group.resources} are late on {group.where}: "
-        "the bounds allow both answers, or events may be missing."
-    )
+def _unknown(group: _Group, now: WallTime) -> str:
+    why = UNKNOWN_SENTENCES[group.unknown_reason or "wide"]
+    if group.unknown_reason == "wide":
+        lowest = min([one.window.p99_lower_seconds or 0.0 for one in group.states])
+        highest = max([one.window.p99_upper_seconds or 0.0 for one in group.states])
+        why = f"the bounds are too wide, with a P99 between {seconds(lowest)} and {seconds(highest)}"
+    return f"It is not certain{group.since(now)} whether watches of {group.resources} are late on {group.where}: {why}."
 
 
 _OF_TROUBLE = {"violated": _late, "down": _down, "unknown": _unknown}

@@ -57,6 +57,17 @@ SOURCE_WORDS: Mapping[str, str] = {
     "lease": "renewals of Leases",
 }
 
+UNKNOWN_WORDS: Mapping[str, str] = {
+    "uncovered": "events may be missing",
+    "undated": "events are not dated",
+    "wide": "bounds too wide",
+}
+UNKNOWN_SENTENCES: Mapping[str, str] = {
+    "uncovered": "events may be missing, because no watch was open for a while or its history was gone",
+    "undated": "too many events are not dated, so that their latency has no upper bound",
+    "wide": "the bounds are too wide, so that the events may be on time or late",
+}
+
 
 def with_value(words: str, value: str) -> str:
     """Both, where there is room."""

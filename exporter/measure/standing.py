@@ -39,7 +39,8 @@ class Standing:
             self._condition, self._since = condition, now
             # What comes first was so when we began: a window has to fill before anything is known.
             is_first = not self._was_judged and now - began <= window_seconds
-            self._is_since_start = not self._was_up if condition == "down" else is_first
+            is_known = condition in {"met", "violated"}
+            self._is_since_start = not self._was_up if condition == "down" else is_known and is_first
         self._was_up |= state.is_up
         self._was_judged |= condition in {"met", "violated"}
         return replace(state, since=self._since, is_since_start=self._is_since_start)

@@ -7,6 +7,7 @@ copy of them, together with the current status.
 from __future__ import annotations
 
 from itertools import product
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Source,
         Stage,
         StartReason,
+        UnknownReason,
         UnmeasuredReason,
         Verdict,
     )
@@ -235,6 +237,16 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     def condition(self) -> Condition:
         """The state of the window, or that no watch is open: then the window only speaks of what had arrived before."""
         return self.window.state if self.is_up else "down"
+
+    @property
+    def unknown_reason(self) -> UnknownReason | None:
+        """Why the condition is unknown; None if it is not."""
+        if self.condition != "unknown":
+            return None
+        if not self.window.is_covered:
+            return "uncovered"
+        is_dated = self.revision_clock.reads != "nothing" and self.window.p99_upper_seconds != inf
+        return "wide" if is_dated else "undated"
 
     @property
     def name(self) -> str:

@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, sentence, when
+from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
-from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
+from exporter.measure.stream_state import NOT_STARTED, RevisionClockState, StreamState, Trouble
 from tests.support.states import APISERVER, state
 
 NOW = 1_700_000_000.0  # 22:13 UTC
@@ -31,10 +31,9 @@ def late(resource: str = "pods", p99: tuple[float, float] = (2.1, 2.4), apiserve
 
 
 WIDGETS = state("widgets", group="example.com")
-UNKNOWN = (
-    f"It is not certain whether watches of pods are late on {APISERVER}: the bounds allow both answers, "
-    "or events may be missing."
-)
+UNKNOWN = f"It is not certain whether watches of pods are late on {APISERVER}: {{why}}."
+UNDATED = UNKNOWN.format(why="too many events are not dated, so that their latency has no upper bound")
+DATED = RevisionClockState("events", "store")
 LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with a P99 of at least 2.1 s."
 
 
@@ -86,7 +85,7 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", "unknown"), state("nodes", "quiet")],
             [],
-            f"{UNKNOWN} Too few events to judge nodes on {APISERVER}.",
+            f"{UNDATED} Too few events to judge nodes on {APISERVER}.",
         ),
     ],
 )
@@ -94,6 +93,22 @@ def test_the_sentence_says_which_where_since_when_and_why(
     states: list[StreamState], findings: list[Finding], said: str
 ) -> None:
     assert sentence(states, findings, NOW) == said
+
+
+def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
+    wide = state("pods", "unknown", (0.2, 2.2), revision_clock=DATED, since=SINCE)
+    undated = state("nodes", "unknown", (0.2, inf), revision_clock=DATED)
+    missing = replace(wide, resource="leases", window=replace(wide.window, is_covered=False))
+    assert [one.unknown_reason for one in (wide, undated, missing)] == ["wide", "undated", "uncovered"]
+    assert state(slo="met", revision_clock=DATED).unknown_reason is None
+    assert replace(missing, is_up=False).unknown_reason is None
+    since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
+    gone = "events may be missing, because no watch was open for a while or its history was gone"
+    assert sentences([wide, undated, missing], [], NOW) == [
+        since.replace("pods", "leases").format(why=gone),
+        UNDATED.replace("pods", "nodes"),
+        since.format(why="the bounds are too wide, with a P99 between 0.20 s and 2.2 s"),
+    ]
 
 
 def test_what_is_late_comes_first_and_a_long_list_is_cut() -> None:

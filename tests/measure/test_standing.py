@@ -27,6 +27,7 @@ def stamped(*moments: tuple[float, StreamState], window: float = 60.0) -> tuple[
         ([(100.0, WAITING), (102.0, REFUSED), (190.0, REFUSED)], (102.0, True)),
         ([(100.0, WAITING), (102.0, QUIET), (150.0, LATE), (250.0, LATE)], (150.0, True)),
         ([(100.0, WAITING), (102.0, UNKNOWN), (105.0, MET)], (105.0, True)),
+        ([(100.0, QUIET), (102.0, UNKNOWN)], (102.0, False)),
         ([(100.0, QUIET), (161.0, LATE)], (161.0, False)),
         ([(100.0, MET), (110.0, LATE)], (110.0, False)),
         ([(100.0, MET), (110.0, LATE), (120.0, MET)], (120.0, False)),

@@ -39,6 +39,7 @@ class StreamStatus(msgspec.Struct):
     revision_clock_reads: str
     trouble: str | None
     is_since_start: bool = False
+    unknown_reason: str | None = None
 
     @property
     def name(self) -> str:

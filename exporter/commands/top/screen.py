@@ -12,7 +12,7 @@ from rich.text import Text
 
 from exporter.commands.top.choice import WORDS
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, UNKNOWN_WORDS
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ def opened(row: TopRow) -> Iterator[Text]:
     reads = now.revision_clock_reads
     least = "at least " if now.is_since_start else ""
     since = f" {least}since {clock(now.since)}" if now.since is not None else ""
-    yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{since}", style="bold")
+    yield Text(
+        f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{_uncertain(now)}{since}",
+        style="bold",
+    )
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
     if past is None:
@@ -157,6 +160,11 @@ def opened(row: TopRow) -> Iterator[Text]:
         where = STAGES.get(late.slowest_stage or "", "stage not certain")
         what = _plain(late.name or f"revision {late.revision}")
         yield Text(f"{clock(late.at)} {late.event} {what}: {between(late.lower_seconds, late.upper_seconds)}, {where}")
+
+
+def _uncertain(now: StreamStatus) -> str:
+    reason = now.unknown_reason
+    return f", {_plain(UNKNOWN_WORDS.get(reason, reason))}," if reason is not None else ""
 
 
 def _why(now: StreamStatus) -> str:

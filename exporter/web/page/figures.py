@@ -25,7 +25,7 @@ CONDITION_WORDS: dict[Condition, str] = {
 CONDITION_MEANINGS: dict[Condition, str] = {
     "met": "Enough events of the window are certainly on time.",
     "violated": "More events of the window than the objective allows are certainly late.",
-    "unknown": "The certain bounds allow both answers, or events may be missing.",
+    "unknown": "It is not known whether the objective is met.",
     "quiet": "Too few events in the window to judge.",
     "down": "No watch is open: nothing new is measured.",
 }

@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, UNKNOWN_SENTENCES, UNKNOWN_WORDS
 from exporter.history.recording import FINE_SECONDS
 from exporter.measure.times import Interval
 from exporter.web.page import plot
@@ -140,8 +140,16 @@ def _state(state: StreamState, look: Look) -> str:
         when = f' <span class="since">{since(state.since, look.now, is_since_start=state.is_since_start)}</span>'
     return (
         f'<span class="state is-{condition}" title="{CONDITION_MEANINGS[condition]}">'
-        f"{CONDITION_WORDS[condition]}{when}</span>"
+        f"{CONDITION_WORDS[condition]}{_why(state)}{when}</span>"
     )
+
+
+def _why(state: StreamState) -> str:
+    """What the condition alone does not say."""
+    reason = state.unknown_reason
+    if reason is None:
+        return ""
+    return f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
 
 
 def _p99(state: StreamState) -> Interval | None:

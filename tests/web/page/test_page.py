@@ -190,6 +190,18 @@ def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
     assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
 
 
+def test_a_row_that_is_uncertain_says_why() -> None:
+    dated = RevisionClockState("events", "store")
+    for reason, one in (
+        ("bounds too wide", state("pods", "unknown", (0.2, 2.2), revision_clock=dated)),
+        ("events are not dated", state("pods", "unknown", (0.2, 2.2))),
+    ):
+        assert f"uncertain {reason}" in Parsed(drawn(one, look(one))).text
+    missing = state("pods", "unknown", revision_clock=dated)
+    missing = replace(missing, window=replace(missing.window, is_covered=False))
+    assert "uncertain events may be missing" in Parsed(drawn(missing, look(missing))).text
+
+
 def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
     for words, values in (
         (END_WORDS, END_REASONS),
