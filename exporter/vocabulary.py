@@ -27,6 +27,10 @@ Condition: TypeAlias = Literal["down", "violated", "unknown", "met", "quiet"]
 """Of a stream, the most severe first: no watch is open, or the SLO state."""
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
+ShownCondition: TypeAlias = Literal[Condition, "interrupted"]
+"""As people see it: watches that are interrupted again and again are not well, though they are on time."""
+SHOWN_CONDITIONS: tuple[ShownCondition, ...] = get_args(ShownCondition)
+
 OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
 DateSource: TypeAlias = Literal["date"]
 StampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]

@@ -68,6 +68,20 @@ UNKNOWN_SENTENCES: Mapping[str, str] = {
     "wide": "the bounds are too wide, so that the events may be on time or late",
 }
 
+CONDITION_WORDS: Mapping[str, str] = {
+    "met": "on time",
+    "violated": "late",
+    "unknown": "uncertain",
+    "quiet": "quiet",
+    "down": "no watch",
+    "interrupted": "interrupted",
+}
+
+
+def so_often(times: int) -> str:
+    """A number of times."""
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
+
 
 def with_value(words: str, value: str) -> str:
     """Both, where there is room."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         EventType,
         Phase,
         RelistReason,
+        ShownCondition,
         Source,
         Stage,
         StartReason,
@@ -172,6 +173,21 @@ class Delivered(NamedTuple):
 NOTHING_DELIVERED = Delivered()
 
 
+class Interruptions(NamedTuple):
+    """Forced closes and relists of the last time, as long as there is something to say of them."""
+
+    forced_closes: int = 0
+    relists: int = 0
+    """At which events may be missing."""
+    since: WallTime | None = None
+    """When the first one of them was."""
+    is_repeated: bool = False
+    """Whether it happens again and again."""
+
+
+NOT_INTERRUPTED = Interruptions()
+
+
 class CacheAnswer(NamedTuple):
     """What the watch cache has answered last."""
 
@@ -227,6 +243,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """When the write of ours was sent that this apiserver has not answered."""
     socket: SocketState | None = None
     """None while no watch is open, and where the kernel does not tell."""
+    interruptions: Interruptions = NOT_INTERRUPTED
     late_objects: tuple[LateObject, ...] = ()
     """The newest events that were certainly late, the newest last."""
     pod_startup: StartupState | None = None
@@ -237,6 +254,17 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     def condition(self) -> Condition:
         """The state of the window, or that no watch is open: then the window only speaks of what had arrived before."""
         return self.window.state if self.is_up else "down"
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a watch is open, and was not for long, again and again."""
+        return self.is_up and self.interruptions.is_repeated
+
+    @property
+    def shown_condition(self) -> ShownCondition:
+        """The condition as people see it: what is interrupted again and again is not well, however prompt it is."""
+        condition = self.condition
+        return "interrupted" if self.is_interrupted and condition in {"met", "quiet"} else condition
 
     @property
     def unknown_reason(self) -> UnknownReason | None:

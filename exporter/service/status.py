@@ -59,6 +59,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "starts": counts.relists["start"],
         "relists": counts.losses,
         "forced_closes": counts.forced_closes,
+        "interruptions": state.interruptions._asdict(),
         "revision_clock": clock.kind,
         "revision_clock_reads": clock.reads,
         "reads_stale": clock.reads_stale,

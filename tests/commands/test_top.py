@@ -23,6 +23,7 @@ from rich.console import Console
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Seen, seen
 from exporter.commands.top.screen import screen
+from exporter.measure.stream_state import Interruptions
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
 from exporter.web.history import blocks
@@ -93,6 +94,17 @@ def test_a_row_says_what_is_known() -> None:
     assert pods.split()[:3] == ["pods", "late", "2.1-2.4"]
     opened = "\n".join(drawn(Choice(is_open=True)))
     assert "pods on 10.0.0.1:6443: late since 22:13:20" in opened
+
+
+def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
+    run = Interruptions(12, 0, 1_700_000_000.0, is_repeated=True)
+    states = [state("leases"), state("pods", interruptions=run), state("nodes", "violated", interruptions=run)]
+    said = msgspec.json.encode(status.document("1.2.3", config(), "Again and again.", states))
+    shown = seen(said, b"".join(blocks(look(*states), states, STEPS)))
+    assert [row.now.condition for row in Choice().shown(shown.rows)] == ["violated", "interrupted", "met"]
+    console = Console(width=COLUMNS, record=True, file=io.StringIO())
+    console.print(screen(shown, Choice(), LINES, None))
+    assert "interrupted" in console.export_text()
 
 
 def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:

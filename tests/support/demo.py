@@ -28,7 +28,7 @@ SEEN = {
     "cache-stuck": says("Watches of nodes are certainly late"),
     "slow-network": says(f"Watches of {NAMES} are certainly late on"),
     "connection-dropped": says("Watches of nodes are certainly late"),
-    "forced-close": says("closed by force", LOG),
+    "forced-close": says(f"Watches of {NAMES} on .* have been closed by force again and again since"),
     "relist": says("relist, as the history .* was gone .gone.", LOG),
     "restart": says(f"No watch of {NAMES} is open on .*: it cannot be reached .connect."),
     "etcd-freeze": says("etcd does not answer", "document.getElementById('scenario').innerText"),

@@ -10,9 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from exporter.commands.top.choice import WORDS
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, UNKNOWN_WORDS
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_WORDS
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -23,7 +22,14 @@ if TYPE_CHECKING:
     from exporter.commands.top.choice import Choice
     from exporter.commands.top.documents import Noted, Seen, StreamStatus, TopRow
 
-LOOKS = {"violated": "bold red", "down": "bold magenta", "unknown": "yellow", "met": "green", "quiet": "dim"}
+LOOKS = {
+    "violated": "bold red",
+    "down": "bold magenta",
+    "unknown": "yellow",
+    "interrupted": "bold yellow",
+    "met": "green",
+    "quiet": "dim",
+}
 STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -66,7 +72,7 @@ def table(rows: Sequence[TopRow], selected: int) -> Table:
     made.add_column("resource", no_wrap=True, ratio=2)
     if several:
         made.add_column("apiserver", no_wrap=True, ratio=2)
-    made.add_column("state", no_wrap=True, min_width=9)
+    made.add_column("state", no_wrap=True, min_width=11)
     made.add_column("P99", no_wrap=True, min_width=10)
     made.add_column(f"{BARS} min", no_wrap=True, min_width=BARS)
     made.add_column("ev/s", no_wrap=True, justify="right", min_width=4)
@@ -81,7 +87,7 @@ def _cells(row: TopRow, *, is_several: bool) -> Iterator[str | Text]:
     yield _plain(now.name)
     if is_several:
         yield _plain(now.apiserver)
-    yield Text(WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
+    yield Text(CONDITION_WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
     yield between(now.p99_lower_seconds, now.p99_upper_seconds)
     yield _bars(row)
     yield _rate(row)
@@ -143,10 +149,8 @@ def opened(row: TopRow) -> Iterator[Text]:
     reads = now.revision_clock_reads
     least = "at least " if now.is_since_start else ""
     since = f" {least}since {clock(now.since)}" if now.since is not None else ""
-    yield Text(
-        f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{_uncertain(now)}{since}",
-        style="bold",
-    )
+    condition = f"{CONDITION_WORDS.get(now.condition, '')}{_uncertain(now)}{since}"
+    yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
     if past is None:

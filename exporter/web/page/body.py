@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.diagnosis.sentences import MOST_NAMES, concerns
 from exporter.diagnosis.wording import listed
-from exporter.diagnosis.words import END_WORDS, RELIST_WORDS, SOURCE_WORDS, with_value
+from exporter.diagnosis.words import CONDITION_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, with_value
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
-from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, count, moment, per_second, since, text
+from exporter.web.page.figures import STAGE_WORDS, between, count, moment, per_second, since, text
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ ROWS_WITH_BODIES = 12
 """More rows than these open by a request each: the page stays small."""
 
 NOTES_SHOWN = 20
-TROUBLED = frozenset({"violated", "down"})
+TROUBLED = frozenset({"violated", "down", "interrupted"})
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ def row(state: StreamState, made: Mapping[str, str], opened: Iterable[str], *, i
 
 def in_order(states: Sequence[StreamState]) -> list[StreamState]:
     """What is in certain trouble first; else by name, so that rows stay where they are."""
-    return sorted(states, key=lambda one: (one.condition not in TROUBLED, one.apiserver, one.group, one.resource))
+    return sorted(states, key=lambda one: (one.shown_condition not in TROUBLED, one.apiserver, one.group, one.resource))
 
 
 def _heads(span: str) -> str:
@@ -135,7 +135,7 @@ def _now(look: Look) -> str:
 
 def _sentence(look: Look) -> str:
     first, *rest = sentences(look.states, look.findings, look.now)
-    kind = min((one.condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
+    kind = min((one.shown_condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
     more = f' <span class="rest">{text(" ".join(rest))}</span>' if rest else ""
     return f'<span class="first is-{kind}">{text(first)}</span>{more}'
 

@@ -11,23 +11,17 @@ from exporter.diagnosis.sentences import seconds
 
 if TYPE_CHECKING:
     from exporter.measure.times import Interval, WallTime
-    from exporter.vocabulary import Condition, Stage, StartupStage
+    from exporter.vocabulary import ShownCondition, Stage, StartupStage
 
 NOTHING = "\N{EN DASH}"
 
-CONDITION_WORDS: dict[Condition, str] = {
-    "met": "on time",
-    "violated": "late",
-    "unknown": "uncertain",
-    "quiet": "quiet",
-    "down": "no watch",
-}
-CONDITION_MEANINGS: dict[Condition, str] = {
+CONDITION_MEANINGS: dict[ShownCondition, str] = {
     "met": "Enough events of the window are certainly on time.",
     "violated": "More events of the window than the objective allows are certainly late.",
     "unknown": "It is not known whether the objective is met.",
     "quiet": "Too few events in the window to judge.",
     "down": "No watch is open: nothing new is measured.",
+    "interrupted": "Its watches are closed by force, or have to relist, again and again.",
 }
 IT_MAY_BE_LONGER = "It was so when this exporter began to watch: it may be so for longer."
 STAGE_WORDS: dict[Stage, str] = {

@@ -10,7 +10,8 @@ from math import floor, inf
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.diagnosis.sentences import seconds
-from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, clock, text
+from exporter.diagnosis.words import CONDITION_WORDS
+from exporter.web.page.figures import STAGE_WORDS, between, clock, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

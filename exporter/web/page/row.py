@@ -7,13 +7,12 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, UNKNOWN_SENTENCES, UNKNOWN_WORDS
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_SENTENCES, UNKNOWN_WORDS, so_often
 from exporter.history.recording import FINE_SECONDS
 from exporter.measure.times import Interval
 from exporter.web.page import plot
 from exporter.web.page.figures import (
     CONDITION_MEANINGS,
-    CONDITION_WORDS,
     NOTHING,
     between,
     count,
@@ -134,22 +133,27 @@ def _cell(kind: str, label: str, main: str, more: str = "", title: str = "") -> 
 
 
 def _state(state: StreamState, look: Look) -> str:
-    condition = state.condition
-    when = ""
-    if state.since is not None:
+    condition, when = state.shown_condition, ""
+    if state.since is not None and condition != "interrupted":
         when = f' <span class="since">{since(state.since, look.now, is_since_start=state.is_since_start)}</span>'
     return (
         f'<span class="state is-{condition}" title="{CONDITION_MEANINGS[condition]}">'
-        f"{CONDITION_WORDS[condition]}{_why(state)}{when}</span>"
+        f"{CONDITION_WORDS[condition]}{when}{_why(state, look)}</span>"
     )
 
 
-def _why(state: StreamState) -> str:
+def _why(state: StreamState, look: Look) -> str:
     """What the condition alone does not say."""
-    reason = state.unknown_reason
-    if reason is None:
-        return ""
-    return f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
+    said, reason = "", state.unknown_reason
+    if reason is not None:
+        said = f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
+    run = state.interruptions
+    if state.is_interrupted and run.since is not None:
+        counted = ((run.forced_closes, "closed by force"), (run.relists, "relisted"))
+        what = ", ".join(f"{words} {so_often(times)}" for times, words in counted if times)
+        but = f"{CONDITION_WORDS[state.condition]}, but " if state.shown_condition == "interrupted" else ""
+        said += f' <span class="why">{but}{what} since {moment(run.since, look.now)}</span>'
+    return said
 
 
 def _p99(state: StreamState) -> Interval | None:

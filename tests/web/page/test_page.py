@@ -21,7 +21,7 @@ from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
 from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
-from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
 from exporter.vocabulary import CLOCK_READS, END_REASONS, RELIST_REASONS, SOURCES, START_REASONS
@@ -188,6 +188,24 @@ def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
     assert "It is. at least since 22:03:20" in said.text
     assert [at for _, at in said.tags if "when this exporter began to watch" in (at.get("title") or "")]
     assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
+
+
+def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_without_a_script() -> None:
+    run = Interruptions(12, 2, NOW - 70, is_repeated=True)
+    cut = replace(FINE, interruptions=run)
+    page = Parsed(whole(look(state("leases"), cut)))
+    classes = [at.get("class") for _, at in page.tags]
+    assert "first is-interrupted" in classes
+    assert "first is-met" not in classes
+    assert "interrupted on time, but closed by force 12 times, relisted twice since 22:12:10" in page.text
+    assert "Watches of nodes on 10.0.0.1:6443 have been closed by force again and again since 22:12 UTC" in page.text
+    assert document.in_order([state("a"), cut])[0] is cut
+    once = replace(FINE, interruptions=Interruptions(1, 0, NOW - 70))
+    page = Parsed(whole(look(once)))
+    assert "first is-met" in [at.get("class") for _, at in page.tags]
+    assert "went on with nothing lost" in page.text
+    late = drawn(replace(LATE, interruptions=run), look(LATE))
+    assert "late since 22:03:20 closed by force 12 times, relisted twice since 22:12:10" in Parsed(late).text
 
 
 def test_a_row_that_is_uncertain_says_why() -> None:
