@@ -46,6 +46,7 @@ class FoundFault(msgspec.Struct):
     remedy: str
     runbook: str
     is_since_start: bool = False
+    steps: list[str] = []
 
 
 class Diagnosis(msgspec.Struct):
@@ -85,7 +86,9 @@ def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
         when = since(found.since, is_since_start=found.is_since_start)
         yield from folded(_line(f"{claim(found.certainty, found.sentence)} {when}"), width)
         because = [f"because {said}" for said in found.evidence]
-        for line in (*because, *found.excluded, f"what to do: {found.remedy}", f"see {found.runbook}"):
+        first, *others = found.steps or [found.remedy]
+        do = [f"what to do: {first}", *(f"then: {step}" for step in others)]
+        for line in (*because, *found.excluded, *do, f"see {found.runbook}"):
             yield from folded(_line(line), width, "  ")
 
 

@@ -39,6 +39,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What else it could be, and which fact excludes that."""
     remedy: str
     """What people do about it."""
+    steps: tuple[str, ...] = ()
+    """The same, step by step: the first is something to look at or to do at once."""
     runbook: str
     """A link to the fault in docs/faults.md."""
 

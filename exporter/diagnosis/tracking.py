@@ -12,7 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF, UNKNOWN_REMEDY
+from exporter.diagnosis.remedies import steps
+from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -155,6 +157,7 @@ def _patience_seconds(cause: Cause) -> float:
 
 
 def _finding(cause: Cause, since: _Since) -> Finding:
+    remedy = steps(cause.fault, resource=kind_name(cause.group, cause.resource), apiserver=cause.apiserver)
     return Finding(
         fault=cause.fault,
         certainty=cause.certainty,
@@ -166,10 +169,7 @@ def _finding(cause: Cause, since: _Since) -> Finding:
         sentence=f"{cause.says[0].upper()}{cause.says[1:]}.",
         evidence=cause.evidence,
         excluded=cause.excluded,
-        remedy=_remedy(cause.fault),
+        remedy=" ".join(remedy),
+        steps=remedy,
         runbook=RUNBOOK + cause.fault,
     )
-
-
-def _remedy(fault: Fault) -> str:
-    return RULE_OF[fault].remedy if fault in RULE_OF else UNKNOWN_REMEDY

@@ -110,7 +110,8 @@ def test_a_finding_carries_a_sentence_a_remedy_and_a_runbook() -> None:
         findings.update(now, causes(CASES["store_slow"][0]), {})
     (finding,) = findings.named
     assert finding.sentence == "The store (etcd) of 127.0.0.1:6443 answers slowly."
-    assert finding.remedy.startswith("Faster disks")
+    assert finding.steps[0].startswith("Look at etcd's disk: `histogram_quantile(")
+    assert finding.remedy == " ".join(finding.steps)
     assert finding.runbook.endswith("docs/faults.md#store_slow")
 
 

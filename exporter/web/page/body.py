@@ -11,7 +11,7 @@ from exporter.diagnosis.words import CONDITION_WORDS, END_WORDS, RELIST_WORDS, S
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
-from exporter.web.page.figures import STAGE_WORDS, between, count, moment, per_second, since, text
+from exporter.web.page.figures import STAGE_WORDS, between, count, moment, per_second, since, text, with_code
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def finding(one: Finding, look: Look, *, is_open: bool) -> str:
         for heading, facts in (
             ("Because", list(map(text, one.evidence))),
             ("Excluded", list(map(text, one.excluded))),
-            ("Do", [text(one.remedy)] if one.remedy else []),
+            ("Do", list(map(with_code, one.steps))),
             ("Read", [link] if link else []),
         )
         if facts

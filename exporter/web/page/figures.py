@@ -46,6 +46,12 @@ def text(value: object) -> str:
     return escape(str(value))
 
 
+def with_code(words: str) -> str:
+    """Words as text; what stands between backticks is code."""
+    parts = text(words).split("`")
+    return "".join([f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)])
+
+
 def between(interval: Interval | None) -> str:
     """Bounds of a duration."""
     if interval is None:

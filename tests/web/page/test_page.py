@@ -141,7 +141,7 @@ def test_whatever_others_say_is_text(odd: str) -> None:
         one = state(words, group=words, apiserver=words, is_up=False, trouble=trouble, late_objects=(late,))
         found = Finding(
             fault="path_slow", certainty="shown", since=NOW, sentence=words, evidence=(words,), excluded=(words,),
-            remedy=words, runbook=words,
+            remedy=words, steps=(words,), runbook=words,
         )  # fmt: skip
         history = recorded(one)
         history.record_findings(NOW, [found])
@@ -175,6 +175,15 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
     end = "last end: closed before its time"
     for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", end, "2 of 50 lost"):
         assert words in row, row
+
+
+def test_the_steps_of_a_finding_are_listed_and_their_code_is_code() -> None:
+    found = Finding(
+        fault="path_slow", certainty="shown", since=NOW - 600, sentence="It is.", evidence=(), excluded=(), remedy="",
+        steps=('Look at `rate(a{b="<c>"}[1m])` & see.', "Then stop."), runbook="",
+    )  # fmt: skip
+    page = whole(look(LATE, findings=[found]))
+    assert "<dd>Look at <code>rate(a{b=&quot;&lt;c&gt;&quot;}[1m])</code> &amp; see.</dd><dd>Then stop.</dd>" in page
 
 
 def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
