@@ -26,6 +26,12 @@ MOST_NAMES = 4
 
 MOST_FINDINGS = 3
 
+WHO_CLOSES = (
+    "The apiserver ends them before their time, or something on the way cuts them: "
+    "look at the time limits of balancers and proxies."
+)
+"""Why, as far as it is known without a finding."""
+
 AS_WE_BEGAN = "when this exporter began to watch"
 """Since then at least, where nobody looked before."""
 
@@ -50,6 +56,8 @@ def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: W
         causes = [one for one in findings if one not in told and any(concerns(one, each) for each in concerned)]
         said += [one.claim for one in causes[:MOST_FINDINGS]]
         told += causes
+    if not findings and _among(groups, _is_closed) is not None:
+        said.append(WHO_CLOSES)
     others = [one for one in findings if one not in told]
     said += [one.claim for one in others[:MOST_FINDINGS]]
     said += _calm(groups, is_all=not said)

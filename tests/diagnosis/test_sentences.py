@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, SEVERE_FIRST, sentence, sentences, when
+from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
 from exporter.measure.stream_state import NOT_STARTED, Interruptions, RevisionClockState, StreamState, Trouble
@@ -108,17 +108,18 @@ def test_what_is_closed_by_force_again_and_again_is_not_fine_though_it_is_on_tim
         f"Watches of pods and nodes on {APISERVER} have been closed by force again and again since 22:03 UTC, "
         "up to 15 times each; what they deliver is on time."
     )
-    assert sentences([cut("pods", 15), cut("nodes", 3), WIDGETS], [], NOW) == [closed, "Widgets are fine."]
+    assert sentences([cut("pods", 15), cut("nodes", 3), WIDGETS], [], NOW) == [closed, WHO_CLOSES, "Widgets are fine."]
     assert sentences([cut("pods", 15), cut("nodes", 3)], [BEHIND], NOW) == [closed, BEHIND.sentence]
     late_too = replace(late(), interruptions=cut("pods", 4).interruptions)
     assert sentences([late_too, WIDGETS], [], NOW) == [
         LATE,
         f"Watches of pods on {APISERVER} have been closed by force again and again since 22:03 UTC, 4 times.",
+        WHO_CLOSES,
         "Widgets are fine.",
     ]
     quiet = sentences([cut("pods", 3, slo="quiet")], [], NOW)
     assert "on time" not in quiet[0]
-    assert len(quiet) == 1
+    assert len(quiet) == 2
 
 
 def test_relists_again_and_again_are_said_beside_what_they_cause() -> None:

@@ -28,7 +28,7 @@ ROWS_WITH_BODIES = 12
 """More rows than these open by a request each: the page stays small."""
 
 NOTES_SHOWN = 20
-TROUBLED = frozenset({"violated", "down", "interrupted"})
+TROUBLED = {"violated": 0, "down": 0, "interrupted": 1}
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
@@ -103,13 +103,14 @@ def row(state: StreamState, made: Mapping[str, str], opened: Iterable[str], *, i
 
 def in_order(states: Sequence[StreamState]) -> list[StreamState]:
     """What is in certain trouble first; else by name, so that rows stay where they are."""
-    return sorted(states, key=lambda one: (one.shown_condition not in TROUBLED, one.apiserver, one.group, one.resource))
+    rank = {one.shown_condition: TROUBLED.get(one.shown_condition, len(TROUBLED)) for one in states}
+    return sorted(states, key=lambda one: (rank[one.shown_condition], one.apiserver, one.group, one.resource))
 
 
 def _heads(span: str) -> str:
     return (
         '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
-        f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage:<br>{STAGES_LABEL}</span>'
+        f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage<br>{STAGES_LABEL}</span>'
         "<span>Watch</span><span>Our own writes (canary)</span><span>Measured to within</span></div>"
     )
 

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 FEWEST_STEPS, MOST_STEPS = 18, 90
 """Three minutes at first, a quarter of an hour when there is so much."""
 
-STAGES_LABEL = '<i class="key-store"></i>store to cache, <i class="key-client"></i>cache to client'
+STAGES_LABEL = (
+    '<span class="key"><i class="key-store"></i>store to cache</span> '
+    '<span class="key"><i class="key-client"></i>cache to client</span>'
+)
 CANARY_LABEL = "our own writes (canary)"
 NO_CANARY = "Nothing of ours is written here: what others write is measured, and a quiet watch stays unjudged."
 TRUST_LABEL = "measured to within"

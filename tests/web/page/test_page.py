@@ -322,7 +322,8 @@ def test_every_query_is_promql(query: str) -> None:
 
 def test_what_is_certainly_in_trouble_comes_first_and_the_rest_stays_in_its_place() -> None:
     states = [state("b", "unknown"), state("a", "met"), state("z", "violated"), state("y", is_up=False)]
-    assert [one.resource for one in document.in_order(states)] == ["y", "z", "a", "b"]
+    cut = state("c", interruptions=Interruptions(3, 0, NOW, is_repeated=True))
+    assert [one.resource for one in document.in_order([*states, cut])] == ["y", "z", "c", "a", "b"]
 
 
 def test_many_rows_are_opened_one_by_one() -> None:
