@@ -63,7 +63,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
             "Find who begins watches from resourceVersion 0 or none, again and again: `watchslo audit FILE`. "
             "Stop that client, or let it resume from the last revision, with bookmarks."
         ),
-        "1.37 has cheaper streaming lists.",
+        "Upgrade: Kubernetes 1.37 has cheaper streaming lists.",
     ),
     "list_storm": (
         (
@@ -193,7 +193,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
             "`watchslo audit FILE` whose they are. Stop those clients."
         ),
         "Restart that apiserver if its cache does not catch up within minutes.",
-        "1.37, and etcd 3.4.25 or 3.5.8 and later, hold it up less.",
+        "Upgrade: with Kubernetes 1.37, and with etcd 3.4.25 or 3.5.8 and later, it falls behind less.",
     ),
     "watchers_closed": (
         (

@@ -48,7 +48,7 @@ async def main(folder: Path) -> None:
                 await asyncio.sleep(10)
                 await draw(tab, folder, name)
                 await choose(tab, "healthy")
-                await tab.until(SEEN["healthy"], 150)
+                await tab.until(SEEN["healthy"], 200)
 
 
 if __name__ == "__main__":
