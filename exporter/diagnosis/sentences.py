@@ -32,7 +32,7 @@ WHO_CLOSES = (
 )
 """Why, as far as it is known without a finding."""
 
-AS_WE_BEGAN = "when this exporter began to watch"
+AS_WE_BEGAN = "soon after this exporter began to watch"
 """Since then at least, where nobody looked before."""
 
 SEVERE_FIRST: tuple[ShownCondition, ...] = ("violated", "down", "unknown", "interrupted", "met", "quiet")

@@ -17,7 +17,7 @@ LIVED_SECONDS = 150
 PICTURES = {
     "late": ("cache-behind", SEEN["cache-behind"]),
     "forced-close": ("forced-close", SEEN["forced-close"]),
-    "unknown": ("relist", says("It is not certain whether")),
+    "unknown": ("relist", says("It is not certain since .* whether")),
 }
 
 

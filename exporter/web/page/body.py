@@ -197,8 +197,8 @@ def finding(one: Finding, look: Look, *, is_open: bool) -> str:
         f"<dt>{heading}</dt>{''.join(f'<dd>{fact}</dd>' for fact in facts)}"
         for heading, facts in (
             ("Because", list(map(text, one.evidence))),
-            ("Excluded", list(map(text, one.excluded))),
             ("Do", list(map(with_code, one.steps))),
+            ("Excluded", list(map(text, one.excluded))),
             ("Read", [link] if link else []),
         )
         if facts

@@ -23,7 +23,7 @@ CONDITION_MEANINGS: dict[ShownCondition, str] = {
     "down": "No watch is open: nothing new is measured.",
     "interrupted": "Its watches are closed by force, or have to relist, again and again.",
 }
-IT_MAY_BE_LONGER = "It was so when this exporter began to watch: it may be so for longer."
+IT_MAY_BE_LONGER = "It was so as soon as this exporter knew of it: it may be so for longer."
 STAGE_WORDS: dict[Stage, str] = {
     "write": "before the commit",
     "storage_to_cache": "store to cache",
@@ -79,7 +79,7 @@ def moment(at: WallTime, now: WallTime) -> str:
 def since(at: WallTime, now: WallTime, *, is_since_start: bool) -> str:
     """Since when, for certain; more is said to those who point at it."""
     if is_since_start:
-        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}</span>'
+        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after our start</span>'
     return f"since {moment(at, now)}"
 
 

@@ -194,8 +194,8 @@ def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
     )  # fmt: skip
     said = Parsed(whole(look(late, findings=[found])))
     assert "late at least since 22:03:20" in said.text
-    assert "It is. at least since 22:03:20" in said.text
-    assert [at for _, at in said.tags if "when this exporter began to watch" in (at.get("title") or "")]
+    assert "It is. at least since 22:03:20, soon after our start" in said.text
+    assert [at for _, at in said.tags if "it may be so for longer" in (at.get("title") or "")]
     assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
 
 
