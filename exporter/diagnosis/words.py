@@ -83,6 +83,12 @@ def so_often(times: int) -> str:
     return {1: "once", 2: "twice"}.get(times, f"{times} times")
 
 
+def interrupted(forced_closes: int, relists: int) -> str:
+    """What has happened to a watch, and how often."""
+    counted = ((forced_closes, "closed by force"), (relists, "relisted"))
+    return ", ".join([f"{what} {so_often(times)}" for times, what in counted if times])
+
+
 def with_value(words: str, value: str) -> str:
     """Both, where there is room."""
     return f"{words} ({value})"

@@ -97,7 +97,7 @@ def test_a_row_says_what_is_known() -> None:
 
 
 def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
-    run = Interruptions(12, 0, 1_700_000_000.0, is_repeated=True)
+    run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
     states = [state("leases"), state("pods", interruptions=run), state("nodes", "violated", interruptions=run)]
     said = msgspec.json.encode(status.document("1.2.3", config(), "Again and again.", states))
     shown = seen(said, b"".join(blocks(look(*states), states, STEPS)))
@@ -105,6 +105,10 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
     console.print(screen(shown, Choice(), LINES, None))
     assert "interrupted" in console.export_text()
+    console.print(screen(shown, Choice(is_open=True, selected=1), LINES, None))
+    opened = console.export_text()
+    assert "pods on 10.0.0.1:6443: on time" in opened
+    assert "interrupted since 22:13:20: closed by force 12 times, relisted twice" in opened
 
 
 def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_WORDS
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_WORDS, interrupted
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, NOTES = 3, 9, 12, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, NOTES = 3, 9, 13, 5
 
 
 def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
@@ -147,10 +147,12 @@ def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
     reads = now.revision_clock_reads
-    least = "at least " if now.is_since_start else ""
-    since = f" {least}since {clock(now.since)}" if now.since is not None else ""
-    condition = f"{CONDITION_WORDS.get(now.condition, '')}{_uncertain(now)}{since}"
+    condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_uncertain(now)}{_since(now)}"
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
+    run = now.interruptions
+    if run is not None and run.is_repeated and run.since is not None:
+        what = interrupted(run.forced_closes, run.relists)
+        yield Text(f"interrupted since {clock(run.since)}: {what}")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
     if past is None:
@@ -164,6 +166,12 @@ def opened(row: TopRow) -> Iterator[Text]:
         where = STAGES.get(late.slowest_stage or "", "stage not certain")
         what = _plain(late.name or f"revision {late.revision}")
         yield Text(f"{clock(late.at)} {late.event} {what}: {between(late.lower_seconds, late.upper_seconds)}, {where}")
+
+
+def _since(now: StreamStatus) -> str:
+    if now.since is None:
+        return ""
+    return f" at least since {clock(now.since)}" if now.is_since_start else f" since {clock(now.since)}"
 
 
 def _uncertain(now: StreamStatus) -> str:

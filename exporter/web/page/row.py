@@ -7,7 +7,14 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_SENTENCES, UNKNOWN_WORDS, so_often
+from exporter.diagnosis.words import (
+    CLOCK_WORDS,
+    CONDITION_WORDS,
+    END_WORDS,
+    UNKNOWN_SENTENCES,
+    UNKNOWN_WORDS,
+    interrupted,
+)
 from exporter.history.recording import FINE_SECONDS
 from exporter.measure.times import Interval
 from exporter.web.page import plot
@@ -152,8 +159,7 @@ def _why(state: StreamState, look: Look) -> str:
         said = f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
     run = state.interruptions
     if state.is_interrupted and run.since is not None:
-        counted = ((run.forced_closes, "closed by force"), (run.relists, "relisted"))
-        what = ", ".join(f"{words} {so_often(times)}" for times, words in counted if times)
+        what = interrupted(run.forced_closes, run.relists)
         but = f"{CONDITION_WORDS[state.condition]}, but " if state.shown_condition == "interrupted" else ""
         said += f' <span class="why">{but}{what} since {moment(run.since, look.now)}</span>'
     return said
