@@ -44,7 +44,7 @@ async def main(folder: Path) -> None:
             await draw(tab, folder, "healthy")
             for name, (scenario, seen) in PICTURES.items():
                 await choose(tab, scenario)
-                await tab.until(seen, 100)
+                await tab.until(seen, 250)
                 await asyncio.sleep(10)
                 await draw(tab, folder, name)
                 await choose(tab, "healthy")
