@@ -176,7 +176,8 @@ def _is_relisted(state: StreamState) -> bool:
 def _is_passing(state: StreamState) -> bool:
     """Whether it was closed by force, and nothing came of that."""
     run = state.interruptions
-    return state.is_up and run.forced_closes > 0 and not run.relists and not run.is_repeated
+    is_whole = state.is_up and state.window.is_covered and not run.relists
+    return is_whole and run.forced_closes > 0 and not run.is_repeated
 
 
 def _closed(group: _Group, now: WallTime) -> str:

@@ -139,6 +139,8 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
     assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)
     assert went_on not in sentences([cut("pods", 1, 1), WIDGETS], [], NOW), "it is not known that nothing is lost"
+    away = replace(cut("pods", 1, slo="unknown"), window=replace(WIDGETS.window, state="unknown", is_covered=False))
+    assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
 
 
 def test_every_condition_has_its_place_and_its_word() -> None:
