@@ -19,9 +19,17 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SloState: TypeAlias = Literal["met", "violated", "unknown", "quiet"]
 SLO_STATES: tuple[SloState, ...] = get_args(SloState)
 
+UnknownReason: TypeAlias = Literal["uncovered", "undated", "wide"]
+"""Why it is not known whether watches are late: events may be missing, are not dated, or not exactly enough."""
+UNKNOWN_REASONS: tuple[UnknownReason, ...] = get_args(UnknownReason)
+
 Condition: TypeAlias = Literal["down", "violated", "unknown", "met", "quiet"]
 """Of a stream, the most severe first: no watch is open, or the SLO state."""
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+
+ShownCondition: TypeAlias = Literal[Condition, "interrupted"]
+"""As people see it: watches that are interrupted again and again are not well, though they are on time."""
+SHOWN_CONDITIONS: tuple[ShownCondition, ...] = get_args(ShownCondition)
 
 OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
 DateSource: TypeAlias = Literal["date"]

@@ -90,7 +90,8 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     document = {f"slo.{key}" for key in status.pop("slo")} | status.keys()
     assert document == of_document
     [stream] = status["streams"]
-    assert stream.keys() | {f"pod_startup.{key}" for key in stream["pod_startup"]} == of_stream
+    below = {f"{field}.{key}" for field in ("pod_startup", "interruptions") for key in stream[field]}
+    assert stream.keys() | below == of_stream
     assert stream["relists"] == 0
 
 

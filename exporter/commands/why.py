@@ -16,7 +16,7 @@ from exporter.commands.asking import asked
 from exporter.commands.running import completed, quieter, set_by_signal
 from exporter.commands.text_table import folded, width_of
 from exporter.config import ConfigError
-from exporter.diagnosis.document import document
+from exporter.diagnosis.document import document, since
 from exporter.diagnosis.findings import claim
 from exporter.limits import MOST_MESSAGE_BYTES
 from exporter.service import logs
@@ -45,6 +45,8 @@ class FoundFault(msgspec.Struct):
     excluded: list[str]
     remedy: str
     runbook: str
+    is_since_start: bool = False
+    steps: list[str] = []
 
 
 class Diagnosis(msgspec.Struct):
@@ -81,9 +83,12 @@ def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
     for number, found in enumerate(diagnosis.findings):
         if number:
             yield ""
-        yield from folded(_line(f"{claim(found.certainty, found.sentence)} Since {found.since}."), width)
+        when = since(found.since, is_since_start=found.is_since_start)
+        yield from folded(_line(f"{claim(found.certainty, found.sentence)} {when}"), width)
         because = [f"because {said}" for said in found.evidence]
-        for line in (*because, *found.excluded, f"what to do: {found.remedy}", f"see {found.runbook}"):
+        first, *others = found.steps or [found.remedy]
+        do = [f"what to do: {first}", *(f"then: {step}" for step in others)]
+        for line in (*because, *found.excluded, *do, f"see {found.runbook}"):
             yield from folded(_line(line), width, "  ")
 
 

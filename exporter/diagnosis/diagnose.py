@@ -30,6 +30,8 @@ class Cause(NamedTuple):
     says: str
     evidence: tuple[str, ...]
     excluded: tuple[str, ...]
+    confirmed: tuple[str, ...] = ()
+    """What of the evidence has confirmed it."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -100,6 +102,7 @@ def _cause(rule: Rule, view: View) -> Cause | None:
         _filled(rule.says, view),
         tuple(dict.fromkeys([*evidence, *confirmed, *_who(rule, view)])),
         tuple(_excluded(rule, view)),
+        tuple(confirmed),
     )
 
 

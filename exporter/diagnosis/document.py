@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from exporter.diagnosis.sentences import AS_WE_BEGAN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,7 +44,12 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def headline(finding: Finding) -> str:
     """One finding in one sentence."""
-    return f"{finding.claim} Since {at(finding.since)}."
+    return f"{finding.claim} {since(at(finding.since), is_since_start=finding.is_since_start)}"
+
+
+def since(moment: str, *, is_since_start: bool) -> str:
+    """Since when, as a sentence."""
+    return f"At least since {moment}, {AS_WE_BEGAN}." if is_since_start else f"Since {moment}."
 
 
 def at(unix_seconds: float) -> str:

@@ -57,6 +57,8 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     storage_to_cache: Interval | None = None
     """Bounds of the P99, as for the other stages."""
     cache_to_client: Interval | None = None
+    window_p99_seconds: float | None = None
+    """The lower bound of the P99 of the rolling window, while that violates the objective: what all others say too."""
     write: Interval | None = None
     canary_write: Interval | None = None
     """From sending our own write to its answer: the bucket of the P50; or that of one that is still unanswered after

@@ -29,6 +29,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """"" where it concerns all resources."""
     since: float
     """Unix time."""
+    is_since_start: bool = False
+    """Whether it was there when the exporter began to look: then it may be there for longer."""
     sentence: str
     """What it is, where, in words."""
     evidence: tuple[str, ...]
@@ -37,6 +39,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What else it could be, and which fact excludes that."""
     remedy: str
     """What people do about it."""
+    steps: tuple[str, ...] = ()
+    """The same, step by step: the first is something to look at or to do at once."""
     runbook: str
     """A link to the fault in docs/faults.md."""
 

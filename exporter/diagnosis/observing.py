@@ -385,6 +385,7 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
         is_late=canaries_lost > 0 or judged["late"] > (1 - objective.ratio) * sum(judged.values()) + 1e-9,
         judged=judged,
         time_span=_p99(*span),
+        window_p99_seconds=state.window.p99_lower_seconds if state.window.state == "violated" else None,
         storage_to_cache=storage_to_cache,
         cache_to_client=cache_to_client,
         write=write,

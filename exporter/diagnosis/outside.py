@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from exporter.diagnosis.facts import SLOW_POLL_RATIO
 from exporter.diagnosis.view import UNKNOWN, Observed, inverse, no, sign, yes
-from exporter.diagnosis.wording import about, are, at_least, at_most, listed, seconds
+from exporter.diagnosis.wording import about, are, at_least, at_most, between, listed, seconds
 from exporter.vocabulary import FORCED_ENDS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def late(view: View) -> Observed:
     late_here = [one for one in view.here if one.is_late]
     if not late_here:
         return no("watches here are on time")
-    worst = max((one.time_span.earliest for one in late_here if one.time_span), default=0.0)
+    worst = max(one.window_p99_seconds or at_least(one.time_span) for one in late_here)
     by = f", with a P99 of at least {seconds(worst)}" if worst else ""
     return yes(f"watches of {listed(one.name for one in late_here)} are late{by}")
 
@@ -84,9 +84,9 @@ def _stage(view: View, stage: str, where: str) -> Observed:
     known = [bounds for one in view.here if one.is_late and (bounds := getattr(one, stage)) is not None]
     if not known:
         return UNKNOWN
-    longest = max(bounds.earliest for bounds in known)
-    if longest >= view.half:
-        return yes(f"events take at least {seconds(longest)} {where}")
+    longest = max(known)
+    if longest.earliest >= view.half:
+        return yes(f"events take {between(longest)} {where}")
     most = max(bounds.latest for bounds in known)
     return no(f"events take at most {seconds(most)} {where}") if most < view.half else UNKNOWN
 

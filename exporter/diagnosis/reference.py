@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.diagnosis.rules import RULES, UNKNOWN_REMEDY
+from exporter.diagnosis.remedies import steps
+from exporter.diagnosis.rules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from exporter.diagnosis.rules import Rule
     from exporter.diagnosis.view import Sign
+    from exporter.vocabulary import Fault
 
 _HEAD = """\
 # Whose fault it is
@@ -36,7 +38,7 @@ def reference_markdown() -> str:
     rows = [f"| [`{rule.fault}`](#{rule.fault}) | {_general(rule.says)} |" for rule in RULES]
     rows.append("| [`unknown_cause`](#unknown_cause) | watches are late, and the evidence does not say why |")
     sections = [line for rule in RULES for line in _section(rule)]
-    unknown = ["## unknown_cause", "", f"What to do: {UNKNOWN_REMEDY}", ""]
+    unknown = ["## unknown_cause", "", *_remedy("unknown_cause")]
     return _HEAD + "\n".join([*rows, "", *sections, *unknown])
 
 
@@ -49,7 +51,14 @@ def _section(rule: Rule) -> Iterator[str]:
         yield f"- It also explains, and is named instead of: {_faults(rule.explains)}"
     if rule.instead_of:
         yield f"- Most easily mistaken for: {_faults(rule.instead_of)}"
-    yield from ("", f"What to do: {rule.remedy}", "")
+    yield ""
+    yield from _remedy(rule.fault)
+
+
+def _remedy(fault: Fault) -> Iterator[str]:
+    yield from ("What to do:", "")
+    yield from (f"{number}. {step}" for number, step in enumerate(steps(fault), 1))
+    yield ""
 
 
 def _signs(heading: str, signs: Iterable[Sign]) -> Iterator[str]:

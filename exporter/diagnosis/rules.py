@@ -1,4 +1,4 @@
-"""The faults that the field knows: what each needs, what confirms and what excludes it, and what people do about it.
+"""The faults that the field knows: what each needs, what confirms and what excludes it.
 
 Read it as a table; docs/faults.md is made of it. The more exact cause comes first: if it is found, what it `explains`
 is not reported beside it. Sources: Kubernetes issues, enhancement proposals and incident reports, and the source of
@@ -37,7 +37,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     explains: tuple[Fault, ...] = ()
     instead_of: tuple[Fault, ...] = ()
     """What it is mistaken for most easily: the finding says why it is not that."""
-    remedy: str
 
 
 OVERLOAD: tuple[Fault, ...] = (
@@ -59,8 +58,6 @@ RULES: tuple[Rule, ...] = (
         needs=(see.refused,),
         confirms=(see.refused,),
         excludes=(see.was_away, it.started_anew),
-        remedy="Give the exporter's user get, list and watch on the resource, or new credentials; `watchslo check` "
-        "names each permission that is missing.",
     ),
     Rule(
         fault="exporter_starved",
@@ -68,7 +65,6 @@ RULES: tuple[Rule, ...] = (
         says="the exporter itself gets too little CPU or memory, so it cannot say how late events are",
         needs=(see.ambiguous, see.stalled),
         confirms=(see.held_back,),
-        remedy="Raise the exporter's CPU limit, or take it away; give it a node that is not overcommitted.",
     ),
     Rule(
         fault="apiserver_unreachable",
@@ -83,8 +79,6 @@ RULES: tuple[Rule, ...] = (
             "relist_storm",
             "requests_queued",
         ),
-        remedy="Look whether its process runs, and whether the port can be reached from here; other clients have the "
-        "same gap if they use this address.",
     ),
     Rule(
         fault="apiserver_restarted",
@@ -103,8 +97,6 @@ RULES: tuple[Rule, ...] = (
             "apiserver_overloaded",
             "store_slow",
         ),
-        remedy="Restart apiservers one by one, with --shutdown-delay-duration and --shutdown-watch-termination-grace-"
-        "period; see why it ended if nobody did it (memory, probes).",
     ),
     Rule(
         fault="relist_storm",
@@ -114,8 +106,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(it.herd, it.lists_dominate, it.initial_events),
         explains=(*OVERLOAD, "list_storm", "initial_events_burst"),
         instead_of=("apiserver_restarted",),
-        remedy="Let clients use bookmarks and jittered backoff, and streaming lists (1.34); make watch caches larger; "
-        "restart apiservers one by one.",
     ),
     Rule(
         fault="initial_events_burst",
@@ -126,8 +116,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(it.lists_dominate,),
         explains=OVERLOAD,
         instead_of=("list_storm",),
-        remedy="Find clients that watch from resourceVersion 0 or none again and again (audit log); they should resume "
-        "from the last revision, with bookmarks. 1.37 has cheaper streaming lists.",
     ),
     Rule(
         fault="list_storm",
@@ -137,8 +125,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(it.lists_dominate, audited.lists_stand_out),
         explains=OVERLOAD,
         instead_of=("write_storm", "store_slow"),
-        remedy="Find who lists (audit log): an informer, a limit, resourceVersion=0 or a label index instead; a "
-        "FlowSchema with few seats holds it back until then.",
     ),
     Rule(
         fault="write_storm",
@@ -148,8 +134,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(it.writes_dominate,),
         explains=(*OVERLOAD, "initial_events_burst"),
         instead_of=("list_storm",),
-        remedy="Find who writes (audit log): controllers that fight over a field, that retry conflicts without "
-        "a pause, or that write what has not changed.",
     ),
     Rule(
         fault="connections_unbalanced",
@@ -159,8 +143,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(it.most_watches,),
         excludes=(see.peers_late,),
         explains=tuple(fault for fault in OVERLOAD if fault != "connections_unbalanced"),
-        remedy="Start apiservers with --goaway-chance=.001, let the balancer count connections, or restart the "
-        "clients.",
     ),
     Rule(
         fault="requests_queued",
@@ -171,8 +153,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled, it.busy, see.peers_store_slow),
         explains=("store_slow",),
         instead_of=("apiserver_overloaded", "path_slow"),
-        remedy="See which FlowSchema fills the level (apiserver_flowcontrol_current_inqueue_requests); give the "
-        "exporter a level of its own rather than the exempt one.",
     ),
     Rule(
         fault="path_full",
@@ -183,8 +163,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(see.stalled,),
         explains=("path_slow", "apiserver_overloaded", "objects_large"),
         instead_of=("apiserver_overloaded",),
-        remedy="See the network card's and balancer's bytes a second; fewer and smaller watches (metadata only, "
-        "selectors, EndpointSlices, immutable Secrets), compression, another way.",
     ),
     Rule(
         fault="path_slow",
@@ -195,7 +173,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(see.stalled, see.rate_at_ceiling),
         explains=("apiserver_overloaded", "requests_queued"),
         instead_of=("apiserver_overloaded", "store_slow"),
-        remedy="Look at what stands between: balancer, proxy, VPN, konnectivity. The apiserver wrote in time.",
     ),
     Rule(
         fault="store_slow",
@@ -206,8 +183,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(see.stalled, see.way_back_long, it.slow_only_here),
         explains=("cache_behind", "admission_slow", "requests_queued"),
         instead_of=("apiserver_overloaded", "path_slow", "admission_slow"),
-        remedy="Faster disks for etcd; defragment one member at a time; keep events in an etcd of their own; see its "
-        "leader changes and database size.",
     ),
     Rule(
         fault="apiserver_overloaded",
@@ -218,8 +193,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(see.stalled, see.way_back_long),
         explains=("cache_behind", "conversion_slow", "store_slow", "watchers_closed"),
         instead_of=("store_slow", "path_slow", "cache_behind"),
-        remedy="More CPU or more apiservers; hold back whoever asks most (API Priority and Fairness; audit log names "
-        "them); consistent lists from the cache (1.31), streaming encoding (1.34).",
     ),
     Rule(
         fault="admission_slow",
@@ -230,8 +203,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(it.webhook_slow,),
         excludes=(it.etcd_slow,),
         instead_of=("store_slow",),
-        remedy="Give webhooks short timeouts, matchConditions and failurePolicy; see "
-        "apiserver_admission_webhook_admission_duration_seconds by name.",
     ),
     Rule(
         fault="conversion_slow",
@@ -242,8 +213,6 @@ RULES: tuple[Rule, ...] = (
         excludes=(see.all_late_of_several, see.cache_polls_slow, it.busy),
         explains=("cache_behind", "objects_large"),
         instead_of=("cache_behind",),
-        remedy="Make the version that is watched most the storage version; a faster webhook; 1.37 converts in "
-        "parallel.",
     ),
     Rule(
         fault="objects_large",
@@ -253,7 +222,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(see.others_on_time,),
         explains=OVERLOAD,
         instead_of=("path_full",),
-        remedy="Smaller objects (split them, no blobs in annotations), metadata-only watches, protobuf or CBOR.",
     ),
     Rule(
         fault="cache_stuck",
@@ -263,8 +231,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(see.peers_delivered, it.inconsistent),
         explains=("cache_behind", "connection_dropped"),
         instead_of=("connection_dropped",),
-        remedy="Restart that apiserver; 1.34 finds lost events by itself (DetectCacheInconsistency), not a cache that "
-        "stands still.",
     ),
     Rule(
         fault="connection_dropped",
@@ -274,8 +240,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(see.socket_silent, see.peers_delivered),
         excludes=(see.cache_still,),
         instead_of=("cache_stuck",),
-        remedy="Look at idle timeouts of balancers, NAT and firewalls; clients need bookmarks and a limit on silence, "
-        "TCP keep-alive or HTTP/2 pings.",
     ),
     Rule(
         fault="cache_behind",
@@ -285,7 +249,6 @@ RULES: tuple[Rule, ...] = (
         confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
         excludes=(see.cache_polls_slow, see.all_cut, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
-        remedy="Fewer streaming lists and watches from 0 at the same time; 1.37; etcd 3.4.25, 3.5.8 or later.",
     ),
     Rule(
         fault="watchers_closed",
@@ -294,8 +257,6 @@ RULES: tuple[Rule, ...] = (
         needs=(see.closed_alone_or_prompt, it.terminates),
         confirms=(it.terminates,),
         explains=("clients_slow",),
-        remedy="Find whose watches of that resource ended early (audit log); more CPU for them, metadata only, work in "
-        "a queue instead of the handler.",
     ),
     Rule(
         fault="connection_shared",
@@ -303,8 +264,6 @@ RULES: tuple[Rule, ...] = (
         says="clients of {apiserver} put many watches on one connection; ours has one of its own and is on time",
         needs=(see.watches_prompt, it.shared_connections),
         confirms=(),
-        remedy="Watches on connections of their own, or several connections to a process "
-        "(--http2-max-streams-per-connection, DISABLE_HTTP2).",
     ),
     Rule(
         fault="clients_slow",
@@ -313,16 +272,11 @@ RULES: tuple[Rule, ...] = (
         needs=(see.ours_prompt, it.sending_slow),
         confirms=(it.sending_slow,),
         excludes=(it.busy,),
-        remedy="See the CPU limits of the clients; metadata only, protobuf, work in a queue instead of the handler.",
     ),
 )
 RULE_OF = {rule.fault: rule for rule in RULES}
 
 UNKNOWN_SAYS = "watches of {resource} on {apiserver} are late{where}, and the evidence does not say why"
-UNKNOWN_REMEDY = (
-    "See which stage takes the time, and whether polls, other resources and other apiservers are slow too; with the "
-    "apiserver's own metrics (--apiserver.metrics) more causes can be told apart."
-)
 
 BURDENS_OF_THE_STORE: frozenset[Fault] = frozenset(
     ("apiserver_restarted", "relist_storm", "list_storm", "write_storm", "objects_large")

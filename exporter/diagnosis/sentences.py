@@ -9,22 +9,33 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.diagnosis.wording import listed
-from exporter.vocabulary import CONDITIONS
+from exporter.diagnosis.words import START_WORDS, UNKNOWN_SENTENCES, so_often, with_value
+from exporter.measure.interruptions import FORCED_CLOSES_AGAIN, RELISTS_AGAIN
+from exporter.vocabulary import UNKNOWN_REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from exporter.diagnosis.findings import Finding
     from exporter.measure.stream_state import StreamState
     from exporter.measure.times import WallTime
-    from exporter.vocabulary import Condition
+    from exporter.vocabulary import ShownCondition, UnknownReason
 
 MOST_NAMES = 4
 """A list in a sentence has no more names than these."""
 
 MOST_FINDINGS = 3
 
-SEVERE_FIRST: tuple[Condition, ...] = ("violated", *[one for one in CONDITIONS if one != "violated"])
+WHO_CLOSES = (
+    "The apiserver ends them before their time, or something on the way cuts them: "
+    "look at the time limits of balancers and proxies."
+)
+"""Why, as far as it is known without a finding."""
+
+AS_WE_BEGAN = "soon after this exporter began to watch"
+"""Since then at least, where nobody looked before."""
+
+SEVERE_FIRST: tuple[ShownCondition, ...] = ("violated", "down", "unknown", "interrupted", "met", "quiet")
 """What is certainly late is said first: it is what the objective is about."""
 
 
@@ -40,16 +51,29 @@ def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: W
     told: list[Finding] = []
     said: list[str] = []
     groups = _groups(states)
-    for group in groups:
-        if group.condition in _OF_TROUBLE:
-            said.append(_OF_TROUBLE[group.condition](group, now))
-            causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
-            said += [one.claim for one in causes[:MOST_FINDINGS]]
-            told += causes
+    for words, concerned in _troubles(groups, now):
+        said.append(words)
+        causes = [one for one in findings if one not in told and any(concerns(one, each) for each in concerned)]
+        said += [one.claim for one in causes[:MOST_FINDINGS]]
+        told += causes
+    if not findings and _among(groups, _is_closed) is not None:
+        said.append(WHO_CLOSES)
     others = [one for one in findings if one not in told]
     said += [one.claim for one in others[:MOST_FINDINGS]]
     said += _calm(groups, is_all=not said)
+    said += _passing(groups, now)
     return said
+
+
+def _troubles(groups: Sequence[_Group], now: WallTime) -> Iterator[tuple[str, Sequence[StreamState]]]:
+    """In words, and of which streams."""
+    for group in groups:
+        if group.condition in _OF_TROUBLE:
+            yield _OF_TROUBLE[group.condition](group, now), group.states
+    for is_concerned, say in ((_is_closed, _closed), (_is_relisted, _relisted)):
+        of_it = _among(groups, is_concerned)
+        if of_it is not None:
+            yield say(of_it, now), of_it.states
 
 
 def concerns(finding: Finding, state: StreamState) -> bool:
@@ -74,11 +98,12 @@ def seconds(value: float) -> str:
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The streams in one condition."""
+    """The streams in one condition, or about which there is the same to say."""
 
-    condition: Condition
+    condition: ShownCondition
     states: list[StreamState]
     names: dict[tuple[str, str], str]
+    unknown_reason: UnknownReason | None = None
 
     @property
     def resources(self) -> str:
@@ -89,8 +114,11 @@ class _Group(msgspec.Struct, frozen=True):
         return listed((one.apiserver for one in self.states), MOST_NAMES)
 
     def since(self, now: WallTime) -> str:
-        times = [one.since for one in self.states if one.since is not None]
-        return f" since {when(min(times), now)}" if times else ""
+        times = [(one.since, not one.is_since_start) for one in self.states if one.since is not None]
+        if not times:
+            return ""
+        at, is_seen = min(times)
+        return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_WE_BEGAN}"
 
 
 def _groups(states: Sequence[StreamState]) -> list[_Group]:
@@ -100,8 +128,11 @@ def _groups(states: Sequence[StreamState]) -> list[_Group]:
     names = {
         (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
     }
-    groups = [_Group(one, [state for state in states if state.condition == one], names) for one in SEVERE_FIRST]
-    return [group for group in groups if group.states]
+    kinds = [(one, why) for one in SEVERE_FIRST for why in (UNKNOWN_REASONS if one == "unknown" else (None,))]
+    of_kind: dict[tuple[ShownCondition, UnknownReason | None], list[StreamState]] = {}
+    for state in states:
+        of_kind.setdefault((state.shown_condition, state.unknown_reason), []).append(state)
+    return [_Group(one, of_kind[one, why], names, why) for one, why in kinds if (one, why) in of_kind]
 
 
 def _late(group: _Group, now: WallTime) -> str:
@@ -111,18 +142,71 @@ def _late(group: _Group, now: WallTime) -> str:
 
 
 def _down(group: _Group, now: WallTime) -> str:
-    reasons = [one.trouble.reason for one in group.states if one.trouble is not None]
-    if reasons and set(reasons) == {"not started yet"}:
+    reasons = {one.trouble.reason for one in group.states if one.trouble is not None}
+    if reasons == {"not started yet"}:
         return f"The watches of {group.resources} on {group.where} have not started yet."
-    why = f": {listed(reasons, MOST_NAMES)}" if reasons else ""
+    known = [with_value(words, reason) for reason, words in START_WORDS.items() if reason in reasons]
+    why = f": {listed(known, MOST_NAMES)}" if known else ""
     return f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}."
 
 
-def _unknown(group: _Group, _now: WallTime) -> str:
-    return (
-        f"It is not certain whether watches of {group.resources} are late on {group.where}: "
-        "the bounds allow both answers, or events may be missing."
-    )
+def _unknown(group: _Group, now: WallTime) -> str:
+    why = UNKNOWN_SENTENCES[group.unknown_reason or "wide"]
+    if group.unknown_reason == "wide":
+        lowest = min([one.window.p99_lower_seconds or 0.0 for one in group.states])
+        highest = max([one.window.p99_upper_seconds or 0.0 for one in group.states])
+        why = f"the bounds are too wide, with a P99 between {seconds(lowest)} and {seconds(highest)}"
+    return f"It is not certain{group.since(now)} whether watches of {group.resources} are late on {group.where}: {why}."
+
+
+def _among(groups: Sequence[_Group], is_one: Callable[[StreamState], bool]) -> _Group | None:
+    """Of all streams those of which this is true."""
+    states = [state for group in groups for state in group.states if is_one(state)]
+    return _Group("interrupted", states, groups[0].names) if states else None
+
+
+def _is_closed(state: StreamState) -> bool:
+    return state.is_interrupted and state.interruptions.forced_closes >= FORCED_CLOSES_AGAIN
+
+
+def _is_relisted(state: StreamState) -> bool:
+    return state.is_interrupted and state.interruptions.relists >= RELISTS_AGAIN
+
+
+def _is_passing(state: StreamState) -> bool:
+    """Whether it was closed by force, and nothing came of that."""
+    run = state.interruptions
+    is_whole = state.is_up and state.window.is_covered and not run.relists
+    return is_whole and run.forced_closes > 0 and not run.is_repeated
+
+
+def _closed(group: _Group, now: WallTime) -> str:
+    often = so_often(max([one.interruptions.forced_closes for one in group.states]))
+    each = f"up to {often} each" if len(group.states) > 1 else often
+    on_time = all(one.window.state == "met" for one in group.states)
+    still = "; what they deliver is on time" if on_time else ""
+    run = f"closed by force again and again since {_began(group, now)}, {each}{still}"
+    return f"Watches of {group.resources} on {group.where} have been {run}."
+
+
+def _relisted(group: _Group, now: WallTime) -> str:
+    often = so_often(max([one.interruptions.relists for one in group.states]))
+    each = f"up to {often} each" if len(group.states) > 1 else often
+    run = f"relist again and again since {_began(group, now)}, {each}: events may be missing each time"
+    return f"Watches of {group.resources} on {group.where} have had to {run}."
+
+
+def _passing(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
+    """What is normal, as long as it does not happen again."""
+    group = _among(groups, _is_passing)
+    if group is not None:
+        often = so_often(max([one.interruptions.forced_closes for one in group.states]))
+        was = f"closed by force {often} since {_began(group, now)}, and went on with nothing lost"
+        yield f"Watches of {group.resources} on {group.where} were {was}."
+
+
+def _began(group: _Group, now: WallTime) -> str:
+    return when(min([one.interruptions.since or now for one in group.states]), now)
 
 
 _OF_TROUBLE = {"violated": _late, "down": _down, "unknown": _unknown}

@@ -12,7 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF, UNKNOWN_REMEDY
+from exporter.diagnosis.remedies import steps
+from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF
+from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +28,9 @@ AFTERMATH_SECONDS = 30.0
 
 SHOWN_FOR_SECONDS = 45.0
 """What confirmed a finding stays good for so long: metrics are read every 10 s, and are means of that time."""
+
+START_SECONDS = 20.0
+"""What began so soon after the first look was there before: facts are of so many seconds."""
 
 SUSPECTED_AFTER_SECONDS = 6.0
 PATIENCE_SECONDS: Mapping[Fault, float] = {"unknown_cause": 10.0, "requests_queued": 16.0}
@@ -45,11 +50,18 @@ class Change(NamedTuple):
     finding: Finding
 
 
+class _Since(NamedTuple):
+    at: float
+    is_start: bool
+
+
 class _Held(msgspec.Struct, frozen=True):
     finding: Finding
     first_at: float
     seen_at: float
     shown_at: float | None
+    confirmed: tuple[str, ...]
+    """The facts that have confirmed it, as they were then."""
     is_named: bool = False
 
 
@@ -58,6 +70,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._held: dict[_Key, _Held] = {}
+        self._began: float | None = None
         self._withdrawn: dict[_Key, float] = {}
         """When findings ended, for as long as that matters."""
 
@@ -72,13 +85,15 @@ class Tracker:
 
     def update(self, now: float, causes: Iterable[Cause], since: Mapping[tuple[str, str, str], float]) -> list[Change]:
         """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
+        first = self._began = now if self._began is None else self._began
         self._withdrawn = {key: at for key, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
         seen = {(cause.fault, *cause.place): cause for cause in causes if not self._is_aftermath(cause)}
         changes = []
         for key, cause in seen.items():
             before = self._held.get(key)
             began = before.finding.since if before else min(now, since.get(cause.place, now))
-            held = self._held[key] = _held(cause, before, now, began)
+            since_when = _Since(began, is_start=began - first <= START_SECONDS)
+            held = self._held[key] = _held(cause, before, now, since_when)
             if held.is_named and not (before and before.is_named):
                 changes.append(Change("found", held.finding))
             elif before and before.is_named and before.finding.certainty != held.finding.certainty:
@@ -119,15 +134,20 @@ def _replaces(cause: Cause, key: _Key) -> bool:
     return frozenset((cause.fault, fault)) in EXCLUSIVE or fault in _explained_by(cause.fault)
 
 
-def _held(cause: Cause, before: _Held | None, now: float, since: float) -> _Held:
+def _held(cause: Cause, before: _Held | None, now: float, since: _Since) -> _Held:
     shown_at = now if cause.certainty == "shown" else before.shown_at if before else None
     is_still_shown = shown_at is not None and now - shown_at < SHOWN_FOR_SECONDS
     if before is not None and is_still_shown and cause.certainty != "shown":
-        # The evidence that confirmed it is the better one to tell.
-        return replace(before, seen_at=now, is_named=True)
+        # What confirmed it is told as it was then, all else as it is now.
+        finding = replace(
+            before.finding,
+            evidence=tuple(dict.fromkeys([*cause.evidence, *before.confirmed])),
+            excluded=cause.excluded,
+        )
+        return replace(before, finding=finding, seen_at=now, is_named=True)
     first_at = before.first_at if before else now
     is_named = before is not None and (before.is_named or now - first_at >= _patience_seconds(cause))
-    return _Held(_finding(cause, since), first_at, now, shown_at, is_named=is_named)
+    return _Held(_finding(cause, since), first_at, now, shown_at, cause.confirmed, is_named=is_named)
 
 
 def _patience_seconds(cause: Cause) -> float:
@@ -136,21 +156,20 @@ def _patience_seconds(cause: Cause) -> float:
     return PATIENCE_SECONDS.get(cause.fault, SUSPECTED_AFTER_SECONDS)
 
 
-def _finding(cause: Cause, since: float) -> Finding:
+def _finding(cause: Cause, since: _Since) -> Finding:
+    remedy = steps(cause.fault, resource=kind_name(cause.group, cause.resource), apiserver=cause.apiserver)
     return Finding(
         fault=cause.fault,
         certainty=cause.certainty,
         apiserver=cause.apiserver,
         group=cause.group,
         resource=cause.resource,
-        since=since,
+        since=since.at,
+        is_since_start=since.is_start,
         sentence=f"{cause.says[0].upper()}{cause.says[1:]}.",
         evidence=cause.evidence,
         excluded=cause.excluded,
-        remedy=_remedy(cause.fault),
+        remedy=" ".join(remedy),
+        steps=remedy,
         runbook=RUNBOOK + cause.fault,
     )
-
-
-def _remedy(fault: Fault) -> str:
-    return RULE_OF[fault].remedy if fault in RULE_OF else UNKNOWN_REMEDY

@@ -27,6 +27,12 @@ def about(value: float) -> str:
     return f"at most {seconds(value)}" if value < inf else "not known"
 
 
+def between(bounds: Interval) -> str:
+    """Both bounds, as far as there are any."""
+    earliest, latest = bounds
+    return f"{seconds(earliest)} to {seconds(latest)}" if latest < inf else f"at least {seconds(earliest)}"
+
+
 def at_least(bounds: Interval | None) -> float:
     """What is certain; 0 if nothing is."""
     return bounds.earliest if bounds is not None else 0.0

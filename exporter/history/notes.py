@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from exporter.diagnosis.words import RELIST_WORDS, START_WORDS, with_value
 from exporter.measure.stream_state import NOT_STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from exporter.diagnosis.findings import Finding
-    from exporter.measure.stream_state import StreamState
+    from exporter.measure.stream_state import StreamState, Trouble
     from exporter.measure.times import WallTime
     from exporter.vocabulary import EndReason
 
@@ -54,7 +55,8 @@ def changes(now: WallTime, before: StreamState, state: StreamState) -> Iterator[
     was, counts = before.counts, state.counts
     for reason, times in counts.relists.items():
         if reason != "start" and times > was.relists[reason]:
-            yield Note(now, "relist", f"relist ({reason}): events may be missing", *of, times - was.relists[reason])
+            text = f"relist, as {with_value(RELIST_WORDS[reason], reason)}: events may be missing"
+            yield Note(now, "relist", text, *of, times - was.relists[reason])
     if counts.forced_closes > was.forced_closes:
         text = "the watch was closed by force"
         yield Note(now, "forced_close", text, *of, counts.forced_closes - was.forced_closes)
@@ -68,12 +70,17 @@ def changes(now: WallTime, before: StreamState, state: StreamState) -> Iterator[
 
 def _turns(now: WallTime, before: StreamState, state: StreamState, of: tuple[str, str, str]) -> Iterator[Note]:
     if before.is_up and not state.is_up:
-        why = f": {state.trouble.reason}" if state.trouble is not None else ""
-        yield Note(now, "stream_down", f"no watch is open{why}", *of)
+        yield Note(now, "stream_down", f"no watch is open{_why(state.trouble)}", *of)
     if state.is_up and not before.is_up and before.trouble != NOT_STARTED:
         yield Note(now, "stream_up", "a watch is open again", *of)
     if state.condition != before.condition and state.is_up and {state.condition, before.condition} & TROUBLED:
         yield Note(now, "condition", IN_WORDS[state.condition], *of)
+
+
+def _why(trouble: Trouble | None) -> str:
+    if trouble is None or trouble.reason == "not started yet":
+        return ""
+    return f": {with_value(START_WORDS[trouble.reason], trouble.reason)}"
 
 
 def last_end(before: StreamState, state: StreamState) -> EndReason | None:

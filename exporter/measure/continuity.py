@@ -9,6 +9,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.measure.coverage import Coverage
+from exporter.measure.interruptions import InterruptionRun
+from exporter.measure.standing import Standing
 from exporter.measure.stream_state import NOT_STARTED
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ class Continuity:
         self.has_answered = False
         """Whether a watch was open, or was refused for good."""
         self.last_activity: WallTime | None = None
+        self.standing = Standing()
+        self.interruptions = InterruptionRun()
         self._counts = counts
         self._relisting: RelistReason | None = None
         self._lost_at: Instant | None = now

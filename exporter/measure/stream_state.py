@@ -7,6 +7,7 @@ copy of them, together with the current status.
 from __future__ import annotations
 
 from itertools import product
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -46,9 +47,11 @@ if TYPE_CHECKING:
         EventType,
         Phase,
         RelistReason,
+        ShownCondition,
         Source,
         Stage,
         StartReason,
+        UnknownReason,
         UnmeasuredReason,
         Verdict,
     )
@@ -170,6 +173,21 @@ class Delivered(NamedTuple):
 NOTHING_DELIVERED = Delivered()
 
 
+class Interruptions(NamedTuple):
+    """Forced closes and relists of the last time, as long as there is something to say of them."""
+
+    forced_closes: int = 0
+    relists: int = 0
+    """At which events may be missing."""
+    since: WallTime | None = None
+    """When the first one of them was."""
+    is_repeated: bool = False
+    """Whether it happens again and again."""
+
+
+NOT_INTERRUPTED = Interruptions()
+
+
 class CacheAnswer(NamedTuple):
     """What the watch cache has answered last."""
 
@@ -212,6 +230,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     revision_clock: RevisionClockState = NOTHING_DATES
     since: WallTime | None = None
     """When the condition became what it is; None if that is not known."""
+    is_since_start: bool = False
+    """Whether it was so when we began to watch: then it may be so for longer."""
     last_activity: WallTime | None = None
     """Of the last byte or bookmark; None before the first one."""
     delivered: Delivered = NOTHING_DELIVERED
@@ -223,6 +243,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """When the write of ours was sent that this apiserver has not answered."""
     socket: SocketState | None = None
     """None while no watch is open, and where the kernel does not tell."""
+    interruptions: Interruptions = NOT_INTERRUPTED
     late_objects: tuple[LateObject, ...] = ()
     """The newest events that were certainly late, the newest last."""
     pod_startup: StartupState | None = None
@@ -233,6 +254,27 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     def condition(self) -> Condition:
         """The state of the window, or that no watch is open: then the window only speaks of what had arrived before."""
         return self.window.state if self.is_up else "down"
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a watch is open, and was not for long, again and again."""
+        return self.is_up and self.interruptions.is_repeated
+
+    @property
+    def shown_condition(self) -> ShownCondition:
+        """The condition as people see it: what is interrupted again and again is not well, however prompt it is."""
+        condition = self.condition
+        return "interrupted" if self.is_interrupted and condition in {"met", "quiet"} else condition
+
+    @property
+    def unknown_reason(self) -> UnknownReason | None:
+        """Why the condition is unknown; None if it is not."""
+        if self.condition != "unknown":
+            return None
+        if not self.window.is_covered:
+            return "uncovered"
+        is_dated = self.revision_clock.reads != "nothing" and self.window.p99_upper_seconds != inf
+        return "wide" if is_dated else "undated"
 
     @property
     def name(self) -> str:

@@ -149,6 +149,8 @@ class WindowReport(msgspec.Struct, frozen=True):
     p99_lower_seconds: float | None
     p99_seconds: float | None
     p99_upper_seconds: float | None
+    is_covered: bool = True
+    """Whether no events can be missing."""
 
 
 EMPTY = WindowReport(0, 0, 0, "quiet", None, None, None)
@@ -204,6 +206,7 @@ class Window:
             p99_lower_seconds=lower and lower.earliest,
             p99_seconds=middle and middle.latest,
             p99_upper_seconds=upper and upper.latest,
+            is_covered=is_covered,
         )
 
     def _state(self, events: int, late: int, not_on_time: int, *, is_covered: bool) -> SloState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from exporter.diagnosis.words import UNKNOWN_SENTENCES
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ NO_WATCH = "no watch is open: nothing new is measured"
 MEANINGS = {
     "met": "enough events in the window are certainly on time",
     "violated": "too many events in the window are certainly late",
-    "unknown": "the certain bounds allow both answers, or events may be missing",
     "quiet": f"fewer than {QUIET_BELOW_EVENTS} events in the window",
 }
 
@@ -46,8 +46,10 @@ def stream(state: StreamState) -> dict[str, Any]:
         "stream": "up" if state.is_up else "down",
         "state": window.state,
         "since": state.since,
+        "is_since_start": state.is_since_start,
         # Without an open watch the state covers only events that arrived before.
-        "meaning": MEANINGS[window.state] if state.is_up else NO_WATCH,
+        "meaning": _meaning(state),
+        "unknown_reason": state.unknown_reason,
         "window_events": window.events,
         "p99_lower_seconds": window.p99_lower_seconds,
         "p99_upper_seconds": window.p99_upper_seconds,
@@ -57,6 +59,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "starts": counts.relists["start"],
         "relists": counts.losses,
         "forced_closes": counts.forced_closes,
+        "interruptions": state.interruptions._asdict(),
         "revision_clock": clock.kind,
         "revision_clock_reads": clock.reads,
         "reads_stale": clock.reads_stale,
@@ -64,6 +67,13 @@ def stream(state: StreamState) -> dict[str, Any]:
         "error": (state.trouble.error or None) if state.trouble is not None else None,
         "pod_startup": _pod_startup(state.pod_startup) if state.pod_startup is not None else None,
     }
+
+
+def _meaning(state: StreamState) -> str:
+    if not state.is_up:
+        return NO_WATCH
+    reason = state.unknown_reason
+    return UNKNOWN_SENTENCES[reason] if reason is not None else MEANINGS[state.window.state]
 
 
 def _pod_startup(startup: StartupState) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
 from exporter.measure.arrivals import Arrivals
 from exporter.measure.awaited import AwaitedCanaries
@@ -142,6 +141,7 @@ class Stream:
         self._judge.relisting()
         self._continuity.relisting(reason, time.monotonic())
         if reason != "start":
+            self._continuity.interruptions.relisted(time.monotonic(), time.time())
             log.warning("relist", extra=self._labels(reason=reason))
 
     def start_failed(self, error: StartError) -> None:
@@ -175,6 +175,7 @@ class Stream:
         self.counts.lifetime.observe(max(0.0, lived_seconds))
         if end.reason in FORCED_ENDS:
             self.counts.forced_closes += 1
+            self._continuity.interruptions.closed_by_force(time.monotonic(), time.time())
         level = logging.INFO if end.reason == "timeout" else logging.WARNING
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 
@@ -276,9 +277,9 @@ class Stream:
         for latency in self._awaited.lose(now):
             log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
         self._continuity.refresh(now)
-        state = self._state(now)
-        since = self.state.since if state.condition == self.state.condition else time.time()
-        self.state = self._dependencies.metrics.state = replace(state, since=since)
+        window_seconds = self._dependencies.config.slo_window_seconds
+        state = self._continuity.standing.stamped(self._state(now), time.time(), window_seconds)
+        self.state = self._dependencies.metrics.state = state
 
     @property
     def counts(self) -> StreamCounts:
@@ -346,6 +347,7 @@ class Stream:
             cache_answer=self._clocks.cache_answer,
             owed_canary=canaries.oldest_owed,
             canary_unanswered_since=self._awaited.unanswered_since,
+            interruptions=self._continuity.interruptions.state(now),
             late_objects=self._judge.late_objects,
             pod_startup=self.pod_starts.state(now) if self.pod_starts is not None else None,
             counts=self.counts.copy(),

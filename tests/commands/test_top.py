@@ -23,7 +23,7 @@ from rich.console import Console
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
 from exporter.commands.top.screen import screen
-from exporter.measure.stream_state import StreamState
+from exporter.measure.stream_state import Interruptions, StreamState
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
 from exporter.web.history import blocks
@@ -170,6 +170,29 @@ def test_starts_of_pods_fit_into_a_terminal_with_much_else(height: int) -> None:
     assert "00:00:00 pods" in said, "the newest of the log"
     assert "q quit" in said
     assert sum(host[:9] in line for line in lines for host in hosts[:1]) > 3, "and rows"
+
+
+def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
+    run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
+    states = [state("leases"), state("pods", interruptions=run), state("nodes", "violated", interruptions=run)]
+    said = msgspec.json.encode(status.document("1.2.3", config(), "Again and again.", states))
+    shown = seen(said, b"".join(blocks(look(*states), states, STEPS)))
+    assert [row.now.condition for row in Choice().shown(shown.rows)] == ["violated", "interrupted", "met"]
+    console = Console(width=COLUMNS, record=True, file=io.StringIO())
+    console.print(screen(shown, Choice(), LINES, None))
+    assert "interrupted" in console.export_text()
+    console.print(screen(shown, Choice(is_open=True, selected=1), LINES, None))
+    opened = console.export_text()
+    assert "pods on 10.0.0.1:6443: on time" in opened
+    assert "interrupted since 22:13:20: closed by force 12 times, relisted twice" in opened
+
+
+def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
+    states = [state("pods", "unknown", since=1_700_000_000.0)]
+    said = msgspec.json.encode(status.document("1.2.3", config(), "It is not certain.", states))
+    console = Console(width=COLUMNS, record=True, file=io.StringIO())
+    console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), LINES, None))
+    assert "pods on 10.0.0.1:6443: uncertain, events are not dated, since 22:13:20" in console.export_text()
 
 
 def test_what_others_say_cannot_steer_the_terminal() -> None:

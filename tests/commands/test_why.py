@@ -12,7 +12,7 @@ import pytest
 
 from exporter import cli
 from exporter.diagnosis.document import document
-from exporter.diagnosis.rules import UNKNOWN_REMEDY
+from exporter.diagnosis.remedies import steps
 from exporter.diagnosis.tracking import Tracker
 from exporter.simulator import Simulator, Workload
 from tests.diagnosis.cases import CASES, causes
@@ -101,9 +101,10 @@ def test_a_line_is_printed_whole(something_else: SomethingElse, capsys: pytest.C
         tracker.update(now, [cause._replace(says=cause.says + " and more" * 50)], {})
     something_else.body = json.dumps(document(tracker.named)).encode()
     assert cli.main(["why", "--url", f"http://127.0.0.1:{something_else.server_port}"]) == 3
-    first, *_, remedy, _ = capsys.readouterr().out.splitlines()
+    first, *others = capsys.readouterr().out.splitlines()
     assert first.count(" and more") == 50
-    assert remedy.endswith(UNKNOWN_REMEDY)
+    do, *then = steps("unknown_cause")
+    assert [line.strip() for line in others[-4:-1]] == [f"what to do: {do}", *(f"then: {step}" for step in then)]
 
 
 def test_where_nothing_listens_the_reason_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,8 @@ from exporter.measure.apiserver_state import WayBack
 from exporter.measure.canaries import Canary
 from exporter.measure.stream_state import CacheAnswer, Delivered, SocketState, StreamCounts, Trouble
 from exporter.measure.times import Interval
+from exporter.measure.window import WindowReport
+from exporter.vocabulary import SloState
 from tests.diagnosis.observed import WALL_AHEAD, Stream, World
 
 
@@ -69,6 +71,14 @@ def test_counts_and_bounds_are_those_of_the_last_seconds(world: World, pods: Str
         facts = world.stream()
     assert facts.judged["on_time"] == 0, "20 s later they are of the past"
     assert facts.time_span is None
+
+
+@pytest.mark.parametrize(("slo", "told"), [("violated", 3.0), ("met", None)])
+def test_the_p99_of_the_window_is_told_while_it_violates_the_objective(
+    world: World, pods: Stream, slo: SloState, told: float | None
+) -> None:
+    pods.more["window"] = WindowReport(600, 9, 9, slo, 3.0, 3.0, 3.1)
+    assert world.stream().window_p99_seconds == told
 
 
 def test_series_that_were_dropped_and_are_back_have_no_past(world: World, pods: Stream) -> None:

@@ -317,6 +317,13 @@ def test_polls_that_are_not_answered_yet_are_slow_ones() -> None:
     assert {cause.fault for cause in causes(facts(stopped, late))} == {"apiserver_overloaded"}
 
 
+def test_the_evidence_has_the_figure_of_the_sentence_as_soon_as_the_window_has_one() -> None:
+    for window_p99, said in ((None, "at least 2.0 s"), (3.0, "at least 3.0 s")):
+        (cause,) = causes(facts(apiserver(), stream(**IN_CACHE, window_p99_seconds=window_p99)))
+        assert cause.evidence[0] == f"watches of pods are late, with a P99 of {said}"
+        assert cause.evidence[1] == "events take 1.5 s to 2.5 s from the commit into the watch cache"
+
+
 def test_a_quiet_watch_without_bookmarks_ends_silently_and_nothing_is_wrong() -> None:
     quiet = stream(kind=("", "events"), judged={}, time_span=None, ends={"silent": 1}, uncovered_seconds=0.1)
     assert causes(facts(apiserver(), quiet, NODES_ON_TIME)) == []

@@ -1,12 +1,15 @@
 from math import inf
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import MOST_NAMES, sentence, when
+from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
-from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
+from exporter.diagnosis.words import CONDITION_WORDS
+from exporter.measure.stream_state import NOT_STARTED, Interruptions, RevisionClockState, StreamState, Trouble
+from exporter.vocabulary import SHOWN_CONDITIONS
 from tests.support.states import APISERVER, state
 
 NOW = 1_700_000_000.0  # 22:13 UTC
@@ -31,10 +34,9 @@ def late(resource: str = "pods", p99: tuple[float, float] = (2.1, 2.4), apiserve
 
 
 WIDGETS = state("widgets", group="example.com")
-UNKNOWN = (
-    f"It is not certain whether watches of pods are late on {APISERVER}: the bounds allow both answers, "
-    "or events may be missing."
-)
+UNKNOWN = f"It is not certain whether watches of pods are late on {APISERVER}: {{why}}."
+UNDATED = UNKNOWN.format(why="too many events are not dated, so that their latency has no upper bound")
+DATED = RevisionClockState("events", "store")
 LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with a P99 of at least 2.1 s."
 
 
@@ -64,7 +66,19 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
             [],
-            f"No watch of pods is open on {APISERVER} since 22:03 UTC: forbidden.",
+            f"No watch of pods is open on {APISERVER} since 22:03 UTC: we are not permitted to (forbidden).",
+        ),
+        (
+            [replace(late(), is_since_start=True), late("nodes", apiserver=OTHER)],
+            [],
+            LATE.replace("pods", "pods and nodes").replace(
+                f"{APISERVER} since 22:03 UTC", f"{APISERVER} and {OTHER} at least since 22:03 UTC, {AS_WE_BEGAN}"
+            ),
+        ),
+        (
+            [replace(late(), is_since_start=True), replace(late("nodes"), since=SINCE - 120)],
+            [],
+            LATE.replace("pods", "pods and nodes").replace("22:03", "22:01"),
         ),
         (
             [state("pods", is_up=False, trouble=NOT_STARTED)],
@@ -74,7 +88,7 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", "unknown"), state("nodes", "quiet")],
             [],
-            f"{UNKNOWN} Too few events to judge nodes on {APISERVER}.",
+            f"{UNDATED} Too few events to judge nodes on {APISERVER}.",
         ),
     ],
 )
@@ -82,6 +96,72 @@ def test_the_sentence_says_which_where_since_when_and_why(
     states: list[StreamState], findings: list[Finding], said: str
 ) -> None:
     assert sentence(states, findings, NOW) == said
+
+
+def cut(resource: str, times: int, relists: int = 0, **more: Any) -> StreamState:
+    run = Interruptions(times, relists, SINCE, is_repeated=times > 2 or relists > 1)
+    return replace(state(resource, **more), interruptions=run)
+
+
+def test_what_is_closed_by_force_again_and_again_is_not_fine_though_it_is_on_time() -> None:
+    closed = (
+        f"Watches of pods and nodes on {APISERVER} have been closed by force again and again since 22:03 UTC, "
+        "up to 15 times each; what they deliver is on time."
+    )
+    assert sentences([cut("pods", 15), cut("nodes", 3), WIDGETS], [], NOW) == [closed, WHO_CLOSES, "Widgets are fine."]
+    assert sentences([cut("pods", 15), cut("nodes", 3)], [BEHIND], NOW) == [closed, BEHIND.sentence]
+    late_too = replace(late(), interruptions=cut("pods", 4).interruptions)
+    assert sentences([late_too, WIDGETS], [], NOW) == [
+        LATE,
+        f"Watches of pods on {APISERVER} have been closed by force again and again since 22:03 UTC, 4 times.",
+        WHO_CLOSES,
+        "Widgets are fine.",
+    ]
+    quiet = sentences([cut("pods", 3, slo="quiet")], [], NOW)
+    assert "on time" not in quiet[0]
+    assert len(quiet) == 2
+
+
+def test_relists_again_and_again_are_said_beside_what_they_cause() -> None:
+    relisted = (
+        f"Watches of pods on {APISERVER} have had to relist again and again since 22:03 UTC, twice: "
+        "events may be missing each time."
+    )
+    one = cut("pods", 1, 2, slo="unknown")
+    assert sentences([one], [], NOW) == [UNDATED, relisted]
+    assert sentences([replace(one, window=WIDGETS.window)], [], NOW) == [relisted]
+
+
+def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
+    since = "closed by force once since 22:03 UTC"
+    went_on = f"Watches of pods on {APISERVER} were {since}, and went on with nothing lost."
+    said = sentences([cut("pods", 1), WIDGETS], [], NOW)
+    assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
+    assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)
+    assert went_on not in sentences([cut("pods", 1, 1), WIDGETS], [], NOW), "it is not known that nothing is lost"
+    away = replace(cut("pods", 1, slo="unknown"), window=replace(WIDGETS.window, state="unknown", is_covered=False))
+    assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
+
+
+def test_every_condition_has_its_place_and_its_word() -> None:
+    assert set(SEVERE_FIRST) == set(SHOWN_CONDITIONS) == CONDITION_WORDS.keys()
+    assert len(SEVERE_FIRST) == len(SHOWN_CONDITIONS)
+
+
+def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
+    wide = state("pods", "unknown", (0.2, 2.2), revision_clock=DATED, since=SINCE)
+    undated = state("nodes", "unknown", (0.2, inf), revision_clock=DATED)
+    missing = replace(wide, resource="leases", window=replace(wide.window, is_covered=False))
+    assert [one.unknown_reason for one in (wide, undated, missing)] == ["wide", "undated", "uncovered"]
+    assert state(slo="met", revision_clock=DATED).unknown_reason is None
+    assert replace(missing, is_up=False).unknown_reason is None
+    since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
+    gone = "events may be missing, because no watch was open for a while or its history was gone"
+    assert sentences([wide, undated, missing], [], NOW) == [
+        since.replace("pods", "leases").format(why=gone),
+        UNDATED.replace("pods", "nodes"),
+        since.format(why="the bounds are too wide, with a P99 between 0.20 s and 2.2 s"),
+    ]
 
 
 def test_what_is_late_comes_first_and_a_long_list_is_cut() -> None:

@@ -10,7 +10,7 @@ from exporter.vocabulary import CERTAINTIES, FAULTS
 from tests.diagnosis.cases import CASES, A, B, causes
 
 BEHIND = Cause("cache_behind", "suspected", A, "", "pods", "the watch cache is behind", ("it is late",), ())
-SHOWN = BEHIND._replace(certainty="shown", evidence=("it is late", "reads wait"))
+SHOWN = BEHIND._replace(certainty="shown", evidence=("it is late", "reads wait"), confirmed=("reads wait",))
 PLACE = (A, "", "pods")
 
 
@@ -62,6 +62,28 @@ def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> No
     assert change.finding.since == 96.0
 
 
+def test_figures_are_of_now_while_it_lasts_and_no_change_of_the_finding() -> None:
+    findings = Tracker()
+    for now in (96.0, 102.0, 104.0):
+        findings.update(now, [BEHIND if now < 104 else SHOWN], {})
+    for cause in (BEHIND, SHOWN):
+        newer = tuple(["late by 3.0 s" if said == "it is late" else said for said in cause.evidence])
+        assert findings.update(106.0, [cause._replace(evidence=newer, excluded=("not path_slow: 2 ms",))], {}) == []
+        (finding,) = findings.named
+        assert (finding.certainty, finding.since) == ("shown", 96.0)
+        assert finding.evidence == ("late by 3.0 s", "reads wait")
+        assert finding.excluded == ("not path_slow: 2 ms",)
+
+
+def test_what_is_there_from_the_first_look_on_may_be_there_for_longer() -> None:
+    for began, is_since_start in ((2.0, True), (60.0, False)):
+        findings = Tracker()
+        findings.update(0.0, [], {})
+        for now in (began, began + 6.0, began + 100.0):
+            findings.update(now, [BEHIND], {})
+        assert [one.is_since_start for one in findings.named] == [is_since_start]
+
+
 def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> None:
     findings = Tracker()
     for now in (96.0, 102.0):
@@ -88,7 +110,8 @@ def test_a_finding_carries_a_sentence_a_remedy_and_a_runbook() -> None:
         findings.update(now, causes(CASES["store_slow"][0]), {})
     (finding,) = findings.named
     assert finding.sentence == "The store (etcd) of 127.0.0.1:6443 answers slowly."
-    assert finding.remedy.startswith("Faster disks")
+    assert finding.steps[0].startswith("Look at etcd's disk: `histogram_quantile(")
+    assert finding.remedy == " ".join(finding.steps)
     assert finding.runbook.endswith("docs/faults.md#store_slow")
 
 

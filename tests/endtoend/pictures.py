@@ -17,7 +17,7 @@ LIVED_SECONDS = 150
 PICTURES = {
     "late": ("cache-behind", SEEN["cache-behind"]),
     "forced-close": ("forced-close", SEEN["forced-close"]),
-    "unknown": ("relist", says("It is not certain whether")),
+    "unknown": ("relist", says("It is not certain since .* whether")),
 }
 
 
@@ -44,11 +44,11 @@ async def main(folder: Path) -> None:
             await draw(tab, folder, "healthy")
             for name, (scenario, seen) in PICTURES.items():
                 await choose(tab, scenario)
-                await tab.until(seen, 100)
+                await tab.until(seen, 250)
                 await asyncio.sleep(10)
                 await draw(tab, folder, name)
                 await choose(tab, "healthy")
-                await tab.until(SEEN["healthy"], 150)
+                await tab.until(SEEN["healthy"], 200)
 
 
 if __name__ == "__main__":

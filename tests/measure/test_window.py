@@ -160,7 +160,8 @@ def test_where_events_may_be_missing_it_is_not_met_but_still_violated_or_quiet()
         (filled(on_time=98, late=2), "violated"),
         (filled(on_time=49), "quiet"),
     ):
-        assert window.report(11.0, is_covered=False).state == state
+        uncovered = window.report(11.0, is_covered=False)
+        assert (uncovered.state, uncovered.is_covered) == (state, False)
 
 
 @pytest.mark.parametrize(

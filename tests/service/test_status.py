@@ -7,7 +7,7 @@ import msgspec
 
 from exporter.measure.stream_state import StreamState, Trouble
 from exporter.service import status
-from exporter.vocabulary import STARTUP_RESULTS, STARTUP_STAGES
+from exporter.vocabulary import STARTUP_RESULTS, STARTUP_STAGES, UNKNOWN_REASONS
 from tests.support.observing import config
 from tests.support.states import startup, state
 
@@ -25,6 +25,7 @@ def test_the_status_is_as_its_schema_says() -> None:
     for one in (
         state(since=5.0),
         state(p99=(0.1, inf)),
+        state(slo="unknown"),
         state(pod_startup=startup()),
         state(pod_startup=startup(is_anything_known=False)),
         state(p99=None, slo="quiet", is_up=False, trouble=Trouble("connect", "refused")),
@@ -42,6 +43,14 @@ def test_starts_of_pods_have_what_is_known_of_them() -> None:
     assert found["stages"]["sli"]["p95_upper_seconds"] == inf
     assert 0 < found["watches_share_lower"] < found["watches_share_upper"] < 0.2
     assert status.stream(state())["pod_startup"] is None
+
+
+def test_an_unknown_state_has_its_reason() -> None:
+    said = status.stream(state(slo="unknown"))
+    assert said["unknown_reason"] == "undated"
+    assert said["meaning"] == "too many events are not dated, so that their latency has no upper bound"
+    assert status.stream(state())["unknown_reason"] is None
+    assert set(SCHEMA["$defs"]["stream"]["properties"]["unknown_reason"]["enum"]) == {*UNKNOWN_REASONS, None}
 
 
 def test_the_schema_knows_every_stage_and_result() -> None:

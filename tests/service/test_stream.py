@@ -13,6 +13,7 @@ from exporter.measure.canaries import Canary
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.measure.stream_state import CacheAnswer, StreamState
 from exporter.measure.times import Interval
+from exporter.watch.watch import End
 from tests.support.streams import Fed, bookmark, reading, revision_poller
 
 
@@ -110,6 +111,25 @@ async def test_what_may_be_history_stands_in_the_window_without_any_bound(fed: F
     assert status["p99_upper_seconds"] == float("inf")
     fed.polls(200, ago=0.2)
     assert fed.status()["window_events"] == 0
+
+
+# What interrupts it
+
+
+async def test_forced_closes_and_relists_count_as_interruptions_and_other_ends_do_not(fed: Fed) -> None:
+    fed.relists("start", ago=20)
+    for reason in ("timeout", "early_eof", "silent", "transport_error"):
+        fed.target.ended(End(reason, fed.now), 5.0)
+    fed.status()
+    run = fed.target.state.interruptions
+    assert (run.forced_closes, run.relists, run.is_repeated) == (2, 0, False)
+    assert run.since == pytest.approx(time.time(), abs=10)
+    fed.relists("gone", ago=1)
+    fed.relists("gone", ago=0.5)
+    assert fed.status()["interruptions"] == {
+        "forced_closes": 2, "relists": 2, "since": run.since, "is_repeated": True
+    }  # fmt: skip
+    assert fed.target.state.is_interrupted
 
 
 # Whose evidence counts
@@ -224,6 +244,7 @@ async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end
     fed.polls(100, ago=2.9)
     on_time(fed, 101, ago=2)
     assert fed.status()["state"] == "unknown", "short, but events are missing"
+    assert fed.status()["unknown_reason"] == "uncovered"
 
 
 async def test_a_watch_of_a_history_that_is_given_up_ends_no_gap(fed: Fed) -> None:

@@ -28,14 +28,14 @@ SEEN = {
     "cache-stuck": says("Watches of nodes are certainly late"),
     "slow-network": says(f"Watches of {NAMES} are certainly late on"),
     "connection-dropped": says("Watches of nodes are certainly late"),
-    "forced-close": says("closed by force", LOG),
-    "relist": says("relist .gone.", LOG),
-    "restart": says(f"No watch of {NAMES} is open on .*: connect"),
+    "forced-close": says(f"Watches of {NAMES} on .* have been closed by force again and again since"),
+    "relist": says("relist, as the history .* was gone .gone.", LOG),
+    "restart": says(f"No watch of {NAMES} is open on .*: it cannot be reached .connect."),
     "etcd-freeze": says("etcd does not answer", "document.getElementById('scenario').innerText"),
     "slow-admission": says("writes take 3 s", "document.getElementById('scenario').innerText"),
     "write-storm": f"Number({PODS}.querySelector('.rate .figure').innerText) > 80",
-    "throttled": says(f"No watch of {NAMES} is open on .*: throttled"),
-    "forbidden": says("No watch of pods is open on .*: forbidden"),
+    "throttled": says(f"No watch of {NAMES} is open on .*: .* .throttled."),
+    "forbidden": says("No watch of pods is open on .*: we are not permitted to .forbidden."),
 }
 """What the page shows while there is this trouble; lines of the sentence are one."""
 

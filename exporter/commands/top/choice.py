@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from exporter.diagnosis.sentences import SEVERE_FIRST
+from exporter.diagnosis.words import CONDITION_WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from exporter.commands.top.documents import TopRow
 
 Order: TypeAlias = "Callable[[TopRow], tuple[float | str, ...]]"
-
-SEVERE_FIRST = ("violated", "down", "unknown", "met", "quiet")
-
-WORDS = {"violated": "late", "down": "no watch", "unknown": "uncertain", "met": "on time", "quiet": "quiet"}
-"""The conditions as they are shown, and filtered."""
 
 ESCAPE = "\x1b"
 
@@ -37,7 +35,7 @@ ORDERS: dict[str, Order] = {
 
 
 def _words(row: TopRow) -> str:
-    return f"{row.now.name} {row.now.apiserver} {WORDS.get(row.now.condition, '')}"
+    return f"{row.now.name} {row.now.apiserver} {CONDITION_WORDS.get(row.now.condition, '')}"
 
 
 def _upper(row: TopRow) -> float:

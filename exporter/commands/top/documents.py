@@ -39,6 +39,15 @@ class PodStartup(msgspec.Struct):
     stages: dict[str, StartupQuantiles]
 
 
+class Interrupted(msgspec.Struct):
+    """Forced closes and relists that follow each other closely."""
+
+    forced_closes: int
+    relists: int
+    since: float | None
+    is_repeated: bool
+
+
 class StreamStatus(msgspec.Struct):
     """One stream, as it is now."""
 
@@ -59,6 +68,9 @@ class StreamStatus(msgspec.Struct):
     revision_clock_reads: str
     trouble: str | None
     pod_startup: PodStartup | None
+    is_since_start: bool = False
+    unknown_reason: str | None = None
+    interruptions: Interrupted | None = None
 
     @property
     def name(self) -> str:
@@ -67,8 +79,11 @@ class StreamStatus(msgspec.Struct):
 
     @property
     def condition(self) -> str:
-        """The state of the window, or that no watch is open."""
-        return self.state if self.stream == "up" else "down"
+        """The state of the window, or that no watch is open, or not for long, again and again."""
+        if self.stream != "up":
+            return "down"
+        is_interrupted = self.interruptions is not None and self.interruptions.is_repeated
+        return "interrupted" if is_interrupted and self.state in {"met", "quiet"} else self.state
 
 
 class StatusDocument(msgspec.Struct):

@@ -14,8 +14,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from exporter.commands.top.choice import WORDS
 from exporter.diagnosis.sentences import seconds
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_WORDS, interrupted
 from exporter.measure.startup_counts import WINDOW_SECONDS
 from exporter.vocabulary import STARTUP_STAGES
 from exporter.web.page.figures import STARTUP_WORDS
@@ -29,12 +29,19 @@ if TYPE_CHECKING:
     from exporter.commands.top.choice import Choice
     from exporter.commands.top.documents import Noted, PodStartup, Seen, StreamStatus, TopRow
 
-LOOKS = {"violated": "bold red", "down": "bold magenta", "unknown": "yellow", "met": "green", "quiet": "dim"}
+LOOKS = {
+    "violated": "bold red",
+    "down": "bold magenta",
+    "unknown": "yellow",
+    "interrupted": "bold yellow",
+    "met": "green",
+    "quiet": "dim",
+}
 STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 12, 11, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 13, 11, 5
 
 
 def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
@@ -76,7 +83,7 @@ def table(rows: Sequence[TopRow], selected: int) -> Table:
     made.add_column("resource", no_wrap=True, ratio=2)
     if several:
         made.add_column("apiserver", no_wrap=True, ratio=2)
-    made.add_column("state", no_wrap=True, min_width=9)
+    made.add_column("state", no_wrap=True, min_width=11)
     made.add_column("P99", no_wrap=True, min_width=10)
     made.add_column(f"{BARS} min", no_wrap=True, min_width=BARS)
     made.add_column("ev/s", no_wrap=True, justify="right", min_width=4)
@@ -91,7 +98,7 @@ def _cells(row: TopRow, *, is_several: bool) -> Iterator[str | Text]:
     yield _plain(now.name)
     if is_several:
         yield _plain(now.apiserver)
-    yield Text(WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
+    yield Text(CONDITION_WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
     yield between(now.p99_lower_seconds, now.p99_upper_seconds)
     yield _bars(row)
     yield _rate(row)
@@ -150,22 +157,37 @@ def _stages(row: TopRow) -> Iterator[tuple[str, tuple[float | None, float | None
 def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
-    since = f" since {clock(now.since)}" if now.since is not None else ""
-    yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {WORDS.get(now.condition, '')}{since}", style="bold")
+    reads = now.revision_clock_reads
+    condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_uncertain(now)}{_since(now)}"
+    yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
+    run = now.interruptions
+    if run is not None and run.is_repeated and run.since is not None:
+        what = interrupted(run.forced_closes, run.relists)
+        yield Text(f"interrupted since {clock(run.since)}: {what}")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
-    yield Text(
-        f"forced closes {now.forced_closes}, relists {now.relists}; dated by {now.revision_clock_reads}{_why(now)}"
-    )
+    yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
     if past is None:
         return
     if past.last_end is not None:
-        yield Text(f"last end {past.last_end.reason} at {clock(past.last_end.at)}")
+        reason = past.last_end.reason
+        yield Text(f"last end at {clock(past.last_end.at)}: {END_WORDS.get(reason, reason)}")
     for stage, (low, high) in _stages(row):
         yield Text(f"{stage.replace('_', ' ')}: {between(low, high)}")
     for late in reversed(past.late_objects[-5:]):
         where = STAGES.get(late.slowest_stage or "", "stage not certain")
         what = _plain(late.name or f"revision {late.revision}")
         yield Text(f"{clock(late.at)} {late.event} {what}: {between(late.lower_seconds, late.upper_seconds)}, {where}")
+
+
+def _since(now: StreamStatus) -> str:
+    if now.since is None:
+        return ""
+    return f" at least since {clock(now.since)}" if now.is_since_start else f" since {clock(now.since)}"
+
+
+def _uncertain(now: StreamStatus) -> str:
+    reason = now.unknown_reason
+    return f", {_plain(UNKNOWN_WORDS.get(reason, reason))}," if reason is not None else ""
 
 
 def _why(now: StreamStatus) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.diagnosis.sentences import MOST_NAMES, concerns
 from exporter.diagnosis.wording import listed
+from exporter.diagnosis.words import CONDITION_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, with_value
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
-from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, count, moment, per_second, text
+from exporter.web.page.figures import STAGE_WORDS, between, count, moment, per_second, since, text, with_code
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     yield _part("P99, for up to six hours", plot.timeline(coarse, threshold, frame) + _table(state, look), "wide")
     yield _part("ApiserverTimeSpan in seconds, since the start", plot.histogram(counts.time_span, threshold), "wide")
     yield _part("Verdicts, since the start", numbers(_verdicts(state)))
-    yield _part("Evidence, since the start", numbers(_nonzero(counts.evidence)))
-    yield _part("Ends of watches by reason", numbers(_nonzero(counts.ends)))
-    yield _part("Relists by reason", numbers(_nonzero(counts.relists)))
+    yield _part("Commits dated by, since the start", numbers(_nonzero(counts.evidence, SOURCE_WORDS)))
+    yield _part("Ends of watches, since the start", numbers(_nonzero(counts.ends, END_WORDS)))
+    yield _part("Lists, since the start", numbers(_nonzero(counts.relists, RELIST_WORDS)))
     yield _part("Log", notes(list(history.notes), look, with_place=False), "wide")
     yield _part("Late objects, the newest first", _late_objects(state.late_objects, look), "wide")
     yield _part("As PromQL", _queries(state), "wide")
@@ -87,8 +88,8 @@ def _verdicts(state: StreamState) -> list[tuple[str, str]]:
     ]
 
 
-def _nonzero(counted: Mapping[Any, int]) -> list[tuple[str, str]]:
-    return [(str(what).replace("_", " "), count(times)) for what, times in counted.items() if times]
+def _nonzero(counted: Mapping[Any, int], words: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(with_value(words[what], str(what)), count(times)) for what, times in counted.items() if times]
 
 
 def numbers(rows: Iterable[tuple[str, str]]) -> str:
@@ -196,15 +197,15 @@ def finding(one: Finding, look: Look, *, is_open: bool) -> str:
         f"<dt>{heading}</dt>{''.join(f'<dd>{fact}</dd>' for fact in facts)}"
         for heading, facts in (
             ("Because", list(map(text, one.evidence))),
+            ("Do", list(map(with_code, one.steps))),
             ("Excluded", list(map(text, one.excluded))),
-            ("Do", [text(one.remedy)] if one.remedy else []),
             ("Read", [link] if link else []),
         )
         if facts
     )
-    since = f'<span class="soft">since {moment(one.since, look.now)}</span>'
+    when = f'<span class="soft">{since(one.since, look.now, is_since_start=one.is_since_start)}</span>'
     tag = f'<span class="tag">{text(one.fault.replace("_", " "))}, {one.certainty}</span>'
     return (
         f'<details class="finding is-{one.certainty}"{" open" if is_open else ""}><summary>{tag} {text(one.sentence)} '
-        f"{since}</summary><dl>{lines}</dl></details>"
+        f"{when}</summary><dl>{lines}</dl></details>"
     )

@@ -14,7 +14,7 @@ from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
 from exporter.history.recording import FINE_SECONDS
 from exporter.web.page.body import body, finding, notes
 from exporter.web.page.figures import clock, moment, text
-from exporter.web.page.row import row_id, steps_shown, summary
+from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ROWS_WITH_BODIES = 12
 """More rows than these open by a request each: the page stays small."""
 
 NOTES_SHOWN = 20
-TROUBLED = frozenset({"violated", "down"})
+TROUBLED = {"violated": 0, "down": 0, "interrupted": 1}
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
@@ -55,14 +55,15 @@ def policy(*, has_form: bool) -> str:
 
 def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterator[tuple[str, str]]:
     """The parts that change, by their ids; `drawn` keeps what need not be drawn again."""
-    states = in_order(look.states)
+    states, kept = in_order(look.states), {} if drawn is None else drawn
     yield "now", _now(look)
     yield "sentence", _sentence(look)
     yield "span", _span(look)
     yield "findings", _findings(look)
     yield "order", " ".join(row_id(state) for state in states)
+    top = top_seconds(look, kept)
     for state in states:
-        yield f"s-{row_id(state)}", summary(state, look, drawn)
+        yield f"s-{row_id(state)}", summary(state, look, top, kept)
     yield "startup", startup(look)
     yield "log", notes(look.history.notes[-NOTES_SHOWN:], look, with_place=True)
     yield "scenario", _scenario_now(look)
@@ -102,21 +103,21 @@ def row(state: StreamState, made: Mapping[str, str], opened: Iterable[str], *, i
 
 def in_order(states: Sequence[StreamState]) -> list[StreamState]:
     """What is in certain trouble first; else by name, so that rows stay where they are."""
-    return sorted(states, key=lambda one: (one.condition not in TROUBLED, one.apiserver, one.group, one.resource))
+    rank = {one.shown_condition: TROUBLED.get(one.shown_condition, len(TROUBLED)) for one in states}
+    return sorted(states, key=lambda one: (rank[one.shown_condition], one.apiserver, one.group, one.resource))
 
 
 def _heads(span: str) -> str:
     return (
         '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
-        f'<span id="span">{span}</span><span>Events/s</span><span><i class="key-store"></i>store to cache<br>'
-        '<i class="key-client"></i>cache to client</span><span>Watch</span><span>Canary</span>'
-        "<span>Certain to</span></div>"
+        f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage<br>{STAGES_LABEL}</span>'
+        "<span>Watch</span><span>Our own writes (canary)</span><span>Measured to within</span></div>"
     )
 
 
 def _span(look: Look) -> str:
     minutes = steps_shown(look) * FINE_SECONDS // 60
-    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes"
+    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes (dashed: the threshold)"
 
 
 def _objective(look: Look) -> str:
@@ -135,7 +136,7 @@ def _now(look: Look) -> str:
 
 def _sentence(look: Look) -> str:
     first, *rest = sentences(look.states, look.findings, look.now)
-    kind = min((one.condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
+    kind = min((one.shown_condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
     more = f' <span class="rest">{text(" ".join(rest))}</span>' if rest else ""
     return f'<span class="first is-{kind}">{text(first)}</span>{more}'
 

@@ -11,24 +11,19 @@ from exporter.diagnosis.sentences import seconds
 
 if TYPE_CHECKING:
     from exporter.measure.times import Interval, WallTime
-    from exporter.vocabulary import Condition, Stage, StartupStage
+    from exporter.vocabulary import ShownCondition, Stage, StartupStage
 
 NOTHING = "\N{EN DASH}"
 
-CONDITION_WORDS: dict[Condition, str] = {
-    "met": "on time",
-    "violated": "late",
-    "unknown": "uncertain",
-    "quiet": "quiet",
-    "down": "no watch",
-}
-CONDITION_MEANINGS: dict[Condition, str] = {
+CONDITION_MEANINGS: dict[ShownCondition, str] = {
     "met": "Enough events of the window are certainly on time.",
     "violated": "More events of the window than the objective allows are certainly late.",
-    "unknown": "The certain bounds allow both answers, or events may be missing.",
+    "unknown": "It is not known whether the objective is met.",
     "quiet": "Too few events in the window to judge.",
     "down": "No watch is open: nothing new is measured.",
+    "interrupted": "Its watches are closed by force, or have to relist, again and again.",
 }
+IT_MAY_BE_LONGER = "It was so as soon as this exporter knew of it: it may be so for longer."
 STAGE_WORDS: dict[Stage, str] = {
     "write": "before the commit",
     "storage_to_cache": "store to cache",
@@ -49,6 +44,12 @@ STARTUP_WORDS: dict[StartupStage, str] = {
 def text(value: object) -> str:
     """As text of an element or of an attribute."""
     return escape(str(value))
+
+
+def with_code(words: str) -> str:
+    """Words as text; what stands between backticks is code."""
+    parts = text(words).split("`")
+    return "".join([f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts)])
 
 
 def between(interval: Interval | None) -> str:
@@ -73,6 +74,13 @@ def moment(at: WallTime, now: WallTime) -> str:
     is_today = then.date() == datetime.fromtimestamp(now, UTC).date()
     words = then.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M")
     return f'<time datetime="{then.isoformat(timespec="seconds")}">{words}</time>'
+
+
+def since(at: WallTime, now: WallTime, *, is_since_start: bool) -> str:
+    """Since when, for certain; more is said to those who point at it."""
+    if is_since_start:
+        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after our start</span>'
+    return f"since {moment(at, now)}"
 
 
 def count(number: float) -> str:

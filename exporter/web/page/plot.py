@@ -5,15 +5,16 @@ Colours come from the style sheet, by the condition that each step was in.
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import count, groupby
 from math import floor, inf
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.diagnosis.sentences import seconds
-from exporter.web.page.figures import CONDITION_WORDS, STAGE_WORDS, between, clock, text
+from exporter.diagnosis.words import CONDITION_WORDS
+from exporter.web.page.figures import STAGE_WORDS, between, clock, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from exporter.history.steps import Band, Step
     from exporter.measure.histogram import Histogram
@@ -63,21 +64,35 @@ class Scale(NamedTuple):
         return self.height * (1 - min(duration, self.most) / self.most)
 
 
-def band(steps: Sequence[Band], threshold_seconds: float, frame: Frame) -> str:
-    """A small plot without axes; what it shows is said in words as well."""
-    scale = scale_of(steps, threshold_seconds, frame)
-    line = f"{scale.y(threshold_seconds):.1f}"
+def band(steps: Sequence[Band], threshold_seconds: float, top_seconds: float, frame: Frame) -> str:
+    """A small plot, with its top and the threshold at its side; what it shows is said in words as well."""
+    scale = Scale(top_seconds, frame.height)
+    line = scale.y(threshold_seconds)
     return (
         f'<svg class="plot" role="img" viewBox="0 0 {frame.width:g} {frame.height:g}" preserveAspectRatio="none" '
         f'aria-label="{text(in_words(steps, frame))}">{"".join(marks(steps, frame, scale))}'
-        f'<path class="limit" d="M0 {line}H{frame.width:g}"/></svg>'
+        f'<path class="limit" d="M0 {line:.1f}H{frame.width:g}"/></svg>'
+        f'<svg class="ticks" aria-hidden="true"><text y="0" dy="9">{top_seconds:g} s</text>'
+        f'<text y="{100 * line / frame.height:.0f}%" dy="4">{threshold_seconds:g} s</text></svg>'
     )
+
+
+def top_of_all(highest_seconds: float, threshold_seconds: float) -> float:
+    """A round multiple of the threshold that holds everything: it seldom changes, and is twice the threshold while
+    nothing is above that.
+    """
+    multiples = (round_one * 10.0**power for power in count() for round_one in (2, 5, 10))
+    return next(top for multiple in multiples if (top := multiple * threshold_seconds) >= highest_seconds)
+
+
+def highest_seconds(steps: Iterable[Drawable]) -> float:
+    """The highest bound that there is."""
+    return max((end for step in steps if step.p99 is not None for end in step.p99 if end < inf), default=0.0)
 
 
 def scale_of(steps: Sequence[Drawable], threshold_seconds: float, frame: Frame) -> Scale:
     """One that holds everything that has a bound, with the threshold in the middle while nothing is above it."""
-    ends = [end for step in steps if step.p99 is not None for end in step.p99 if end < inf]
-    return Scale(max(2 * threshold_seconds, HEADROOM * max(ends, default=0.0)), frame.height - frame.bottom)
+    return Scale(max(2 * threshold_seconds, HEADROOM * highest_seconds(steps)), frame.height - frame.bottom)
 
 
 def marks(steps: Sequence[Drawable], frame: Frame, scale: Scale) -> Iterator[str]:

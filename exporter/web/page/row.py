@@ -7,35 +7,51 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import seconds
+from exporter.diagnosis.words import (
+    CLOCK_WORDS,
+    CONDITION_WORDS,
+    END_WORDS,
+    UNKNOWN_SENTENCES,
+    UNKNOWN_WORDS,
+    interrupted,
+)
 from exporter.history.recording import FINE_SECONDS
 from exporter.measure.times import Interval
 from exporter.web.page import plot
 from exporter.web.page.figures import (
     CONDITION_MEANINGS,
-    CONDITION_WORDS,
     NOTHING,
     between,
     count,
     moment,
     per_second,
+    since,
     text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from exporter.history.recording import StreamHistory
     from exporter.history.steps import Step
     from exporter.measure.stream_state import StreamState
+    from exporter.vocabulary import ClockReads
     from exporter.web.page.look import Look
 
 FEWEST_STEPS, MOST_STEPS = 18, 90
 """Three minutes at first, a quarter of an hour when there is so much."""
 
-CLOCK_WORDS = {
-    "store": "by the store",
-    "another_cache": "by another cache",
-    "own_cache": "by its own cache",
+STAGES_LABEL = (
+    '<span class="key"><i class="key-store"></i>store to cache</span> '
+    '<span class="key"><i class="key-client"></i>cache to client</span>'
+)
+CANARY_LABEL = "our own writes (canary)"
+NO_CANARY = "Nothing of ours is written here: what others write is measured, and a quiet watch stays unjudged."
+TRUST_LABEL = "measured to within"
+DATED_BY: Mapping[ClockReads, str] = {
+    "store": "dated by the store",
+    "another_cache": "dated by another watch cache",
+    "own_cache": "dated by its own watch cache",
     "nothing": "nothing dates it",
 }
 
@@ -50,14 +66,23 @@ class Drawn(NamedTuple):
     """What is drawn of a stream, for as long as nothing new is recorded of it."""
 
     recorded: tuple[StreamHistory, float, int]
-    svg: str
     latest: Step | None
+    highest_seconds: float
+    """Of all bounds of the P99 that are shown."""
+    top_seconds: float = 0.0
+    svg: str = ""
 
 
-def summary(state: StreamState, look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> str:
-    """The row; `drawn` keeps what need not be drawn again."""
+def top_seconds(look: Look, drawn: MutableMapping[str, Drawn]) -> float:
+    """The top of the plots of all rows, so that they can be compared; `drawn` keeps what need not be drawn again."""
+    highest = max([_recorded(state, look, drawn).highest_seconds for state in look.states], default=0.0)
+    return plot.top_of_all(highest, look.objective.threshold_seconds)
+
+
+def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[str, Drawn]) -> str:
+    """The row, its plot up to `top`."""
     history = look.history.stream(state)
-    kept = _drawn(state, look, history, {} if drawn is None else drawn)
+    kept = _drawn(state, look, top, drawn)
     latest = kept.latest
     return "".join(
         [
@@ -66,21 +91,30 @@ def summary(state: StreamState, look: Look, drawn: MutableMapping[str, Drawn] | 
             _cell("p99", "P99", between(_p99(state)), kept.svg),
             _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
             _stages(latest, look),
-            _cell("stream", "watch", "open" if state.is_up else "not open", _last_end(history, look)),
+            _watch(state, history, look),
             _canary(state),
             _trust(state, latest),
         ]
     )
 
 
-def _drawn(state: StreamState, look: Look, history: StreamHistory, kept: MutableMapping[str, Drawn]) -> Drawn:
-    key, shown = row_id(state), steps_shown(look)
+def _recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) -> Drawn:
+    key, shown, history = row_id(state), steps_shown(look), look.history.stream(state)
     recorded = (history, history.recorded_at, shown)
     known = kept.get(key)
     if known is None or known.recorded != recorded:
+        highest = plot.highest_seconds(history.fine.bands(shown))
+        known = kept[key] = Drawn(recorded, next(history.fine.last(1), None), highest)
+    return known
+
+
+def _drawn(state: StreamState, look: Look, top: float, kept: MutableMapping[str, Drawn]) -> Drawn:
+    known = _recorded(state, look, kept)
+    if known.top_seconds != top:
+        history, _, shown = known.recorded
         frame = plot.Frame(max(0.0, history.recorded_at), FINE_SECONDS, shown, 200, 40)
-        svg = plot.band(list(history.fine.bands(shown)), look.objective.threshold_seconds, frame)
-        known = kept[key] = Drawn(recorded, svg, next(history.fine.last(1), None))
+        svg = plot.band(list(history.fine.bands(shown)), look.objective.threshold_seconds, top, frame)
+        known = kept[row_id(state)] = known._replace(top_seconds=top, svg=svg)
     return known
 
 
@@ -98,21 +132,37 @@ def _name(state: StreamState) -> str:
     )
 
 
-def _cell(kind: str, label: str, main: str, more: str = "") -> str:
-    """A figure under its label; `more` is HTML already."""
+def _cell(kind: str, label: str, main: str, more: str = "", title: str = "") -> str:
+    """A figure under its label; `label` and `more` are HTML already."""
+    tooltip = f' title="{text(title)}"' if title else ""
     return (
-        f'<span class="cell {kind}"><span class="label">{label}</span> <span class="figure">{text(main)}</span>'
+        f'<span class="cell {kind}"{tooltip}><span class="label">{label}</span> '
+        f'<span class="figure">{text(main)}</span>'
         f"{f' <span class=more>{more}</span>' if more else ''}</span>"
     )
 
 
 def _state(state: StreamState, look: Look) -> str:
-    condition = state.condition
-    since = f' <span class="since">since {moment(state.since, look.now)}</span>' if state.since is not None else ""
+    condition, when = state.shown_condition, ""
+    if state.since is not None and condition != "interrupted":
+        when = f' <span class="since">{since(state.since, look.now, is_since_start=state.is_since_start)}</span>'
     return (
         f'<span class="state is-{condition}" title="{CONDITION_MEANINGS[condition]}">'
-        f"{CONDITION_WORDS[condition]}{since}</span>"
+        f"{CONDITION_WORDS[condition]}{when}{_why(state, look)}</span>"
     )
+
+
+def _why(state: StreamState, look: Look) -> str:
+    """What the condition alone does not say."""
+    said, reason = "", state.unknown_reason
+    if reason is not None:
+        said = f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
+    run = state.interruptions
+    if state.is_interrupted and run.since is not None:
+        what = interrupted(run.forced_closes, run.relists)
+        but = f"{CONDITION_WORDS[state.condition]}, but " if state.shown_condition == "interrupted" else ""
+        said += f' <span class="why">{but}{what} since {moment(run.since, look.now)}</span>'
+    return said
 
 
 def _p99(state: StreamState) -> Interval | None:
@@ -124,29 +174,33 @@ def _stages(latest: Step | None, look: Look) -> str:
     stages = latest.stages if latest is not None else {}
     delivery = [between(stages[one]) for one in plot.AFTER_THE_COMMIT if one in stages]
     bar = plot.stage_bar(stages, look.objective.threshold_seconds)
-    return _cell("stages", "store to cache + cache to client", " + ".join(delivery) or "not measured", bar)
+    whole = f"The whole bar is {look.objective.threshold_seconds:g} s, or all of the time if that is longer."
+    return _cell("stages", STAGES_LABEL, " + ".join(delivery) or "not measured", bar, whole)
 
 
-def _last_end(history: StreamHistory, look: Look) -> str:
-    end = history.last_end
-    return f"last end {text(end.reason)} {moment(end.at, look.now)}" if end is not None else "no end seen"
+def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
+    end, main = history.last_end, "open" if state.is_up else "not open"
+    if end is None:
+        return _cell("stream", "watch", main, "no end seen")
+    ended = f"last end: {END_WORDS[end.reason]} {moment(end.at, look.now)}"
+    return _cell("stream", "watch", main, ended, f'reason="{end.reason}"')
 
 
 def _canary(state: StreamState) -> str:
     counts = state.counts
     if not counts.canary_writes:
-        return _cell("canary", "canary", "none")
+        return _cell("canary", CANARY_LABEL, "none written", title=NO_CANARY)
     half = counts.canary_delivery.quantile(0.5)
     lost = f"{count(counts.canaries_lost)} of {count(counts.canary_writes)} lost"
-    return _cell("canary", "canary", f"within {seconds(half.latest)}" if half else NOTHING, lost)
+    return _cell("canary", CANARY_LABEL, f"within {seconds(half.latest)}" if half else NOTHING, lost)
 
 
 def _trust(state: StreamState, latest: Step | None) -> str:
     width = latest.width_seconds if latest is not None else None
     contradictions = sum(state.counts.contradictions.values())
-    more = CLOCK_WORDS[state.revision_clock.reads]
+    reads = state.revision_clock.reads
+    more = DATED_BY[reads]
     if contradictions:
         more = f"{more}, {count(contradictions)} contradicted"
-    return _cell(
-        "trust", "certain to", f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width is not None else NOTHING, more
-    )
+    main = f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width is not None else NOTHING
+    return _cell("trust", TRUST_LABEL, main, more, f'{CLOCK_WORDS[reads]} (reads="{reads}")')

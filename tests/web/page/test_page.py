@@ -18,18 +18,20 @@ from msgspec.structs import replace
 
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
 from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
-from exporter.measure.stream_state import RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
+from exporter.vocabulary import CLOCK_READS, END_REASONS, RELIST_REASONS, SOURCES, START_REASONS
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from exporter.web.page import document
 from exporter.web.page.body import QUERIES, body
 from exporter.web.page.live import Page
 from exporter.web.page.look import Look, Scenarios
-from exporter.web.page.row import row_id, summary
+from exporter.web.page.row import Drawn, row_id, summary, top_seconds
 from exporter.web.page.startup import startup as section
 from tests.support.states import counts, look, startup, state
 from tests.support.waiting import wait_until
@@ -69,6 +71,10 @@ def recorded(*states: StreamState, at: float = NOW - 1) -> History:
 
 def whole(shown: Look, opened: str | None = None) -> str:
     return "".join(document.page(shown, dict(document.parts(shown)), 1, opened))
+
+
+def drawn(one: StreamState, shown: Look) -> str:
+    return summary(one, shown, top_seconds(shown, {}), {})
 
 
 class Shown:
@@ -135,7 +141,7 @@ def test_whatever_others_say_is_text(odd: str) -> None:
         one = state(words, group=words, apiserver=words, is_up=False, trouble=trouble, late_objects=(late,))
         found = Finding(
             fault="path_slow", certainty="shown", since=NOW, sentence=words, evidence=(words,), excluded=(words,),
-            remedy=words, runbook=words,
+            remedy=words, steps=(words,), runbook=words,
         )  # fmt: skip
         history = recorded(one)
         history.record_findings(NOW, [found])
@@ -150,7 +156,9 @@ def test_errors_and_names_are_only_shown_to_those_who_may_read_them() -> None:
     one = state(is_up=False, trouble=Trouble("server_error", "words of others"))
     assert "words of others" not in whole(look(one))
     assert "words of others" in whole(look(one, has_errors=True))
-    assert "No watch of pods is open on 10.0.0.1:6443: server_error." in whole(look(one))
+    assert "No watch of pods is open on 10.0.0.1:6443: it answers with an error of its own (server_error)." in whole(
+        look(one)
+    )
 
 
 def test_a_row_says_what_is_known_of_its_stream() -> None:
@@ -163,9 +171,95 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
         NOW - 2, [replace(before, counts=busy, revision_clock=RevisionClockState("events", "store"))]
     ):
         pass
-    row = Parsed(summary(replace(LATE, counts=busy), look(LATE, history=history))).text
-    for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", "last end early_eof", "2 of 50 lost"):
+    row = Parsed(drawn(replace(LATE, counts=busy), look(LATE, history=history))).text
+    end = "last end: closed before its time"
+    for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", end, "2 of 50 lost"):
         assert words in row, row
+
+
+def test_the_steps_of_a_finding_are_listed_and_their_code_is_code() -> None:
+    found = Finding(
+        fault="path_slow", certainty="shown", since=NOW - 600, sentence="It is.", evidence=(), excluded=(), remedy="",
+        steps=('Look at `rate(a{b="<c>"}[1m])` & see.', "Then stop."), runbook="",
+    )  # fmt: skip
+    page = whole(look(LATE, findings=[found]))
+    assert "<dd>Look at <code>rate(a{b=&quot;&lt;c&gt;&quot;}[1m])</code> &amp; see.</dd><dd>Then stop.</dd>" in page
+
+
+def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
+    late = replace(LATE, is_since_start=True)
+    found = Finding(
+        fault="path_slow", certainty="shown", since=NOW - 600, is_since_start=True, sentence="It is.", evidence=(),
+        excluded=(), remedy="", runbook="",
+    )  # fmt: skip
+    said = Parsed(whole(look(late, findings=[found])))
+    assert "late at least since 22:03:20" in said.text
+    assert "It is. at least since 22:03:20, soon after our start" in said.text
+    assert [at for _, at in said.tags if "it may be so for longer" in (at.get("title") or "")]
+    assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
+
+
+def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_without_a_script() -> None:
+    run = Interruptions(12, 2, NOW - 70, is_repeated=True)
+    cut = replace(FINE, interruptions=run)
+    page = Parsed(whole(look(state("leases"), cut)))
+    classes = [at.get("class") for _, at in page.tags]
+    assert "first is-interrupted" in classes
+    assert "first is-met" not in classes
+    assert "interrupted on time, but closed by force 12 times, relisted twice since 22:12:10" in page.text
+    assert "Watches of nodes on 10.0.0.1:6443 have been closed by force again and again since 22:12 UTC" in page.text
+    assert document.in_order([state("a"), cut])[0] is cut
+    once = replace(FINE, interruptions=Interruptions(1, 0, NOW - 70))
+    page = Parsed(whole(look(once)))
+    assert "first is-met" in [at.get("class") for _, at in page.tags]
+    assert "went on with nothing lost" in page.text
+    late = drawn(replace(LATE, interruptions=run), look(LATE))
+    assert "late since 22:03:20 closed by force 12 times, relisted twice since 22:12:10" in Parsed(late).text
+
+
+def test_a_row_that_is_uncertain_says_why() -> None:
+    dated = RevisionClockState("events", "store")
+    for reason, one in (
+        ("bounds too wide", state("pods", "unknown", (0.2, 2.2), revision_clock=dated)),
+        ("events are not dated", state("pods", "unknown", (0.2, 2.2))),
+    ):
+        assert f"uncertain {reason}" in Parsed(drawn(one, look(one))).text
+    missing = state("pods", "unknown", revision_clock=dated)
+    missing = replace(missing, window=replace(missing.window, is_covered=False))
+    assert "uncertain events may be missing" in Parsed(drawn(missing, look(missing))).text
+
+
+def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
+    for words, values in (
+        (END_WORDS, END_REASONS),
+        (START_WORDS, START_REASONS),
+        (RELIST_WORDS, RELIST_REASONS),
+        (SOURCE_WORDS, SOURCES),
+        (CLOCK_WORDS, CLOCK_READS),
+    ):
+        assert words.keys() == set(values)
+        assert not [said for said in words.values() if "_" in said]
+    ended = counts(ends=dict.fromkeys(END_REASONS, 1), relists=dict.fromkeys(RELIST_REASONS, 1))
+    said = Parsed("".join(body(replace(FINE, counts=ended), look(FINE)))).text
+    assert "closed before its time (early_eof)1" in said
+    assert "the history from which to go on was gone (gone)1" in said
+
+
+def test_a_row_has_no_word_that_only_we_know() -> None:
+    ended = recorded(FINE, at=NOW - 2)
+    counted = counts(ends={**FINE.counts.ends, "transport_error": 1})
+    one = replace(FINE, counts=counted, revision_clock=RevisionClockState("events", "own_cache"))
+    for _ in ended.record(NOW - 1, [one]):
+        pass
+    parsed = Parsed(drawn(one, look(one, history=ended)))
+    for words in ("last end: the connection broke", "dated by its own watch cache", "none written"):
+        assert words in parsed.text
+    tooltips = [at["title"] or "" for _, at in parsed.tags if "title" in at]
+    assert "The whole bar is 1 s, or all of the time if that is longer." in tooltips
+    assert {"key-store", "key-client"} <= {at.get("class") for _, at in parsed.tags}, "the legend is in the row as well"
+    assert 'reason="transport_error"' in tooltips
+    assert [said for said in tooltips if said.endswith('whose lag stays hidden (reads="own_cache")')]
+    assert not {"transport_error", "own_cache"} & set(re.findall(r"\w+", parsed.text))
 
 
 def test_a_plot_stays_in_its_frame_however_old_the_last_step_is() -> None:
@@ -173,8 +267,29 @@ def test_a_plot_stays_in_its_frame_however_old_the_last_step_is() -> None:
     for second in range(1_000):
         for _ in history.record(NOW - 1_000 + second, [FINE]):
             pass
-    row = summary(FINE, look(FINE, history=history, now=NOW + 9))
+    row = drawn(FINE, look(FINE, history=history, now=NOW + 9))
     assert re.findall(r'class="of-met" d="M(-?[0-9.]+)', row) == ["0.0"]
+
+
+def test_the_plots_of_all_rows_have_one_scale_whose_top_and_threshold_are_labelled() -> None:
+    for highest, top, line in ((0.2, 2, 20), (3.0, 5, 32), (4.9, 5, 32), (5.1, 10, 36), (60.0, 100, 39.6)):
+        late = replace(LATE, window=replace(LATE.window, p99_lower_seconds=highest, p99_upper_seconds=inf))
+        shown = look(late, FINE, history=recorded(late, FINE))
+        rows = [html for name, html in document.parts(shown) if name.startswith("s-")]
+        assert [re.findall('class="limit" d="M0 ([0-9.]+)H', row) for row in rows] == [[f"{line:.1f}"]] * 2
+        assert [re.findall("<text[^>]*>([^<]*)<", row) for row in rows] == [[f"{top} s", "1 s"]] * 2
+
+
+def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
+    kept: dict[str, Drawn] = {}
+    history = recorded(FINE, at=NOW - 8)
+    list(document.parts(look(FINE, LATE, history=history), kept))
+    before = kept[row_id(FINE)].svg
+    for _ in history.record(NOW - 7, [FINE, LATE]):
+        pass
+    list(document.parts(look(FINE, LATE, history=history), kept))
+    assert ">2 s<" in before
+    assert ">5 s<" in kept[row_id(FINE)].svg
 
 
 def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
@@ -207,7 +322,8 @@ def test_every_query_is_promql(query: str) -> None:
 
 def test_what_is_certainly_in_trouble_comes_first_and_the_rest_stays_in_its_place() -> None:
     states = [state("b", "unknown"), state("a", "met"), state("z", "violated"), state("y", is_up=False)]
-    assert [one.resource for one in document.in_order(states)] == ["y", "z", "a", "b"]
+    cut = state("c", interruptions=Interruptions(3, 0, NOW, is_repeated=True))
+    assert [one.resource for one in document.in_order([*states, cut])] == ["y", "z", "c", "a", "b"]
 
 
 def test_many_rows_are_opened_one_by_one() -> None:

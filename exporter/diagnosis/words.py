@@ -1,0 +1,94 @@
+"""Values of labels in words, for people who see them for the first time. The value itself stands beside them or in a
+tooltip: it is what queries and alerts have. Another version of the exporter may have more of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+END_WORDS: Mapping[str, str] = {
+    "timeout": "its time was over",
+    "early_eof": "closed before its time",
+    "gone": "its history was gone",
+    "server_timeout": "the apiserver timed out",
+    "throttled": "too many requests",
+    "server_error": "error of the apiserver",
+    "transport_error": "the connection broke",
+    "unauthorized": "our credentials were refused",
+    "forbidden": "we were not permitted any more",
+    "not_found": "the resource was gone",
+    "silent": "silent for too long",
+    "suspended": "our own machine was asleep",
+}
+START_WORDS: Mapping[str, str] = {
+    "connect": "it cannot be reached",
+    "gone": "the history from which to go on is gone",
+    "throttled": "it says that there are too many requests",
+    "unauthorized": "it refuses our credentials",
+    "forbidden": "we are not permitted to",
+    "not_found": "it does not know the resource",
+    "server_timeout": "it has timed out",
+    "server_error": "it answers with an error of its own",
+    "bad_response": "its answer is no watch",
+}
+RELIST_WORDS: Mapping[str, str] = {
+    "start": "at the start",
+    "gone": "the history from which to go on was gone",
+    "revision_went_back": "the store was restored",
+}
+CLOCK_WORDS: Mapping[str, str] = {
+    "store": "commits dated by polls of the store",
+    "another_cache": "commits dated by polls of another watch cache",
+    "own_cache": "commits dated by polls of its own watch cache, whose lag stays hidden",
+    "nothing": "nothing dates the commits",
+}
+SOURCE_WORDS: Mapping[str, str] = {
+    "revision_clock": "polls of the store",
+    "arrival": "arrival of later revisions",
+    "canary": "our own writes",
+    "date": "Date headers of answers",
+    "managed_fields": "managedFields",
+    "creation_timestamp": "creationTimestamp",
+    "deletion_timestamp": "deletionTimestamp",
+    "annotation": "your annotation",
+    "lease": "renewals of Leases",
+}
+
+UNKNOWN_WORDS: Mapping[str, str] = {
+    "uncovered": "events may be missing",
+    "undated": "events are not dated",
+    "wide": "bounds too wide",
+}
+UNKNOWN_SENTENCES: Mapping[str, str] = {
+    "uncovered": "events may be missing, because no watch was open for a while or its history was gone",
+    "undated": "too many events are not dated, so that their latency has no upper bound",
+    "wide": "the bounds are too wide, so that the events may be on time or late",
+}
+
+CONDITION_WORDS: Mapping[str, str] = {
+    "met": "on time",
+    "violated": "late",
+    "unknown": "uncertain",
+    "quiet": "quiet",
+    "down": "no watch",
+    "interrupted": "interrupted",
+}
+
+
+def so_often(times: int) -> str:
+    """A number of times."""
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
+
+
+def interrupted(forced_closes: int, relists: int) -> str:
+    """What has happened to a watch, and how often."""
+    counted = ((forced_closes, "closed by force"), (relists, "relisted"))
+    return ", ".join([f"{what} {so_often(times)}" for times, what in counted if times])
+
+
+def with_value(words: str, value: str) -> str:
+    """Both, where there is room."""
+    return f"{words} ({value})"
