@@ -55,7 +55,7 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     time_span: Interval | None = None
     """Bounds of the P99."""
     storage_to_cache: Interval | None = None
-    """Bounds of the P99, as for the other stages."""
+    """Bounds of the P99, as for the other stages; None unless it is late, for then nobody asks."""
     cache_to_client: Interval | None = None
     window_p99_seconds: float | None = None
     """The lower bound of the P99 of the rolling window, while that violates the objective: what all others say too."""

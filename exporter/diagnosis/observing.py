@@ -26,7 +26,7 @@ from exporter.diagnosis.facts import (
 )
 from exporter.diagnosis.seen import ComparedRequests
 from exporter.measure.times import Interval
-from exporter.vocabulary import CLOCK_READS, STAGES
+from exporter.vocabulary import CLOCK_READS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from exporter.measure.process_state import ProcessState
     from exporter.measure.stream_state import CacheAnswer, SocketState, StreamCounts, StreamState
     from exporter.measure.times import Instant, WallTime
-    from exporter.vocabulary import ClockName, ClockReads
+    from exporter.vocabulary import ClockName, ClockReads, Stage
 
 WINDOW_SECONDS = 15.0
 SPACING_SECONDS = 5.0
@@ -371,10 +371,7 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
     counts, trouble = state.counts, state.trouble
     judged = {verdict: events - earlier.judged[verdict] for verdict, events in counts.judged.items()}
     canaries_lost = counts.canaries_lost - earlier.canaries_lost
-    write, storage_to_cache, cache_to_client = [
-        _p99(counts.stage_lower[one], counts.stage_upper[one], earlier.stage_lower[one], earlier.stage_upper[one])
-        for one in STAGES
-    ]
+    is_late = canaries_lost > 0 or judged["late"] > (1 - objective.ratio) * sum(judged.values()) + 1e-9
     span = (counts.time_span_lower, counts.time_span_upper, earlier.time_span_lower, earlier.time_span_upper)
     return StreamFacts(
         apiserver=state.apiserver,
@@ -382,13 +379,13 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
         resource=state.resource,
         is_up=state.is_up,
         trouble=trouble.reason if trouble is not None and trouble.reason != "not started yet" else None,
-        is_late=canaries_lost > 0 or judged["late"] > (1 - objective.ratio) * sum(judged.values()) + 1e-9,
+        is_late=is_late,
         judged=judged,
         time_span=_p99(*span),
         window_p99_seconds=state.window.p99_lower_seconds if state.window.state == "violated" else None,
-        storage_to_cache=storage_to_cache,
-        cache_to_client=cache_to_client,
-        write=write,
+        storage_to_cache=_stage("storage_to_cache", counts, earlier) if is_late else None,
+        cache_to_client=_stage("cache_to_client", counts, earlier) if is_late else None,
+        write=_stage("write", counts, earlier),
         canary_write=_canary_write(state, earlier, objective),
         canaries_lost=canaries_lost,
         events_per_second=(_events(counts) - _events(earlier)) / seconds if seconds else 0.0,
@@ -426,13 +423,14 @@ def _events(counts: StreamCounts) -> int:
 
 def _p99(lower: Histogram, upper: Histogram, earlier_lower: Histogram, earlier_upper: Histogram) -> Interval | None:
     """Bounds of the P99 of what was observed since: as certain as the buckets that hold it are narrow."""
-    least, most = _quantile(0.99, lower, earlier_lower), _quantile(0.99, upper, earlier_upper)
+    least, most = lower.quantile(0.99, earlier_lower), upper.quantile(0.99, earlier_upper)
     return Interval(least.earliest, most.latest) if least is not None and most is not None else None
 
 
-def _quantile(ratio: float, now: Histogram, earlier: Histogram) -> Interval | None:
-    """The bucket that holds it of what was observed since."""
-    return now.since(earlier).quantile(ratio) if now.counts != earlier.counts else None
+def _stage(stage: Stage, counts: StreamCounts, earlier: StreamCounts) -> Interval | None:
+    return _p99(
+        counts.stage_lower[stage], counts.stage_upper[stage], earlier.stage_lower[stage], earlier.stage_upper[stage]
+    )
 
 
 def _canary_write(state: StreamState, earlier: StreamCounts, objective: LateRule) -> Interval | None:
@@ -441,7 +439,7 @@ def _canary_write(state: StreamState, earlier: StreamCounts, objective: LateRule
     waited_seconds = state.at - since if since is not None else 0.0
     if waited_seconds > objective.threshold_seconds:
         return Interval(waited_seconds, inf)
-    return _quantile(0.5, state.counts.canary_write, earlier.canary_write)
+    return state.counts.canary_write.quantile(0.5, earlier.canary_write)
 
 
 def _is_cached(cache: CacheAnswer, revision: int, since: Instant) -> bool | None:
@@ -473,7 +471,7 @@ def _process_facts(now: ProcessState, seconds: float, earlier: ProcessState) -> 
         # The kernel adds up all CPUs; this process runs on one.
         throttled = min(1.0, max(0.0, now.throttled_seconds - earlier.throttled_seconds) / seconds)
     return ProcessFacts(
-        loop_lag=now.loop_lag.since(earlier.loop_lag).quantile(0.99),
+        loop_lag=now.loop_lag.quantile(0.99, earlier.loop_lag),
         stalled_share=min(1.0, (now.stalled_seconds - earlier.stalled_seconds) / seconds),
         throttled_share=throttled,
         suspended_seconds=now.suspended_seconds - earlier.suspended_seconds,

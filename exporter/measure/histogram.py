@@ -78,9 +78,17 @@ class Histogram:
         """What was observed here and in another one with the same bounds."""
         return self._with(list(map(add, self._counts, other._counts)), self.sum + other.sum)
 
-    def quantile(self, ratio: float) -> Interval | None:
-        """The bucket that holds the `ratio` quantile, as its ends; None if nothing was observed."""
-        up_to = list(accumulate(self.counts))
+    def quantile(self, ratio: float, since: Self | None = None) -> Interval | None:
+        """The bucket that holds the `ratio` quantile, as its ends; None if nothing was observed.
+
+        Of all observations, or of those since `since`, an earlier copy of this one.
+        """
+        counts = self.counts
+        if since is not None:
+            if counts == since.counts:  # as of a watch on which little comes: no need to add nothing up
+                return None
+            counts = list(map(sub, counts, since.counts))
+        up_to = list(accumulate(counts))
         if up_to[-1] <= 0:
             return None
         bucket = bisect_left(up_to, ratio * up_to[-1] - 1e-9)

@@ -21,9 +21,9 @@ def histogram_of(bounds: list[float], seconds: list[float]) -> Histogram:
     return histogram
 
 
-@given(bounds=BOUNDS, before=OBSERVED, later=OBSERVED)
+@given(bounds=BOUNDS, before=OBSERVED, later=OBSERVED, ratio=st.floats(0.01, 1))
 def test_what_came_since_a_copy_is_what_was_observed_since(
-    bounds: list[float], before: list[float], later: list[float]
+    bounds: list[float], before: list[float], later: list[float], ratio: float
 ) -> None:
     going_on = histogram_of(bounds, before)
     copy = going_on.copy()
@@ -31,6 +31,7 @@ def test_what_came_since_a_copy_is_what_was_observed_since(
         going_on.observe(seconds)
     assert copy.counts == histogram_of(bounds, before).counts, "a copy does not go on"
     assert going_on.since(copy).counts == histogram_of(bounds, later).counts
+    assert going_on.quantile(ratio, copy) == histogram_of(bounds, later).quantile(ratio)
 
 
 @given(bounds=BOUNDS, observed=OBSERVED.filter(bool), ratio=st.floats(0.01, 1))
