@@ -5,6 +5,7 @@ A peer (another apiserver, another resource), our own socket and our own event l
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from exporter.diagnosis.facts import SLOW_POLL_RATIO
@@ -100,6 +101,17 @@ def late_before_commit(view: View) -> Observed:
         return yes(f"writes of {listed(one.name for one in slow)} take at least {seconds(longest)}")
     known = [one for one in view.here if one.canary_write or one.write]
     return no("writes are prompt") if known else UNKNOWN
+
+
+@sign
+def unanswered_in_silence(view: View) -> Observed:
+    """A write is not answered yet, and events are missing here: whatever holds them back may hold back the answer."""
+    waits = any(one.canary_write is not None and one.canary_write.latest == inf for one in view.here)
+    if not waits or any(at_least(one.write) >= view.half for one in view.here):
+        return no("no write waits for its answer alone")
+    threshold_seconds = view.facts.threshold_seconds
+    missing = [one.name for one in view.all_here if one.is_up and one.undelivered_seconds >= threshold_seconds]
+    return yes(f"events of {listed(missing)} do not come either") if missing else no("nothing is missing")
 
 
 @sign

@@ -26,6 +26,10 @@ SLOW_WEBHOOK_SECONDS = 0.2
 LARGE_BYTES = 64 * 1024
 STORM_WRITES_PER_SECOND = 50.0
 STORM_CONFLICTS_PER_SECOND = 5.0
+FIGHT_CONFLICTS_PER_SECOND = 20.0
+FIGHT_SHARE = 0.25
+"""Of writes that conflict: together with the other limit that is no retry now and then."""
+
 STORM_LISTED_OBJECTS_PER_SECOND = 20_000.0
 HEAVY_LISTED_OBJECTS_PER_SECOND = 1_000.0
 MANY_LISTS_PER_SECOND = 20.0
@@ -168,9 +172,13 @@ def inconsistent(view: View, server: ServerFacts) -> Observed:
 
 @server_sign
 def large(view: View, server: ServerFacts) -> Observed:
-    """Objects of this resource are large."""
-    sizes = {one.name: of_kind(server.object_bytes, one.group, one.resource) for one in view.here}
-    known = {name: size for name, size in sizes.items() if size is not None}
+    """Objects of this resource are large, as this apiserver or another one sends or stores them."""
+    servers = (server, *(other.server for other in view.peer_apiservers if other.server is not None))
+    known: dict[str, float] = {}
+    for one in view.here:
+        sizes = [size for each in servers if (size := of_kind(each.object_bytes, one.group, one.resource)) is not None]
+        if sizes:
+            known[one.name] = max(sizes)
     if not known:
         return UNKNOWN
     name, size = max(known.items(), key=lambda item: item[1])
@@ -241,12 +249,33 @@ def initial_events(view: View, server: ServerFacts) -> Observed:
 def writes_dominate(view: View, server: ServerFacts) -> Observed:
     """Many writes, or many that conflict."""
     names = {one.resource for one in view.here}
+    writes, conflicts = _writes(server, names)
+    said = f"{writes:.0f} writes of {listed(names)} a second, {conflicts:.0f} of them conflict"
+    return Observed(writes >= STORM_WRITES_PER_SECOND or conflicts >= STORM_CONFLICTS_PER_SECOND, said)
+
+
+def _writes(server: ServerFacts, names: set[str]) -> tuple[float, float]:
+    """Of these resources in a second, and how many of them conflict."""
     writes = sum(
         timed.per_second for (verb, kind), timed in server.requests.items() if verb in WRITES and kind[1] in names
     )
-    conflicts = sum(rate for kind, rate in server.conflicts_per_second.items() if kind[1] in names)
+    return writes, sum(rate for kind, rate in server.conflicts_per_second.items() if kind[1] in names)
+
+
+@server_sign
+def fought_over(view: View, server: ServerFacts) -> Observed:
+    """Many writes conflict: more than one client writes the same objects."""
+    names = {one.resource for one in view.here}
+    writes, conflicts = _writes(server, names)
     said = f"{writes:.0f} writes of {listed(names)} a second, {conflicts:.0f} of them conflict"
-    return Observed(writes >= STORM_WRITES_PER_SECOND or conflicts >= STORM_CONFLICTS_PER_SECOND, said)
+    return Observed(conflicts >= max(FIGHT_CONFLICTS_PER_SECOND, FIGHT_SHARE * writes), said)
+
+
+@sign
+def written_often(view: View) -> Observed:
+    """Far more events than usual; or many writes conflict, by its metrics (an overloaded apiserver delivers few)."""
+    fought = fought_over.look(view)
+    return fought if fought.holds else see.many_events.look(view)
 
 
 @server_sign

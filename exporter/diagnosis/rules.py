@@ -130,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         fault="write_storm",
         scope="stream",
         says="{resource} is written far more often than usual",
-        needs=(see.late, see.many_events),
+        needs=(see.late, it.written_often),
         confirms=(it.writes_dominate,),
         explains=(*OVERLOAD, "initial_events_burst"),
         instead_of=("list_storm",),
@@ -201,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         "are not to blame",
         needs=(see.late_before_commit, see.store_polls_prompt),
         confirms=(it.webhook_slow,),
-        excludes=(it.etcd_slow,),
+        excludes=(it.etcd_slow, see.unanswered_in_silence),
         instead_of=("store_slow",),
     ),
     Rule(

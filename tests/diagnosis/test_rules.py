@@ -1,6 +1,7 @@
 """Every fault is named by the facts that show it, with the right certainty, and nothing else is."""
 
 import random
+from math import inf
 from typing import Any, TypeVar
 
 import pytest
@@ -159,6 +160,38 @@ def test_a_store_that_a_storm_on_another_apiserver_makes_slow_is_not_blamed() ->
     assert [(cause.fault, cause.apiserver) for cause in causes(both)] == [("relist_storm", A)]
     calm = facts(apiserver(store=SLOW, server=server()), slow)
     assert [(cause.fault, cause.apiserver) for cause in causes(calm)] == [("store_slow", A), ("store_slow", B)]
+
+
+def test_a_write_that_waits_is_no_sign_of_admission_while_events_do_not_come_either() -> None:
+    waits: dict[str, Any] = {"canary_write": Interval(7.4, inf)}
+    silent = stream(kind=NODES, undelivered_seconds=6.0, is_undelivered_cached=True)
+    assert "admission_slow" not in {cause.fault for cause in causes(facts(apiserver(), stream(**waits), silent))}
+    assert [cause.fault for cause in causes(facts(apiserver(), stream(**waits), NODES_ON_TIME))] == ["admission_slow"]
+    answered = facts(apiserver(), stream(canary_write=Interval(5.0, 10.0)), silent)
+    assert "admission_slow" in {cause.fault for cause in causes(answered)}
+
+
+def test_a_fight_is_seen_in_its_conflicts_where_an_overloaded_apiserver_delivers_few_events() -> None:
+    def found(conflicts: float) -> list[Fault]:
+        busy = server(
+            cpu_cores_used=3.9,
+            scheduling=Timed(1000, 0.1, 0.5),
+            requests={("PUT", PODS): Timed(70, 0.1, 0.5)},
+            conflicts_per_second={PODS: conflicts},
+            initial_events_per_second={PODS: 40_000.0},
+        )
+        slow = apiserver(store=SLOW, cache=SLOW, server=busy)
+        return [cause.fault for cause in causes(facts(slow, stream(**AFTER_CACHE), stream(kind=NODES, **AFTER_CACHE)))]
+
+    assert found(29.0)[0] == "write_storm"
+    assert "write_storm" not in found(10.0), "retries now and then"
+
+
+def test_objects_are_as_large_as_another_apiserver_says_that_sends_them() -> None:
+    sends = apiserver(B, server=server(object_bytes={PODS: 800_000.0}))
+    keeps = apiserver(server=server(object_bytes={PODS: 30_000.0}))
+    given_facts = facts(keeps, stream(**IN_CACHE), NODES_ON_TIME, sends, stream(B))
+    assert [(cause.fault, cause.certainty) for cause in causes(given_facts)] == [("objects_large", "shown")]
 
 
 def test_polls_that_only_wait_are_no_sign_of_queues() -> None:
