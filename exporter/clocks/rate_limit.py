@@ -1,8 +1,8 @@
 """The rate limit for all polls of one apiserver, with slower rates while polls are refused.
 
 Revision clocks have priority, because without them no event is dated; their polls count against the other polls' share.
-Unused capacity does not accumulate: after an idle time there is no burst. Polls of watch caches go out in small groups,
-because a wake-up costs us more than a poll.
+Unused capacity does not accumulate: after an idle time there is no burst. Polls of watch caches go out in groups of
+what the limit allows in a tenth of a second, because a wake-up costs us more than a poll.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RECOVERY_SECONDS = 30.0
 """Time from zero to the full rate; the rate grows linearly, as in TCP after a lost packet."""
 
 TOGETHER_SECONDS = 0.1
-"""As many requests as the limit allows in this time may go out together, while no server has asked to be spared."""
+"""As many requests as the limit allows in this time may go out together, while none of their lane was throttled."""
 
 TICK_SECONDS = 0.001
 """The loop's timers know no less, and what is less would be waited for by going round. A turn that is late by so much
@@ -76,11 +76,12 @@ class Lane:
         """Wait until a request may be sent, first come first served."""
         async with self._queue:
             now = time.monotonic()
-            is_used_up = self._free_at - now > self._together_seconds or self._slowing.share(now) < 1
+            period_seconds = self.period_seconds(self._most_hz)
+            is_used_up = self._free_at + period_seconds - now > self._together_seconds or self._slowing.share(now) < 1
             while (seconds := max(self._free_at if is_used_up else now, self._slowing.not_before) - now) > 0:
                 await asyncio.sleep(max(seconds, TICK_SECONDS))  # both move meanwhile
                 now = time.monotonic()
-            self._take(now, self.period_seconds(self._most_hz))
+            self._take(now, period_seconds)
 
     def throttled(self, sent: Instant, retry_after_seconds: float | None) -> None:
         """A request sent at `sent` was answered with 429. Slow answers alone do not reduce the rate."""

@@ -247,7 +247,7 @@ RULES: tuple[Rule, ...] = (
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
         confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
-        excludes=(see.cache_polls_slow, see.all_cut, it.busy),
+        excludes=(see.cache_polls_slow, see.all_cut, see.converts, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
     ),
     Rule(

@@ -36,7 +36,7 @@ class Continuity:
         self._lost_at: Instant | None = now
         self._uncovered_since = now
         self._opened_at: Instant = inf
-        self._cache_went_back = False
+        self._cache_went_back_at: Instant = inf
 
     @property
     def is_up(self) -> bool:
@@ -71,20 +71,22 @@ class Continuity:
     def lost(self, at: Instant) -> None:
         """The watch is open no more."""
         self._lost_at = self._uncovered_since = at
-        self._opened_at, self._cache_went_back = inf, False
+        self._opened_at = self._cache_went_back_at = inf
         self.coverage.lost(at)
 
-    def cache_went_back(self, known_at: Instant) -> None:
+    def cache_went_back(self, known_at: Instant, now: Instant) -> None:
         """A poll was answered from a cache that had less than was known of it at `known_at`.
 
         If this watch was open by then and goes on, the apiserver that serves it has the cache that it had.
         """
-        self._cache_went_back = self._opened_at <= known_at
+        self._cache_went_back_at = now if self._opened_at <= known_at else inf
 
-    def take_anothers_cache(self) -> bool:
-        """The watch goes on. Whether another apiserver than its own has answered polls of the cache: said once."""
-        went_back, self._cache_went_back = self._cache_went_back, False
-        return went_back
+    def take_anothers_cache(self, arrived: Instant) -> bool:
+        """The watch delivers. Whether another apiserver than its own has answered polls of the cache: said once."""
+        goes_on = arrived > self._cache_went_back_at
+        if goes_on:
+            self._cache_went_back_at = inf
+        return goes_on
 
     def slept(self, now: Instant, seconds: float) -> None:
         """The machine was suspended, for so many seconds that our clock did not count."""

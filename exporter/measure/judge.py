@@ -222,7 +222,7 @@ class Judge:
             canary = self._canaries.take_committed(event.revision)
             if canary is not None:
                 evidence.own.append(OwnEvidence("canary", canary))
-        ahead_seconds = max([run.pending.wall_ahead for run in batch]) + self._rules.clock_error_seconds
+        ahead_seconds = batch[0].pending.wall_ahead + self._rules.clock_error_seconds
         evidence.assumed.extend(in_object(event, Wallclocks(clocks.apiservers, self._rules.drift, ahead_seconds)))
         return evidence
 

@@ -153,6 +153,8 @@ class _Batch:
         revision, first, known = event.revision, self._first, self._known
         if revision is None or first.revision is None or chunk.opening is not self._opening:
             return False
+        if chunk is not self.runs[0].pending and (event.annotation is not None or event.lease is not None):
+            return False  # what they say depends on our wall clock, which may have been set in between
         if known is None:  # only now: where little comes, most batches are one event
             known = self._known = self._around.known(self._opening, first.revision)
         if not known.span.above < revision <= known.span.up_to or not _says_the_same(event, first, known.stamped_until):

@@ -201,7 +201,7 @@ class Stream:
             self._tell_clocks(reading.events[-1], arrival.latest)
 
     def _tell_clocks(self, newest: Event, arrived: Instant) -> None:
-        if self._continuity.take_anothers_cache():
+        if self._continuity.take_anothers_cache(arrived):
             self._dependencies.is_a_balancer()
         if newest.revision is not None:
             self._awaited.canaries.is_here(newest.revision)
@@ -245,7 +245,7 @@ class Stream:
 
     def cache_went_back(self, known_at: Instant) -> None:
         """A poll of the watch cache returned a revision older than the one known at `known_at`."""
-        self._continuity.cache_went_back(known_at)
+        self._continuity.cache_went_back(known_at, time.monotonic())
 
     def store_went_back(self) -> None:
         """The store was restored: dismiss pending events, because their revisions no longer exist."""

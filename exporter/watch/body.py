@@ -154,7 +154,10 @@ class StampedBody(asyncio.Protocol):
     def _pass_on_read(self) -> None:
         read, self._read, self._read_bytes = self._read, [], 0
         for content, arrival in read:
-            self._take(content, arrival)
+            try:
+                self._take(content, arrival)
+            except Exception as error:  # noqa: BLE001 it costs no other read, and no end: the event loop reports it
+                self._loop.call_exception_handler({"message": "bytes of a watch were not taken", "exception": error})
 
     def _end(self, error: BaseException | None) -> None:
         self._leave_heartbeat()

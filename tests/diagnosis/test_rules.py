@@ -27,6 +27,7 @@ from tests.diagnosis.cases import (
     NOW,
     PODS,
     SLOW,
+    WIDGETS,
     A,
     B,
     apiserver,
@@ -126,6 +127,14 @@ def test_a_watch_cache_is_not_blamed_just_after_all_watches_were_cut() -> None:
     assert one.fault == "unknown_cause"
     found = causes(facts(apiserver(), stream(**IN_CACHE, **cut), NODES_ON_TIME))
     assert [one.fault for one in found] == ["cache_behind"], "one of them alone may have been closed for any reason"
+
+
+def test_a_watch_cache_is_not_blamed_where_a_conversion_webhook_stands_before_it() -> None:
+    late: dict[str, Any] = {**IN_CACHE, "kind": WIDGETS}
+    all_late = (apiserver(), stream(**AFTER_CACHE), apiserver(B), stream(B, WIDGETS))
+    assert "cache_behind" in {cause.fault for cause in causes(facts(*all_late, stream(**late)))}
+    converted = facts(*all_late, stream(**late, converts_by_webhook=True))
+    assert "cache_behind" not in {cause.fault for cause in causes(converted)}
 
 
 def test_where_the_store_is_slow_for_all_nobody_blames_the_queues() -> None:

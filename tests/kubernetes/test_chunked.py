@@ -219,6 +219,28 @@ async def test_what_comes_bit_by_bit_is_passed_on_after_the_next_look_and_much_a
         assert taken == [len(LINE)] * 3
 
 
+async def test_an_error_with_one_read_costs_no_other_and_no_end() -> None:
+    taken: list[bytes] = []
+    reported: list[object] = []
+
+    def take(received: Sequence[bytes], _: Interval) -> None:
+        taken.append(b"".join(received))
+        if len(taken) == 1:
+            raise MemoryError
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: reported.append(type(context["exception"])))
+    async with serving(HEAD, b"") as url, aiohttp.ClientSession() as session:
+        body = StampedBody(await session.get(url), Arrivals(), Heartbeat(lambda _: None), take)
+        for _ in range(3):
+            body.data_received(chunk(LINE))
+        body.data_received(LAST_CHUNK)
+        assert await asyncio.wait_for(body.ended, 20) is None
+        body.close()
+    assert taken == [LINE] * 3
+    assert reported == [MemoryError]
+
+
 async def test_a_body_without_chunks_is_left_to_aiohttp() -> None:
     head = HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %d" % (len(LINE + LINE)))
     assert await read(head, LINE, LINE) == (LINE * 2, None)

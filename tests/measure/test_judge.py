@@ -29,6 +29,9 @@ BEGAN = time.monotonic()
 AHEAD_SECONDS = 1_800_000_000.0
 """The apiservers' clocks are so far ahead of ours."""
 
+WALL_AHEAD_SECONDS = 1_700_000_000.0
+NOTES = st.sampled_from([None, f"{BEGAN + WALL_AHEAD_SECONDS + 0.4:.6f}"])
+
 POLL_PERIOD_SECONDS = 0.5
 SECONDS = st.integers(-3, 3).map(lambda second: rfc3339(int(BEGAN + AHEAD_SECONDS) + second))
 OLD_OR_NONE = st.one_of(st.just(""), st.just("2026-01-01T00:00:00Z"), SECONDS)
@@ -57,8 +60,9 @@ def worlds(draw: st.DrawFn) -> World:
     # Few kinds of stamps, so that runs are long.
     stamps_drawn = draw(st.lists(stamped, min_size=1, max_size=3))
     stamped_so = st.sampled_from(stamps_drawn)
-    kinds = draw(st.lists(st.tuples(TYPES, st.sampled_from("abc"), stamped_so), min_size=2, max_size=25))
-    events = [Event(kind, number, uid, stamps) for number, (kind, uid, stamps) in enumerate(kinds, start=1)]
+    noted_so = st.sampled_from(draw(st.lists(NOTES, min_size=1, max_size=2)))
+    kinds = draw(st.lists(st.tuples(TYPES, st.sampled_from("abc"), stamped_so, noted_so), min_size=2, max_size=25))
+    events = [Event(kind, number, uid, stamps, note) for number, (kind, uid, stamps, note) in enumerate(kinds, start=1)]
     steps = st.lists(st.integers(0, 6), min_size=4, max_size=8)
     some = st.sets(st.integers(1, len(events)), max_size=2)
     came = draw(some)
@@ -110,8 +114,9 @@ def judged(world: World, *, apart: bool) -> tuple[object, list[Judgement], objec
     clocks = Clocks(store, cache, world.offset)
     for number, chunk in enumerate(world.chunks):
         arrived = BEGAN + 0.3 + number / 50
+        wall_ahead = WALL_AHEAD_SECONDS + number / 10  # somebody sets our clock again and again
         for events in [[event] for event in chunk] if apart else [chunk]:
-            judge.enter(events, Interval(arrived - 0.2, arrived), wall_ahead=0.0)
+            judge.enter(events, Interval(arrived - 0.2, arrived), wall_ahead)
             if apart:
                 judge.judge_settled(BEGAN + 1, clocks)
     judge.judge_settled(BEGAN + 1, clocks)

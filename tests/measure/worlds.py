@@ -29,6 +29,7 @@ from exporter.measure.judging import (
 )
 from exporter.measure.serverclock import DatedAnswer, ServerClocks
 from exporter.measure.store import Store
+from exporter.measure.times import Interval
 from exporter.measure.undecided import Provisional, Undecided, batches
 from tests.measure.histories import History
 from tests.measure.server_clock import DRIFT, WanderingClock
@@ -118,18 +119,23 @@ class Stream:
     reached: dict[int, float]
     said: defaultdict[int, list[Undecided]]
     opening: Opening = field(default_factory=lambda: Opening(at=-inf))
+    undecoded: list[tuple[list[int], Interval]] = field(default_factory=list)
 
-    def read(self, now: float) -> int | None:
-        """Enter what has reached us; returns the newest revision of it."""
+    def read(self, now: float) -> None:
+        """Stamp what has reached us."""
         read: list[int] = []
         while self.deliveries and self.deliveries[0][1] <= now:
             revision, self.reached[revision] = self.deliveries.popleft()
             read.append(revision)
-        if not read:
-            return None
-        arrival = self.arrivals.received(now, 1000 * len(read))
-        self.pending.enter(PendingChunk([Event("modified", revision) for revision in read], arrival, self.opening))
-        return read[-1]
+        if read:
+            self.undecoded.append((read, self.arrivals.received(now, 1000 * len(read))))
+
+    def decode(self, before: float) -> Iterator[tuple[int, float]]:
+        """Enter what was stamped before: the newest revision of each read, and its arrival."""
+        while self.undecoded and self.undecoded[0][1].latest < before:
+            read, arrival = self.undecoded.pop(0)
+            self.pending.enter(PendingChunk([Event("modified", revision) for revision in read], arrival, self.opening))
+            yield read[-1], arrival.latest
 
 
 class Answer(NamedTuple):
@@ -171,7 +177,9 @@ class Observer:
 
     def _turn(self, now: float) -> None:
         """Which socket is served first is up to the kernel."""
-        serve: list[Callable[[float], None]] = [self._take_answers, *[self._reader(stream) for stream in self._streams]]
+        serve: list[Callable[[float], None]] = [self._take_answers]
+        for stream in self._streams:
+            serve += [stream.read, self._decoder(stream)]
         self._chance.shuffle(serve)
         for socket in serve:
             socket(now)
@@ -184,13 +192,14 @@ class Observer:
             self._judge(stream, now)
             self._say_what_is_certain(stream)
 
-    def _reader(self, stream: Stream) -> Callable[[float], None]:
-        def read(now: float) -> None:
-            newest = stream.read(now)
-            if newest is not None:
-                self._store.polls.arrived(newest, now)
+    def _decoder(self, stream: Stream) -> Callable[[float], None]:
+        """What was read in an earlier turn; polls may be answered, and events judged, in between."""
 
-        return read
+        def decode(now: float) -> None:
+            for newest, arrived in stream.decode(now):
+                self._store.polls.arrived(newest, arrived)
+
+        return decode
 
     def _poll(self, now: float) -> None:
         if len(self._in_flight) >= MOST_POLLS_IN_FLIGHT:

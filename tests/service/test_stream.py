@@ -336,12 +336,12 @@ def test_no_watch_is_a_state_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("opened_ago", "known_ago", "is_lost", "is_noticed"),
-    [(9, 5, False, True), (5, 9, False, False), (9, 5, True, False)],
-    ids=["the watch lived throughout", "the watch is newer", "the watch ended"],
+    ("opened_ago", "known_ago", "is_lost", "read_ago", "is_noticed"),
+    [(9, 5, False, -1, True), (5, 9, False, -1, False), (9, 5, True, -1, False), (9, 5, False, 1, False)],
+    ids=["the watch lived throughout", "the watch is newer", "the watch ended", "it had been read, and not decoded"],
 )
 async def test_a_cache_that_goes_back_under_a_watch_that_lives_is_anothers(
-    *, opened_ago: float, known_ago: float, is_lost: bool, is_noticed: bool
+    *, opened_ago: float, known_ago: float, is_lost: bool, read_ago: float, is_noticed: bool
 ) -> None:
     """An apiserver that was restarted has a new cache as well, but no watch outlives that."""
     fed, noticed = Fed(), []
@@ -351,7 +351,7 @@ async def test_a_cache_that_goes_back_under_a_watch_that_lives_is_anothers(
     assert not noticed, "before the watch has said anything more"
     if is_lost:
         fed.target.lost(fed.now - 1)
-    fed.reads(101, ago=0.5)
+    fed.reads(101, ago=read_ago)
     assert bool(noticed) == is_noticed
 
 

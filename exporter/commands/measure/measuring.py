@@ -146,9 +146,11 @@ class Measurement:
         """Wait for the verdicts of all arrived events, and for streams that are just being resumed."""
         until = time.monotonic() + max(SETTLING_SECONDS, self._losing_seconds)
         came_up = [stream for stream in self._streams() if self._has_come_up(stream)]
-        while not all(map(self._is_settled, came_up)) and time.monotonic() < until:
+        while time.monotonic() < until:
             self._progress.settling()
-            await asyncio.sleep(LOOK_PERIOD_SECONDS)
+            await asyncio.sleep(LOOK_PERIOD_SECONDS)  # first: what was just read is not decoded yet
+            if all(map(self._is_settled, came_up)):
+                return
 
     def _has_come_up(self, stream: Stream) -> bool:
         return stream.is_up or _labels(stream) in self._tallies
