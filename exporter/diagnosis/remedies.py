@@ -188,7 +188,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
     ),
     "cache_behind": (
         (
-            "Find who makes it work: `topk(5, sum by (group, resource) "
+            "Find who keeps it busy: `topk(5, sum by (group, resource) "
             "(rate(apiserver_init_events_total[1m])))` shows watches that begin from 0 and streaming lists, "
             "`watchslo audit FILE` whose they are. Stop those clients."
         ),
