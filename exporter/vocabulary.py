@@ -31,6 +31,9 @@ ShownCondition: TypeAlias = Literal[Condition, "interrupted"]
 """As people see it: watches that are interrupted again and again are not well, though they are on time."""
 SHOWN_CONDITIONS: tuple[ShownCondition, ...] = get_args(ShownCondition)
 
+WELL: frozenset[str] = frozenset(("met", "quiet"))
+"""Conditions in which nothing is wrong, unless watches are interrupted again and again."""
+
 OwnSource: TypeAlias = Literal["revision_clock", "arrival", "canary"]
 DateSource: TypeAlias = Literal["date"]
 StampSource: TypeAlias = Literal["managed_fields", "creation_timestamp", "deletion_timestamp"]

@@ -181,8 +181,7 @@ def _is_passing(state: StreamState) -> bool:
 
 
 def _closed(group: _Group, now: WallTime) -> str:
-    often = so_often(max([one.interruptions.forced_closes for one in group.states]))
-    each = f"up to {often} each" if len(group.states) > 1 else often
+    each = _so_often_each([one.interruptions.forced_closes for one in group.states])
     on_time = all(one.window.state == "met" for one in group.states)
     still = "; what they deliver is on time" if on_time else ""
     run = f"closed by force again and again since {_began(group, now)}, {each}{still}"
@@ -190,10 +189,14 @@ def _closed(group: _Group, now: WallTime) -> str:
 
 
 def _relisted(group: _Group, now: WallTime) -> str:
-    often = so_often(max([one.interruptions.relists for one in group.states]))
-    each = f"up to {often} each" if len(group.states) > 1 else often
+    each = _so_often_each([one.interruptions.relists for one in group.states])
     run = f"relist again and again since {_began(group, now)}, {each}: events may be missing each time"
     return f"Watches of {group.resources} on {group.where} have had to {run}."
+
+
+def _so_often_each(times: Sequence[int]) -> str:
+    often = so_often(max(times))
+    return f"up to {often} each" if len(times) > 1 else often
 
 
 def _passing(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:

@@ -29,6 +29,7 @@ from exporter.vocabulary import (
     START_REASONS,
     UNMEASURED_REASONS,
     VERDICTS,
+    WELL,
 )
 from exporter.wording.kinds import kind_name
 
@@ -264,7 +265,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     def shown_condition(self) -> ShownCondition:
         """The condition as people see it: what is interrupted again and again is not well, however prompt it is."""
         condition = self.condition
-        return "interrupted" if self.is_interrupted and condition in {"met", "quiet"} else condition
+        return "interrupted" if self.is_interrupted and condition in WELL else condition
 
     @property
     def unknown_reason(self) -> UnknownReason | None:

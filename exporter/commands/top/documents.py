@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from exporter.vocabulary import WELL
 from exporter.wording.kinds import kind_name
 
 STEPS = 10
@@ -83,7 +84,7 @@ class StreamStatus(msgspec.Struct):
         if self.stream != "up":
             return "down"
         is_interrupted = self.interruptions is not None and self.interruptions.is_repeated
-        return "interrupted" if is_interrupted and self.state in {"met", "quiet"} else self.state
+        return "interrupted" if is_interrupted and self.state in WELL else self.state
 
 
 class StatusDocument(msgspec.Struct):
