@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from exporter import descriptors
+from exporter import descriptors, garbage
 from exporter.audit.live_counts import NAMES, LiveCounts
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
 from exporter.diagnosis.sentences import sentence
@@ -84,8 +83,7 @@ async def _run_until_signal(config: Config) -> None:
     if loading.cancelled():
         return
     credentials = loading.result()
-    gc.collect()
-    gc.freeze()  # Imported modules are never freed: scanning them in each collection would block the loop for 25 ms.
+    garbage.keep_all()  # imported modules are never freed
     async with Exporter(config, credentials).running():
         await stopping.wait()
         log.info("stopping")
@@ -175,6 +173,7 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(self._fleet.run(), name="watch")]
                 running.append(tasks.create_task(descriptors.warn_when_few(), name="descriptors"))
+                running.append(tasks.create_task(garbage.collect_when_grown(), name="garbage"))
                 recording = record(self.history, self.states, lambda: self.findings)
                 running.append(tasks.create_task(recording, name="history"))
                 logs_followed = [AuditFile(path, self._intake) for path in self._config.audit_files]

@@ -8,6 +8,7 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NoReturn
 
+from exporter import garbage
 from exporter.clocks.same_store import keep_proving_peers
 from exporter.kubernetes.apiservers import MOST_APISERVERS, count_apiservers, find_apiservers, why_unreached
 from exporter.kubernetes.backoff import Backoff
@@ -226,10 +227,7 @@ class Fleet:
         if server not in self._running:  # else it came back, and its series continue
             self._dependencies.metrics.remove_apiserver(server.name)
         await asyncio.sleep(FORGETTING_SECONDS)
-        # A tenth of a second for each removed apiserver: its frozen objects are freed in no other way.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        garbage.free_kept()  # its objects are freed in no other way
 
     def _forget(self, apiserver: Apiserver) -> None:
         """Remove an apiserver that has ended, unless a new one has replaced it."""
