@@ -289,7 +289,8 @@ def _zeros(keys: Iterable[_Key]) -> dict[_Key, int]:
 
 def _copied(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _copied(of_key) for key, of_key in value.items()}
+        has_histograms = isinstance(next(iter(value.values()), None), Histogram)
+        return {key: of_key.copy() for key, of_key in value.items()} if has_histograms else value.copy()
     return value.copy() if isinstance(value, Histogram) else value
 
 
