@@ -58,7 +58,8 @@ MADE = (
     Made(fault="connections_unbalanced", make=making.unbalanced, blind=("apiserver_overloaded",)),
     Made(fault="watchers_closed", make=making.stalled_watchers, blind=(NOTHING,), balanced=(NOTHING,)),
     Made(fault="clients_slow", make=making.slow_watchers, also=("watchers_closed",), blind=(NOTHING,)),
-    Made(fault="connection_shared", make=making.shared_connection, blind=(NOTHING,)),
+    # All these watches are on one apiserver, so that it has most of them is true as well.
+    Made(fault="connection_shared", make=making.shared_connection, also=("connections_unbalanced",), blind=(NOTHING,)),
     Made(fault="exporter_starved", make=making.starved),
     Made(fault="exporter_refused", make=making.refused),
 )
