@@ -79,6 +79,13 @@ def behind_in_cache(view: View) -> Observed:
 
 
 @sign
+def behind_in_cache_or_alone(view: View) -> Observed:
+    """The time is lost between the commit and the watch cache; behind a balancer: other resources are on time."""
+    # Stages are not known there.
+    return behind_in_cache.look(view) if view.apiserver.is_one_apiserver else others_on_time.look(view)
+
+
+@sign
 def behind_after_cache(view: View) -> Observed:
     """The time is lost between the watch cache and the client."""
     return _stage(view, "cache_to_client", "from the watch cache to us")

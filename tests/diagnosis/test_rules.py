@@ -22,6 +22,7 @@ from tests.diagnosis.cases import (
     AFTER_CACHE,
     CASES,
     IN_CACHE,
+    LATE,
     NODES,
     NODES_ON_TIME,
     NOW,
@@ -186,6 +187,17 @@ def test_behind_a_balancer_it_is_silence_where_usually_much_comes(silent_seconds
     waits = stream(canary_write=Interval(7.4, inf), socket=socket, usual_events_per_second=10.0)
     found = {cause.fault for cause in causes(facts(apiserver(is_one_apiserver=False), waits))}
     assert ("admission_slow" in found) is is_admission
+
+
+def test_behind_a_balancer_a_conversion_webhook_is_suspected_where_other_resources_are_on_time() -> None:
+    def found(*others: StreamFacts, kind: tuple[str, str] = WIDGETS) -> list[tuple[Fault, str]]:
+        balancer = apiserver(is_one_apiserver=False, cache_polls=PollFacts())
+        late = stream(kind=kind, **{**LATE, "storage_to_cache": None}, converts_by_webhook=kind == WIDGETS)
+        return [(cause.fault, cause.certainty) for cause in causes(facts(balancer, late, *others))]
+
+    assert found(NODES_ON_TIME) == [("conversion_slow", "suspected")]
+    assert found() == [("unknown_cause", "suspected")]
+    assert found(NODES_ON_TIME, kind=PODS) == [("unknown_cause", "suspected")]
 
 
 def test_a_fight_is_seen_in_its_conflicts_where_an_overloaded_apiserver_delivers_few_events() -> None:
