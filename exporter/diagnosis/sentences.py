@@ -32,7 +32,7 @@ WHO_CLOSES = (
 )
 """Why, as far as it is known without a finding."""
 
-AS_WE_BEGAN = "soon after this exporter began to watch"
+AS_IT_BEGAN = "soon after this exporter began to watch"
 """Since then at least, where nobody looked before."""
 
 SEVERE_FIRST: tuple[ShownCondition, ...] = ("violated", "down", "unknown", "interrupted", "met", "quiet")
@@ -118,7 +118,7 @@ class _Group(msgspec.Struct, frozen=True):
         if not times:
             return ""
         at, is_seen = min(times)
-        return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_WE_BEGAN}"
+        return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_IT_BEGAN}"
 
 
 def _groups(states: Sequence[StreamState]) -> list[_Group]:

@@ -17,18 +17,18 @@ END_WORDS: Mapping[str, str] = {
     "throttled": "too many requests",
     "server_error": "error of the apiserver",
     "transport_error": "the connection broke",
-    "unauthorized": "our credentials were refused",
-    "forbidden": "we were not permitted any more",
+    "unauthorized": "this exporter's credentials were refused",
+    "forbidden": "this exporter was not permitted any more",
     "not_found": "the resource was gone",
     "silent": "silent for too long",
-    "suspended": "our own machine was asleep",
+    "suspended": "this exporter's machine was asleep",
 }
 START_WORDS: Mapping[str, str] = {
     "connect": "it cannot be reached",
     "gone": "the history from which to go on is gone",
     "throttled": "it says that there are too many requests",
-    "unauthorized": "it refuses our credentials",
-    "forbidden": "we are not permitted to",
+    "unauthorized": "it refuses this exporter's credentials",
+    "forbidden": "this exporter is not permitted to",
     "not_found": "it does not know the resource",
     "server_timeout": "it has timed out",
     "server_error": "it answers with an error of its own",
@@ -48,7 +48,7 @@ CLOCK_WORDS: Mapping[str, str] = {
 SOURCE_WORDS: Mapping[str, str] = {
     "revision_clock": "polls of the store",
     "arrival": "arrival of later revisions",
-    "canary": "our own writes",
+    "canary": "this exporter's own writes (canaries)",
     "date": "Date headers of answers",
     "managed_fields": "managedFields",
     "creation_timestamp": "creationTimestamp",
@@ -56,6 +56,34 @@ SOURCE_WORDS: Mapping[str, str] = {
     "annotation": "your annotation",
     "lease": "renewals of Leases",
 }
+
+FAULT_WORDS: Mapping[str, str] = {
+    "apiserver_restarted": "restart of the apiserver",
+    "apiserver_unreachable": "unreachable apiserver",
+    "list_storm": "storm of LISTs",
+    "relist_storm": "storm of relists",
+    "initial_events_burst": "burst of initial events",
+    "write_storm": "storm of writes",
+    "connections_unbalanced": "unbalanced connections",
+    "requests_queued": "queue of requests",
+    "apiserver_overloaded": "overloaded apiserver",
+    "store_slow": "slow store (etcd)",
+    "admission_slow": "slow admission",
+    "conversion_slow": "slow conversion webhook",
+    "objects_large": "large objects",
+    "cache_stuck": "stuck watch cache",
+    "cache_behind": "watch cache behind its store",
+    "watchers_closed": "watches closed by the apiserver",
+    "clients_slow": "slow clients",
+    "connection_shared": "shared connections",
+    "path_full": "full network path",
+    "path_slow": "slow network path",
+    "connection_dropped": "dropped connection",
+    "exporter_starved": "starved exporter",
+    "exporter_refused": "refused exporter",
+    "unknown_cause": "unknown cause",
+}
+"""A name that stands after "no" as well."""
 
 UNKNOWN_WORDS: Mapping[str, str] = {
     "uncovered": "events may be missing",

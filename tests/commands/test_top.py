@@ -184,7 +184,7 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     console.print(screen(shown, Choice(is_open=True, selected=1), LINES, None))
     opened = console.export_text()
     assert "pods on 10.0.0.1:6443: on time" in opened
-    assert "interrupted since 22:13:20: closed by force 12 times, relisted twice" in opened
+    assert "closed by force 12 times, relisted twice, first at 22:13:20" in opened
 
 
 def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:

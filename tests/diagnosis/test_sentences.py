@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
+from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
 from exporter.measure.stream_state import NOT_STARTED, Interruptions, RevisionClockState, StreamState, Trouble
@@ -66,13 +66,13 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
             [],
-            f"No watch of pods is open on {APISERVER} since 22:03 UTC: we are not permitted to (forbidden).",
+            f"No watch of pods is open on {APISERVER} since 22:03 UTC: this exporter is not permitted to (forbidden).",
         ),
         (
             [replace(late(), is_since_start=True), late("nodes", apiserver=OTHER)],
             [],
             LATE.replace("pods", "pods and nodes").replace(
-                f"{APISERVER} since 22:03 UTC", f"{APISERVER} and {OTHER} at least since 22:03 UTC, {AS_WE_BEGAN}"
+                f"{APISERVER} since 22:03 UTC", f"{APISERVER} and {OTHER} at least since 22:03 UTC, {AS_IT_BEGAN}"
             ),
         ),
         (

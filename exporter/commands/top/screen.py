@@ -37,7 +37,7 @@ LOOKS = {
     "met": "green",
     "quiet": "dim",
 }
-STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
+STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to client"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
@@ -163,7 +163,7 @@ def opened(row: TopRow) -> Iterator[Text]:
     run = now.interruptions
     if run is not None and run.is_repeated and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)
-        yield Text(f"interrupted since {clock(run.since)}: {what}")
+        yield Text(f"{what}, first at {clock(run.since)}")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
     if past is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
+from exporter.diagnosis.document import SIGNS
 from exporter.diagnosis.sentences import MOST_NAMES, concerns
 from exporter.diagnosis.wording import listed
-from exporter.diagnosis.words import CONDITION_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, with_value
+from exporter.diagnosis.words import CONDITION_WORDS, END_WORDS, FAULT_WORDS, RELIST_WORDS, SOURCE_WORDS, with_value
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
@@ -203,8 +204,9 @@ def finding(one: Finding, look: Look, *, is_open: bool) -> str:
         )
         if facts
     )
-    when = f'<span class="soft">{since(one.since, look.now, is_since_start=one.is_since_start)}</span>'
-    tag = f'<span class="tag">{text(one.fault.replace("_", " "))}, {one.certainty}</span>'
+    when = f'<span class="soft">{SIGNS} {since(one.since, look.now, is_since_start=one.is_since_start)}</span>'
+    words = FAULT_WORDS.get(one.fault, one.fault)
+    tag = f'<span class="tag" title="fault=&quot;{text(one.fault)}&quot;">{text(words)}, {one.certainty}</span>'
     return (
         f'<details class="finding is-{one.certainty}"{" open" if is_open else ""}><summary>{tag} {text(one.sentence)} '
         f"{when}</summary><dl>{lines}</dl></details>"

@@ -111,7 +111,7 @@ def _heads(span: str) -> str:
     return (
         '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
         f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage<br>{STAGES_LABEL}</span>'
-        "<span>Watch</span><span>Our own writes (canary)</span><span>Measured to within</span></div>"
+        "<span>Watch</span><span>This exporter's own writes (canaries)</span><span>Measured to within</span></div>"
     )
 
 
@@ -175,7 +175,7 @@ def _footer(look: Look) -> str:
     peers = f" Pages of other exporters: {links}." if links else ""
     return (
         f"<footer><p>This page sees {part}.{peers} All latencies are intervals with certain bounds. The history of six "
-        "hours is in memory: it is lost when the exporter restarts.</p>"
+        "hours is in memory: it is lost when this exporter restarts.</p>"
         '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
         '<a href="api/v1/history">History</a> '
         '<a href="api/v1/diagnosis">Diagnosis</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'

@@ -45,8 +45,8 @@ STAGES_LABEL = (
     '<span class="key"><i class="key-store"></i>store to cache</span> '
     '<span class="key"><i class="key-client"></i>cache to client</span>'
 )
-CANARY_LABEL = "our own writes (canary)"
-NO_CANARY = "Nothing of ours is written here: what others write is measured, and a quiet watch stays unjudged."
+CANARY_LABEL = "this exporter's own writes (canaries)"
+NO_CANARY = "This exporter writes nothing here: what others write is measured, and a quiet watch stays unjudged."
 TRUST_LABEL = "measured to within"
 DATED_BY: Mapping[ClockReads, str] = {
     "store": "dated by the store",
@@ -161,7 +161,7 @@ def _why(state: StreamState, look: Look) -> str:
     if state.is_interrupted and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)
         but = f"{CONDITION_WORDS[state.condition]}, but " if state.shown_condition == "interrupted" else ""
-        said += f' <span class="why">{but}{what} since {moment(run.since, look.now)}</span>'
+        said += f' <span class="why">{but}{what}, first at {moment(run.since, look.now)}</span>'
     return said
 
 

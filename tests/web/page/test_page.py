@@ -18,13 +18,13 @@ from msgspec.structs import replace
 
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
+from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, FAULT_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
 from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
 from exporter.measure.stream_state import Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
-from exporter.vocabulary import CLOCK_READS, END_REASONS, RELIST_REASONS, SOURCES, START_REASONS
+from exporter.vocabulary import CLOCK_READS, END_REASONS, FAULTS, RELIST_REASONS, SOURCES, START_REASONS
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from exporter.web.page import document
@@ -194,7 +194,7 @@ def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
     )  # fmt: skip
     said = Parsed(whole(look(late, findings=[found])))
     assert "late at least since 22:03:20" in said.text
-    assert "It is. at least since 22:03:20, soon after our start" in said.text
+    assert "It is. Signs of it at least since 22:03:20, soon after this exporter began to watch" in said.text
     assert [at for _, at in said.tags if "it may be so for longer" in (at.get("title") or "")]
     assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
 
@@ -206,7 +206,7 @@ def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_witho
     classes = [at.get("class") for _, at in page.tags]
     assert "first is-interrupted" in classes
     assert "first is-met" not in classes
-    assert "interrupted on time, but closed by force 12 times, relisted twice since 22:12:10" in page.text
+    assert "interrupted on time, but closed by force 12 times, relisted twice, first at 22:12:10" in page.text
     assert "Watches of nodes on 10.0.0.1:6443 have been closed by force again and again since 22:12 UTC" in page.text
     assert document.in_order([state("a"), cut])[0] is cut
     once = replace(FINE, interruptions=Interruptions(1, 0, NOW - 70))
@@ -214,7 +214,7 @@ def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_witho
     assert "first is-met" in [at.get("class") for _, at in page.tags]
     assert "went on with nothing lost" in page.text
     late = drawn(replace(LATE, interruptions=run), look(LATE))
-    assert "late since 22:03:20 closed by force 12 times, relisted twice since 22:12:10" in Parsed(late).text
+    assert "late since 22:03:20 closed by force 12 times, relisted twice, first at 22:12:10" in Parsed(late).text
 
 
 def test_a_row_that_is_uncertain_says_why() -> None:
@@ -236,6 +236,7 @@ def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> Non
         (RELIST_WORDS, RELIST_REASONS),
         (SOURCE_WORDS, SOURCES),
         (CLOCK_WORDS, CLOCK_READS),
+        (FAULT_WORDS, FAULTS),
     ):
         assert words.keys() == set(values)
         assert not [said for said in words.values() if "_" in said]
