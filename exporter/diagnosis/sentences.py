@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.diagnosis.wording import listed
-from exporter.diagnosis.words import START_WORDS, UNKNOWN_SENTENCES, so_often, with_value
+from exporter.diagnosis.words import DOUBT_WORDS, START_WORDS, so_often, with_value
 from exporter.measure.interruptions import FORCED_CLOSES_AGAIN, RELISTS_AGAIN
-from exporter.vocabulary import UNKNOWN_REASONS
+from exporter.vocabulary import DOUBTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exporter.diagnosis.findings import Finding
     from exporter.measure.stream_state import StreamState
     from exporter.measure.times import WallTime
-    from exporter.vocabulary import ShownCondition, UnknownReason
+    from exporter.vocabulary import DoubtReason, ShownCondition
 
 MOST_NAMES = 4
 """A list in a sentence has no more names than these."""
@@ -103,7 +103,7 @@ class _Group(msgspec.Struct, frozen=True):
     condition: ShownCondition
     states: list[StreamState]
     names: dict[tuple[str, str], str]
-    unknown_reason: UnknownReason | None = None
+    doubt: DoubtReason | None = None
 
     @property
     def resources(self) -> str:
@@ -128,10 +128,10 @@ def _groups(states: Sequence[StreamState]) -> list[_Group]:
     names = {
         (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
     }
-    kinds = [(one, why) for one in SEVERE_FIRST for why in (UNKNOWN_REASONS if one == "unknown" else (None,))]
-    of_kind: dict[tuple[ShownCondition, UnknownReason | None], list[StreamState]] = {}
+    kinds = [(one, why) for one in SEVERE_FIRST for why in (DOUBTS if one == "unknown" else (None,))]
+    of_kind: dict[tuple[ShownCondition, DoubtReason | None], list[StreamState]] = {}
     for state in states:
-        of_kind.setdefault((state.shown_condition, state.unknown_reason), []).append(state)
+        of_kind.setdefault((state.shown_condition, state.doubt), []).append(state)
     return [_Group(one, of_kind[one, why], names, why) for one, why in kinds if (one, why) in of_kind]
 
 
@@ -151,8 +151,8 @@ def _down(group: _Group, now: WallTime) -> str:
 
 
 def _unknown(group: _Group, now: WallTime) -> str:
-    why = UNKNOWN_SENTENCES[group.unknown_reason or "wide"]
-    if group.unknown_reason == "wide":
+    why = DOUBT_WORDS[group.doubt or "wide"].clause
+    if group.doubt == "wide":
         lowest = min([one.window.p99_lower_seconds or 0.0 for one in group.states])
         highest = max([one.window.p99_upper_seconds or 0.0 for one in group.states])
         why = f"the bounds are too wide, with a P99 between {seconds(lowest)} and {seconds(highest)}"

@@ -4,10 +4,19 @@ tooltip: it is what queries and alerts have. Another version of the exporter may
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from exporter.vocabulary import DoubtReason
+
+DOCS = "https://github.com/watchslo/watchslo/blob/main/docs/"
+
+
+def _runbook(name: str) -> str:
+    return f"{DOCS}runbooks/{name}.md"
+
 
 END_WORDS: Mapping[str, str] = {
     "timeout": "its time was over",
@@ -85,15 +94,55 @@ FAULT_WORDS: Mapping[str, str] = {
 }
 """A name that stands after "no" as well."""
 
-UNKNOWN_WORDS: Mapping[str, str] = {
-    "uncovered": "events may be missing",
-    "undated": "events are not dated",
-    "wide": "bounds too wide",
-}
-UNKNOWN_SENTENCES: Mapping[str, str] = {
-    "uncovered": "events may be missing, because no watch was open for a while or its history was gone",
-    "undated": "too many events are not dated, so that their latency has no upper bound",
-    "wide": "the bounds are too wide, so that the events may be on time or late",
+
+class DoubtWords(NamedTuple):
+    """Why it is not certain whether watches are late."""
+
+    short: str
+    clause: str
+    advice: str
+    """What people do about it, or wait for."""
+    runbook: str
+
+
+DOUBT_WORDS: Mapping[DoubtReason, DoubtWords] = {
+    "not_watched": DoubtWords(
+        "events may be missing: no watch was open",
+        "events may be missing, because no watch was open for longer than the threshold",
+        "This is over one window after the last gap; until then see in the log why watches end or cannot be opened.",
+        _runbook("WatchUncovered"),
+    ),
+    "gone": DoubtWords(
+        "events may be missing: history was gone",
+        "events may be missing, because the history from which to go on was gone, so that it had to relist",
+        "This is over one window after the last relist; other clients may have had to relist as well: expect LISTs.",
+        _runbook("WatchRelistStorm"),
+    ),
+    "revision_went_back": DoubtWords(
+        "events may be missing: store was restored",
+        "events may be missing, because the store was restored to an earlier revision",
+        "This is over one window after the relist; restart controllers whose caches have what the store lost.",
+        _runbook("WatchRelistStorm"),
+    ),
+    "nothing_dates": DoubtWords(
+        "nothing dates events",
+        "nothing dates the events, so that their latency has no upper bound",
+        "Run `watchslo check`: it says which polls would date them, and which permission is missing.",
+        _runbook("WatchLatencyUnknown"),
+    ),
+    "undated": DoubtWords(
+        "events are not dated",
+        "too many events are not dated, so that their latency has no upper bound",
+        "Look whether polls fail, `rate(watchslo_clock_polls_total[5m])`: events are dated once these are answered.",
+        _runbook("WatchLatencyUnknown"),
+    ),
+    "wide": DoubtWords(
+        "bounds too wide",
+        "the bounds are too wide, so that the events may be on time or late",
+        "Bounds are as wide as polls are slow: look at etcd, at this exporter's CPU limit, and whether it watches "
+        "through a load balancer.",
+        _runbook("WatchLatencyUnknown"),
+    ),
 }
 
 CONDITION_WORDS: Mapping[str, str] = {

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import (
         ClockReads,
         Condition,
+        DoubtReason,
         EndReason,
         EventType,
         Phase,
@@ -276,6 +277,14 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
             return "uncovered"
         is_dated = self.revision_clock.reads != "nothing" and self.window.p99_upper_seconds != inf
         return "wide" if is_dated else "undated"
+
+    @property
+    def doubt(self) -> DoubtReason | None:
+        """The same, told apart as people have to know it."""
+        reason = self.unknown_reason
+        if reason == "uncovered":
+            return self.window.uncovered_reason
+        return "nothing_dates" if reason == "undated" and self.revision_clock.reads == "nothing" else reason
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.diagnosis.words import UNKNOWN_SENTENCES
+from exporter.diagnosis.words import DOUBT_WORDS
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def stream(state: StreamState) -> dict[str, Any]:
         # Without an open watch the state covers only events that arrived before.
         "meaning": _meaning(state),
         "unknown_reason": state.unknown_reason,
+        "doubt": state.doubt,
+        "advice": _advice(state),
         "window_events": window.events,
         "p99_lower_seconds": window.p99_lower_seconds,
         "p99_upper_seconds": window.p99_upper_seconds,
@@ -72,8 +74,13 @@ def stream(state: StreamState) -> dict[str, Any]:
 def _meaning(state: StreamState) -> str:
     if not state.is_up:
         return NO_WATCH
-    reason = state.unknown_reason
-    return UNKNOWN_SENTENCES[reason] if reason is not None else MEANINGS[state.window.state]
+    doubt = state.doubt
+    return DOUBT_WORDS[doubt].clause if doubt is not None else MEANINGS[state.window.state]
+
+
+def _advice(state: StreamState) -> str | None:
+    doubt = state.doubt
+    return DOUBT_WORDS[doubt].advice if doubt is not None else None
 
 
 def _pod_startup(startup: StartupState) -> dict[str, Any]:

@@ -308,9 +308,8 @@ class Stream:
 
     def report(self, now: Instant) -> WindowReport:
         """The window that ends now, including what is already certain about pending events."""
-        is_covered = self.coverage.covers(self.window.since(now), now)
         undecided = self._judge.undecided(self._clocks.store)
-        return self.window.report(now, undecided, is_covered=is_covered)
+        return self.window.report(now, undecided, self.coverage.uncovered(self.window.since(now), now))
 
     @property
     def is_settled(self) -> bool:

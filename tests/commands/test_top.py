@@ -192,7 +192,8 @@ def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
     said = msgspec.json.encode(status.document("1.2.3", config(), "It is not certain.", states))
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
     console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), LINES, None))
-    assert "pods on 10.0.0.1:6443: uncertain, events are not dated, since 22:13:20" in console.export_text()
+    opened = " ".join(console.export_text().split())
+    assert "pods on 10.0.0.1:6443: uncertain, nothing dates events, since 22:13:20 Run `watchslo check`: it" in opened
 
 
 def test_what_others_say_cannot_steer_the_terminal() -> None:

@@ -35,7 +35,7 @@ def late(resource: str = "pods", p99: tuple[float, float] = (2.1, 2.4), apiserve
 
 WIDGETS = state("widgets", group="example.com")
 UNKNOWN = f"It is not certain whether watches of pods are late on {APISERVER}: {{why}}."
-UNDATED = UNKNOWN.format(why="too many events are not dated, so that their latency has no upper bound")
+UNDATED = UNKNOWN.format(why="nothing dates the events, so that their latency has no upper bound")
 DATED = RevisionClockState("events", "store")
 LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with a P99 of at least 2.1 s."
 
@@ -139,7 +139,8 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
     assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)
     assert went_on not in sentences([cut("pods", 1, 1), WIDGETS], [], NOW), "it is not known that nothing is lost"
-    away = replace(cut("pods", 1, slo="unknown"), window=replace(WIDGETS.window, state="unknown", is_covered=False))
+    unsure = replace(WIDGETS.window, state="unknown", uncovered_reason="gone")
+    away = replace(cut("pods", 1, slo="unknown"), window=unsure)
     assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
 
 
@@ -151,15 +152,19 @@ def test_every_condition_has_its_place_and_its_word() -> None:
 def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=DATED, since=SINCE)
     undated = state("nodes", "unknown", (0.2, inf), revision_clock=DATED)
-    missing = replace(wide, resource="leases", window=replace(wide.window, is_covered=False))
+    missing = replace(wide, resource="leases", window=replace(wide.window, uncovered_reason="gone"))
     assert [one.unknown_reason for one in (wide, undated, missing)] == ["wide", "undated", "uncovered"]
     assert state(slo="met", revision_clock=DATED).unknown_reason is None
     assert replace(missing, is_up=False).unknown_reason is None
     since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
-    gone = "events may be missing, because no watch was open for a while or its history was gone"
-    assert sentences([wide, undated, missing], [], NOW) == [
+    gone = "events may be missing, because the history from which to go on was gone, so that it had to relist"
+    away = replace(missing, resource="secrets", window=replace(wide.window, uncovered_reason="not_watched"))
+    closed = "events may be missing, because no watch was open for longer than the threshold"
+    late_polls = "too many events are not dated, so that their latency has no upper bound"
+    assert sentences([wide, undated, missing, away], [], NOW) == [
+        since.replace("pods", "secrets").format(why=closed),
         since.replace("pods", "leases").format(why=gone),
-        UNDATED.replace("pods", "nodes"),
+        UNKNOWN.replace("pods", "nodes").format(why=late_polls),
         since.format(why="the bounds are too wide, with a P99 between 0.20 s and 2.2 s"),
     ]
 

@@ -244,7 +244,7 @@ async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end
     fed.polls(100, ago=2.9)
     on_time(fed, 101, ago=2)
     assert fed.status()["state"] == "unknown", "short, but events are missing"
-    assert fed.status()["unknown_reason"] == "uncovered"
+    assert (fed.status()["unknown_reason"], fed.status()["doubt"]) == ("uncovered", "gone")
 
 
 async def test_a_watch_of_a_history_that_is_given_up_ends_no_gap(fed: Fed) -> None:

@@ -71,6 +71,8 @@ class StreamStatus(msgspec.Struct):
     pod_startup: PodStartup | None
     is_since_start: bool = False
     unknown_reason: str | None = None
+    doubt: str | None = None
+    advice: str | None = None
     interruptions: Interrupted | None = None
 
     @property

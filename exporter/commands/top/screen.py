@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_WORDS, interrupted
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, DOUBT_WORDS, END_WORDS, interrupted
 from exporter.measure.startup_counts import WINDOW_SECONDS
 from exporter.vocabulary import STARTUP_STAGES
 from exporter.web.page.figures import STARTUP_WORDS
@@ -160,6 +160,8 @@ def opened(row: TopRow) -> Iterator[Text]:
     reads = now.revision_clock_reads
     condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_uncertain(now)}{_since(now)}"
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
+    if now.advice:
+        yield Text(_plain(now.advice))
     run = now.interruptions
     if run is not None and run.is_repeated and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)
@@ -186,8 +188,9 @@ def _since(now: StreamStatus) -> str:
 
 
 def _uncertain(now: StreamStatus) -> str:
-    reason = now.unknown_reason
-    return f", {_plain(UNKNOWN_WORDS.get(reason, reason))}," if reason is not None else ""
+    reason = now.doubt or now.unknown_reason
+    words = next((words.short for doubt, words in DOUBT_WORDS.items() if doubt == reason), reason)
+    return f", {_plain(words)}," if words is not None else ""
 
 
 def _why(now: StreamStatus) -> str:

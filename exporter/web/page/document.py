@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
 from exporter.history.recording import FINE_SECONDS
-from exporter.web.page.body import body, finding, notes
+from exporter.vocabulary import DOUBTS
+from exporter.web.page.body import advice, body, finding, notes
 from exporter.web.page.figures import clock, moment, text
 from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
@@ -143,7 +144,13 @@ def _sentence(look: Look) -> str:
 
 def _findings(look: Look) -> str:
     """One is open; of several the rows below would be out of sight."""
-    return "".join(finding(one, look, is_open=len(look.findings) == 1) for one in look.findings)
+    doubts = {state.doubt for state in look.states}
+    return "".join(
+        [
+            *[advice(one) for one in DOUBTS if one in doubts],
+            *[finding(one, look, is_open=len(look.findings) == 1) for one in look.findings],
+        ]
+    )
 
 
 def _scenario_now(look: Look) -> str:

@@ -10,9 +10,8 @@ from exporter.diagnosis.sentences import seconds
 from exporter.diagnosis.words import (
     CLOCK_WORDS,
     CONDITION_WORDS,
+    DOUBT_WORDS,
     END_WORDS,
-    UNKNOWN_SENTENCES,
-    UNKNOWN_WORDS,
     interrupted,
 )
 from exporter.history.recording import FINE_SECONDS
@@ -154,9 +153,10 @@ def _state(state: StreamState, look: Look) -> str:
 
 def _why(state: StreamState, look: Look) -> str:
     """What the condition alone does not say."""
-    said, reason = "", state.unknown_reason
-    if reason is not None:
-        said = f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
+    said, doubt = "", state.doubt
+    if doubt is not None:
+        words = DOUBT_WORDS[doubt]
+        said = f' <span class="why" title="{words.clause}">{words.short}</span>'
     run = state.interruptions
     if state.is_interrupted and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)

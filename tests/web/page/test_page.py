@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,13 +19,22 @@ from msgspec.structs import replace
 
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, FAULT_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
+from exporter.diagnosis.words import (
+    CLOCK_WORDS,
+    DOCS,
+    DOUBT_WORDS,
+    END_WORDS,
+    FAULT_WORDS,
+    RELIST_WORDS,
+    SOURCE_WORDS,
+    START_WORDS,
+)
 from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
 from exporter.measure.stream_state import Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
-from exporter.vocabulary import CLOCK_READS, END_REASONS, FAULTS, RELIST_REASONS, SOURCES, START_REASONS
+from exporter.vocabulary import CLOCK_READS, DOUBTS, END_REASONS, FAULTS, RELIST_REASONS, SOURCES, START_REASONS
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from exporter.web.page import document
@@ -221,12 +231,27 @@ def test_a_row_that_is_uncertain_says_why() -> None:
     dated = RevisionClockState("events", "store")
     for reason, one in (
         ("bounds too wide", state("pods", "unknown", (0.2, 2.2), revision_clock=dated)),
-        ("events are not dated", state("pods", "unknown", (0.2, 2.2))),
+        ("events are not dated", state("pods", "unknown", (0.2, inf), revision_clock=dated)),
+        ("nothing dates events", state("pods", "unknown", (0.2, 2.2))),
     ):
         assert f"uncertain {reason}" in Parsed(drawn(one, look(one))).text
     missing = state("pods", "unknown", revision_clock=dated)
-    missing = replace(missing, window=replace(missing.window, is_covered=False))
-    assert "uncertain events may be missing" in Parsed(drawn(missing, look(missing))).text
+    missing = replace(missing, window=replace(missing.window, uncovered_reason="gone"))
+    assert "uncertain events may be missing: history was gone" in Parsed(drawn(missing, look(missing))).text
+
+
+def test_beside_what_is_uncertain_stands_what_to_do_once_for_each_reason_with_its_runbook() -> None:
+    dark = [state(name, "unknown", (0.2, 2.2)) for name in ("pods", "nodes")]
+    wide = replace(dark[0], resource="leases", revision_clock=RevisionClockState("events", "store"))
+    top = Parsed(dict(document.parts(look(*dark, wide, FINE)))["findings"])
+    assert top.text.count("Run watchslo check: it says which polls would date them") == 1
+    assert top.text.count("Bounds are as wide as polls are slow") == 1
+    links = [at["href"] or "" for tag, at in top.tags if tag == "a"]
+    assert len(links) == 2
+    for name in links:
+        assert (Path(__file__).parents[3] / "docs" / name.removeprefix(DOCS)).is_file()
+    assert dict(document.parts(look(FINE)))["findings"] == ""
+    assert DOUBT_WORDS.keys() == set(DOUBTS)
 
 
 def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
