@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Config
     from exporter.measure.startup_counts import StartupState
-    from exporter.measure.stream_state import StreamState
+    from exporter.measure.stream_state import StreamCounts, StreamState
 
 NO_WATCH = "no watch is open: nothing new is measured"
 MEANINGS = {
@@ -61,6 +61,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "starts": counts.relists["start"],
         "relists": counts.losses,
         "forced_closes": counts.forced_closes,
+        **_canaries(state.counts),
         "interruptions": state.interruptions._asdict(),
         "revision_clock": clock.kind,
         "revision_clock_reads": clock.reads,
@@ -81,6 +82,14 @@ def _meaning(state: StreamState) -> str:
 def _advice(state: StreamState) -> str | None:
     doubt = state.doubt
     return DOUBT_WORDS[doubt].advice if doubt is not None else None
+
+
+def _canaries(counts: StreamCounts) -> dict[str, int]:
+    return {
+        "canary_writes": counts.canary_writes,
+        "canary_write_failures": counts.canary_write_failures,
+        "canaries_lost": counts.canaries_lost,
+    }
 
 
 def _pod_startup(startup: StartupState) -> dict[str, Any]:

@@ -14,6 +14,12 @@ from tests.endtoend import axe
 from tests.support.browser import Tab, browser, needs_chromium
 from tests.support.demo import LIVE, PATIENCE_SECONDS, SEEN, Demo, choose, healthy, started
 
+NOW = "document.querySelector('.now').innerText"
+HIDE = (
+    "Object.defineProperty(document, 'hidden', { value: IT, configurable: true });"
+    "document.dispatchEvent(new Event('visibilitychange'))"
+)
+
 pytestmark = [needs_chromium, pytest.mark.timeout(600)]
 
 
@@ -108,6 +114,7 @@ async def test_without_scripts_the_same_is_there(tab: Tab, demo: Demo) -> None:
     await tab.call("Emulation.setScriptExecutionDisabled", value=False)
     assert await tab.ask(SEEN["healthy"])
     assert await tab.ask("document.querySelectorAll('#rows .plot').length") == 3
+    assert "scripts are off: reload for newer" in await tab.ask("document.querySelector('.now').innerText")
     assert await tab.ask("document.querySelectorAll('.queries code').length") > 20
     assert not await tab.ask(LIVE), "nothing of it ran"
     await tab.ask("document.querySelector('button[value=\"forced-close\"]').click()")
@@ -119,11 +126,18 @@ async def test_a_page_whose_exporter_hangs_or_is_gone_says_that_it_is_not_live(t
     await tab.look()
     await healthy(tab, demo)
     await tab.until(LIVE)
+    assert await tab.ask(f"{NOW}.startsWith('live')")
     demo.process.send_signal(signal.SIGSTOP)
     try:
         await tab.until(f"!({LIVE})", 40)
+        await tab.until(f"/not live for 1[0-9] s: nothing comes from this exporter as of/.test({NOW})")
     finally:
         demo.process.send_signal(signal.SIGCONT)
     await tab.until(LIVE, 60)
+    await tab.ask(HIDE.replace("IT", "true"))
+    await tab.until(f"/paused for [0-9] s: the tab was hidden/.test({NOW})")
+    await tab.ask(HIDE.replace("IT", "false"))
+    await tab.until(LIVE)
     demo.process.kill()
-    await tab.until(f"!({LIVE})", 40)
+    await tab.until(f"/not live for [0-9]+ s: this exporter does not answer/.test({NOW})", 40)
+    assert not await tab.ask(LIVE)

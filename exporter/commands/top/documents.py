@@ -73,6 +73,9 @@ class StreamStatus(msgspec.Struct):
     unknown_reason: str | None = None
     doubt: str | None = None
     advice: str | None = None
+    canary_writes: int = 0
+    canary_write_failures: int = 0
+    canaries_lost: int = 0
     interruptions: Interrupted | None = None
 
     @property

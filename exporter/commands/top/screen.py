@@ -99,7 +99,8 @@ def _cells(row: TopRow, *, is_several: bool) -> Iterator[str | Text]:
     if is_several:
         yield _plain(now.apiserver)
     yield Text(CONDITION_WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
-    yield between(now.p99_lower_seconds, now.p99_upper_seconds)
+    # Without a watch it is the P99 of what came before.
+    yield between(now.p99_lower_seconds, now.p99_upper_seconds) if now.stream == "up" else "-"
     yield _bars(row)
     yield _rate(row)
     yield _slowest(row)
@@ -168,6 +169,10 @@ def opened(row: TopRow) -> Iterator[Text]:
         yield Text(f"{what}, first at {clock(run.since)}")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
+    if now.canary_writes or now.canaries_lost:
+        failed = f", {now.canary_write_failures} not written" if now.canary_write_failures else ""
+        lost = f"canaries: {now.canaries_lost} of {now.canary_writes} lost{failed}"
+        yield Text(lost, style=LOOKS["violated"] if now.canaries_lost else "")
     if past is None:
         return
     if past.last_end is not None:

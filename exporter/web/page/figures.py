@@ -68,6 +68,13 @@ def clock(at: WallTime) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
 
 
+def ago(seconds: float) -> str:
+    """How old something is, as exact as it matters."""
+    if seconds < 120:
+        return f"{max(10, seconds // 10 * 10):.0f} s ago"
+    return f"{seconds // 60:.0f} min ago"
+
+
 def moment(at: WallTime, now: WallTime) -> str:
     """A time as an element that says all of it to machines, with the date where that is another one."""
     then = datetime.fromtimestamp(at, UTC)

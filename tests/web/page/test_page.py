@@ -318,6 +318,62 @@ def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
     assert ">5 s<" in kept[row_id(FINE)].svg
 
 
+def test_a_lost_canary_stands_out_until_the_plots_have_passed_it_and_a_failed_write_does() -> None:
+    calm = replace(FINE, counts=counts(canary_writes=40))
+    lost = replace(FINE, counts=counts(canary_writes=50, canaries_lost=2))
+    failed = replace(FINE, counts=counts(canary_writes=50, canary_write_failures=3))
+    for one, kind, words in (
+        (lost, "violated", "canary lost last at 22:13:19; 2 of 50 lost"),
+        (failed, "unknown", "write failed last at 22:13:19; 0 of 50 lost, 3 not written"),
+    ):
+        history = recorded(calm, at=NOW - 900)
+        for _ in history.record(NOW - 1, [one]):
+            pass
+        row = Parsed(drawn(one, look(one, history=history)))
+        assert words in row.text
+        assert f"cell canary is-{kind}" in [at.get("class") for _, at in row.tags]
+        later = Parsed(drawn(one, look(one, history=history, now=NOW + 1000)))
+        assert words not in later.text
+        assert words[-10:] in later.text
+        assert f"cell canary is-{kind}" not in [at.get("class") for _, at in later.tags]
+
+
+def test_the_p99_of_a_watch_that_is_not_open_looks_old_and_says_how_old_it_is() -> None:
+    history = recorded(FINE, at=NOW - 200)
+    away = replace(LATE, resource="nodes", is_up=False, trouble=Trouble("connect"), since=NOW - 190)
+    for second in range(190, 0, -5):
+        for _ in history.record(NOW - second, [away]):
+            pass
+    row = Parsed(drawn(away, look(away, history=history)))
+    assert "last P99 0.05\N{EN DASH}0.12 s, 3 min ago" in row.text
+    assert "2.1\N{EN DASH}2.4 s " not in row.text, "what is left in the window is of nobody's now"
+    classes = [at.get("class") for _, at in row.tags]
+    assert "cell p99 old" in classes
+    assert "cell p99" not in classes
+    never = Parsed(drawn(away, look(away)))
+    assert "last P99" not in never.text
+    assert "P99 \N{EN DASH}" in never.text
+
+
+def test_what_the_plots_mean_is_said_once_and_their_time_beside_each() -> None:
+    page = whole(look(FINE, LATE, history=recorded(FINE, LATE)))
+    legend = page[page.index('<ul class="legend"') :].partition("</ul>")[0]
+    assert page.count('class="legend"') == 1
+    said = Parsed(legend).text
+    for words in ("from the lower to the upper bound of the P99", "late", "uncertain", "no watch", "threshold, 1 s"):
+        assert words in said
+    assert page.count("<span>\N{MINUS SIGN}3 min</span><span>now</span>") == 2
+    assert page.count('aria-label="P99 of the last 3 minutes: now ') == 2
+    used = {kind for rule in re.findall(r"\.legend \.(of-[a-z]+)", document.STYLE) for kind in [rule]}
+    assert set(re.findall(r'<i class="([^"]+)"', legend)) == used
+
+
+def test_without_a_script_the_page_says_that_it_stays_as_it_is() -> None:
+    page = whole(look(FINE))
+    assert "<noscript>; scripts are off: reload for newer</noscript>" in page
+    assert Parsed(page.partition("<noscript>")[0]).text.endswith("as of 22:13:20 UTC")
+
+
 def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
     late = (
         LateObject(NOW - 3, "deleted", "", 41, Interval(1.2, inf), None),
