@@ -23,7 +23,9 @@ from rich.console import Console
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
 from exporter.commands.top.screen import screen
-from exporter.measure.stream_state import Interruptions, StreamState
+from exporter.measure.late_objects import LateObject
+from exporter.measure.stream_state import Interruptions, StreamState, Trouble
+from exporter.measure.times import Interval
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
 from exporter.web.history import blocks
@@ -32,7 +34,7 @@ from tests.support.demo import started
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config, observed
 from tests.support.pod_starts import start
-from tests.support.states import look, startup, state
+from tests.support.states import counts, look, startup, state
 
 COLUMNS, LINES, FEW_LINES = 80, 30, 24
 PATIENCE_SECONDS = 90
@@ -100,6 +102,24 @@ def test_a_row_says_what_is_known() -> None:
     assert pods.split()[:3] == ["pods", "late", "2.1-2.4"]
     opened = "\n".join(drawn(Choice(is_open=True)))
     assert "pods on 10.0.0.1:6443: late since 22:13:20" in opened
+
+
+def test_a_watch_that_is_not_open_has_no_p99_of_now_and_lost_canaries_are_counted() -> None:
+    found = counts(canary_writes=50, canaries_lost=2, canary_write_failures=3)
+    shown = seen_of([state("pods", p99=(2.1, 2.4), is_up=False, trouble=Trouble("connect"), counts=found)])
+    [pods] = [line for line in drawn(Choice(), shown=shown) if line.startswith("pods")]
+    assert pods.split()[:4] == ["pods", "no", "watch", "-"]
+    assert "canaries: 2 of 50 lost, 3 not written" in "\n".join(drawn(Choice(is_open=True), shown=shown))
+
+
+def test_a_row_of_which_there_is_much_to_say_fits_as_well() -> None:
+    run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
+    late = [LateObject(float(at), "added", f"default/{'a' * 20}", at, Interval(2.0, 3.0), None) for at in range(9)]
+    found = counts(canary_writes=50, canaries_lost=2)
+    states = [state("pods", "unknown", interruptions=run, late_objects=tuple(late), counts=found)]
+    lines = drawn(Choice(is_open=True), shown=seen_of([*states, *(state(f"kind{at}") for at in range(20))]))
+    assert len(lines) <= LINES
+    assert "q quit" in lines[-1]
 
 
 def starting(*apiservers: str, is_up: bool = True, is_anything_known: bool = True) -> list[StreamState]:

@@ -41,7 +41,7 @@ STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to client"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 13, 11, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 16, 11, 5
 
 
 def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
