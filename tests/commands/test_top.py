@@ -23,11 +23,13 @@ from rich.console import Console
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
 from exporter.commands.top.screen import screen
+from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
 from exporter.measure.stream_state import Interruptions, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
+from exporter.vocabulary import STAGES
 from exporter.web.history import blocks
 from exporter.web.page.startup import startup as section_of_the_page
 from tests.support.demo import started
@@ -50,9 +52,10 @@ def sample() -> Seen:
     return seen_of(states)
 
 
-def seen_of(states: Sequence[StreamState]) -> Seen:
+def seen_of(states: Sequence[StreamState], history: History | None = None) -> Seen:
     said = msgspec.json.encode(status.document("1.2.3", config(), "Watches of pods are late.", states))
-    return seen(said, b"".join(blocks(look(*states), states, STEPS)))
+    shown = look(*states, history=history or History())
+    return seen(said, b"".join(blocks(shown, states, STEPS)))
 
 
 def drawn(choice: Choice, height: int = LINES, shown: Seen | None = None) -> list[str]:
@@ -115,9 +118,19 @@ def test_a_watch_that_is_not_open_has_no_p99_of_now_and_lost_canaries_are_counte
 def test_a_row_of_which_there_is_much_to_say_fits_as_well() -> None:
     run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
     late = [LateObject(float(at), "added", f"default/{'a' * 20}", at, Interval(2.0, 3.0), None) for at in range(9)]
-    found = counts(canary_writes=50, canaries_lost=2)
+    found = counts(canary_writes=50, canaries_lost=2, ends={**counts().ends, "silent": 1})
+    for stage in STAGES:
+        found.stage_lower[stage].observe(0.1)
+        found.stage_upper[stage].observe(0.2)
     states = [state("pods", "unknown", interruptions=run, late_objects=tuple(late), counts=found)]
-    lines = drawn(Choice(is_open=True), shown=seen_of([*states, *(state(f"kind{at}") for at in range(20))]))
+    states += [state(f"kind{number}") for number in range(20)]
+    history = History()
+    for at, then in ((1.0, [state("pods")]), (2.0, states)):
+        for _ in history.record(at, then):
+            pass
+    lines = drawn(Choice(is_open=True), shown=seen_of(states, history))
+    assert "cache to client: " in "\n".join(lines)
+    assert "last end at 00:00:02: " in "\n".join(lines)
     assert len(lines) <= LINES
     assert "q quit" in lines[-1]
 
