@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from exporter.diagnosis.findings import Finding
-    from exporter.measure.stream_state import StreamState
+    from exporter.measure.stream_state import CanaryTrouble, StreamState
     from exporter.measure.times import WallTime
     from exporter.vocabulary import DoubtReason, ShownCondition
 
@@ -25,6 +25,9 @@ MOST_NAMES = 4
 """A list in a sentence has no more names than these."""
 
 MOST_FINDINGS = 3
+
+CANARY_NEWS_SECONDS = 900.0
+"""A canary that was lost is told of for so long: events may be too few to make one of them a breach."""
 
 WHO_CLOSES = (
     "The apiserver ends them before their time, or something on the way cuts them: "
@@ -62,6 +65,7 @@ def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: W
     said += [one.claim for one in others[:MOST_FINDINGS]]
     said += _calm(groups, is_all=not said)
     said += _passing(groups, now)
+    said += _lost_canaries(groups, now)
     return said
 
 
@@ -206,6 +210,25 @@ def _passing(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
         often = so_often(max([one.interruptions.forced_closes for one in group.states]))
         was = f"closed by force {often} since {_began(group, now)}, and went on with nothing lost"
         yield f"Watches of {group.resources} on {group.where} were {was}."
+
+
+def is_news(trouble: CanaryTrouble, now: WallTime) -> bool:
+    """Whether it is not too long ago."""
+    return now - trouble.at < CANARY_NEWS_SECONDS
+
+
+def _lost_canaries(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
+    """What may be too little to miss the objective."""
+    lost: dict[tuple[str, str, str], WallTime] = {
+        (one.apiserver, one.group, one.resource): one.canary_trouble.at
+        for group in groups
+        for one in group.states
+        if one.canary_trouble is not None and one.canary_trouble.what == "lost" and is_news(one.canary_trouble, now)
+    }
+    group = _among(groups, lambda one: (one.apiserver, one.group, one.resource) in lost)
+    if group is not None:
+        at = when(max(lost.values()), now)
+        yield f"A canary of {group.resources} on {group.where} was lost, last at {at}: its event did not come in time."
 
 
 def _began(group: _Group, now: WallTime) -> str:

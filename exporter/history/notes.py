@@ -23,7 +23,6 @@ NoteKind: TypeAlias = Literal[
 TOGETHER_SECONDS = 60.0
 """The same again within this time is no news: it is counted on."""
 
-OF_CANARIES = frozenset({"canary_lost", "canary_failed"})
 IN_WORDS = {
     "met": "the objective is met again",
     "violated": "certainly late: the objective is violated",

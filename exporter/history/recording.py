@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from exporter.history.notes import OF_CANARIES, changes, last_end, of_findings
+from exporter.history.notes import changes, last_end, of_findings
 from exporter.history.steps import HistorySteps
 from exporter.history.totals import Totals
 from exporter.measure.stream_state import NOT_STARTED
@@ -55,7 +55,6 @@ class StreamHistory:
         self.notes: deque[Note] = deque(maxlen=NOTES_OF_A_STREAM)
         """The newest last."""
         self.last_end: Ended | None = None
-        self.last_canary_trouble: Note | None = None
         self._before: StreamState | None = None
         self.recorded_at: WallTime = -inf
         """When the steps were brought up to date."""
@@ -74,8 +73,6 @@ class StreamHistory:
         noted = list(changes(now, before, state))
         for note in noted:
             _add(self.notes, note)
-            if note.kind in OF_CANARIES:
-                self.last_canary_trouble = note
         return noted
 
 

@@ -8,7 +8,14 @@ from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
-from exporter.measure.stream_state import NOT_STARTED, Interruptions, RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import (
+    NOT_STARTED,
+    CanaryTrouble,
+    Interruptions,
+    RevisionClockState,
+    StreamState,
+    Trouble,
+)
 from exporter.vocabulary import SHOWN_CONDITIONS
 from tests.support.states import APISERVER, state
 
@@ -142,6 +149,16 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     unsure = replace(WIDGETS.window, state="unknown", uncovered_reason="gone")
     away = replace(cut("pods", 1, slo="unknown"), window=unsure)
     assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
+
+
+def test_a_lost_canary_is_told_of_for_a_while_though_all_is_on_time() -> None:
+    lost = replace(WIDGETS, canary_trouble=CanaryTrouble("lost", NOW - 60))
+    *_, said = sentences([lost, late()], [], NOW)
+    assert said == (f"A canary of widgets on {APISERVER} was lost, last at 22:12 UTC: its event did not come in time.")
+    assert sentences([lost], [], NOW)[0].startswith("All watches are on time: ")
+    assert len(sentences([lost], [], NOW + 900)) == 1
+    failed = replace(WIDGETS, canary_trouble=CanaryTrouble("failed", NOW - 60))
+    assert len(sentences([failed], [], NOW)) == 1, "a write is no watch"
 
 
 def test_every_condition_has_its_place_and_its_word() -> None:

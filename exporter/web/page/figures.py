@@ -7,7 +7,7 @@ from html import escape
 from math import inf
 from typing import TYPE_CHECKING
 
-from exporter.diagnosis.sentences import AS_IT_BEGAN, seconds
+from exporter.diagnosis.sentences import seconds
 
 if TYPE_CHECKING:
     from exporter.measure.times import Interval, WallTime
@@ -86,7 +86,7 @@ def moment(at: WallTime, now: WallTime) -> str:
 def since(at: WallTime, now: WallTime, *, is_since_start: bool) -> str:
     """Since when, for certain; more is said to those who point at it."""
     if is_since_start:
-        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, {AS_IT_BEGAN}</span>'
+        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after the start</span>'
     return f"since {moment(at, now)}"
 
 

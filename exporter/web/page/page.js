@@ -9,7 +9,7 @@
   const tell = (state, why) => {
     document.body.dataset.live = state === "live" ? "yes" : "no";
     byId("live").textContent = state;
-    byId("why").textContent = why ? ": " + why : "";
+    byId("why").textContent = why ? `: ${why},` : ",";
     age();
   };
   const age = () => {

@@ -6,7 +6,7 @@ from hashlib import blake2s
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.diagnosis.sentences import seconds
+from exporter.diagnosis.sentences import is_news, seconds
 from exporter.diagnosis.words import (
     CLOCK_WORDS,
     CONDITION_WORDS,
@@ -47,7 +47,9 @@ STAGES_LABEL = (
 )
 CANARY_LABEL = "this exporter's own writes (canaries)"
 NO_CANARY = "This exporter writes nothing here: what others write is measured, and a quiet watch stays unjudged."
-CANARY_TROUBLES = {"canary_lost": ("violated", "canary lost"), "canary_failed": ("unknown", "write failed")}
+CANARY_TROUBLES = {"lost": ("violated", "canary lost"), "failed": ("unknown", "write failed")}
+"""Each looks like a condition that is as severe."""
+
 TRUST_LABEL = "measured to within"
 DATED_BY: Mapping[ClockReads, str] = {
     "store": "dated by the store",
@@ -95,7 +97,7 @@ def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[st
             _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
             _stages(latest, look),
             _watch(state, history, look),
-            _canary(state, history, look),
+            _canary(state, look),
             _trust(state, latest),
         ]
     )
@@ -199,17 +201,17 @@ def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
     return _cell("stream", "watch", main, ended, f'reason="{end.reason}"')
 
 
-def _canary(state: StreamState, history: StreamHistory, look: Look) -> str:
-    """What went wrong in the time that the plots show stands out; what was before is only counted."""
-    counts, trouble = state.counts, history.last_canary_trouble
+def _canary(state: StreamState, look: Look) -> str:
+    """What went wrong lately stands out; what was before is only counted."""
+    counts, trouble = state.counts, state.canary_trouble
     if not counts.canary_writes:
         return _cell("canary", CANARY_LABEL, "none written", title=NO_CANARY)
     half = counts.canary_delivery.quantile(0.5)
     lost = f"{count(counts.canaries_lost)} of {count(counts.canary_writes)} lost"
     if counts.canary_write_failures:
         lost += f", {count(counts.canary_write_failures)} not written"
-    if trouble is not None and look.now - trouble.at < steps_shown(look) * FINE_SECONDS:
-        kind, words = CANARY_TROUBLES[trouble.kind]
+    if trouble is not None and is_news(trouble, look.now):
+        kind, words = CANARY_TROUBLES[trouble.what]
         return _cell(f"canary is-{kind}", CANARY_LABEL, words, f"last at {moment(trouble.at, look.now)}; {lost}")
     return _cell("canary", CANARY_LABEL, f"within {seconds(half.latest)}" if half else NOTHING, lost)
 
