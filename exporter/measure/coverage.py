@@ -73,12 +73,16 @@ class Coverage:
         return self.uncovered(since, until) is None
 
     def uncovered(self, since: Instant, until: Instant) -> UncoveredReason | None:
-        """Why events of the time between the instants may be missing, by its newest hole; None if none can be."""
+        """Why events of the time between the instants may be missing; None if none can be.
+
+        What no watch delivers any more is worse than what one may deliver late.
+        """
+        reasons = [hole.reason for hole in self._holes if hole.began < until and hole.ended > since]
         down_since = self._down_since
         if down_since is not None and down_since < until and self._is_hole(down_since, until):
-            return self._reason
-        inside = (hole.reason for hole in reversed(self._holes) if hole.began < until and hole.ended > since)
-        return next(inside, None)
+            reasons.append(self._reason)
+        losses = (reason for reason in reversed(reasons) if reason != "not_watched")
+        return next(losses, "not_watched" if reasons else None)
 
     def _keep(self, hole: Hole) -> None:
         self._holes.append(hole)

@@ -104,7 +104,7 @@ def test_where_a_watch_was_expected_the_time_before_the_first_is_a_gap_like_any_
     assert coverage.covers(0.0, 20.0)
 
 
-def test_why_events_may_be_missing_is_told_by_the_newest_hole() -> None:
+def test_why_events_may_be_missing_is_told_by_the_newest_loss_and_else_by_gaps() -> None:
     coverage = Coverage(THRESHOLD_SECONDS)
     coverage.opened(10.0)
     coverage.lost(20.0)
@@ -122,3 +122,4 @@ def test_why_events_may_be_missing_is_told_by_the_newest_hole() -> None:
     assert coverage.uncovered(0.0, 50.0) == "revision_went_back"
     coverage.lost(50.0)
     assert coverage.uncovered(45.0, 51.5) == "not_watched", "what was lost before is said of its own gap only"
+    assert coverage.uncovered(35.0, 51.5) == "revision_went_back"
