@@ -228,7 +228,11 @@ def _lost_canaries(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
     group = _among(groups, lambda one: (one.apiserver, one.group, one.resource) in lost)
     if group is not None:
         at = when(max(lost.values()), now)
-        yield f"A canary of {group.resources} on {group.where} was lost, last at {at}: its event did not come in time."
+        of = f"of {group.resources} on {group.where}"
+        if sum([one.counts.canaries_lost for one in group.states]) > 1:
+            yield f"Canaries {of} were lost, the last at {at}: their events did not come in time."
+        else:
+            yield f"A canary {of} was lost at {at}: its event did not come in time."
 
 
 def _began(group: _Group, now: WallTime) -> str:

@@ -17,7 +17,7 @@ from exporter.measure.stream_state import (
     Trouble,
 )
 from exporter.vocabulary import SHOWN_CONDITIONS
-from tests.support.states import APISERVER, state
+from tests.support.states import APISERVER, counts, state
 
 NOW = 1_700_000_000.0  # 22:13 UTC
 SINCE = NOW - 600
@@ -154,7 +154,9 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
 def test_a_lost_canary_is_told_of_for_a_while_though_all_is_on_time() -> None:
     lost = replace(WIDGETS, canary_trouble=CanaryTrouble("lost", NOW - 60))
     *_, said = sentences([lost, late()], [], NOW)
-    assert said == (f"A canary of widgets on {APISERVER} was lost, last at 22:12 UTC: its event did not come in time.")
+    assert said == (f"A canary of widgets on {APISERVER} was lost at 22:12 UTC: its event did not come in time.")
+    *_, said = sentences([replace(lost, counts=counts(canaries_lost=2))], [], NOW)
+    assert said.startswith(f"Canaries of widgets on {APISERVER} were lost, the last at 22:12 UTC: their")
     assert sentences([lost], [], NOW)[0].startswith("All watches are on time: ")
     assert len(sentences([lost], [], NOW + 900)) == 1
     failed = replace(WIDGETS, canary_trouble=CanaryTrouble("failed", NOW - 60))
