@@ -23,6 +23,16 @@ UnknownReason: TypeAlias = Literal["uncovered", "undated", "wide"]
 """Why it is not known whether watches are late: events may be missing, are not dated, or not exactly enough."""
 UNKNOWN_REASONS: tuple[UnknownReason, ...] = get_args(UnknownReason)
 
+LossReason: TypeAlias = Literal["gone", "revision_went_back"]
+"""Why a watch could not go on from where the last one stopped."""
+
+UncoveredReason: TypeAlias = Literal["not_watched", LossReason]
+"""Why events may be missing."""
+
+DoubtReason: TypeAlias = Literal[UncoveredReason, "nothing_dates", "undated", "wide"]
+"""An unknown reason, and of those that are several things which one."""
+DOUBTS: tuple[DoubtReason, ...] = get_args(DoubtReason)
+
 Condition: TypeAlias = Literal["down", "violated", "unknown", "met", "quiet"]
 """Of a stream, the most severe first: no watch is open, or the SLO state."""
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
@@ -67,7 +77,7 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 ServerMetricsRead: TypeAlias = Literal["ok", "error", "forbidden"]
 SERVER_METRICS_READS: tuple[ServerMetricsRead, ...] = get_args(ServerMetricsRead)
 
-RelistReason: TypeAlias = Literal["start", "gone", "revision_went_back"]
+RelistReason: TypeAlias = Literal["start", LossReason]
 RELIST_REASONS: tuple[RelistReason, ...] = get_args(RelistReason)
 
 Refusal: TypeAlias = Literal["gone", "throttled", "unauthorized", "forbidden", "not_found", "server_timeout"]

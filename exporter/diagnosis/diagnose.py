@@ -11,6 +11,7 @@ from exporter.diagnosis import outside as see
 from exporter.diagnosis.audited import who
 from exporter.diagnosis.rules import BURDENS_OF_THE_STORE, RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import View
+from exporter.diagnosis.words import FAULT_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -117,7 +118,7 @@ def _excluded(rule: Rule, view: View) -> Iterator[str]:
         for sign, wanted in [*((one, True) for one in other.needs), *((one, False) for one in other.excludes)]:
             answer = sign.look(view)
             if answer.holds is not None and answer.holds is not wanted and answer.says:
-                yield f"not {fault}: {answer.says}"
+                yield f"no {FAULT_WORDS[fault]}: {answer.says}"
                 break
 
 

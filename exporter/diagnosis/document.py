@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exporter.diagnosis.sentences import AS_WE_BEGAN
+from exporter.diagnosis.sentences import AS_IT_BEGAN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,8 @@ VERSION = 1
 """Of the document: fields may be added to it, and none is changed or removed."""
 
 NOTHING = "No fault is found."
+SIGNS = "Signs of it"
+"""What a finding's since is of: that of a watch is of its state."""
 
 
 def document(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -48,8 +50,8 @@ def headline(finding: Finding) -> str:
 
 
 def since(moment: str, *, is_since_start: bool) -> str:
-    """Since when, as a sentence."""
-    return f"At least since {moment}, {AS_WE_BEGAN}." if is_since_start else f"Since {moment}."
+    """Since when a fault is seen, as a sentence: watches may be late for longer, or not as long."""
+    return f"{SIGNS} {f'at least since {moment}, {AS_IT_BEGAN}' if is_since_start else f'since {moment}'}."
 
 
 def at(unix_seconds: float) -> str:

@@ -88,7 +88,7 @@ def behind_in_cache_or_alone(view: View) -> Observed:
 @sign
 def behind_after_cache(view: View) -> Observed:
     """The time is lost between the watch cache and the client."""
-    return _stage(view, "cache_to_client", "from the watch cache to us")
+    return _stage(view, "cache_to_client", "from the watch cache to this exporter")
 
 
 def _stage(view: View, stage: str, where: str) -> Observed:
@@ -184,12 +184,13 @@ def all_late_of_several(view: View) -> Observed:
 
 @sign
 def ours_prompt(view: View) -> Observed:
-    """A watch of this resource that is ours is on time on the same apiserver."""
+    """This exporter's own watch of this resource is on time on the same apiserver."""
     on_time = [one for one in view.here if one.is_on_time]
     if not on_time:
-        return no("ours is not on time") if any(_is_troubled(one) for one in view.here) else UNKNOWN
+        is_any_troubled = any(_is_troubled(one) for one in view.here)
+        return no("this exporter's own watch is not on time") if is_any_troubled else UNKNOWN
     most = max(at_most(one.time_span) for one in on_time)
-    return yes(f"our own watch of {listed(one.name for one in on_time)} is on time (P99 {about(most)})")
+    return yes(f"this exporter's own watch of {listed(one.name for one in on_time)} is on time (P99 {about(most)})")
 
 
 @sign
@@ -275,22 +276,22 @@ def was_away(view: View) -> Observed:
 def history_gone(view: View) -> Observed:
     """Watches could not be resumed: their history was gone."""
     relists = sum(one.relists for one in view.all_here)
-    return Observed(relists > 0, f"{relists} of our watches had to relist" if relists else "none of ours had to relist")
+    return Observed(relists > 0, f"{relists or 'no'} watches of this exporter had to relist")
 
 
 @sign
 def closed_alone(view: View) -> Observed:
-    """A watch of ours was closed early, and others on this apiserver were not."""
+    """One of this exporter's watches was closed early, and its others on this apiserver were not."""
     closed = [one.name for one in view.here if _was_cut(one)]
     if not closed:
-        return no("ours was not closed")
+        return no("this exporter's own was not closed")
     untouched = [one for one in view.others if not one.ends.get("early_eof")]
-    return Observed(bool(untouched), f"our watch of {listed(closed)} was closed early")
+    return Observed(bool(untouched), f"this exporter's watch of {listed(closed)} was closed early")
 
 
 @sign
 def closed_alone_or_prompt(view: View) -> Observed:
-    """Our own watch is on time, or was closed early while others on this apiserver were not."""
+    """This exporter's own watch is on time, or was closed early while its others on this apiserver were not."""
     closed = closed_alone.look(view)
     return closed if closed.holds else ours_prompt.look(view)
 
@@ -301,12 +302,12 @@ def silent_connection(view: View) -> Observed:
     # Without a late event nothing was missed: events have no watch cache, so their quiet watches get no bookmarks.
     ended = [one for one in view.here if one.ends.get("silent") and one.is_late]
     if ended:
-        return yes(f"the connection of {listed(one.name for one in ended)} said nothing until we closed it")
+        return yes(f"the connection of {listed(one.name for one in ended)} said nothing until this exporter closed it")
     waits = [one for one in view.here if one.is_up and one.undelivered_seconds >= STUCK_SECONDS / 2]
     if not waits:
         return no("nothing is missing")
     has = waits[0].is_undelivered_cached
-    said = f"nothing has come for {seconds(waits[0].undelivered_seconds)}, although the watch cache has an event for us"
+    said = f"nothing has come for {seconds(waits[0].undelivered_seconds)}, although the watch cache has an event"
     return Observed(has, said if has else "the watch cache does not have it either")
 
 
@@ -418,13 +419,13 @@ def peers_answer(view: View) -> Observed:
 
 @sign
 def way_back_long(view: View) -> Observed:
-    """Answers are long on their way to us, by the time that the apiserver wrote on them (Date)."""
+    """Answers are long on their way to this exporter, by the time that the apiserver wrote on them (Date)."""
     way = view.apiserver.way_back
     if way is None:
         return UNKNOWN
     if way.earliest >= LONG_WAY_SECONDS:
-        return yes(f"answers are at least {seconds(way.earliest)} on their way to us")
-    return no("answers are not long on their way to us")
+        return yes(f"answers are at least {seconds(way.earliest)} on their way to this exporter")
+    return no("answers are not long on their way to this exporter")
 
 
 @sign
@@ -439,7 +440,7 @@ def rate_at_ceiling(view: View) -> Observed:
 
 @sign
 def packets_lost(view: View) -> Observed:
-    """Packets come out of order: some were lost on the way to us."""
+    """Packets come out of order: some were lost on the way to this exporter."""
     sockets = [one.socket for one in view.all_here if one.socket is not None]
     if not sockets:
         return UNKNOWN
@@ -451,9 +452,7 @@ def packets_lost(view: View) -> Observed:
 def throttled(view: View) -> Observed:
     """Requests are answered with 429."""
     times = view.apiserver.throttled
-    return Observed(
-        times >= MANY_REFUSED, f"{times} of our requests were answered with 429" if times else "none was refused (429)"
-    )
+    return Observed(times >= MANY_REFUSED, f"{times or 'no'} requests of this exporter were answered with 429")
 
 
 @sign
@@ -473,14 +472,14 @@ def starts_slow(view: View) -> Observed:
 
 @sign
 def stalled(view: View) -> Observed:
-    """The exporter itself did not run for a part of the time."""
+    """This exporter itself did not run for a part of the time."""
     process = view.facts.process
     if process.stalled_share >= STALLED_SHARE:
-        return yes(f"the exporter did not run for {process.stalled_share:.0%} of the time")
+        return yes(f"this exporter did not run for {process.stalled_share:.0%} of the time")
     lag = at_least(process.loop_lag)
     if lag >= LAGGING_SECONDS:
-        return yes(f"the exporter's event loop lags by at least {seconds(lag)}")
-    return no("the exporter itself runs in time")
+        return yes(f"this exporter's event loop lags by at least {seconds(lag)}")
+    return no("this exporter itself runs in time")
 
 
 @sign
@@ -495,7 +494,7 @@ def ambiguous(view: View) -> Observed:
 
 @sign
 def held_back(view: View) -> Observed:
-    """The kernel held the exporter back, or has bytes that it has not read."""
+    """The kernel held this exporter back, or has bytes that it has not read."""
     share = view.facts.process.throttled_share
     if share is not None and share > STALLED_SHARE / 2:
         return yes(f"its CPU limit stopped it for {share:.0%} of the time")
@@ -507,7 +506,7 @@ def held_back(view: View) -> Observed:
 
 @sign
 def refused(view: View) -> Observed:
-    """The apiserver refuses our watch: credentials (401) or permission (403)."""
+    """The apiserver refuses this exporter's watch: credentials (401) or permission (403)."""
     reasons = sorted({one.trouble for one in view.here if one.trouble in {"unauthorized", "forbidden"}})
     if not reasons:
         return no("nothing is refused")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REMEDIES: Mapping[Fault, tuple[str, ...]] = {
     "exporter_refused": (
-        "Run `watchslo check` with the exporter's flags and credentials: it names each permission that is missing.",
+        "Run `watchslo check` with this exporter's flags and credentials: it names each permission that is missing.",
         "Give its user get, list and watch on {resource}, or new credentials if these were refused.",
     ),
     "exporter_starved": (
@@ -97,7 +97,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
             "/debug/api_priority_and_fairness/dump_requests`."
         ),
         "Hold that one back with a FlowSchema and few seats of its own.",
-        "Give the exporter a level of its own (flowSchema.enabled of the chart) rather than the exempt one.",
+        "Give this exporter a level of its own (flowSchema.enabled of the chart) rather than the exempt one.",
     ),
     "path_full": (
         (
@@ -228,8 +228,8 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
         ),
         "See whether polls, other resources and other apiservers are slow as well.",
         (
-            "Let the exporter read the apiserver's own metrics (--apiserver.metrics), and behind a balancer watch each "
-            "apiserver by itself (--apiserver.discover): then more causes can be told apart."
+            "Let this exporter read the apiserver's own metrics (--apiserver.metrics), and behind a balancer watch "
+            "each apiserver by itself (--apiserver.discover): then more causes can be told apart."
         ),
     ),
 }

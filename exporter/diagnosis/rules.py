@@ -54,7 +54,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="exporter_refused",
         scope="stream",
-        says="the exporter may not watch {resource} on {apiserver}",
+        says="this exporter may not watch {resource} on {apiserver}",
         needs=(see.refused,),
         confirms=(see.refused,),
         excludes=(see.was_away, it.started_anew),
@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="exporter_starved",
         scope="exporter",
-        says="the exporter itself gets too little CPU or memory, so it cannot say how late events are",
+        says="this exporter itself gets too little CPU or memory, so it cannot say how late events are",
         needs=(see.ambiguous, see.stalled),
         confirms=(see.held_back,),
     ),
@@ -157,7 +157,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="path_full",
         scope="apiserver",
-        says="the way from {apiserver} to us is full: a link, a balancer or a network card",
+        says="the way from {apiserver} to this exporter is full: a link, a balancer or a network card",
         needs=(see.late, see.way_back_long, see.rate_at_ceiling),
         confirms=(see.packets_lost, it.idle, see.peers_on_time),
         excludes=(see.stalled,),
@@ -167,7 +167,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="path_slow",
         scope="apiserver",
-        says="bytes from {apiserver} are long on their way to us",
+        says="bytes from {apiserver} are long on their way to this exporter",
         needs=(see.late, see.way_back_long),
         confirms=(see.packets_lost, it.idle, see.peers_answer),
         excludes=(see.stalled, see.rate_at_ceiling),
@@ -235,7 +235,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="connection_dropped",
         scope="stream",
-        says="the connection that carries our watch of {resource} was dropped without a word",
+        says="the connection that carries this exporter's watch of {resource} was dropped without a word",
         needs=(see.silent_connection, see.cache_polls_prompt),
         confirms=(see.socket_silent, see.peers_delivered),
         excludes=(see.cache_still,),
@@ -261,14 +261,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="connection_shared",
         scope="apiserver",
-        says="clients of {apiserver} put many watches on one connection; ours has one of its own and is on time",
+        says="clients of {apiserver} put many watches on one connection; this exporter's is alone on one, and on time",
         needs=(see.watches_prompt, it.shared_connections),
         confirms=(),
     ),
     Rule(
         fault="clients_slow",
         scope="stream",
-        says="some clients of {apiserver} read their watches of {resource} slowly; ours is on time",
+        says="some clients of {apiserver} read their watches of {resource} slowly; this exporter's is on time",
         needs=(see.ours_prompt, it.sending_slow),
         confirms=(it.sending_slow,),
         excludes=(it.busy,),

@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exporter.diagnosis.wording import listed
-from exporter.diagnosis.words import START_WORDS, UNKNOWN_SENTENCES, so_often, with_value
+from exporter.diagnosis.words import DOUBT_WORDS, START_WORDS, so_often, with_value
 from exporter.measure.interruptions import FORCED_CLOSES_AGAIN, RELISTS_AGAIN
-from exporter.vocabulary import UNKNOWN_REASONS
+from exporter.vocabulary import DOUBTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from exporter.diagnosis.findings import Finding
-    from exporter.measure.stream_state import StreamState
+    from exporter.measure.stream_state import CanaryTrouble, StreamState
     from exporter.measure.times import WallTime
-    from exporter.vocabulary import ShownCondition, UnknownReason
+    from exporter.vocabulary import DoubtReason, ShownCondition
 
 MOST_NAMES = 4
 """A list in a sentence has no more names than these."""
 
 MOST_FINDINGS = 3
+
+CANARY_NEWS_SECONDS = 900.0
+"""A canary that was lost is told of for so long: events may be too few to make one of them a breach."""
 
 WHO_CLOSES = (
     "The apiserver ends them before their time, or something on the way cuts them: "
@@ -32,7 +35,7 @@ WHO_CLOSES = (
 )
 """Why, as far as it is known without a finding."""
 
-AS_WE_BEGAN = "soon after this exporter began to watch"
+AS_IT_BEGAN = "soon after this exporter began to watch"
 """Since then at least, where nobody looked before."""
 
 SEVERE_FIRST: tuple[ShownCondition, ...] = ("violated", "down", "unknown", "interrupted", "met", "quiet")
@@ -62,6 +65,7 @@ def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: W
     said += [one.claim for one in others[:MOST_FINDINGS]]
     said += _calm(groups, is_all=not said)
     said += _passing(groups, now)
+    said += _lost_canaries(groups, now)
     return said
 
 
@@ -103,7 +107,7 @@ class _Group(msgspec.Struct, frozen=True):
     condition: ShownCondition
     states: list[StreamState]
     names: dict[tuple[str, str], str]
-    unknown_reason: UnknownReason | None = None
+    doubt: DoubtReason | None = None
 
     @property
     def resources(self) -> str:
@@ -118,7 +122,7 @@ class _Group(msgspec.Struct, frozen=True):
         if not times:
             return ""
         at, is_seen = min(times)
-        return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_WE_BEGAN}"
+        return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_IT_BEGAN}"
 
 
 def _groups(states: Sequence[StreamState]) -> list[_Group]:
@@ -128,10 +132,10 @@ def _groups(states: Sequence[StreamState]) -> list[_Group]:
     names = {
         (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
     }
-    kinds = [(one, why) for one in SEVERE_FIRST for why in (UNKNOWN_REASONS if one == "unknown" else (None,))]
-    of_kind: dict[tuple[ShownCondition, UnknownReason | None], list[StreamState]] = {}
+    kinds = [(one, why) for one in SEVERE_FIRST for why in (DOUBTS if one == "unknown" else (None,))]
+    of_kind: dict[tuple[ShownCondition, DoubtReason | None], list[StreamState]] = {}
     for state in states:
-        of_kind.setdefault((state.shown_condition, state.unknown_reason), []).append(state)
+        of_kind.setdefault((state.shown_condition, state.doubt), []).append(state)
     return [_Group(one, of_kind[one, why], names, why) for one, why in kinds if (one, why) in of_kind]
 
 
@@ -151,8 +155,8 @@ def _down(group: _Group, now: WallTime) -> str:
 
 
 def _unknown(group: _Group, now: WallTime) -> str:
-    why = UNKNOWN_SENTENCES[group.unknown_reason or "wide"]
-    if group.unknown_reason == "wide":
+    why = DOUBT_WORDS[group.doubt or "wide"].clause
+    if group.doubt == "wide":
         lowest = min([one.window.p99_lower_seconds or 0.0 for one in group.states])
         highest = max([one.window.p99_upper_seconds or 0.0 for one in group.states])
         why = f"the bounds are too wide, with a P99 between {seconds(lowest)} and {seconds(highest)}"
@@ -206,6 +210,29 @@ def _passing(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
         often = so_often(max([one.interruptions.forced_closes for one in group.states]))
         was = f"closed by force {often} since {_began(group, now)}, and went on with nothing lost"
         yield f"Watches of {group.resources} on {group.where} were {was}."
+
+
+def is_news(trouble: CanaryTrouble, now: WallTime) -> bool:
+    """Whether it is not too long ago."""
+    return now - trouble.at < CANARY_NEWS_SECONDS
+
+
+def _lost_canaries(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
+    """What may be too little to miss the objective."""
+    lost: dict[tuple[str, str, str], WallTime] = {
+        (one.apiserver, one.group, one.resource): one.canary_trouble.at
+        for group in groups
+        for one in group.states
+        if one.canary_trouble is not None and one.canary_trouble.what == "lost" and is_news(one.canary_trouble, now)
+    }
+    group = _among(groups, lambda one: (one.apiserver, one.group, one.resource) in lost)
+    if group is not None:
+        at = when(max(lost.values()), now)
+        of = f"of {group.resources} on {group.where}"
+        if sum([one.counts.canaries_lost for one in group.states]) > 1:
+            yield f"Canaries {of} were lost, the last at {at}: their events did not come in time."
+        else:
+            yield f"A canary {of} was lost at {at}: its event did not come in time."
 
 
 def _began(group: _Group, now: WallTime) -> str:

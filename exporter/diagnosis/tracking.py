@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.remedies import steps
 from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF
+from exporter.diagnosis.words import DOCS
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ PATIENCE_SECONDS: Mapping[Fault, float] = {"unknown_cause": 10.0, "requests_queu
 time while polls are slow is known once what was judged before has been forgotten.
 """
 
-RUNBOOK = "https://github.com/watchslo/watchslo/blob/main/docs/faults.md#"
+RUNBOOK = f"{DOCS}faults.md#"
 
 _Key: TypeAlias = "tuple[Fault, str, str, str]"
 

@@ -4,10 +4,19 @@ tooltip: it is what queries and alerts have. Another version of the exporter may
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from exporter.vocabulary import DoubtReason
+
+DOCS = "https://github.com/watchslo/watchslo/blob/main/docs/"
+
+
+def _runbook(name: str) -> str:
+    return f"{DOCS}runbooks/{name}.md"
+
 
 END_WORDS: Mapping[str, str] = {
     "timeout": "its time was over",
@@ -17,18 +26,18 @@ END_WORDS: Mapping[str, str] = {
     "throttled": "too many requests",
     "server_error": "error of the apiserver",
     "transport_error": "the connection broke",
-    "unauthorized": "our credentials were refused",
-    "forbidden": "we were not permitted any more",
+    "unauthorized": "this exporter's credentials were refused",
+    "forbidden": "this exporter was not permitted any more",
     "not_found": "the resource was gone",
     "silent": "silent for too long",
-    "suspended": "our own machine was asleep",
+    "suspended": "this exporter's machine was asleep",
 }
 START_WORDS: Mapping[str, str] = {
     "connect": "it cannot be reached",
     "gone": "the history from which to go on is gone",
     "throttled": "it says that there are too many requests",
-    "unauthorized": "it refuses our credentials",
-    "forbidden": "we are not permitted to",
+    "unauthorized": "it refuses this exporter's credentials",
+    "forbidden": "this exporter is not permitted to",
     "not_found": "it does not know the resource",
     "server_timeout": "it has timed out",
     "server_error": "it answers with an error of its own",
@@ -48,7 +57,7 @@ CLOCK_WORDS: Mapping[str, str] = {
 SOURCE_WORDS: Mapping[str, str] = {
     "revision_clock": "polls of the store",
     "arrival": "arrival of later revisions",
-    "canary": "our own writes",
+    "canary": "this exporter's own writes (canaries)",
     "date": "Date headers of answers",
     "managed_fields": "managedFields",
     "creation_timestamp": "creationTimestamp",
@@ -57,15 +66,83 @@ SOURCE_WORDS: Mapping[str, str] = {
     "lease": "renewals of Leases",
 }
 
-UNKNOWN_WORDS: Mapping[str, str] = {
-    "uncovered": "events may be missing",
-    "undated": "events are not dated",
-    "wide": "bounds too wide",
+FAULT_WORDS: Mapping[str, str] = {
+    "apiserver_restarted": "restart of the apiserver",
+    "apiserver_unreachable": "unreachable apiserver",
+    "list_storm": "storm of LISTs",
+    "relist_storm": "storm of relists",
+    "initial_events_burst": "burst of initial events",
+    "write_storm": "storm of writes",
+    "connections_unbalanced": "unbalanced connections",
+    "requests_queued": "queue of requests",
+    "apiserver_overloaded": "overloaded apiserver",
+    "store_slow": "slow store (etcd)",
+    "admission_slow": "slow admission",
+    "conversion_slow": "slow conversion webhook",
+    "objects_large": "large objects",
+    "cache_stuck": "stuck watch cache",
+    "cache_behind": "watch cache behind its store",
+    "watchers_closed": "watches closed by the apiserver",
+    "clients_slow": "slow clients",
+    "connection_shared": "shared connections",
+    "path_full": "full network path",
+    "path_slow": "slow network path",
+    "connection_dropped": "dropped connection",
+    "exporter_starved": "starved exporter",
+    "exporter_refused": "refused exporter",
+    "unknown_cause": "unknown cause",
 }
-UNKNOWN_SENTENCES: Mapping[str, str] = {
-    "uncovered": "events may be missing, because no watch was open for a while or its history was gone",
-    "undated": "too many events are not dated, so that their latency has no upper bound",
-    "wide": "the bounds are too wide, so that the events may be on time or late",
+"""A name that stands after "no" as well."""
+
+
+class DoubtWords(NamedTuple):
+    """Why it is not certain whether watches are late."""
+
+    short: str
+    clause: str
+    advice: str
+    """What people do about it, or wait for."""
+    runbook: str
+
+
+DOUBT_WORDS: Mapping[DoubtReason, DoubtWords] = {
+    "not_watched": DoubtWords(
+        "events may be missing: no watch was open",
+        "events may be missing, because no watch was open for longer than the threshold",
+        "This is over one window after the last gap; until then see in the log why watches end or cannot be opened.",
+        _runbook("WatchUncovered"),
+    ),
+    "gone": DoubtWords(
+        "events may be missing: history was gone",
+        "events may be missing, because the history from which to go on was gone, so that it had to relist",
+        "This is over one window after the last relist; other clients may have had to relist as well: expect LISTs.",
+        _runbook("WatchRelistStorm"),
+    ),
+    "revision_went_back": DoubtWords(
+        "events may be missing: store was restored",
+        "events may be missing, because the store was restored to an earlier revision",
+        "This is over one window after the relist; restart controllers whose caches have what the store lost.",
+        _runbook("WatchRelistStorm"),
+    ),
+    "nothing_dates": DoubtWords(
+        "nothing dates events",
+        "nothing dates the events, so that their latency has no upper bound",
+        "Run `watchslo check`: it says which polls would date them, and which permission is missing.",
+        _runbook("WatchLatencyUnknown"),
+    ),
+    "undated": DoubtWords(
+        "events are not dated",
+        "too many events are not dated, so that their latency has no upper bound",
+        "Look whether polls fail, `rate(watchslo_clock_polls_total[5m])`: events are dated once these are answered.",
+        _runbook("WatchLatencyUnknown"),
+    ),
+    "wide": DoubtWords(
+        "bounds too wide",
+        "the bounds are too wide, so that the events may be on time or late",
+        "Bounds are as wide as polls are slow: look at etcd, at this exporter's CPU limit, and whether it watches "
+        "through a load balancer.",
+        _runbook("WatchLatencyUnknown"),
+    ),
 }
 
 CONDITION_WORDS: Mapping[str, str] = {

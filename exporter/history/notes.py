@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import EndReason
 
 NoteKind: TypeAlias = Literal[
-    "stream_up", "stream_down", "forced_close", "relist", "contradiction", "canary_lost", "condition",
+    "stream_up", "stream_down", "forced_close", "relist", "contradiction", "canary_lost", "canary_failed", "condition",
     "fault_found", "fault_changed", "fault_withdrawn",
 ]  # fmt: skip
 
@@ -65,6 +65,9 @@ def changes(now: WallTime, before: StreamState, state: StreamState) -> Iterator[
         yield Note(now, "contradiction", "evidence contradicted itself and was left out", *of, contradictions)
     if counts.canaries_lost > was.canaries_lost:
         yield Note(now, "canary_lost", "a canary was lost", *of, counts.canaries_lost - was.canaries_lost)
+    if counts.canary_write_failures > was.canary_write_failures:
+        failed = counts.canary_write_failures - was.canary_write_failures
+        yield Note(now, "canary_failed", "a canary could not be written", *of, failed)
     yield from _turns(now, before, state, of)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exporter.measure.stream_state import CanaryTrouble
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from exporter.measure.canaries import Canaries, Canary
     from exporter.measure.events import Event
     from exporter.measure.stream_state import StreamCounts
-    from exporter.measure.times import Instant, Interval
+    from exporter.measure.times import Instant, Interval, WallTime
     from exporter.measure.window import Window
 
 
@@ -27,6 +29,8 @@ class AwaitedCanaries:
         self._arrivals = arrivals
         self.unanswered_since: Instant | None = None
         """When the write was sent that this apiserver has not answered."""
+        self.trouble: CanaryTrouble | None = None
+        """The last one, of those that were written through here or lost here."""
         self._are_expected = False
         self._awaited_until = now
 
@@ -46,8 +50,10 @@ class AwaitedCanaries:
         if self._are_expected:
             self.canaries.sending()
 
-    def answered(self, canary: Canary | None) -> None:
+    def answered(self, canary: Canary | None, wall: WallTime) -> None:
         """That write was answered with success, or None: it was not, and nothing is to be expected."""
+        if canary is None and self.unanswered_since is not None:
+            self.trouble = CanaryTrouble("failed", wall)
         self.unanswered_since = None
         if self._are_expected:
             self._count(self.canaries.answered(canary))
@@ -59,7 +65,7 @@ class AwaitedCanaries:
                 if event.revision is not None:
                     self._count(self.canaries.arrived(event.revision, instant))
 
-    def lose(self, now: Instant) -> list[Interval]:
+    def lose(self, now: Instant, wall: WallTime) -> list[Interval]:
         """Let the time run, as far as it is not ours. The latencies of the canaries that are lost now, and are late."""
         lost: list[Interval] = []
         since, until = self._awaited_until, self._arrivals.not_before
@@ -67,6 +73,7 @@ class AwaitedCanaries:
         for waited in self._arrivals.kept_up(since, until):
             lost += self.canaries.waited(*waited)
         for latency in lost:
+            self.trouble = CanaryTrouble("lost", wall)
             self._counts.canaries_lost += 1
             self._counts.judged["late"] += 1
             self._window.judged(now, latency, "late")

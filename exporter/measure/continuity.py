@@ -47,7 +47,8 @@ class Continuity:
         """Events up to the next watch are not seen."""
         self._relisting = reason
         self._counts.relists[reason] += 1
-        self.coverage.gave_up_continuity(now)
+        if reason != "start":
+            self.coverage.gave_up_continuity(now, reason)
 
     def opened(self, at: Instant, listed_revision: int | None) -> None:
         """A watch is open; after a relist, from the revision that was listed."""

@@ -12,6 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from exporter.measure.times import Instant
+    from exporter.vocabulary import LossReason, UncoveredReason
 
 HOLES_KEPT = 64
 
@@ -21,6 +22,7 @@ class Hole(msgspec.Struct, frozen=True):
 
     began: Instant
     ended: Instant
+    reason: UncoveredReason
 
 
 class Coverage:
@@ -31,15 +33,16 @@ class Coverage:
         self._holes: list[Hole] = []
         self._down_since: Instant | None = None
         self._opened_first: Instant = inf
-        self._loses_events = False
+        self._loss: LossReason | None = None
+        """Why the next watch does not deliver what the present gap has."""
         self._slept_seconds = 0.0
         """Seconds of the present gap that our clock does not count."""
 
     def opened(self, at: Instant) -> None:
         """A watch is open."""
         if self._down_since is not None and self._is_hole(self._down_since, at):
-            self._keep(Hole(self._down_since, at))
-        self._down_since, self._loses_events, self._slept_seconds = None, False, 0.0
+            self._keep(Hole(self._down_since, at, self._reason))
+        self._down_since, self._loss, self._slept_seconds = None, None, 0.0
         self._opened_first = min(self._opened_first, at)
 
     def lost(self, at: Instant) -> None:
@@ -54,33 +57,46 @@ class Coverage:
             self.lost(at)
             self._slept_seconds += seconds
 
-    def gave_up_continuity(self, at: Instant) -> None:
+    def gave_up_continuity(self, at: Instant, reason: LossReason) -> None:
         """No watch will deliver what is committed before the next one is open. The last one need not have ended yet."""
         if self._has_been_open:
             self.lost(at)
-            self._loses_events = True
+            self._loss = reason
 
     def covers(self, since: Instant, until: Instant, *, from_the_start: bool = False) -> bool:
-        """Whether no hole, and no part of one, lies between the instants.
+        """Whether no hole, and no part of one, lies between the instants: then no event of that time is missing.
 
         `from_the_start`: a watch was expected from the first of them on, though none may ever have been open before.
         """
         if from_the_start and self._opened_first - since > self._longest_gap_seconds:
             return False
+        return self.uncovered(since, until) is None
+
+    def uncovered(self, since: Instant, until: Instant) -> UncoveredReason | None:
+        """Why events of the time between the instants may be missing; None if none can be.
+
+        What no watch delivers any more is worse than what one may deliver late.
+        """
+        reasons = [hole.reason for hole in self._holes if hole.began < until and hole.ended > since]
         down_since = self._down_since
         if down_since is not None and down_since < until and self._is_hole(down_since, until):
-            return False
-        return not any(hole.began < until and hole.ended > since for hole in self._holes)
+            reasons.append(self._reason)
+        losses = (reason for reason in reversed(reasons) if reason != "not_watched")
+        return next(losses, "not_watched" if reasons else None)
 
     def _keep(self, hole: Hole) -> None:
         self._holes.append(hole)
         if len(self._holes) > HOLES_KEPT:
             oldest, second, *rest = self._holes
-            self._holes = [Hole(oldest.began, second.ended), *rest]
+            self._holes = [Hole(oldest.began, second.ended, second.reason), *rest]
 
     @property
     def _has_been_open(self) -> bool:
         return self._opened_first < inf
 
+    @property
+    def _reason(self) -> UncoveredReason:
+        return self._loss or "not_watched"
+
     def _is_hole(self, began: Instant, ended: Instant) -> bool:
-        return self._loses_events or ended - began + self._slept_seconds > self._longest_gap_seconds
+        return self._loss is not None or ended - began + self._slept_seconds > self._longest_gap_seconds

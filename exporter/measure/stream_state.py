@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from exporter.vocabulary import (
         ClockReads,
         Condition,
+        DoubtReason,
         EndReason,
         EventType,
         Phase,
@@ -199,6 +200,14 @@ class CacheAnswer(NamedTuple):
     """When the poll went out that was answered last with it."""
 
 
+class CanaryTrouble(NamedTuple):
+    """What went wrong with a canary the last time."""
+
+    what: Literal["lost", "failed"]
+    """Its event did not come in time, or it could not be written."""
+    at: WallTime
+
+
 class SocketState(NamedTuple):
     """What the kernel says of the connection that carries a watch (tcp(7), linux/tcp.h)."""
 
@@ -240,6 +249,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """None while nothing polls the watch cache."""
     owed_canary: Canary | None = None
     """The oldest write of ours that was answered with success, and whose event has not arrived."""
+    canary_trouble: CanaryTrouble | None = None
+    """The last one; None if there was none."""
     canary_unanswered_since: Instant | None = None
     """When the write of ours was sent that this apiserver has not answered."""
     socket: SocketState | None = None
@@ -276,6 +287,14 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
             return "uncovered"
         is_dated = self.revision_clock.reads != "nothing" and self.window.p99_upper_seconds != inf
         return "wide" if is_dated else "undated"
+
+    @property
+    def doubt(self) -> DoubtReason | None:
+        """The same, told apart as people have to know it."""
+        reason = self.unknown_reason
+        if reason == "uncovered":
+            return self.window.uncovered_reason
+        return "nothing_dates" if reason == "undated" and self.revision_clock.reads == "nothing" else reason
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
-    from exporter.vocabulary import SloState, Verdict
+    from exporter.vocabulary import SloState, UncoveredReason, Verdict
 
 Steps: TypeAlias = tuple[float, float, float]
 
@@ -149,8 +149,13 @@ class WindowReport(msgspec.Struct, frozen=True):
     p99_lower_seconds: float | None
     p99_seconds: float | None
     p99_upper_seconds: float | None
-    is_covered: bool = True
-    """Whether no events can be missing."""
+    uncovered_reason: UncoveredReason | None = None
+    """Why events may be missing; None if none can be."""
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether no events can be missing."""
+        return self.uncovered_reason is None
 
 
 EMPTY = WindowReport(0, 0, 0, "quiet", None, None, None)
@@ -184,11 +189,12 @@ class Window:
         """When the window that ends now began: a slot leaves it as a whole."""
         return floor((now - self._seconds) / SLOT_SECONDS) * SLOT_SECONDS if self._seconds < inf else -inf
 
-    def report(self, now: Instant, undecided: Sequence[Undecided] = (), *, is_covered: bool = True) -> WindowReport:
+    def report(
+        self, now: Instant, undecided: Sequence[Undecided] = (), uncovered_reason: UncoveredReason | None = None
+    ) -> WindowReport:
         """The window that ends now, with the bounds of pending events that are certain so far.
 
-        They arrived in it: no event is pending for longer than the shortest window. Where it is not covered, events may
-        be missing.
+        They arrived in it: no event is pending for longer than the shortest window.
         """
         self._expire(now)
         total = self._total
@@ -202,11 +208,11 @@ class Window:
             events=events,
             late=late,
             undecided=events - late - on_time,
-            state=self._state(events, late, events - on_time, is_covered=is_covered),
+            state=self._state(events, late, events - on_time, is_covered=uncovered_reason is None),
             p99_lower_seconds=lower and lower.earliest,
             p99_seconds=middle and middle.latest,
             p99_upper_seconds=upper and upper.latest,
-            is_covered=is_covered,
+            uncovered_reason=uncovered_reason,
         )
 
     def _state(self, events: int, late: int, not_on_time: int, *, is_covered: bool) -> SloState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from exporter.diagnosis.words import UNKNOWN_SENTENCES
+from exporter.diagnosis.words import DOUBT_WORDS
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Config
     from exporter.measure.startup_counts import StartupState
-    from exporter.measure.stream_state import StreamState
+    from exporter.measure.stream_state import StreamCounts, StreamState
 
 NO_WATCH = "no watch is open: nothing new is measured"
 MEANINGS = {
@@ -50,6 +50,8 @@ def stream(state: StreamState) -> dict[str, Any]:
         # Without an open watch the state covers only events that arrived before.
         "meaning": _meaning(state),
         "unknown_reason": state.unknown_reason,
+        "doubt": state.doubt,
+        "advice": _advice(state),
         "window_events": window.events,
         "p99_lower_seconds": window.p99_lower_seconds,
         "p99_upper_seconds": window.p99_upper_seconds,
@@ -59,6 +61,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "starts": counts.relists["start"],
         "relists": counts.losses,
         "forced_closes": counts.forced_closes,
+        **_canaries(state.counts),
         "interruptions": state.interruptions._asdict(),
         "revision_clock": clock.kind,
         "revision_clock_reads": clock.reads,
@@ -72,8 +75,21 @@ def stream(state: StreamState) -> dict[str, Any]:
 def _meaning(state: StreamState) -> str:
     if not state.is_up:
         return NO_WATCH
-    reason = state.unknown_reason
-    return UNKNOWN_SENTENCES[reason] if reason is not None else MEANINGS[state.window.state]
+    doubt = state.doubt
+    return DOUBT_WORDS[doubt].clause if doubt is not None else MEANINGS[state.window.state]
+
+
+def _advice(state: StreamState) -> str | None:
+    doubt = state.doubt
+    return DOUBT_WORDS[doubt].advice if doubt is not None else None
+
+
+def _canaries(counts: StreamCounts) -> dict[str, int]:
+    return {
+        "canary_writes": counts.canary_writes,
+        "canary_write_failures": counts.canary_write_failures,
+        "canaries_lost": counts.canaries_lost,
+    }
 
 
 def _pod_startup(startup: StartupState) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class Stream:
         """The canary was written; None if the write failed, so that no event is expected."""
         if canary is not None and self.clock is not None:
             self.clock.arrived(canary.revision, canary.answered)
-        self._awaited.answered(canary)
+        self._awaited.answered(canary, time.time())
 
     def owe_no_canary(self) -> None:
         """Expect no canary any more: the apiserver is being removed, and no canaries are written for it."""
@@ -274,7 +274,7 @@ class Stream:
         """Update everything that depends on the current time. Called before each scrape and every second."""
         now = time.monotonic()
         self.judge_settled()
-        for latency in self._awaited.lose(now):
+        for latency in self._awaited.lose(now, time.time()):
             log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
         self._continuity.refresh(now)
         window_seconds = self._dependencies.config.slo_window_seconds
@@ -308,9 +308,8 @@ class Stream:
 
     def report(self, now: Instant) -> WindowReport:
         """The window that ends now, including what is already certain about pending events."""
-        is_covered = self.coverage.covers(self.window.since(now), now)
         undecided = self._judge.undecided(self._clocks.store)
-        return self.window.report(now, undecided, is_covered=is_covered)
+        return self.window.report(now, undecided, self.coverage.uncovered(self.window.since(now), now))
 
     @property
     def is_settled(self) -> bool:
@@ -346,6 +345,7 @@ class Stream:
             delivered=Delivered(canaries.newest, self._clocks.newest_event),
             cache_answer=self._clocks.cache_answer,
             owed_canary=canaries.oldest_owed,
+            canary_trouble=self._awaited.trouble,
             canary_unanswered_since=self._awaited.unanswered_since,
             interruptions=self._continuity.interruptions.state(now),
             late_objects=self._judge.late_objects,

@@ -23,16 +23,20 @@ from rich.console import Console
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
 from exporter.commands.top.screen import screen
-from exporter.measure.stream_state import Interruptions, StreamState
+from exporter.history.recording import History
+from exporter.measure.late_objects import LateObject
+from exporter.measure.stream_state import Interruptions, StreamState, Trouble
+from exporter.measure.times import Interval
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
+from exporter.vocabulary import STAGES
 from exporter.web.history import blocks
 from exporter.web.page.startup import startup as section_of_the_page
 from tests.support.demo import started
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config, observed
 from tests.support.pod_starts import start
-from tests.support.states import look, startup, state
+from tests.support.states import counts, look, startup, state
 
 COLUMNS, LINES, FEW_LINES = 80, 30, 24
 PATIENCE_SECONDS = 90
@@ -48,9 +52,10 @@ def sample() -> Seen:
     return seen_of(states)
 
 
-def seen_of(states: Sequence[StreamState]) -> Seen:
+def seen_of(states: Sequence[StreamState], history: History | None = None) -> Seen:
     said = msgspec.json.encode(status.document("1.2.3", config(), "Watches of pods are late.", states))
-    return seen(said, b"".join(blocks(look(*states), states, STEPS)))
+    shown = look(*states, history=history or History())
+    return seen(said, b"".join(blocks(shown, states, STEPS)))
 
 
 def drawn(choice: Choice, height: int = LINES, shown: Seen | None = None) -> list[str]:
@@ -100,6 +105,34 @@ def test_a_row_says_what_is_known() -> None:
     assert pods.split()[:3] == ["pods", "late", "2.1-2.4"]
     opened = "\n".join(drawn(Choice(is_open=True)))
     assert "pods on 10.0.0.1:6443: late since 22:13:20" in opened
+
+
+def test_a_watch_that_is_not_open_has_no_p99_of_now_and_lost_canaries_are_counted() -> None:
+    found = counts(canary_writes=50, canaries_lost=2, canary_write_failures=3)
+    shown = seen_of([state("pods", p99=(2.1, 2.4), is_up=False, trouble=Trouble("connect"), counts=found)])
+    [pods] = [line for line in drawn(Choice(), shown=shown) if line.startswith("pods")]
+    assert pods.split()[:4] == ["pods", "no", "watch", "-"]
+    assert "canaries: 2 of 50 lost, 3 not written" in "\n".join(drawn(Choice(is_open=True), shown=shown))
+
+
+def test_a_row_of_which_there_is_much_to_say_fits_as_well() -> None:
+    run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
+    late = [LateObject(float(at), "added", f"default/{'a' * 20}", at, Interval(2.0, 3.0), None) for at in range(9)]
+    found = counts(canary_writes=50, canaries_lost=2, ends={**counts().ends, "silent": 1})
+    for stage in STAGES:
+        found.stage_lower[stage].observe(0.1)
+        found.stage_upper[stage].observe(0.2)
+    states = [state("pods", "unknown", interruptions=run, late_objects=tuple(late), counts=found)]
+    states += [state(f"kind{number}") for number in range(20)]
+    history = History()
+    for at, then in ((1.0, [state("pods")]), (2.0, states)):
+        for _ in history.record(at, then):
+            pass
+    lines = drawn(Choice(is_open=True), shown=seen_of(states, history))
+    assert "cache to client: " in "\n".join(lines)
+    assert "last end at 00:00:02: " in "\n".join(lines)
+    assert len(lines) <= LINES
+    assert "q quit" in lines[-1]
 
 
 def starting(*apiservers: str, is_up: bool = True, is_anything_known: bool = True) -> list[StreamState]:
@@ -184,7 +217,7 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     console.print(screen(shown, Choice(is_open=True, selected=1), LINES, None))
     opened = console.export_text()
     assert "pods on 10.0.0.1:6443: on time" in opened
-    assert "interrupted since 22:13:20: closed by force 12 times, relisted twice" in opened
+    assert "closed by force 12 times, relisted twice, first at 22:13:20" in opened
 
 
 def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
@@ -192,7 +225,8 @@ def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
     said = msgspec.json.encode(status.document("1.2.3", config(), "It is not certain.", states))
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
     console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), LINES, None))
-    assert "pods on 10.0.0.1:6443: uncertain, events are not dated, since 22:13:20" in console.export_text()
+    opened = " ".join(console.export_text().split())
+    assert "pods on 10.0.0.1:6443: uncertain, nothing dates events, since 22:13:20 Run `watchslo check`: it" in opened
 
 
 def test_what_others_say_cannot_steer_the_terminal() -> None:

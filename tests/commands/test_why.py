@@ -41,7 +41,7 @@ async def test_a_running_exporter_is_asked_what_it_finds(tmp_path: Path, capsys:
             )
             assert await why("--url", exporter.url) == 1
             first, *others = capsys.readouterr().out.splitlines()
-            assert first.startswith("The exporter may not watch nodes on 127.0.0.1:")
+            assert first.startswith("This exporter may not watch nodes on 127.0.0.1:")
             assert any("it has no permission (403)" in line for line in others)
             assert await why("--url", exporter.url, "--output", "json") == 1
             document = json.loads(capsys.readouterr().out)
@@ -57,7 +57,7 @@ async def test_without_an_address_it_watches_itself(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         said, _ = await process.communicate()
     assert process.returncode == 1
-    assert b"The exporter may not watch nodes" in said
+    assert b"This exporter may not watch nodes" in said
 
 
 class SomethingElse(HTTPServer):

@@ -5,12 +5,19 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_WE_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
+from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
-from exporter.measure.stream_state import NOT_STARTED, Interruptions, RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import (
+    NOT_STARTED,
+    CanaryTrouble,
+    Interruptions,
+    RevisionClockState,
+    StreamState,
+    Trouble,
+)
 from exporter.vocabulary import SHOWN_CONDITIONS
-from tests.support.states import APISERVER, state
+from tests.support.states import APISERVER, counts, state
 
 NOW = 1_700_000_000.0  # 22:13 UTC
 SINCE = NOW - 600
@@ -35,7 +42,7 @@ def late(resource: str = "pods", p99: tuple[float, float] = (2.1, 2.4), apiserve
 
 WIDGETS = state("widgets", group="example.com")
 UNKNOWN = f"It is not certain whether watches of pods are late on {APISERVER}: {{why}}."
-UNDATED = UNKNOWN.format(why="too many events are not dated, so that their latency has no upper bound")
+UNDATED = UNKNOWN.format(why="nothing dates the events, so that their latency has no upper bound")
 DATED = RevisionClockState("events", "store")
 LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with a P99 of at least 2.1 s."
 
@@ -66,13 +73,13 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
             [],
-            f"No watch of pods is open on {APISERVER} since 22:03 UTC: we are not permitted to (forbidden).",
+            f"No watch of pods is open on {APISERVER} since 22:03 UTC: this exporter is not permitted to (forbidden).",
         ),
         (
             [replace(late(), is_since_start=True), late("nodes", apiserver=OTHER)],
             [],
             LATE.replace("pods", "pods and nodes").replace(
-                f"{APISERVER} since 22:03 UTC", f"{APISERVER} and {OTHER} at least since 22:03 UTC, {AS_WE_BEGAN}"
+                f"{APISERVER} since 22:03 UTC", f"{APISERVER} and {OTHER} at least since 22:03 UTC, {AS_IT_BEGAN}"
             ),
         ),
         (
@@ -139,8 +146,21 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
     assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)
     assert went_on not in sentences([cut("pods", 1, 1), WIDGETS], [], NOW), "it is not known that nothing is lost"
-    away = replace(cut("pods", 1, slo="unknown"), window=replace(WIDGETS.window, state="unknown", is_covered=False))
+    unsure = replace(WIDGETS.window, state="unknown", uncovered_reason="gone")
+    away = replace(cut("pods", 1, slo="unknown"), window=unsure)
     assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
+
+
+def test_a_lost_canary_is_told_of_for_a_while_though_all_is_on_time() -> None:
+    lost = replace(WIDGETS, canary_trouble=CanaryTrouble("lost", NOW - 60))
+    *_, said = sentences([lost, late()], [], NOW)
+    assert said == (f"A canary of widgets on {APISERVER} was lost at 22:12 UTC: its event did not come in time.")
+    *_, said = sentences([replace(lost, counts=counts(canaries_lost=2))], [], NOW)
+    assert said.startswith(f"Canaries of widgets on {APISERVER} were lost, the last at 22:12 UTC: their")
+    assert sentences([lost], [], NOW)[0].startswith("All watches are on time: ")
+    assert len(sentences([lost], [], NOW + 900)) == 1
+    failed = replace(WIDGETS, canary_trouble=CanaryTrouble("failed", NOW - 60))
+    assert len(sentences([failed], [], NOW)) == 1, "a write is no watch"
 
 
 def test_every_condition_has_its_place_and_its_word() -> None:
@@ -151,15 +171,19 @@ def test_every_condition_has_its_place_and_its_word() -> None:
 def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=DATED, since=SINCE)
     undated = state("nodes", "unknown", (0.2, inf), revision_clock=DATED)
-    missing = replace(wide, resource="leases", window=replace(wide.window, is_covered=False))
+    missing = replace(wide, resource="leases", window=replace(wide.window, uncovered_reason="gone"))
     assert [one.unknown_reason for one in (wide, undated, missing)] == ["wide", "undated", "uncovered"]
     assert state(slo="met", revision_clock=DATED).unknown_reason is None
     assert replace(missing, is_up=False).unknown_reason is None
     since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
-    gone = "events may be missing, because no watch was open for a while or its history was gone"
-    assert sentences([wide, undated, missing], [], NOW) == [
+    gone = "events may be missing, because the history from which to go on was gone, so that it had to relist"
+    away = replace(missing, resource="secrets", window=replace(wide.window, uncovered_reason="not_watched"))
+    closed = "events may be missing, because no watch was open for longer than the threshold"
+    late_polls = "too many events are not dated, so that their latency has no upper bound"
+    assert sentences([wide, undated, missing, away], [], NOW) == [
+        since.replace("pods", "secrets").format(why=closed),
         since.replace("pods", "leases").format(why=gone),
-        UNDATED.replace("pods", "nodes"),
+        UNKNOWN.replace("pods", "nodes").format(why=late_polls),
         since.format(why="the bounds are too wide, with a P99 between 0.20 s and 2.2 s"),
     ]
 

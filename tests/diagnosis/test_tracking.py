@@ -68,11 +68,11 @@ def test_figures_are_of_now_while_it_lasts_and_no_change_of_the_finding() -> Non
         findings.update(now, [BEHIND if now < 104 else SHOWN], {})
     for cause in (BEHIND, SHOWN):
         newer = tuple(["late by 3.0 s" if said == "it is late" else said for said in cause.evidence])
-        assert findings.update(106.0, [cause._replace(evidence=newer, excluded=("not path_slow: 2 ms",))], {}) == []
+        assert findings.update(106.0, [cause._replace(evidence=newer, excluded=("no slow path: 2 ms",))], {}) == []
         (finding,) = findings.named
         assert (finding.certainty, finding.since) == ("shown", 96.0)
         assert finding.evidence == ("late by 3.0 s", "reads wait")
-        assert finding.excluded == ("not path_slow: 2 ms",)
+        assert finding.excluded == ("no slow path: 2 ms",)
 
 
 def test_what_is_there_from_the_first_look_on_may_be_there_for_longer() -> None:

@@ -14,6 +14,12 @@ from tests.endtoend import axe
 from tests.support.browser import Tab, browser, needs_chromium
 from tests.support.demo import LIVE, PATIENCE_SECONDS, SEEN, Demo, choose, healthy, started
 
+NOW = "document.querySelector('.now').innerText"
+HIDE = (
+    "Object.defineProperty(document, 'hidden', { value: IT, configurable: true });"
+    "document.dispatchEvent(new Event('visibilitychange'))"
+)
+
 pytestmark = [needs_chromium, pytest.mark.timeout(600)]
 
 
@@ -105,6 +111,10 @@ async def test_without_scripts_the_same_is_there(tab: Tab, demo: Demo) -> None:
         assert "All watches are on time" in await response.text()
     await tab.call("Page.navigate", url=demo.url)
     await asyncio.sleep(2)
+    # Asked without a script, which would hide it.
+    root = (await tab.call("DOM.getDocument"))["root"]["nodeId"]
+    off = await tab.call("DOM.querySelector", nodeId=root, selector="noscript")
+    assert (await tab.call("DOM.getBoxModel", nodeId=off["nodeId"]))["model"]["width"] > 100, "scripts are off"
     await tab.call("Emulation.setScriptExecutionDisabled", value=False)
     assert await tab.ask(SEEN["healthy"])
     assert await tab.ask("document.querySelectorAll('#rows .plot').length") == 3
@@ -119,11 +129,18 @@ async def test_a_page_whose_exporter_hangs_or_is_gone_says_that_it_is_not_live(t
     await tab.look()
     await healthy(tab, demo)
     await tab.until(LIVE)
+    assert await tab.ask(f"{NOW}.startsWith('live, as of')")
     demo.process.send_signal(signal.SIGSTOP)
     try:
         await tab.until(f"!({LIVE})", 40)
+        await tab.until(f"/not live for 1[0-9] s: nothing comes from this exporter, as of/.test({NOW})")
     finally:
         demo.process.send_signal(signal.SIGCONT)
     await tab.until(LIVE, 60)
+    await tab.ask(HIDE.replace("IT", "true"))
+    await tab.until(f"/paused for [0-9] s: the tab was hidden/.test({NOW})")
+    await tab.ask(HIDE.replace("IT", "false"))
+    await tab.until(LIVE)
     demo.process.kill()
-    await tab.until(f"!({LIVE})", 40)
+    await tab.until(f"/not live for [0-9]+ s: this exporter does not answer/.test({NOW})", 40)
+    assert not await tab.ask(LIVE)

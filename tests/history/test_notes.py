@@ -37,17 +37,18 @@ def test_what_changes_between_two_states_is_noted_with_its_time() -> None:
     counts.ends["early_eof"] += 1
     counts.forced_closes += 1
     counts.canaries_lost += 2
+    counts.canary_write_failures += 4
     counts.contradictions["date"] += 3
     after = state(counts=counts, is_up=False, trouble=Trouble("forbidden", "pods is forbidden"))
     seen(history, 101.0, after)
-    assert kinds(history) == ["relist", "forced_close", "contradiction", "canary_lost", "stream_down"]
+    assert kinds(history) == ["relist", "forced_close", "contradiction", "canary_lost", "canary_failed", "stream_down"]
     assert {note.at for note in history.notes} == {101.0}
-    assert [note.times for note in history.notes] == [1, 1, 3, 2, 1]
-    assert history.notes[-1].text == "no watch is open: we are not permitted to (forbidden)"
+    assert [note.times for note in history.notes] == [1, 1, 3, 2, 4, 1]
+    assert history.notes[-1].text == "no watch is open: this exporter is not permitted to (forbidden)"
     assert "pods is forbidden" not in str(history.notes), "what apiservers say is for those who may read it"
     assert history.stream(after).last_end == (101.0, "early_eof")
     seen(history, 102.0, state(slo="violated", counts=counts))
-    assert kinds(history)[5:] == ["stream_up", "condition"]
+    assert kinds(history)[6:] == ["stream_up", "condition"]
     assert history.notes[-1].text == "certainly late: the objective is violated"
     assert list(history.stream(after).notes) == history.notes
 

@@ -23,7 +23,7 @@ def test_a_time_is_covered_if_no_part_of_a_long_or_lossy_gap_lies_in_it(
         now += open_seconds
         coverage.lost(now)
         if is_lossy:
-            coverage.gave_up_continuity(now + down_seconds)
+            coverage.gave_up_continuity(now + down_seconds, "gone")
         if is_lossy or down_seconds > THRESHOLD_SECONDS:
             holes.append((now, now + down_seconds))
         now += down_seconds
@@ -33,7 +33,7 @@ def test_a_time_is_covered_if_no_part_of_a_long_or_lossy_gap_lies_in_it(
 
 def test_the_time_before_the_first_watch_is_no_hole() -> None:
     coverage = Coverage(THRESHOLD_SECONDS)
-    coverage.gave_up_continuity(5.0)
+    coverage.gave_up_continuity(5.0, "gone")
     assert coverage.covers(0.0, 9.0)
     coverage.opened(10.0)
     assert coverage.covers(0.0, 20.0)
@@ -46,14 +46,14 @@ def test_a_gap_that_lasts_counts_once_it_is_long() -> None:
     assert coverage.covers(0.0, 20.9)
     assert not coverage.covers(0.0, 21.1)
     assert coverage.covers(0.0, 15.0)
-    coverage.gave_up_continuity(20.5)
+    coverage.gave_up_continuity(20.5, "gone")
     assert not coverage.covers(0.0, 20.6)
 
 
 def test_a_history_that_is_given_up_while_the_watch_is_open_is_a_gap_from_then_on() -> None:
     coverage = Coverage(THRESHOLD_SECONDS)
     coverage.opened(10.0)
-    coverage.gave_up_continuity(20.0)
+    coverage.gave_up_continuity(20.0, "gone")
     coverage.lost(20.1)
     coverage.opened(20.2)
     assert coverage.covers(20.2, 30.0)
@@ -102,3 +102,24 @@ def test_where_a_watch_was_expected_the_time_before_the_first_is_a_gap_like_any_
     assert not coverage.covers(0.0, 20.0, from_the_start=True)
     assert coverage.covers(9.0, 20.0, from_the_start=True)
     assert coverage.covers(0.0, 20.0)
+
+
+def test_why_events_may_be_missing_is_told_by_the_newest_loss_and_else_by_gaps() -> None:
+    coverage = Coverage(THRESHOLD_SECONDS)
+    coverage.opened(10.0)
+    coverage.lost(20.0)
+    coverage.opened(22.0)
+    assert coverage.uncovered(0.0, 30.0) == "not_watched"
+    coverage.lost(30.0)
+    assert coverage.uncovered(25.0, 30.5) is None
+    coverage.gave_up_continuity(30.5, "gone")
+    assert coverage.uncovered(0.0, 30.6) == "gone"
+    coverage.opened(30.7)
+    assert coverage.uncovered(0.0, 40.0) == "gone"
+    assert coverage.uncovered(0.0, 25.0) == "not_watched"
+    coverage.gave_up_continuity(40.0, "revision_went_back")
+    coverage.opened(40.1)
+    assert coverage.uncovered(0.0, 50.0) == "revision_went_back"
+    coverage.lost(50.0)
+    assert coverage.uncovered(45.0, 51.5) == "not_watched", "what was lost before is said of its own gap only"
+    assert coverage.uncovered(35.0, 51.5) == "revision_went_back"

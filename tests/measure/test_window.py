@@ -106,7 +106,7 @@ def test_the_window_says_what_all_its_events_say(
                 now += passed
                 undecided = [Undecided(*one) for one in waiting]
                 waits = [Told(now, latency, verdict) for latency, verdict, events in undecided for _ in range(events)]
-                report = window.report(now, undecided, is_covered=is_covered)
+                report = window.report(now, undecided, None if is_covered else "gone")
                 check(report, [*inside(told, now), *waits], objective_ratio, is_covered=is_covered)
 
 
@@ -160,8 +160,8 @@ def test_where_events_may_be_missing_it_is_not_met_but_still_violated_or_quiet()
         (filled(on_time=98, late=2), "violated"),
         (filled(on_time=49), "quiet"),
     ):
-        uncovered = window.report(11.0, is_covered=False)
-        assert (uncovered.state, uncovered.is_covered) == (state, False)
+        uncovered = window.report(11.0, uncovered_reason="gone")
+        assert (uncovered.state, uncovered.uncovered_reason) == (state, "gone")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import msgspec
 
 from exporter.measure.stream_state import StreamState, Trouble
 from exporter.service import status
-from exporter.vocabulary import STARTUP_RESULTS, STARTUP_STAGES, UNKNOWN_REASONS
+from exporter.vocabulary import DOUBTS, STARTUP_RESULTS, STARTUP_STAGES, UNKNOWN_REASONS
 from tests.support.observing import config
 from tests.support.states import startup, state
 
@@ -47,10 +47,13 @@ def test_starts_of_pods_have_what_is_known_of_them() -> None:
 
 def test_an_unknown_state_has_its_reason() -> None:
     said = status.stream(state(slo="unknown"))
-    assert said["unknown_reason"] == "undated"
-    assert said["meaning"] == "too many events are not dated, so that their latency has no upper bound"
-    assert status.stream(state())["unknown_reason"] is None
+    assert (said["unknown_reason"], said["doubt"]) == ("undated", "nothing_dates")
+    assert said["meaning"] == "nothing dates the events, so that their latency has no upper bound"
+    assert said["advice"].startswith("Run `watchslo check`")
+    certain = status.stream(state())
+    assert (certain["unknown_reason"], certain["doubt"], certain["advice"]) == (None, None, None)
     assert set(SCHEMA["$defs"]["stream"]["properties"]["unknown_reason"]["enum"]) == {*UNKNOWN_REASONS, None}
+    assert set(SCHEMA["$defs"]["stream"]["properties"]["doubt"]["enum"]) == {*DOUBTS, None}
 
 
 def test_the_schema_knows_every_stage_and_result() -> None:

@@ -11,10 +11,17 @@ from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.resources import EVENTS
 from exporter.measure.canaries import Canary
 from exporter.measure.judging import LONGEST_WAIT_SECONDS
-from exporter.measure.stream_state import CacheAnswer, StreamState
+from exporter.measure.stream_state import CacheAnswer, CanaryTrouble, StreamState
 from exporter.measure.times import Interval
 from exporter.watch.watch import End
 from tests.support.streams import Fed, bookmark, reading, revision_poller
+
+
+def happened(trouble: CanaryTrouble | None) -> str:
+    """What went wrong with a canary just now."""
+    assert trouble is not None
+    assert trouble.at == pytest.approx(time.time(), abs=10)
+    return trouble.what
 
 
 @pytest.fixture
@@ -155,12 +162,15 @@ async def test_a_write_to_this_apiserver_is_unanswered_until_its_answer(fed: Fed
     fed.target.refresh()
     assert fed.target.state.canary_unanswered_since is None, "it goes to another apiserver"
     fed.target.canary_answered(None)
+    fed.target.refresh()
+    assert fed.target.state.canary_trouble is None, "it was written there"
     fed.target.canary_sending(is_through_here=True)
     fed.target.refresh()
     assert fed.target.state.canary_unanswered_since == pytest.approx(fed.now, abs=10)
     fed.target.canary_answered(None)
     fed.target.refresh()
     assert fed.target.state.canary_unanswered_since is None
+    assert happened(fed.target.state.canary_trouble) == "failed"
 
 
 # What is certain before the verdict
@@ -244,7 +254,7 @@ async def test_a_gap_that_ended_in_a_relist_counts_from_its_beginning_to_its_end
     fed.polls(100, ago=2.9)
     on_time(fed, 101, ago=2)
     assert fed.status()["state"] == "unknown", "short, but events are missing"
-    assert fed.status()["unknown_reason"] == "uncovered"
+    assert (fed.status()["unknown_reason"], fed.status()["doubt"]) == ("uncovered", "gone")
 
 
 async def test_a_watch_of_a_history_that_is_given_up_ends_no_gap(fed: Fed) -> None:
@@ -276,6 +286,8 @@ async def test_a_lost_canary_takes_no_event_out_of_the_count(fed: Fed) -> None:
     fed.polls(101, ago=0.5)
     fed.loses_canary(101)
     assert fed.counts.canaries_lost == 1
+    fed.target.refresh()
+    assert happened(fed.target.state.canary_trouble) == "lost"
     fed.reads(*range(102, 202), ago=0.001)
     fed.polls(201, ago=-0.1)
     fed.target.refresh()

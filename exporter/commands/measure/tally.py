@@ -75,7 +75,7 @@ class Tally:
 
     def state(self, *, is_covered: bool) -> SloState:
         """Over the whole duration. Where that was not covered, events may be missing."""
-        return self._window.report(WHOLE_DURATION, is_covered=is_covered).state
+        return self._window.report(WHOLE_DURATION, uncovered_reason=None if is_covered else "not_watched").state
 
     def latency(self, ratio: float) -> Interval | None:
         """Bounds in seconds of the latency's `ratio` quantile; None without events, +Inf where nothing bounds it."""

@@ -71,6 +71,11 @@ class StreamStatus(msgspec.Struct):
     pod_startup: PodStartup | None
     is_since_start: bool = False
     unknown_reason: str | None = None
+    doubt: str | None = None
+    advice: str | None = None
+    canary_writes: int = 0
+    canary_write_failures: int = 0
+    canaries_lost: int = 0
     interruptions: Interrupted | None = None
 
     @property

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, END_WORDS, UNKNOWN_WORDS, interrupted
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, DOUBT_WORDS, END_WORDS, interrupted
 from exporter.measure.startup_counts import WINDOW_SECONDS
 from exporter.vocabulary import STARTUP_STAGES
 from exporter.web.page.figures import STARTUP_WORDS
@@ -37,11 +37,11 @@ LOOKS = {
     "met": "green",
     "quiet": "dim",
 }
-STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to us"}
+STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to client"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 13, 11, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 16, 11, 5
 
 
 def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
@@ -99,7 +99,8 @@ def _cells(row: TopRow, *, is_several: bool) -> Iterator[str | Text]:
     if is_several:
         yield _plain(now.apiserver)
     yield Text(CONDITION_WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
-    yield between(now.p99_lower_seconds, now.p99_upper_seconds)
+    # Without a watch it is the P99 of what came before.
+    yield between(now.p99_lower_seconds, now.p99_upper_seconds) if now.stream == "up" else "-"
     yield _bars(row)
     yield _rate(row)
     yield _slowest(row)
@@ -160,12 +161,18 @@ def opened(row: TopRow) -> Iterator[Text]:
     reads = now.revision_clock_reads
     condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_uncertain(now)}{_since(now)}"
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
+    if now.advice:
+        yield Text(_plain(now.advice))
     run = now.interruptions
     if run is not None and run.is_repeated and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)
-        yield Text(f"interrupted since {clock(run.since)}: {what}")
+        yield Text(f"{what}, first at {clock(run.since)}")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
+    if now.canary_writes or now.canaries_lost:
+        failed = f", {now.canary_write_failures} not written" if now.canary_write_failures else ""
+        lost = f"canaries: {now.canaries_lost} of {now.canary_writes} lost{failed}"
+        yield Text(lost, style=LOOKS["violated"] if now.canaries_lost else "")
     if past is None:
         return
     if past.last_end is not None:
@@ -186,8 +193,9 @@ def _since(now: StreamStatus) -> str:
 
 
 def _uncertain(now: StreamStatus) -> str:
-    reason = now.unknown_reason
-    return f", {_plain(UNKNOWN_WORDS.get(reason, reason))}," if reason is not None else ""
+    reason = now.doubt or now.unknown_reason
+    words = next((words.short for doubt, words in DOUBT_WORDS.items() if doubt == reason), reason)
+    return f", {_plain(words)}," if words is not None else ""
 
 
 def _why(now: StreamStatus) -> str:

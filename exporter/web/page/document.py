@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
 from exporter.history.recording import FINE_SECONDS
-from exporter.web.page.body import body, finding, notes
+from exporter.vocabulary import DOUBTS
+from exporter.web.page import plot
+from exporter.web.page.body import advice, body, finding, notes
 from exporter.web.page.figures import clock, moment, text
 from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
@@ -76,11 +78,11 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>watchslo</title>'
         f'<meta name="color-scheme" content="light dark"><link rel="icon" href="{ICON}"><style>{STYLE}</style></head>'
         f'<body data-version="{version}"><header><a class="brand" href="./">watchslo</a>'
-        f'{_source(look)}<p class="slo">{_objective(look)}</p><p id="now" class="now">{made["now"]}</p></header><main>'
+        f'{_source(look)}<p class="slo">{_objective(look)}</p>{_live(made["now"])}</header><main>'
     )
     yield f'<h1 id="sentence" aria-live="polite">{made["sentence"]}</h1>'
     yield f'<div id="findings">{made["findings"]}</div>'
-    yield f'<section aria-label="Streams">{_heads(made["span"])}'
+    yield f'<section aria-label="Streams">{plot.legend(look.objective.threshold_seconds)}{_heads(made["span"])}'
     states = in_order(look.states)
     yield f'<ul id="rows" class="rows" data-order="{made["order"]}">'
     for state in states:
@@ -111,13 +113,13 @@ def _heads(span: str) -> str:
     return (
         '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
         f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage<br>{STAGES_LABEL}</span>'
-        "<span>Watch</span><span>Our own writes (canary)</span><span>Measured to within</span></div>"
+        "<span>Watch</span><span>This exporter's own writes (canaries)</span><span>Measured to within</span></div>"
     )
 
 
 def _span(look: Look) -> str:
     minutes = steps_shown(look) * FINE_SECONDS // 60
-    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes (dashed: the threshold)"
+    return f"P99 over {look.objective.window_seconds:g} s: now, and the last {minutes} minutes"
 
 
 def _objective(look: Look) -> str:
@@ -131,7 +133,16 @@ def _source(look: Look) -> str:
 
 
 def _now(look: Look) -> str:
-    return f'<span class="live"></span> as of {clock(look.now)} UTC'
+    return f"as of {clock(look.now)} UTC"
+
+
+def _live(now: str) -> str:
+    """How old what is shown is, and why it is old; the script fills in what is empty."""
+    return (
+        '<p class="now"><span class="live" role="status"><b id="live"></b><span id="age" aria-live="off"></span>'
+        f'<span id="why"></span></span> <span id="now">{now}</span>'
+        "<noscript>; scripts are off: reload for newer</noscript></p>"
+    )
 
 
 def _sentence(look: Look) -> str:
@@ -143,7 +154,13 @@ def _sentence(look: Look) -> str:
 
 def _findings(look: Look) -> str:
     """One is open; of several the rows below would be out of sight."""
-    return "".join(finding(one, look, is_open=len(look.findings) == 1) for one in look.findings)
+    doubts = {state.doubt for state in look.states}
+    return "".join(
+        [
+            *[advice(one) for one in DOUBTS if one in doubts],
+            *[finding(one, look, is_open=len(look.findings) == 1) for one in look.findings],
+        ]
+    )
 
 
 def _scenario_now(look: Look) -> str:
@@ -175,7 +192,7 @@ def _footer(look: Look) -> str:
     peers = f" Pages of other exporters: {links}." if links else ""
     return (
         f"<footer><p>This page sees {part}.{peers} All latencies are intervals with certain bounds. The history of six "
-        "hours is in memory: it is lost when the exporter restarts.</p>"
+        "hours is in memory: it is lost when this exporter restarts.</p>"
         '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
         '<a href="api/v1/history">History</a> '
         '<a href="api/v1/diagnosis">Diagnosis</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'

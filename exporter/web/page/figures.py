@@ -68,6 +68,13 @@ def clock(at: WallTime) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
 
 
+def ago(seconds: float) -> str:
+    """How old something is, as exact as it matters."""
+    if seconds < 120:
+        return f"{max(10, seconds // 10 * 10):.0f} s ago"
+    return f"{seconds // 60:.0f} min ago"
+
+
 def moment(at: WallTime, now: WallTime) -> str:
     """A time as an element that says all of it to machines, with the date where that is another one."""
     then = datetime.fromtimestamp(at, UTC)
@@ -79,7 +86,7 @@ def moment(at: WallTime, now: WallTime) -> str:
 def since(at: WallTime, now: WallTime, *, is_since_start: bool) -> str:
     """Since when, for certain; more is said to those who point at it."""
     if is_since_start:
-        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after our start</span>'
+        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after the start</span>'
     return f"since {moment(at, now)}"
 
 

@@ -3,7 +3,19 @@
   const FETCH_MS = 5000, RETRY_MS = 30000, BODY_MS = 4000, SILENT_MS = 10000;
   const byId = (id) => document.getElementById(id);
   let version = Number(document.body.dataset.version);
-  let stream = null, timer = null, bodiesAt = 0, heardAt = Date.now();
+  let stream = null, timer = null, bodiesAt = 0, heardAt = Date.now(), startedAt = heardAt;
+
+  // Whether it is live; if not, for how long and why. Only the reason is news to those who listen.
+  const tell = (state, why) => {
+    document.body.dataset.live = state === "live" ? "yes" : "no";
+    byId("live").textContent = state;
+    byId("why").textContent = why ? `: ${why},` : ",";
+    age();
+  };
+  const age = () => {
+    const seconds = Math.round((Date.now() - heardAt) / 1000), isLive = document.body.dataset.live !== "no";
+    byId("age").textContent = isLive ? "" : seconds < 120 ? ` for ${seconds} s` : ` for ${Math.floor(seconds / 60)} min`;
+  };
 
   // Replaces what an element holds, and leaves open, focused and scrolled what was so.
   const swap = (element, html) => {
@@ -32,8 +44,8 @@
   const take = (text) => {
     const changed = JSON.parse(text);
     version = changed.version;
-    document.body.dataset.live = "yes";
     heardAt = Date.now();
+    if (document.body.dataset.live !== "yes") tell("live");
     for (const [id, html] of Object.entries(changed.parts)) {
       if (id === "order") reorder(html);
       else waiting.set(id, html);
@@ -61,9 +73,9 @@
   const poll = async () => {
     try {
       const answer = await fetch("page/changes?since=" + version);
-      if (!answer.ok) throw new Error(answer.statusText);
+      if (!answer.ok) return tell("not live", "this exporter answers with " + answer.status);
       take(await answer.text());
-    } catch { document.body.dataset.live = "no"; }
+    } catch { tell("not live", "this exporter does not answer"); }
   };
   const stop = () => {
     if (stream) stream.close();
@@ -72,6 +84,7 @@
   };
   const start = () => {
     stop();
+    startedAt = Date.now();
     stream = new EventSource("page/stream?since=" + version);
     stream.onmessage = (message) => take(message.data);
     stream.onerror = () => {
@@ -84,11 +97,16 @@
   };
   // A stream may be open and say nothing: the exporter hangs, or somebody on the way has forgotten the connection.
   setInterval(() => {
-    if (document.hidden || Date.now() - heardAt < SILENT_MS) return;
-    document.body.dataset.live = "no";
-    if (Date.now() - heardAt > RETRY_MS) { heardAt = Date.now() - SILENT_MS; start(); }
-  }, 2000);
-  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
+    const silentMs = Date.now() - Math.max(heardAt, startedAt);
+    if (!document.hidden && stream && silentMs > SILENT_MS) tell("not live", "nothing comes from this exporter");
+    if (!document.hidden && silentMs > RETRY_MS) start();
+    age();
+  }, 1000);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return start();
+    stop();
+    tell("paused", "the tab was hidden");
+  });
 
   const showCopyButtons = (within) => within.querySelectorAll("button.copy").forEach((one) => { one.hidden = false; });
   document.addEventListener("click", async (event) => {

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from exporter.history.steps import Band, Step
     from exporter.measure.histogram import Histogram
     from exporter.measure.times import Interval, WallTime
-    from exporter.vocabulary import Stage
+    from exporter.vocabulary import Condition, Stage
 
 Drawable: TypeAlias = "Band | Step"
 THINNEST = 1.6
 """A band that is thinner than these units could not be seen."""
 
 HEADROOM = 1.15
+BANDS: tuple[Condition, ...] = ("met", "violated", "unknown", "quiet")
 
 AFTER_THE_COMMIT: tuple[Stage, ...] = ("storage_to_cache", "cache_to_client")
 
@@ -46,6 +47,11 @@ class Frame(NamedTuple):
     def begins(self) -> WallTime:
         """The beginning of the first step."""
         return (floor(self.ends / self.step_seconds) + 1 - self.steps) * self.step_seconds
+
+    @property
+    def minutes(self) -> int:
+        """How much time it shows."""
+        return self.steps * self.step_seconds // 60
 
     def x(self, at: WallTime) -> float:
         """Where a time is."""
@@ -74,7 +80,17 @@ def band(steps: Sequence[Band], threshold_seconds: float, top_seconds: float, fr
         f'<path class="limit" d="M0 {line:.1f}H{frame.width:g}"/></svg>'
         f'<svg class="ticks" aria-hidden="true"><text y="0" dy="9">{top_seconds:g} s</text>'
         f'<text y="{100 * line / frame.height:.0f}%" dy="4">{threshold_seconds:g} s</text></svg>'
+        f'<span class="times" aria-hidden="true"><span>\N{MINUS SIGN}{frame.minutes} min</span><span>now</span></span>'
     )
+
+
+def legend(threshold_seconds: float) -> str:
+    """What the marks of all plots mean."""
+    marked = [*((f"of-{one}", CONDITION_WORDS[one]) for one in BANDS), ("of-down", CONDITION_WORDS["down"])]
+    marked += [("of-nothing", "nothing known"), ("of-limit", f"threshold, {threshold_seconds:g} s")]
+    items = "".join(f'<li><i class="{kind}"></i>{words}</li>' for kind, words in marked)
+    band = "<li>Band: from the lower to the upper bound of the P99</li>"
+    return f'<ul class="legend" aria-label="In the plots">{band}{items}</ul>'
 
 
 def top_of_all(highest_seconds: float, threshold_seconds: float) -> float:
@@ -111,7 +127,7 @@ def marks(steps: Sequence[Drawable], frame: Frame, scale: Scale) -> Iterator[str
 
 def in_words(steps: Sequence[Drawable], frame: Frame) -> str:
     """What the plot shows, for those who do not see it."""
-    minutes = frame.steps * frame.step_seconds // 60
+    minutes = frame.minutes
     known = [step for step in steps if step.p99 is not None]
     if not known:
         return f"P99 of the last {minutes} minutes: nothing known"

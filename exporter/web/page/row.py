@@ -6,13 +6,12 @@ from hashlib import blake2s
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.diagnosis.sentences import seconds
+from exporter.diagnosis.sentences import is_news, seconds
 from exporter.diagnosis.words import (
     CLOCK_WORDS,
     CONDITION_WORDS,
+    DOUBT_WORDS,
     END_WORDS,
-    UNKNOWN_SENTENCES,
-    UNKNOWN_WORDS,
     interrupted,
 )
 from exporter.history.recording import FINE_SECONDS
@@ -21,6 +20,7 @@ from exporter.web.page import plot
 from exporter.web.page.figures import (
     CONDITION_MEANINGS,
     NOTHING,
+    ago,
     between,
     count,
     moment,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
     from exporter.history.recording import StreamHistory
-    from exporter.history.steps import Step
+    from exporter.history.steps import Band, Step
     from exporter.measure.stream_state import StreamState
     from exporter.vocabulary import ClockReads
     from exporter.web.page.look import Look
@@ -45,8 +45,11 @@ STAGES_LABEL = (
     '<span class="key"><i class="key-store"></i>store to cache</span> '
     '<span class="key"><i class="key-client"></i>cache to client</span>'
 )
-CANARY_LABEL = "our own writes (canary)"
-NO_CANARY = "Nothing of ours is written here: what others write is measured, and a quiet watch stays unjudged."
+CANARY_LABEL = "this exporter's own writes (canaries)"
+NO_CANARY = "This exporter writes nothing here: what others write is measured, and a quiet watch stays unjudged."
+CANARY_TROUBLES = {"lost": ("violated", "canary lost"), "failed": ("unknown", "write failed")}
+"""Each looks like a condition that is as severe."""
+
 TRUST_LABEL = "measured to within"
 DATED_BY: Mapping[ClockReads, str] = {
     "store": "dated by the store",
@@ -69,6 +72,8 @@ class Drawn(NamedTuple):
     latest: Step | None
     highest_seconds: float
     """Of all bounds of the P99 that are shown."""
+    last_open: Band | None = None
+    """The last step with a watch and a P99."""
     top_seconds: float = 0.0
     svg: str = ""
 
@@ -88,11 +93,11 @@ def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[st
         [
             _name(state),
             _state(state, look),
-            _cell("p99", "P99", between(_p99(state)), kept.svg),
+            _p99(state, kept, look),
             _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
             _stages(latest, look),
             _watch(state, history, look),
-            _canary(state),
+            _canary(state, look),
             _trust(state, latest),
         ]
     )
@@ -103,8 +108,10 @@ def _recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) 
     recorded = (history, history.recorded_at, shown)
     known = kept.get(key)
     if known is None or known.recorded != recorded:
-        highest = plot.highest_seconds(history.fine.bands(shown))
-        known = kept[key] = Drawn(recorded, next(history.fine.last(1), None), highest)
+        bands = list(history.fine.bands(shown))
+        is_open = (band for band in reversed(bands) if band.condition != "down" and band.p99 is not None)
+        latest, highest = next(history.fine.last(1), None), plot.highest_seconds(bands)
+        known = kept[key] = Drawn(recorded, latest, highest, next(is_open, None))
     return known
 
 
@@ -154,20 +161,28 @@ def _state(state: StreamState, look: Look) -> str:
 
 def _why(state: StreamState, look: Look) -> str:
     """What the condition alone does not say."""
-    said, reason = "", state.unknown_reason
-    if reason is not None:
-        said = f' <span class="why" title="{UNKNOWN_SENTENCES[reason]}">{UNKNOWN_WORDS[reason]}</span>'
+    said, doubt = "", state.doubt
+    if doubt is not None:
+        words = DOUBT_WORDS[doubt]
+        said = f' <span class="why" title="{words.clause}">{words.short}</span>'
     run = state.interruptions
     if state.is_interrupted and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)
         but = f"{CONDITION_WORDS[state.condition]}, but " if state.shown_condition == "interrupted" else ""
-        said += f' <span class="why">{but}{what} since {moment(run.since, look.now)}</span>'
+        said += f' <span class="why">{but}{what}, first at {moment(run.since, look.now)}</span>'
     return said
 
 
-def _p99(state: StreamState) -> Interval | None:
+def _p99(state: StreamState, kept: Drawn, look: Look) -> str:
+    """That of now; without a watch the last one, which looks old."""
     lower, upper = state.window.p99_lower_seconds, state.window.p99_upper_seconds
-    return Interval(lower, upper) if lower is not None and upper is not None else None
+    if state.is_up:
+        known = Interval(lower, upper) if lower is not None and upper is not None else None
+        return _cell("p99", "P99", between(known), kept.svg)
+    last, words = kept.last_open, NOTHING
+    if last is not None:
+        words = f"last P99 {between(last.p99)}, {ago(look.now - last.at - FINE_SECONDS)}"
+    return _cell("p99 old", "P99", words, kept.svg)
 
 
 def _stages(latest: Step | None, look: Look) -> str:
@@ -186,12 +201,18 @@ def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
     return _cell("stream", "watch", main, ended, f'reason="{end.reason}"')
 
 
-def _canary(state: StreamState) -> str:
-    counts = state.counts
+def _canary(state: StreamState, look: Look) -> str:
+    """What went wrong lately stands out; what was before is only counted."""
+    counts, trouble = state.counts, state.canary_trouble
     if not counts.canary_writes:
         return _cell("canary", CANARY_LABEL, "none written", title=NO_CANARY)
     half = counts.canary_delivery.quantile(0.5)
     lost = f"{count(counts.canaries_lost)} of {count(counts.canary_writes)} lost"
+    if counts.canary_write_failures:
+        lost += f", {count(counts.canary_write_failures)} not written"
+    if trouble is not None and is_news(trouble, look.now):
+        kind, words = CANARY_TROUBLES[trouble.what]
+        return _cell(f"canary is-{kind}", CANARY_LABEL, words, f"last at {moment(trouble.at, look.now)}; {lost}")
     return _cell("canary", CANARY_LABEL, f"within {seconds(half.latest)}" if half else NOTHING, lost)
 
 

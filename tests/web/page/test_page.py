@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,13 +19,22 @@ from msgspec.structs import replace
 
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.words import CLOCK_WORDS, END_WORDS, RELIST_WORDS, SOURCE_WORDS, START_WORDS
+from exporter.diagnosis.words import (
+    CLOCK_WORDS,
+    DOCS,
+    DOUBT_WORDS,
+    END_WORDS,
+    FAULT_WORDS,
+    RELIST_WORDS,
+    SOURCE_WORDS,
+    START_WORDS,
+)
 from exporter.history.recording import History
 from exporter.measure.late_objects import LateObject
-from exporter.measure.stream_state import Interruptions, RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import CanaryTrouble, Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
-from exporter.vocabulary import CLOCK_READS, END_REASONS, RELIST_REASONS, SOURCES, START_REASONS
+from exporter.vocabulary import CLOCK_READS, DOUBTS, END_REASONS, FAULTS, RELIST_REASONS, SOURCES, START_REASONS
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
 from exporter.web.page import document
@@ -194,7 +204,7 @@ def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
     )  # fmt: skip
     said = Parsed(whole(look(late, findings=[found])))
     assert "late at least since 22:03:20" in said.text
-    assert "It is. at least since 22:03:20, soon after our start" in said.text
+    assert "It is. Signs of it at least since 22:03:20, soon after the start" in said.text
     assert [at for _, at in said.tags if "it may be so for longer" in (at.get("title") or "")]
     assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
 
@@ -206,7 +216,7 @@ def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_witho
     classes = [at.get("class") for _, at in page.tags]
     assert "first is-interrupted" in classes
     assert "first is-met" not in classes
-    assert "interrupted on time, but closed by force 12 times, relisted twice since 22:12:10" in page.text
+    assert "interrupted on time, but closed by force 12 times, relisted twice, first at 22:12:10" in page.text
     assert "Watches of nodes on 10.0.0.1:6443 have been closed by force again and again since 22:12 UTC" in page.text
     assert document.in_order([state("a"), cut])[0] is cut
     once = replace(FINE, interruptions=Interruptions(1, 0, NOW - 70))
@@ -214,19 +224,34 @@ def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_witho
     assert "first is-met" in [at.get("class") for _, at in page.tags]
     assert "went on with nothing lost" in page.text
     late = drawn(replace(LATE, interruptions=run), look(LATE))
-    assert "late since 22:03:20 closed by force 12 times, relisted twice since 22:12:10" in Parsed(late).text
+    assert "late since 22:03:20 closed by force 12 times, relisted twice, first at 22:12:10" in Parsed(late).text
 
 
 def test_a_row_that_is_uncertain_says_why() -> None:
     dated = RevisionClockState("events", "store")
     for reason, one in (
         ("bounds too wide", state("pods", "unknown", (0.2, 2.2), revision_clock=dated)),
-        ("events are not dated", state("pods", "unknown", (0.2, 2.2))),
+        ("events are not dated", state("pods", "unknown", (0.2, inf), revision_clock=dated)),
+        ("nothing dates events", state("pods", "unknown", (0.2, 2.2))),
     ):
         assert f"uncertain {reason}" in Parsed(drawn(one, look(one))).text
     missing = state("pods", "unknown", revision_clock=dated)
-    missing = replace(missing, window=replace(missing.window, is_covered=False))
-    assert "uncertain events may be missing" in Parsed(drawn(missing, look(missing))).text
+    missing = replace(missing, window=replace(missing.window, uncovered_reason="gone"))
+    assert "uncertain events may be missing: history was gone" in Parsed(drawn(missing, look(missing))).text
+
+
+def test_beside_what_is_uncertain_stands_what_to_do_once_for_each_reason_with_its_runbook() -> None:
+    dark = [state(name, "unknown", (0.2, 2.2)) for name in ("pods", "nodes")]
+    wide = replace(dark[0], resource="leases", revision_clock=RevisionClockState("events", "store"))
+    top = Parsed(dict(document.parts(look(*dark, wide, FINE)))["findings"])
+    assert top.text.count("Run watchslo check: it says which polls would date them") == 1
+    assert top.text.count("Bounds are as wide as polls are slow") == 1
+    links = [at["href"] or "" for tag, at in top.tags if tag == "a"]
+    assert len(links) == 2
+    for name in links:
+        assert (Path(__file__).parents[3] / "docs" / name.removeprefix(DOCS)).is_file()
+    assert dict(document.parts(look(FINE)))["findings"] == ""
+    assert DOUBT_WORDS.keys() == set(DOUBTS)
 
 
 def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
@@ -236,6 +261,7 @@ def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> Non
         (RELIST_WORDS, RELIST_REASONS),
         (SOURCE_WORDS, SOURCES),
         (CLOCK_WORDS, CLOCK_READS),
+        (FAULT_WORDS, FAULTS),
     ):
         assert words.keys() == set(values)
         assert not [said for said in words.values() if "_" in said]
@@ -290,6 +316,59 @@ def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
     list(document.parts(look(FINE, LATE, history=history), kept))
     assert ">2 s<" in before
     assert ">5 s<" in kept[row_id(FINE)].svg
+
+
+def test_a_lost_canary_or_a_write_that_failed_stands_out_for_a_quarter_of_an_hour() -> None:
+    at = NOW - 1
+    lost = state(counts=counts(canary_writes=50, canaries_lost=2), canary_trouble=CanaryTrouble("lost", at))
+    failed = state(counts=counts(canary_writes=50, canary_write_failures=3), canary_trouble=CanaryTrouble("failed", at))
+    for one, kind, words in (
+        (lost, "violated", "canary lost last at 22:13:19; 2 of 50 lost"),
+        (failed, "unknown", "write failed last at 22:13:19; 0 of 50 lost, 3 not written"),
+    ):
+        row = Parsed(drawn(one, look(one)))
+        assert words in row.text
+        assert f"cell canary is-{kind}" in [at.get("class") for _, at in row.tags]
+        later = Parsed(drawn(one, look(one, now=NOW + 900)))
+        assert words not in later.text
+        assert words[-10:] in later.text
+        assert f"cell canary is-{kind}" not in [at.get("class") for _, at in later.tags]
+
+
+def test_the_p99_of_a_watch_that_is_not_open_looks_old_and_says_how_old_it_is() -> None:
+    history = recorded(FINE, at=NOW - 200)
+    away = replace(LATE, resource="nodes", is_up=False, trouble=Trouble("connect"), since=NOW - 190)
+    for second in range(190, 0, -5):
+        for _ in history.record(NOW - second, [away]):
+            pass
+    row = Parsed(drawn(away, look(away, history=history)))
+    assert "last P99 0.05\N{EN DASH}0.12 s, 3 min ago" in row.text
+    assert "2.1\N{EN DASH}2.4 s " not in row.text, "what is left in the window is of nobody's now"
+    classes = [at.get("class") for _, at in row.tags]
+    assert "cell p99 old" in classes
+    assert "cell p99" not in classes
+    never = Parsed(drawn(away, look(away)))
+    assert "last P99" not in never.text
+    assert "P99 \N{EN DASH}" in never.text
+
+
+def test_what_the_plots_mean_is_said_once_and_their_time_beside_each() -> None:
+    page = whole(look(FINE, LATE, history=recorded(FINE, LATE)))
+    legend = page[page.index('<ul class="legend"') :].partition("</ul>")[0]
+    assert page.count('class="legend"') == 1
+    said = Parsed(legend).text
+    for words in ("from the lower to the upper bound of the P99", "late", "uncertain", "no watch", "threshold, 1 s"):
+        assert words in said
+    assert page.count("<span>\N{MINUS SIGN}3 min</span><span>now</span>") == 2
+    assert page.count('aria-label="P99 of the last 3 minutes: now ') == 2
+    used = {kind for rule in re.findall(r"\.legend \.(of-[a-z]+)", document.STYLE) for kind in [rule]}
+    assert set(re.findall(r'<i class="([^"]+)"', legend)) == used
+
+
+def test_without_a_script_the_page_says_that_it_stays_as_it_is() -> None:
+    page = whole(look(FINE))
+    assert "<noscript>; scripts are off: reload for newer</noscript>" in page
+    assert Parsed(page.partition("<noscript>")[0]).text.endswith("as of 22:13:20 UTC")
 
 
 def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
