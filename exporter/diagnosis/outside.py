@@ -166,6 +166,14 @@ def peers_on_time(view: View) -> Observed:
 
 
 @sign
+def only_this_cache(view: View) -> Observed:
+    """The same resource is on time on another apiserver, and no other watch cache of this one is behind."""
+    # Each cache has a watch of its own on the store: several that are behind at once have a common cause.
+    behind = [one.name for one in view.others if one.is_late and at_least(one.storage_to_cache) >= view.half]
+    return no(f"{listed(behind)} {are(behind)} behind as well") if behind else peers_on_time.look(view)
+
+
+@sign
 def peers_late(view: View) -> Observed:
     """The same resources are late on another apiserver as well."""
     late_there = [one for one in view.peers if one.is_late]

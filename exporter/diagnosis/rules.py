@@ -246,7 +246,7 @@ RULES: tuple[Rule, ...] = (
         scope="stream",
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
-        confirms=(it.reads_wait, it.dispatch_slow, see.peers_on_time),
+        confirms=(it.reads_wait, it.dispatch_slow, see.only_this_cache),
         excludes=(see.cache_polls_slow, see.all_cut, see.converts, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
     ),

@@ -122,6 +122,17 @@ def test_a_watch_cache_is_not_blamed_for_what_an_overloaded_apiserver_does() -> 
     assert "cache_behind" not in {cause.fault for cause in causes(slow)}
 
 
+def test_several_watch_caches_that_are_behind_at_once_are_no_proof_against_one_of_them() -> None:
+    def found(*late: tuple[str, str]) -> set[tuple[Fault, str]]:
+        peers = [stream(B, kind) for kind in late]
+        behind = [stream(kind=kind, **IN_CACHE) for kind in late]
+        seen = causes(facts(apiserver(), *behind, stream(kind=WIDGETS), apiserver(B), *peers))
+        return {(cause.fault, cause.certainty) for cause in seen}
+
+    assert found(PODS) == {("cache_behind", "shown")}
+    assert found(PODS, NODES) == {("cache_behind", "suspected")}
+
+
 def test_a_watch_cache_is_not_blamed_just_after_all_watches_were_cut() -> None:
     cut: dict[str, Any] = {"ends": {"early_eof": 1}}
     [one] = causes(facts(apiserver(), stream(**IN_CACHE, **cut), replace(NODES_ON_TIME, **cut)))
