@@ -30,6 +30,9 @@ STORM_EVENTS_PER_SECOND = 50.0
 BUSY_EVENTS_PER_SECOND = 200.0
 """A storm where it is not known what is usual."""
 
+SILENT_EVENTS = 20.0
+"""So many should have come. Writers stop as well, so that this alone is no fault of anybody's."""
+
 
 # --- Watches, as we see them
 
@@ -110,8 +113,19 @@ def unanswered_in_silence(view: View) -> Observed:
     if not waits or any(at_least(one.write) >= view.half for one in view.here):
         return no("no write waits for its answer alone")
     threshold_seconds = view.facts.threshold_seconds
-    missing = [one.name for one in view.all_here if one.is_up and one.undelivered_seconds >= threshold_seconds]
+    missing = [
+        one.name
+        for one in view.all_here
+        if one.is_up and (one.undelivered_seconds >= threshold_seconds or _fell_silent(one))
+    ]
     return yes(f"events of {listed(missing)} do not come either") if missing else no("nothing is missing")
+
+
+def _fell_silent(stream: StreamFacts) -> bool:
+    """Whether nothing comes for a time that usually brings many events."""
+    if stream.socket is None or stream.usual_events_per_second is None:
+        return False
+    return stream.socket.silent_seconds * stream.usual_events_per_second >= SILENT_EVENTS
 
 
 @sign

@@ -227,7 +227,10 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
             "cache look at etcd and conversion webhooks, after it at the apiserver's CPU and at the network."
         ),
         "See whether polls, other resources and other apiservers are slow as well.",
-        "Let the exporter read the apiserver's own metrics (--apiserver.metrics): they tell more causes apart.",
+        (
+            "Let the exporter read the apiserver's own metrics (--apiserver.metrics), and behind a balancer watch each "
+            "apiserver by itself (--apiserver.discover): then more causes can be told apart."
+        ),
     ),
 }
 

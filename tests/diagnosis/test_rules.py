@@ -180,6 +180,14 @@ def test_a_write_that_waits_is_no_sign_of_admission_while_events_do_not_come_eit
     assert "admission_slow" in {cause.fault for cause in causes(answered)}
 
 
+@pytest.mark.parametrize(("silent_seconds", "is_admission"), [(6.0, False), (0.5, True)])
+def test_behind_a_balancer_it_is_silence_where_usually_much_comes(silent_seconds: float, *, is_admission: bool) -> None:
+    socket = SocketFacts(0.0002, silent_seconds, 0, 0)
+    waits = stream(canary_write=Interval(7.4, inf), socket=socket, usual_events_per_second=10.0)
+    found = {cause.fault for cause in causes(facts(apiserver(is_one_apiserver=False), waits))}
+    assert ("admission_slow" in found) is is_admission
+
+
 def test_a_fight_is_seen_in_its_conflicts_where_an_overloaded_apiserver_delivers_few_events() -> None:
     def found(conflicts: float) -> list[Fault]:
         busy = server(

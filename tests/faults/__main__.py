@@ -24,8 +24,6 @@ LEARNING_SECONDS = 75.0
 """A minute in which nothing is wrong, from which it knows what is usual."""
 
 HEALTHY_SECONDS, HOUR_SECONDS = 300.0, 3600.0
-CALM_SECONDS = 10.0
-"""Between two faults."""
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -60,7 +58,6 @@ async def run(chosen: argparse.Namespace, results: Results) -> list[Played]:
                 results.add(played)
                 if not chosen.dry:
                     results.write()
-                await asyncio.sleep(CALM_SECONDS)
     return all_played
 
 

@@ -22,6 +22,8 @@ HELD_SECONDS = 5.0
 """And so long after it was named."""
 MOST_SECONDS = 60.0
 WITHDRAWN_SECONDS = 90.0
+CALM_SECONDS = 10.0
+"""Between two faults."""
 
 Json = dict[str, Any]
 
@@ -164,9 +166,14 @@ async def named(played: Played) -> None:
 
 
 async def silent(played: Played, seconds: float) -> None:
-    """Return when nothing is found."""
+    """Return when nothing is found for a while, and nothing is late any more: what was held back may come only now."""
+
+    def is_silent() -> bool:
+        lately = [one for one in played.said if one.at >= played.said[-1].at - CALM_SECONDS]
+        is_long = played.said[-1].at >= played.ended + CALM_SECONDS
+        return is_long and not any(one.findings for one in lately) and lately[0].late == lately[-1].late
+
     with contextlib.suppress(TimeoutError):
-        is_silent = lambda: bool(played.said) and not played.said[-1].findings  # noqa: E731
         await wait_until(is_silent, "nothing is found", timeout_seconds=seconds)
 
 
