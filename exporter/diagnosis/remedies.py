@@ -178,7 +178,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
     "connection_dropped": (
         (
             "Look for connections of other clients that are silent as well, on their nodes: `ss -tio '( dport "
-            "= :6443 )'` (lastrcv of more than 90000 ms), and restart these clients: they do not notice it."
+            "= :{port} )'` (lastrcv of more than 90000 ms), and restart these clients: they do not notice it."
         ),
         (
             "Look at idle timeouts and full tables of balancers, NAT and firewalls between here and "
@@ -206,7 +206,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
     "connection_shared": (
         (
             "Count the connections of each client on the apiserver's node: `ss -Htn state established '( sport "
-            "= :6443 )' | awk '{print $4}' | sort | uniq -c | sort -rn | head`; few of a client with many "
+            "= :{port} )' | awk '{print $4}' | sort | uniq -c | sort -rn | head`; few of a client with many "
             "watches are too few."
         ),
         (
@@ -237,7 +237,8 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
 
 def steps(fault: Fault, *, resource: str = "RESOURCE", apiserver: str = "APISERVER") -> tuple[str, ...]:
     """What to do about it there."""
-    names = {"{resource}": resource or "RESOURCE", "{apiserver}": apiserver or "APISERVER"}
+    port = apiserver.rpartition(":")[2] if ":" in apiserver else "6443"
+    names = {"{resource}": resource or "RESOURCE", "{apiserver}": apiserver or "APISERVER", "{port}": port}
     filled = []
     for step in REMEDIES[fault]:
         for placeholder, name in names.items():

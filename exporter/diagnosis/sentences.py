@@ -208,7 +208,7 @@ def _passing(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
     group = _among(groups, _is_passing)
     if group is not None:
         often = so_often(max([one.interruptions.forced_closes for one in group.states]))
-        was = f"closed by force {often} since {_began(group, now)}, and went on with nothing lost"
+        was = f"closed by force {often} since {_began(group, now)}, and resumed where they had ended"
         yield f"Watches of {group.resources} on {group.where} were {was}."
 
 

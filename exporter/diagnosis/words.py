@@ -109,19 +109,19 @@ DOUBT_WORDS: Mapping[DoubtReason, DoubtWords] = {
     "not_watched": DoubtWords(
         "events may be missing: no watch was open",
         "events may be missing, because no watch was open for longer than the threshold",
-        "This is over one window after the last gap; until then see in the log why watches end or cannot be opened.",
+        "It ends one window after the last gap; until then see in the log why watches end or cannot be opened.",
         _runbook("WatchUncovered"),
     ),
     "gone": DoubtWords(
         "events may be missing: history was gone",
         "events may be missing, because the history from which to go on was gone, so that it had to relist",
-        "This is over one window after the last relist; other clients may have had to relist as well: expect LISTs.",
+        "It ends one window after the last relist; other clients may have had to relist as well: expect LISTs.",
         _runbook("WatchRelistStorm"),
     ),
     "revision_went_back": DoubtWords(
         "events may be missing: store was restored",
         "events may be missing, because the store was restored to an earlier revision",
-        "This is over one window after the relist; restart controllers whose caches have what the store lost.",
+        "It ends one window after the relist; restart controllers whose caches have what the store lost.",
         _runbook("WatchRelistStorm"),
     ),
     "nothing_dates": DoubtWords(

@@ -47,6 +47,8 @@ def test_a_shell_can_read_every_command(command: str) -> None:
 def test_places_are_filled_in_where_they_are_known() -> None:
     assert "kubectl get crd widgets.example.com -o" in steps("conversion_slow", resource="widgets.example.com")[0]
     assert "https://10.0.0.1:6443/livez" in steps("apiserver_unreachable", apiserver="10.0.0.1:6443")[0]
+    assert "dport = :443 " in steps("connection_dropped", apiserver="[fd00::1]:443")[0]
+    assert "dport = :6443 " in steps("connection_dropped")[0]
     assert "kubectl get RESOURCE -A" in steps("write_storm")[0]
     for fault in FAULTS:
-        assert not re.search(r"\{(resource|apiserver)\}", " ".join(steps(fault)))
+        assert not re.search(r"\{(resource|apiserver|port)\}", " ".join(steps(fault)))

@@ -141,7 +141,7 @@ def test_relists_again_and_again_are_said_beside_what_they_cause() -> None:
 
 def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     since = "closed by force once since 22:03 UTC"
-    went_on = f"Watches of pods on {APISERVER} were {since}, and went on with nothing lost."
+    went_on = f"Watches of pods on {APISERVER} were {since}, and resumed where they had ended."
     said = sentences([cut("pods", 1), WIDGETS], [], NOW)
     assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
     assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)

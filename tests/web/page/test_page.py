@@ -222,7 +222,7 @@ def test_what_is_interrupted_again_and_again_does_not_look_healthy_with_or_witho
     once = replace(FINE, interruptions=Interruptions(1, 0, NOW - 70))
     page = Parsed(whole(look(once)))
     assert "first is-met" in [at.get("class") for _, at in page.tags]
-    assert "went on with nothing lost" in page.text
+    assert "resumed where they had ended" in page.text
     late = drawn(replace(LATE, interruptions=run), look(LATE))
     assert "late since 22:03:20 closed by force 12 times, relisted twice, first at 22:12:10" in Parsed(late).text
 
