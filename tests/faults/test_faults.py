@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from exporter.diagnosis.rules import RULE_OF
+from exporter.diagnosis.words import FAULT_WORDS
 from exporter.vocabulary import Fault
 from tests.faults.laboratory import SETTINGS, Laboratory, laboratory
 from tests.faults.making import Strength
@@ -51,8 +52,9 @@ async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tab]:
 def sentence_names(fault: Fault) -> str:
     """Whether the first sentences of the page name the fault and its row of findings does too, in JavaScript."""
     words = re.sub(r"\\{\w+\\}", ".*", re.escape(RULE_OF[fault].says).replace("/", "\\/"))
-    tag = f"[...document.querySelectorAll('#findings .tag')].some((one) => one.textContent.startsWith('{fault}'))"
-    return f"/{words}/is.test(document.getElementById('sentence').innerText) && {tag.replace('_', ' ')}"
+    tags = "[...document.querySelectorAll('#findings .tag')]"
+    tag = f"{tags}.some((one) => one.textContent.startsWith('{FAULT_WORDS[fault]}'))"
+    return f"/{words}/is.test(document.getElementById('sentence').innerText) && {tag}"
 
 
 @needs_chromium
