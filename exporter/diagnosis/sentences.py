@@ -219,20 +219,20 @@ def is_news(trouble: CanaryTrouble, now: WallTime) -> bool:
 
 def _lost_canaries(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
     """What may be too little to miss the objective."""
-    lost: dict[tuple[str, str, str], WallTime] = {
-        (one.apiserver, one.group, one.resource): one.canary_trouble.at
-        for group in groups
-        for one in group.states
-        if one.canary_trouble is not None and one.canary_trouble.what == "lost" and is_news(one.canary_trouble, now)
-    }
-    group = _among(groups, lambda one: (one.apiserver, one.group, one.resource) in lost)
+    group = _among(groups, lambda one: _lost_at(one, now) is not None)
     if group is not None:
-        at = when(max(lost.values()), now)
+        at = when(max([_lost_at(one, now) or 0.0 for one in group.states]), now)
         of = f"of {group.resources} on {group.where}"
         if sum([one.counts.canaries_lost for one in group.states]) > 1:
             yield f"Canaries {of} were lost, the last at {at}: their events did not come in time."
         else:
             yield f"A canary {of} was lost at {at}: its event did not come in time."
+
+
+def _lost_at(state: StreamState, now: WallTime) -> WallTime | None:
+    """When its last canary was lost, if that is news."""
+    trouble = state.canary_trouble
+    return trouble.at if trouble is not None and trouble.what == "lost" and is_news(trouble, now) else None
 
 
 def _began(group: _Group, now: WallTime) -> str:

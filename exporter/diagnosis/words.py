@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.vocabulary import DoubtReason
-
 DOCS = "https://github.com/watchslo/watchslo/blob/main/docs/"
 
 
@@ -105,7 +103,7 @@ class DoubtWords(NamedTuple):
     runbook: str
 
 
-DOUBT_WORDS: Mapping[DoubtReason, DoubtWords] = {
+DOUBT_WORDS: Mapping[str, DoubtWords] = {
     "not_watched": DoubtWords(
         "events may be missing: no watch was open",
         "events may be missing, because no watch was open for longer than the threshold",

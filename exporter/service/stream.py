@@ -272,13 +272,13 @@ class Stream:
 
     def refresh(self) -> None:
         """Update everything that depends on the current time. Called before each scrape and every second."""
-        now = time.monotonic()
+        now, wall = time.monotonic(), time.time()
         self.judge_settled()
-        for latency in self._awaited.lose(now, time.time()):
+        for latency in self._awaited.lose(now, wall):
             log.warning("canary lost", extra=self._labels(seconds=latency.earliest))
         self._continuity.refresh(now)
         window_seconds = self._dependencies.config.slo_window_seconds
-        state = self._continuity.standing.stamped(self._state(now), time.time(), window_seconds)
+        state = self._continuity.standing.stamped(self._state(now), wall, window_seconds)
         self.state = self._dependencies.metrics.state = state
 
     @property

@@ -9,7 +9,6 @@ which is why steps of plain arithmetic are timed beside.
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import tempfile
 import urllib.request
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import generate_latest
 
+from exporter import garbage
 from exporter.service import loop
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Resource, Simulator, Workload
@@ -139,8 +139,7 @@ class _Timed:
 async def measured(apiservers: int, *flags: str) -> Measured:
     """Watch RESOURCES on each of so many simulated apiservers for longer than the window, then send requests."""
     steps = Steps()
-    gc.collect()
-    gc.freeze()  # as the command does when it starts
+    garbage.keep_all()  # as the command does when it starts
     async with _observed(apiservers, *flags) as exporter:
         (host, port), *_ = exporter.listens_on
         url = f"http://{host}:{port}"

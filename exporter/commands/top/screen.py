@@ -194,8 +194,10 @@ def _since(now: StreamStatus) -> str:
 
 def _uncertain(now: StreamStatus) -> str:
     reason = now.doubt or now.unknown_reason
-    words = next((words.short for doubt, words in DOUBT_WORDS.items() if doubt == reason), reason)
-    return f", {_plain(words)}," if words is not None else ""
+    if reason is None:
+        return ""
+    words = DOUBT_WORDS.get(reason)
+    return f", {_plain(words.short if words is not None else reason)},"
 
 
 def _why(now: StreamStatus) -> str:

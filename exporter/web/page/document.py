@@ -16,7 +16,7 @@ from exporter.vocabulary import DOUBTS
 from exporter.web.page import plot
 from exporter.web.page.body import advice, body, finding, notes
 from exporter.web.page.figures import clock, moment, text
-from exporter.web.page.row import STAGES_LABEL, row_id, steps_shown, summary, top_seconds
+from exporter.web.page.row import CANARY_LABEL, STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def _heads(span: str) -> str:
     return (
         '<div class="heads" aria-hidden="true"><span>Resource</span><span>State</span>'
         f'<span id="span">{span}</span><span>Events/s</span><span>Mean time of each stage<br>{STAGES_LABEL}</span>'
-        "<span>Watch</span><span>This exporter's own writes (canaries)</span><span>Measured to within</span></div>"
+        f"<span>Watch</span><span>{CANARY_LABEL[:1].upper()}{CANARY_LABEL[1:]}</span>"
+        "<span>Measured to within</span></div>"
     )
 
 

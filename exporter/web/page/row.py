@@ -12,6 +12,7 @@ from exporter.diagnosis.words import (
     CONDITION_WORDS,
     DOUBT_WORDS,
     END_WORDS,
+    SOURCE_WORDS,
     interrupted,
 )
 from exporter.history.recording import FINE_SECONDS
@@ -45,7 +46,7 @@ STAGES_LABEL = (
     '<span class="key"><i class="key-store"></i>store to cache</span> '
     '<span class="key"><i class="key-client"></i>cache to client</span>'
 )
-CANARY_LABEL = "this exporter's own writes (canaries)"
+CANARY_LABEL = SOURCE_WORDS["canary"]
 NO_CANARY = "This exporter writes nothing here: what others write is measured, and a quiet watch stays unjudged."
 CANARY_TROUBLES = {"lost": ("violated", "canary lost"), "failed": ("unknown", "write failed")}
 """Each looks like a condition that is as severe."""
