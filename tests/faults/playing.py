@@ -118,6 +118,16 @@ class Played:
         return max(0.0, last + LOOK_SECONDS - self.ended)
 
     @property
+    def is_calm(self) -> bool:
+        """Whether it ended some time ago, and since then nothing was found and no more events were late."""
+        if not self.said:
+            return False
+        now = self.said[-1].at
+        lately = [one for one in self.said if one.at >= now - CALM_SECONDS]
+        is_over = now >= self.ended + CALM_SECONDS
+        return is_over and not any(one.findings for one in lately) and lately[0].late == lately[-1].late
+
+    @property
     def outcome(self) -> str:
         """What it came to."""
         first, _ = self.first
@@ -167,14 +177,8 @@ async def named(played: Played) -> None:
 
 async def silent(played: Played, seconds: float) -> None:
     """Return when nothing is found for a while, and nothing is late any more: what was held back may come only now."""
-
-    def is_silent() -> bool:
-        lately = [one for one in played.said if one.at >= played.said[-1].at - CALM_SECONDS]
-        is_long = played.said[-1].at >= played.ended + CALM_SECONDS
-        return is_long and not any(one.findings for one in lately) and lately[0].late == lately[-1].late
-
     with contextlib.suppress(TimeoutError):
-        await wait_until(is_silent, "nothing is found", timeout_seconds=seconds)
+        await wait_until(lambda: played.is_calm, "nothing is found", timeout_seconds=seconds)
 
 
 @contextlib.asynccontextmanager

@@ -37,6 +37,23 @@ def test_what_else_it_may_come_to(said: list[tuple[float, str, str, int]], outco
     assert played((9, "", "", 0), *said).outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("said", "is_calm"),
+    [
+        ([(21, "", "", 5), (31, "", "", 5)], True),
+        ([(21, "", "", 5), (29, "", "", 5)], False),
+        ([(21, "", "", 5), (31, "path_slow", SHOWN, 5)], False),
+        ([(21, "path_slow", SHOWN, 5), (30, "", "", 5)], False),
+        ([(21, "", "", 5), (31, "", "", 9)], False),
+    ],
+)
+def test_the_next_fault_waits_for_what_this_one_held_back(
+    said: list[tuple[float, str, str, int]], *, is_calm: bool
+) -> None:
+    assert played((9, "", "", 0), *said).is_calm is is_calm
+    assert not played().is_calm, "nobody has answered yet"
+
+
 def test_nothing_is_right_where_nobody_can_tell() -> None:
     assert played((12, "", "", 1), right=("path_slow", "")).outcome == "right"
 
