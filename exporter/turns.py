@@ -7,12 +7,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterable
 
 HOLD_SECONDS = 0.0005
 """After so long a turn ends: with the step being done, and what it writes, that stays below two milliseconds."""
 
 _Value = TypeVar("_Value")
+_One = TypeVar("_One")
 
 
 class Turn:
@@ -44,3 +45,20 @@ async def in_turns(steps: Generator[None, None, _Value]) -> _Value:
             return value
         if turn.is_over:
             await turn.pause()
+
+
+async def each_in_turns(made: Iterable[_One]) -> AsyncIterator[_One]:
+    """The same; the loop runs after each that ends a turn."""
+    turn = Turn()
+    for one in made:
+        yield one
+        if turn.is_over:
+            await turn.pause()
+
+
+async def joined_in_turns(made: Iterable[bytes]) -> bytes:
+    """All blocks as one."""
+    whole = bytearray()
+    async for block in each_in_turns(made):
+        whole += block
+    return bytes(whole)

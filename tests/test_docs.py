@@ -1,5 +1,6 @@
 """What the documents say must be what the code does."""
 
+import json
 import re
 from pathlib import Path
 
@@ -85,8 +86,8 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
         flags = ("--kubeconfig", kubeconfig, "--resource", "pods", "--pod-startup")
         exporter = Exporter(settings(*flags), await load_credentials(settings(*flags)))
         async with exporter.running():
-            await wait_until(lambda: bool(exporter.status()["streams"]), "a stream is there")
-            status = exporter.status()
+            await wait_until(lambda: bool(exporter.states()), "a stream is there")
+            status = json.loads(b"".join(exporter.status(has_errors=True)))
     document = {f"slo.{key}" for key in status.pop("slo")} | status.keys()
     assert document == of_document
     [stream] = status["streams"]

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -32,7 +32,7 @@ from exporter.watch.heartbeat import Heartbeat
 from exporter.web.page.look import Look, Objective
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from exporter.config import Config
     from exporter.diagnosis.findings import Finding
@@ -242,8 +242,8 @@ class Exporter:
             scenarios=self._demo.scenarios() if self._demo is not None else None,
         )
 
-    def status(self) -> dict[str, Any]:
-        """The status document."""
+    def status(self, *, has_errors: bool) -> Iterator[bytes]:
+        """The status document in pieces."""
         states = self.states()
         said = sentence(states, self.findings, time.time())
-        return status.document(self.metrics.version, self._config, said, states)
+        return status.blocks(self.metrics.version, self._config, said, states, has_errors=has_errors)

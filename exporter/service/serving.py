@@ -6,7 +6,7 @@ import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
@@ -21,7 +21,7 @@ from exporter.web.page.live import Page
 from exporter.wording.quoting import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
     from exporter.config import Config
@@ -44,8 +44,8 @@ class Shown(Protocol):
     def not_ready(self, *, with_errors: bool) -> list[str]:
         """One sentence for each stream without an answer so far."""
 
-    def status(self) -> dict[str, Any]:
-        """The status document."""
+    def status(self, *, has_errors: bool) -> Iterator[bytes]:
+        """The status document in pieces."""
 
     def look(self, *, has_errors: bool) -> Look:
         """What the page shows now."""
@@ -98,7 +98,9 @@ async def _serve(
     access = files.access if files else None
     is_protected = http.protection(access, auth_filter)
     page = Page(lambda: shown.look(has_errors=is_protected()), demo)
-    app = http.application(shown.metrics, not_ready, shown.status, access, auth_filter, page)
+    app = http.application(
+        shown.metrics, not_ready, lambda: shown.status(has_errors=is_protected()), access, auth_filter, page
+    )
     # Half of the file descriptors is reserved for watches, whatever clients do.
     connections = min(config.web_max_connections, max(1, descriptors.limit() // 2))
     limits = Limits(connections=connections, requests=config.web_max_requests)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from exporter.diagnosis.words import DOUBT_WORDS
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from exporter.config import Config
     from exporter.measure.startup_counts import StartupState
@@ -22,22 +24,30 @@ MEANINGS = {
 }
 
 
-def document(version: str, config: Config, sentence: str, states: Iterable[StreamState]) -> dict[str, Any]:
-    """The whole document. A value without an upper bound is inf."""
-    return {
-        "version": version,
-        "sentence": sentence,
-        "slo": {
-            "threshold_seconds": config.slo_threshold_seconds,
-            "objective_ratio": config.slo_objective_ratio,
-            "window_seconds": config.slo_window_seconds,
-        },
-        "streams": [stream(state) for state in states],
+def blocks(
+    version: str, config: Config, sentence: str, states: Iterable[StreamState], *, has_errors: bool
+) -> Iterator[bytes]:
+    """The whole document, a stream in each piece; `has_errors` if whoever asks may read what apiservers say."""
+    slo = {
+        "threshold_seconds": config.slo_threshold_seconds,
+        "objective_ratio": config.slo_objective_ratio,
+        "window_seconds": config.slo_window_seconds,
     }
+    head = {"version": version, "sentence": sentence, "slo": slo}
+    yield msgspec.json.encode(head)[:-1] + b',"streams":['
+    separator = b""
+    for state in states:
+        entry = stream(state)
+        if not has_errors:
+            del entry["error"]
+        # msgspec writes null for +Inf, which JSON has no number for: no bound is known.
+        yield separator + msgspec.json.encode(entry)
+        separator = b","
+    yield b"]}"
 
 
 def stream(state: StreamState) -> dict[str, Any]:
-    """The entry of one stream."""
+    """The entry of one stream. A value without an upper bound is inf."""
     counts, window, clock = state.counts, state.window, state.revision_clock
     return {
         "apiserver": state.apiserver,

@@ -8,8 +8,8 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from exporter.config import ListenAddress
 from exporter.metrics import protobuf, scrape
 from exporter.metrics.registry import Metrics
+from exporter.turns import joined_in_turns
 from exporter.web.connections import Limits, WebServer, name_server
 from exporter.web.page.live import is_stream
 from exporter.web.probes import is_probe
@@ -34,9 +35,8 @@ METRICS = web.AppKey("metrics", Metrics)
 class _Answers(msgspec.Struct, frozen=True):
     metrics: Metrics
     not_ready: Callable[[], Sequence[str]]
-    status: Callable[[], Mapping[str, Any]]
+    status: Callable[[], Iterable[bytes]]
     runtime: Sequence[CollectorRegistry]
-    is_protected: Callable[[], bool]
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -76,17 +76,8 @@ class _Answers(msgspec.Struct, frozen=True):
         return web.Response(text="ok\n")
 
     async def status_document(self, _: web.Request) -> web.Response:
-        # msgspec writes null for what JSON has no number for: an upper end of +Inf is "no limit known".
-        body = msgspec.json.encode(self._shown_status())
+        body = await joined_in_turns(self.status())
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
-
-    def _shown_status(self) -> Mapping[str, Any]:
-        """Texts from others, such as an apiserver's errors, are only for clients that had to authenticate."""
-        status = self.status()
-        if self.is_protected():
-            return status
-        streams = [{key: value for key, value in row.items() if key != "error"} for row in status.get("streams", ())]
-        return {**status, "streams": streams}
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -138,7 +129,7 @@ def protection(access: "Access | None", auth_filter: "AuthFilter | None") -> Cal
 def application(  # noqa: PLR0913, PLR0917 what is told, and to whom
     metrics: Metrics,
     not_ready: Callable[[], Sequence[str]],
-    status: Callable[[], Mapping[str, Any]],
+    status: Callable[[], Iterable[bytes]],
     access: "Access | None" = None,
     auth_filter: "AuthFilter | None" = None,
     page: "Page | None" = None,
@@ -146,11 +137,9 @@ def application(  # noqa: PLR0913, PLR0917 what is told, and to whom
     """All paths; HEAD works wherever GET does, other methods get 405, other paths 404.
 
     `not_ready` returns one sentence per stream that is not ready, which everybody may read. `status` returns the
-    status document; its `streams` is a list of flat mappings, each without its `error` where everybody may ask. That
-    is so without `access` and `auth_filter`.
+    status document in pieces, each of which it makes when it is asked for.
     """
-    is_protected = protection(access, auth_filter)
-    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries(), is_protected)
+    answers = _Answers(metrics, not_ready, status, scrape.runtime_registries())
     app = web.Application()
     app[METRICS] = metrics
     app.on_response_prepare.append(without_version)

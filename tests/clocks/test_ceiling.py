@@ -32,8 +32,8 @@ out together."""
 
 def is_proven(exporter: Exporter) -> bool:
     """Whether every stream has a clock that is proven to be good for it."""
-    streams = exporter.status()["streams"]
-    return len(streams) == APISERVERS * RESOURCES and all(stream["revision_clock"] for stream in streams)
+    states = exporter.states()
+    return len(states) == APISERVERS * RESOURCES and all(state.revision_clock.kind for state in states)
 
 
 def by_clocks(wire: Wire) -> int:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 from rich.console import Console
 
@@ -53,7 +52,7 @@ def sample() -> Seen:
 
 
 def seen_of(states: Sequence[StreamState], history: History | None = None) -> Seen:
-    said = msgspec.json.encode(status.document("1.2.3", config(), "Watches of pods are late.", states))
+    said = b"".join(status.blocks("1.2.3", config(), "Watches of pods are late.", states, has_errors=True))
     shown = look(*states, history=history or History())
     return seen(said, b"".join(blocks(shown, states, STEPS)))
 
@@ -208,7 +207,7 @@ def test_starts_of_pods_fit_into_a_terminal_with_much_else(height: int) -> None:
 def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
     states = [state("leases"), state("pods", interruptions=run), state("nodes", "violated", interruptions=run)]
-    said = msgspec.json.encode(status.document("1.2.3", config(), "Again and again.", states))
+    said = b"".join(status.blocks("1.2.3", config(), "Again and again.", states, has_errors=True))
     shown = seen(said, b"".join(blocks(look(*states), states, STEPS)))
     assert [row.now.condition for row in Choice().shown(shown.rows)] == ["violated", "interrupted", "met"]
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
@@ -222,7 +221,7 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
 
 def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
     states = [state("pods", "unknown", since=1_700_000_000.0)]
-    said = msgspec.json.encode(status.document("1.2.3", config(), "It is not certain.", states))
+    said = b"".join(status.blocks("1.2.3", config(), "It is not certain.", states, has_errors=True))
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
     console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), LINES, None))
     opened = " ".join(console.export_text().split())

@@ -1,9 +1,10 @@
 import json
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import jsonschema
-import msgspec
+import pytest
 
 from exporter.measure.stream_state import StreamState, Trouble
 from exporter.service import status
@@ -14,10 +15,9 @@ from tests.support.states import startup, state
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/status.schema.json").read_text(encoding="utf-8"))
 
 
-def written(*states: StreamState) -> dict[str, object]:
-    document: dict[str, object] = json.loads(
-        msgspec.json.encode(status.document("1.2.3", config(), "All is well.", states))
-    )
+def written(*states: StreamState, has_errors: bool = True) -> dict[str, Any]:
+    blocks = status.blocks("1.2.3", config(), "All is well.", states, has_errors=has_errors)
+    document: dict[str, Any] = json.loads(b"".join(blocks), parse_constant=pytest.fail)
     return document
 
 
@@ -32,6 +32,20 @@ def test_the_status_is_as_its_schema_says() -> None:
     ):
         jsonschema.validate(written(one), SCHEMA, cls=jsonschema.Draft202012Validator)
     assert status.stream(state()).keys() == SCHEMA["$defs"]["stream"]["properties"].keys()
+
+
+def test_what_an_apiserver_says_is_for_those_who_may_read_it() -> None:
+    down = state(is_up=False, trouble=Trouble("connect", "refused"))
+    [told] = written(down)["streams"]
+    assert (told["trouble"], told["error"]) == ("connect", "refused")
+    [said] = written(down, has_errors=False)["streams"]
+    assert told.keys() - said.keys() == {"error"}
+
+
+def test_what_has_no_limit_is_null() -> None:
+    streams = written(state(p99=(0.1, inf)), state())["streams"]
+    assert [one["p99_upper_seconds"] is None for one in streams] == [True, False]
+    assert written()["streams"] == []
 
 
 def test_starts_of_pods_have_what_is_known_of_them() -> None:

@@ -68,7 +68,7 @@ async def served(
     cluster: Cluster, remembered_seconds: float = 3600, reasons: tuple[str, ...] = ()
 ) -> AsyncIterator[str]:
     door = AuthFilter(cluster.review, remembered_seconds)
-    app = http.application(Metrics(1.0, 0.99, 60.0), lambda: reasons, lambda: {"streams": []}, None, door, page())
+    app = http.application(Metrics(1.0, 0.99, 60.0), lambda: reasons, list, None, door, page())
     runner = await http.serve(app, [ListenAddress("127.0.0.1", 0)])
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
@@ -168,7 +168,7 @@ async def test_requests_with_one_token_share_one_review_and_who_goes_away_takes_
         arrived += 1
         return await handler(request)
 
-    app = http.application(Metrics(1.0, 0.99, 60.0), list, dict, None, AuthFilter(cluster.review), page())
+    app = http.application(Metrics(1.0, 0.99, 60.0), list, list, None, AuthFilter(cluster.review), page())
     app.middlewares.insert(0, count)
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
@@ -202,7 +202,7 @@ async def test_what_is_kept_is_bounded_and_tells_no_token(monkeypatch: pytest.Mo
     door = AuthFilter(Cluster(**users).review)
     other = AuthFilter(Cluster(**users).review)
     for one in (door, other):
-        app = http.application(Metrics(1.0, 0.99, 60.0), list, dict, None, one, page())
+        app = http.application(Metrics(1.0, 0.99, 60.0), list, list, None, one, page())
         runner = await http.serve(app, [ListenAddress("127.0.0.1", 0)])
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
         for token in (*users, *(f"guess-{number}" for number in range(MOST_REMEMBERED + 5))):

@@ -90,9 +90,7 @@ class Files:
     @asynccontextmanager
     async def served(self, reasons: list[str] | None = None) -> AsyncIterator[tuple[str, WebFiles]]:
         files = WebFiles(self.folder / "web.yaml")
-        app = http.application(
-            Metrics(1.0, 0.99, 60.0), lambda: reasons or [], lambda: {"streams": []}, files.access, page=page()
-        )
+        app = http.application(Metrics(1.0, 0.99, 60.0), lambda: reasons or [], list, files.access, page=page())
         runner = await http.serve(app, [ListenAddress("127.0.0.1", 0)], files.tls)
         try:
             host, port = runner.addresses[0][:2]
@@ -501,7 +499,7 @@ async def test_a_certificate_is_renewed_as_kubernetes_does_it(tmp_path: Path) ->
     files = WebFiles(tmp_path / "web.yaml")
     assert files.tls is not None
     runner = await http.serve(
-        http.application(Metrics(1.0, 0.99, 60.0), list, dict, files.access, page=page()),
+        http.application(Metrics(1.0, 0.99, 60.0), list, list, files.access, page=page()),
         [ListenAddress("127.0.0.1", 0)],
         files.tls,
     )

@@ -63,7 +63,7 @@ async def served(tls: ssl.SSLContext | None = None, **limits: Any) -> AsyncItera
     metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
     for index in range(10):  # 0.4 MB of text: more than all buffers between
         metrics.resource("127.0.0.1:6443", "example.com", f"widgets{index}")
-    app = http.application(metrics, list, lambda: {"streams": []}, page=page())
+    app = http.application(metrics, list, list, page=page())
     server = await http.serve(app, [ListenAddress("127.0.0.1", 0)], tls, Limits(**limits))
     for listening in server._sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # and what it accepts has it too

@@ -5,9 +5,8 @@ import errno
 import gzip
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from math import inf
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import aiohttp
 import pytest
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from exporter.config import ListenAddress
 from exporter.metrics.registry import Metrics
+from exporter.turns import HOLD_SECONDS
 from exporter.vocabulary import HistogramFormat
 from exporter.web import http
 from exporter.web.connections import SHUTDOWN_SECONDS, WebServer
@@ -32,7 +32,7 @@ class Daemon:
     def __init__(self) -> None:
         self.metrics = Metrics(threshold_seconds=1.0, objective_ratio=0.99, window_seconds=60.0)
         self.reasons: Sequence[str] = ()
-        self.status: dict[str, Any] = {"streams": []}
+        self.status: Iterable[bytes] = [b"{}"]
 
     def application(self) -> web.Application:
         return http.application(self.metrics, lambda: self.reasons, lambda: self.status, page=page())
@@ -222,14 +222,29 @@ async def test_readiness_names_every_stream_that_is_not_ready_on_a_line_of_its_o
         assert (response.status, await response.text()) == (200, "ok\n")
 
 
-async def test_the_status_is_json_even_where_a_number_has_no_limit(
-    daemon: Daemon, client: aiohttp.ClientSession
-) -> None:
-    daemon.status = {"streams": [{"resource": "pods", "p99_upper_seconds": inf, "up": True}]}
+async def test_the_loop_runs_while_a_long_status_is_made(daemon: Daemon, client: aiohttp.ClientSession) -> None:
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    def pieces() -> Iterator[bytes]:
+        yield b'{"turns":['
+        for _ in range(10):
+            time.sleep(HOLD_SECONDS)
+            yield b"%d," % turns
+        yield b"0]}"
+
+    daemon.status = pieces()
+    neighbour = asyncio.create_task(take_turns())
     async with client.get("/api/v1/status") as response:
         assert response.headers["Content-Type"] == "application/json"
-        document = json.loads(await response.text(), parse_constant=pytest.fail)
-    assert document == {"streams": [{"resource": "pods", "p99_upper_seconds": None, "up": True}]}
+        *seen, _ = json.loads(await response.text())["turns"]
+    neighbour.cancel()
+    assert len(set(seen)) == 10
 
 
 async def test_two_scrapes_at_once_are_both_whole(daemon: Daemon, client: aiohttp.ClientSession) -> None:

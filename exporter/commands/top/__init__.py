@@ -14,7 +14,6 @@ import tty
 from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console
 from rich.live import Live
 
@@ -26,6 +25,7 @@ from exporter.commands.top.screen import screen
 from exporter.config import ConfigError
 from exporter.service import logs
 from exporter.service.daemon import Exporter, load_credentials, serving_nowhere
+from exporter.turns import joined_in_turns
 from exporter.web.history import blocks
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ async def _own(config: Config, stack: AsyncExitStack) -> Source:
 
     async def source() -> Seen:
         look = exporter.look(has_errors=True)
-        return seen(msgspec.json.encode(exporter.status()), b"".join(blocks(look, look.states, STEPS)))
+        said = await joined_in_turns(exporter.status(has_errors=True))
+        return seen(said, await joined_in_turns(blocks(look, look.states, STEPS)))
 
     return source
 

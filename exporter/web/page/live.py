@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
 from exporter.diagnosis.document import document
-from exporter.metrics.scrape import write_in_turns
-from exporter.turns import Turn
+from exporter.turns import each_in_turns, in_turns, joined_in_turns
 from exporter.web import history
 from exporter.web.page.body import body
 from exporter.web.page.document import page, parts, policy
-from exporter.web.page.row import row_id
+from exporter.web.page.row import prepared, row_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable
 
     from exporter.web.page.look import Look, Scenarios
     from exporter.web.page.row import Drawn
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 RENDERED_EVERY_SECONDS = 1.0
 STREAMED_EVERY_SECONDS = 2.0
 STREAM_PATH = "/page/stream"
-
-_One = TypeVar("_One")
 
 
 class Demo(Protocol):
@@ -114,15 +111,10 @@ class Page:
             return web.Response(body=now.page, content_type="text/html", charset="utf-8", headers=self._headers)
         assert now.look is not None
         made = {name: html for name, (_, html) in now.parts.items()}
-        whole = bytearray()
-
-        async def write(block: bytes) -> None:
-            whole.extend(block)
-
-        await write_in_turns((block.encode() for block in page(now.look, made, now.version, opened)), write)
+        whole = await joined_in_turns(block.encode() for block in page(now.look, made, now.version, opened))
         if opened is None:
-            now.page = bytes(whole)
-        return web.Response(body=bytes(whole), content_type="text/html", charset="utf-8", headers=self._headers)
+            now.page = whole
+        return web.Response(body=whole, content_type="text/html", charset="utf-8", headers=self._headers)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events, all at the same moments for all who look."""
@@ -151,7 +143,7 @@ class Page:
         key = request.query.get("key", "")
         for state in look.states:
             if row_id(state) == key:
-                html = "".join([part async for part in _in_turns(body(state, look))])
+                html = "".join([part async for part in each_in_turns(body(state, look))])
                 return web.Response(text=html, content_type="text/html", headers=self._headers)
         return web.Response(status=404, text="this stream is watched no more\n", headers=self._headers)
 
@@ -182,22 +174,14 @@ class Page:
             if loop.time() - self._rendered.at >= RENDERED_EVERY_SECONDS:
                 look, before = self._look(), self._rendered
                 made = _Rendered(before.version + 1, loop.time(), look)
-                async for name, html in _in_turns(parts(look, self._drawn)):
+                await in_turns(prepared(look, self._drawn))
+                async for name, html in each_in_turns(parts(look, self._drawn)):
                     was = before.parts.get(name)
                     made.parts[name] = was if was is not None and was[1] == html else (made.version, html)
                 for gone in self._drawn.keys() - {row_id(state) for state in look.states}:
                     del self._drawn[gone]
                 self._rendered = made
             return self._rendered
-
-
-async def _in_turns(made: Iterable[_One]) -> AsyncIterator[_One]:
-    """The same, with a turn for the event loop now and then."""
-    turn = Turn()
-    for one in made:
-        yield one
-        if turn.is_over:
-            await turn.pause()
 
 
 def _version(request: web.Request) -> int:

@@ -31,7 +31,7 @@ from exporter.web.page.figures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Generator, Mapping, MutableMapping
 
     from exporter.history.recording import StreamHistory
     from exporter.history.steps import Band, Step
@@ -77,6 +77,13 @@ class Drawn(NamedTuple):
     """The last step with a watch and a P99."""
     top_seconds: float = 0.0
     svg: str = ""
+
+
+def prepared(look: Look, drawn: MutableMapping[str, Drawn]) -> Generator[None, None, None]:
+    """Read what was recorded of each stream, one in each step: then `top_seconds` need not read all of it at once."""
+    for state in look.states:
+        _recorded(state, look, drawn)
+        yield
 
 
 def top_seconds(look: Look, drawn: MutableMapping[str, Drawn]) -> float:

@@ -110,7 +110,7 @@ class Shown:
 @asynccontextmanager
 async def served(shown: Shown, limits: Limits = Limits(), *, is_demo: bool = False) -> AsyncIterator[Shown]:  # noqa: B008
     page = Page(lambda: shown.look, shown if is_demo else None)
-    app = http.application(Metrics(1.0, 0.99, 60.0), list, dict, page=page)
+    app = http.application(Metrics(1.0, 0.99, 60.0), list, list, page=page)
     shown.server = await http.serve(app, [ListenAddress("127.0.0.1", 0)], limits=limits)
     shown.url = "http://{}:{}".format(*shown.server.addresses[0][:2])
     try:
