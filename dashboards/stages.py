@@ -104,18 +104,18 @@ def _comparisons() -> list[Panel]:
         panels.lines(
             "Beside the apiserver's own dispatch time, P99",
             "s",
-            Query(p99(SPAN_AT_MOST), "ours, at most"),
-            Query(p99(SPAN_AT_LEAST), "ours, at least"),
+            Query(p99(SPAN_AT_MOST), "watchslo, at most"),
+            Query(p99(SPAN_AT_LEAST), "watchslo, at least"),
             Query(
                 f"histogram_quantile(0.99, sum by (le, cluster, stage) (rate({DISPATCHED}[$__rate_interval])))",
                 "its {{stage}} {{cluster}}",
             ),
         ).description(
             "From Kubernetes 1.37 on an apiserver measures its own part (alpha): from the arrival of the store's event "
-            "in the apiserver, through decoding and conversion, to the watcher's channel. Ours begins with the commit "
-            "and ends at the client: a slow conversion is in both; the store's way to the apiserver, encoding and "
-            "network are in ours only. Its lines are missing for older apiservers, and where Prometheus does not "
-            "scrape them."
+            "in the apiserver, through decoding and conversion, to the watcher's channel. What watchslo measures "
+            "begins with the commit and ends at the client: a slow conversion is in both; the store's way to the "
+            "apiserver, encoding and network are in watchslo's only. The apiserver's lines are missing before 1.37, "
+            "and where Prometheus does not scrape them."
         ),
         panels.lines(
             "Canary, P99",

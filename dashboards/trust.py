@@ -87,7 +87,8 @@ def _certainty() -> list[Panel]:
             Query(f"max by (cluster, apiserver) ({offset_at_most})", "{{apiserver}} {{cluster}}, at most"),
             Query(f"min by (cluster, apiserver) ({offset_at_least})", "{{apiserver}} {{cluster}}, at least"),
         ).description(
-            "The apiserver's wall clock is ahead of ours by something between the two. A jump: a clock was set."
+            "The apiserver's wall clock is ahead of the exporter's host by something between the two. "
+            "A jump: a clock was set."
         ),
         panels.lines(
             "Time of a poll, P99",

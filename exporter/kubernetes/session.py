@@ -309,7 +309,7 @@ def expect_no_compression(answer: Answered, encodings: str) -> None:
     if encodings.strip().lower() in {"", "identity"}:
         return
     refused_texts.count("encoding")
-    said = f"HTTP {answer.status}: the answer is compressed ({printable(encodings)}), which we did not ask for"
+    said = f"HTTP {answer.status}: the answer is compressed ({printable(encodings)}), which was not asked for"
     raise AnswerError(answer.status, said, retry_after_seconds(answer))
 
 

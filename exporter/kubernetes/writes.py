@@ -77,7 +77,7 @@ def why_no_canary(config: Config, credentials: Credentials) -> str | None:
     sentence = "--canary.interval: there is nothing to write to"
     if config.watches(PODS.group, PODS.plural) and credentials.pod_namespace is not None:
         outside, watched = quoted(credentials.pod_namespace), quoted(str(config.namespace))
-        sentence += f", since our own Pod is in the namespace {outside} and only {watched} is watched"
+        sentence += f", since the exporter's own Pod is in the namespace {outside} and only {watched} is watched"
     return f"{sentence}: name an object with --canary.pod, --canary.node or --canary.custom-resource"
 
 

@@ -241,7 +241,7 @@ SCENARIOS = {
         ),
         Scenario(
             "slow-network",
-            "after a healthy start every byte takes 2.5 s to reach us, polls and watches alike",
+            "after a healthy start every byte arrives 2.5 s later, polls and watches alike",
             "every answer and every event is 2.5 s on its way",
             _slow_network,
         ),
@@ -288,6 +288,6 @@ SCENARIOS = {
             "watches are refused with 429",
             _throttled,
         ),
-        Scenario("forbidden", "we may not watch pods now and then", "watches of pods are forbidden", _forbidden),
+        Scenario("forbidden", "nobody may watch pods now and then", "watches of pods are forbidden", _forbidden),
     )
 }

@@ -48,8 +48,9 @@ def test_a_pod_is_its_own_canary_only_where_it_is_watched_and_nothing_is_named(
 
 def test_that_nothing_is_left_to_write_to_is_one_sentence_with_its_reason(in_a_pod: Credentials) -> None:
     assert why_no_canary(config(*CANARY, *ELSEWHERE), in_a_pod) == (
-        '--canary.interval: there is nothing to write to, since our own Pod is in the namespace "monitoring" and only '
-        '"workload" is watched: name an object with --canary.pod, --canary.node or --canary.custom-resource'
+        "--canary.interval: there is nothing to write to, since the exporter's own Pod is in the namespace "
+        '"monitoring" and only "workload" is watched: name an object with --canary.pod, --canary.node or '
+        "--canary.custom-resource"
     )
     assert why_no_canary(config(*CANARY, "--resource", "nodes"), in_a_pod) == (
         "--canary.interval: there is nothing to write to: name an object with --canary.pod, --canary.node or "

@@ -57,12 +57,12 @@ def _offset_row(polls: Polls) -> Row:
 
 
 def _known_offset_row(lower: float, upper: float) -> Row:
-    bounds = f"apiserver minus ours: between {lower:+.3f} s and {upper:+.3f} s"
+    bounds = f"apiserver minus this host: between {lower:+.3f} s and {upper:+.3f} s"
     if lower > FAR_SECONDS or upper < -FAR_SECONDS:
         where = "ahead of" if lower > 0 else "behind"
         return Row(
             "offset",
             "note",
-            f"{bounds}; it is {where} our clock: the measurement is not affected, but one clock is wrong",
+            f"{bounds}; it is {where} this host's clock: the measurement is not affected, but one clock is wrong",
         )
     return Row("offset", "ok", bounds)

@@ -78,7 +78,7 @@ def _notes(collection: CollectionCost) -> Iterator[str]:
             yield f"{TITLES[cost.form]}: it is not known what was read from where: {cost.why_not_served}"
     share = max((cost.counting_seconds / cost.seconds for cost in collection.lists if cost.seconds), default=0.0)
     if share > MUCH_OF_ITS_TIME:
-        yield f"up to {share:.0%} of these times was our own counting: another client may be faster by that much"
+        yield f"up to {share:.0%} of these times was the counting itself: another client may be faster by that much"
     by = {cost.form: cost.request for cost in collection.lists if cost.trouble is None}
     yield from (f"{TITLES[form]}: {printable(by[form])}" for form in ("label", "namespace") if form in by)
     if collection.why_no_server_metrics is not None:

@@ -92,7 +92,7 @@ def _startups(startups: StartupsResult) -> Iterator[str]:
         share = f"{startups.watches_share_lower:.1%} to {startups.watches_share_upper:.1%}"
         yield (
             f"estimate: {share} of the start-up time was waiting for late watches, if the scheduler and the kubelet "
-            "saw events when we did"
+            "saw events when this watch did"
         )
 
 
@@ -106,7 +106,7 @@ def _dependencies(result: Result) -> Iterator[str]:
     for apiserver in result.apiservers:
         yield f"{apiserver.apiserver}: {apiserver.polls_answered} polls answered, {apiserver.polls_failed} failed"
     if result.loop_lag_p99_seconds is not None:
-        yield f"our own event loop: 99 % of its iterations at most {_seconds(result.loop_lag_p99_seconds)} late"
+        yield f"watchslo's own event loop: 99 % of its iterations at most {_seconds(result.loop_lag_p99_seconds)} late"
 
 
 def _fault(finding: Finding) -> Iterator[str]:

@@ -150,13 +150,13 @@ def test_all_good() -> None:
             {"polls": replace(POLLS, offset_seconds=(1.2, 1.3))},
             "clock",
             "offset",
-            "between +1.200 s and +1.300 s; it is ahead of our clock",
+            "between +1.200 s and +1.300 s; it is ahead of this host's clock",
         ),
         (
             {"polls": replace(POLLS, offset_seconds=(-7.0, -6.9))},
             "clock",
             "offset",
-            "it is behind our clock",
+            "it is behind this host's clock",
         ),
         ({"polls": replace(POLLS, offset_seconds=None, dated=0)}, "clock", "offset", "no Audit-Id"),
         (
