@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis import outside as see
 from exporter.diagnosis.audited import who
-from exporter.diagnosis.rules import BURDENS_OF_THE_STORE, RULE_OF, RULES, UNKNOWN_SAYS, Rule
+from exporter.diagnosis.rules import BURDENS_OF_THE_STORE, BY_TELLING_SIGN, RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import View
 from exporter.diagnosis.words import FAULT_WORDS
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from exporter.diagnosis.facts import Facts
+    from exporter.diagnosis.rules import Scope
     from exporter.vocabulary import Certainty, Fault
 
 
@@ -65,8 +66,11 @@ def _without_its_symptoms_elsewhere(causes: list[Cause]) -> list[Cause]:
     return causes
 
 
-def _found(view: View, scope: str) -> list[Cause]:
-    causes = [cause for rule in RULES if rule.scope == scope and (cause := _cause(rule, view)) is not None]
+def _found(view: View, scope: Scope) -> list[Cause]:
+    possible = {rule.fault for sign, rules in BY_TELLING_SIGN[scope].items() if sign.look(view).holds for rule in rules}
+    if not possible:  # as while all is well
+        return []
+    causes = [cause for rule in RULES if rule.fault in possible and (cause := _cause(rule, view)) is not None]
     return _unexplained_by(causes, causes)
 
 

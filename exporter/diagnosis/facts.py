@@ -53,7 +53,7 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time since when it is late, or uncovered for longer than the threshold, without a break of 20 s."""
     judged: Mapping[Verdict, int] = msgspec.field(default_factory=dict)
     time_span: Interval | None = None
-    """Bounds of the P99."""
+    """Bounds of the P99; None unless it is late or the apiserver's own metrics are read, for then nobody asks."""
     storage_to_cache: Interval | None = None
     """Bounds of the P99, as for the other stages; None unless it is late, for then nobody asks."""
     cache_to_client: Interval | None = None

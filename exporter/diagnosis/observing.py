@@ -6,11 +6,11 @@ usual is learned slowly, and only while nothing is wrong.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from itertools import pairwise
 from math import inf
-from operator import ge
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from operator import lt
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from exporter.diagnosis.facts import (
     StreamFacts,
 )
 from exporter.diagnosis.seen import ComparedRequests
+from exporter.measure.apiserver_state import PollCounts
 from exporter.measure.times import Interval
 from exporter.vocabulary import CLOCK_READS
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from exporter.diagnosis.facts import FlowFacts
     from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import Kind, ServerFacts
-    from exporter.measure.apiserver_state import ApiserverState, PollCounts
+    from exporter.measure.apiserver_state import ApiserverState, PolledClock
     from exporter.measure.histogram import Histogram
     from exporter.measure.process_state import ProcessState
     from exporter.measure.stream_state import CacheAnswer, SocketState, StreamCounts, StreamState
@@ -68,6 +69,7 @@ MOST_UNDELIVERED = 32
 
 _Value = TypeVar("_Value")
 _Key = TypeVar("_Key")
+_Polls: TypeAlias = "dict[ClockReads | Literal['cache'], PollCounts]"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +190,7 @@ class ObservedStream:
     def __init__(self) -> None:
         self.seen: Instant = -inf
         self._recent: Recent[StreamCounts] = Recent()
-        self._last: StreamCounts | None = None
+        self._last: tuple[float, ...] = ()
         self._bytes: deque[tuple[Instant, int]] = deque()
         self._undelivered = Undelivered()
         self._usual = Usual()
@@ -200,12 +202,13 @@ class ObservedStream:
     ) -> StreamFacts:
         """Take in its state of this moment; `others` are the streams of its kind that are in the same store."""
         self.seen = moment.now
-        if self._last is not None and _began_anew(state.counts, self._last):
+        only_growing = _only_growing(state.counts)
+        if any(map(lt, only_growing, self._last)):  # other series, which began at 0: those before were dropped
             self._recent = Recent()
             self._bytes.clear()
-        self._last = state.counts
+        self._last = only_growing
         seconds, earlier = self._recent.earlier(state.at, state.counts)
-        counted = _counted(state, earlier, seconds, objective)
+        counted = _counted(state, earlier, seconds, objective, has_metrics=state.apiserver in moment.servers)
         self._note_trouble(counted, moment.wall, objective)
         missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
         undelivered_seconds = moment.now - missing[1] if missing is not None else 0.0
@@ -271,12 +274,7 @@ class ObservedApiserver:
         """Take in its state of this moment; `streams` are those on it."""
         self.seen = moment.now
         _, earlier = self._recent.earlier(state.at, state)
-        polls: dict[ClockReads | Literal["cache"], PollCounts] = {}
-        for clock, counts in state.polls.items():
-            if clock.clock == "cache" and clock.reads != "own_cache":
-                continue
-            name = "cache" if clock.clock == "cache" else clock.reads
-            polls[name] = _polls_since(counts, earlier.polls.get(clock)).plus(polls.get(name))
+        polls = _polls_since(state.polls, earlier.polls)
         reads: ClockReads = next((one for one in CLOCK_READS if one in polls and polls[one].asked), "nothing")
         is_calm = not any(one.late_since for one in streams)
         store = self._poll_facts("revision", polls.get(reads), state.at, is_calm=is_calm)
@@ -321,8 +319,8 @@ class Observations:
 
     def __init__(self, objective: LateRule) -> None:
         self._objective = objective
-        self._streams: dict[tuple[str, str, str], ObservedStream] = {}
-        self._apiservers: dict[str, ObservedApiserver] = {}
+        self._streams: defaultdict[tuple[str, str, str], ObservedStream] = defaultdict(ObservedStream)
+        self._apiservers: defaultdict[str, ObservedApiserver] = defaultdict(ObservedApiserver)
         self._process: Recent[ProcessState] = Recent()
         self._requests = ComparedRequests()
 
@@ -335,12 +333,12 @@ class Observations:
         for state in moment.streams:
             of_kind = kinds[state.group, state.resource]
             others = [of_kind[one] for one in state.revision_clock.same_store if one in of_kind]
-            observed = self._streams.setdefault((state.apiserver, state.group, state.resource), ObservedStream())
+            observed = self._streams[state.apiserver, state.group, state.resource]
             streams.setdefault(state.apiserver, []).append(observed.facts(state, others, moment, self._objective))
             yield
         apiservers: list[ApiserverFacts] = []
         for one in moment.apiservers:
-            known = self._apiservers.setdefault(one.apiserver, ObservedApiserver())
+            known = self._apiservers[one.apiserver]
             apiservers.append(known.facts(one, streams.get(one.apiserver, ()), moment))
             yield
         self._forget(moment.now)
@@ -362,11 +360,15 @@ class Observations:
 
     def _forget(self, now: Instant) -> None:
         since = now - FORGETTING_SECONDS
-        self._streams = {key: one for key, one in self._streams.items() if one.seen >= since}
-        self._apiservers = {key: one for key, one in self._apiservers.items() if one.seen >= since}
+        for place in [place for place, one in self._streams.items() if one.seen < since]:
+            del self._streams[place]
+        for name in [name for name, one in self._apiservers.items() if one.seen < since]:
+            del self._apiservers[name]
 
 
-def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objective: LateRule) -> StreamFacts:
+def _counted(
+    state: StreamState, earlier: StreamCounts, seconds: float, objective: LateRule, *, has_metrics: bool
+) -> StreamFacts:
     """Whatever is the difference of two counts."""
     counts, trouble = state.counts, state.trouble
     judged = {verdict: events - earlier.judged[verdict] for verdict, events in counts.judged.items()}
@@ -381,7 +383,7 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
         trouble=trouble.reason if trouble is not None and trouble.reason != "not started yet" else None,
         is_late=is_late,
         judged=judged,
-        time_span=_p99(*span),
+        time_span=_p99(*span) if is_late or has_metrics else None,
         window_p99_seconds=state.window.p99_lower_seconds if state.window.state == "violated" else None,
         storage_to_cache=_stage("storage_to_cache", counts, earlier) if is_late else None,
         cache_to_client=_stage("cache_to_client", counts, earlier) if is_late else None,
@@ -398,20 +400,18 @@ def _counted(state: StreamState, earlier: StreamCounts, seconds: float, objectiv
     )
 
 
-def _began_anew(counts: StreamCounts, earlier: StreamCounts) -> bool:
-    """Whether `earlier` is of other series, which were dropped meanwhile: these began at 0."""
-    return not all(all(map(ge, now, then)) for now, then in zip(_numbers(counts), _numbers(earlier), strict=True))
-
-
-def _numbers(counts: StreamCounts) -> tuple[Iterable[float], ...]:
+def _only_growing(counts: StreamCounts) -> tuple[float, ...]:
     """What only grows while the series are there."""
     alone = (counts.received_bytes, counts.uncovered_seconds, counts.canaries_lost, counts.losses)
-    labelled = (counts.events, counts.judged, counts.ends, counts.start_errors)
-    return alone, counts.time_span_upper.counts, *(one.values() for one in labelled)
+    events, judged = counts.events.values(), counts.judged.values()
+    ended = (*counts.ends.values(), *counts.start_errors.values())
+    return *alone, *counts.time_span_upper.counts, *events, *judged, *ended
 
 
 def _grown(counts: Mapping[_Key, int], earlier: Mapping[_Key, int]) -> dict[_Key, int]:
     """By how much each has grown that has."""
+    if counts == earlier:
+        return {}
     return {key: count - earlier[key] for key, count in counts.items() if count != earlier[key]}
 
 
@@ -449,12 +449,20 @@ def _is_cached(cache: CacheAnswer, revision: int, since: Instant) -> bool | None
     return False if cache.asked > since else None
 
 
-def _polls_since(counts: PollCounts, earlier: PollCounts | None) -> PollCounts:
-    """What was counted since; all of it where the clock is new, or began anew."""
-    if earlier is None or not all(map(ge, counts.seconds.counts, earlier.seconds.counts)):
-        return counts
-    grown = counts.since(earlier)
-    return counts if min(grown.failed.values()) < 0 else grown
+def _polls_since(polls: Mapping[PolledClock, PollCounts], earlier: Mapping[PolledClock, PollCounts]) -> _Polls:
+    """What was counted since, by what is read; all of it where a clock is new, or began anew."""
+    clocks: defaultdict[ClockReads | Literal["cache"], list[PolledClock]] = defaultdict(list)
+    for clock in polls:
+        if clock.clock == "revision":
+            clocks[clock.reads].append(clock)
+        elif clock.reads == "own_cache":
+            clocks["cache"].append(clock)
+    since: _Polls = {}
+    for reads, those in clocks.items():
+        total = PollCounts.total([polls[one] for one in those])
+        before = [earlier[one] for one in those if one in earlier and not polls[one].began_anew(earlier[one])]
+        since[reads] = total.since(PollCounts.total(before)) if before else total
+    return since
 
 
 def _waiting(state: ApiserverState, clock: ClockName, reads: ClockReads) -> float:

@@ -91,7 +91,7 @@ def slow_only_here(view: View) -> Observed:
         return UNKNOWN
     # Stacked control planes have a member of etcd each; but whoever lacks CPU finds its etcd slow as well.
     blames_etcd = etcd_slow.look(view).holds and not busy.look(view).holds
-    return no("its own etcd is slow") if blames_etcd else elsewhere._replace(holds=True)
+    return no("its own etcd is slow") if blames_etcd else yes(elsewhere.says)
 
 
 @server_sign
@@ -150,8 +150,9 @@ def _dispatch(view: View, server: ServerFacts, stage: str) -> Observed:
     stages = [
         (name, timed)
         for one in view.here
-        for (kind, name), timed in server.dispatch.items()
-        if kind in {(one.group, one.resource), ("*", one.resource)} and timed.per_second > 0
+        for kind in ((one.group, one.resource), ("*", one.resource))
+        for name, timed in server.dispatch.get(kind, {}).items()
+        if timed.per_second > 0
         if (name == stage if stage else name not in {"storage_to_cache", "total"})
     ]
     if not stages:

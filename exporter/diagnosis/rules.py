@@ -7,7 +7,7 @@ kube-apiserver 1.29 to 1.37.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
@@ -16,6 +16,8 @@ from exporter.diagnosis import outside as see
 from exporter.diagnosis import reported as it
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from exporter.diagnosis.view import Sign
     from exporter.vocabulary import Fault
 
@@ -37,6 +39,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     explains: tuple[Fault, ...] = ()
     instead_of: tuple[Fault, ...] = ()
     """What it is mistaken for most easily: the finding says why it is not that."""
+
+    @property
+    def telling(self) -> Sign:
+        """Of the signs it needs one that is not there while all is well: one in the apiserver's own metrics, if any."""
+        return next((sign for sign in self.needs if sign.is_reported), self.needs[0])
 
 
 OVERLOAD: tuple[Fault, ...] = (
@@ -275,6 +282,19 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 RULE_OF = {rule.fault: rule for rule in RULES}
+
+
+def _by_telling_sign(scope: Scope) -> dict[Sign, list[Rule]]:
+    found: dict[Sign, list[Rule]] = {}
+    for rule in RULES:
+        if rule.scope == scope:
+            found.setdefault(rule.telling, []).append(rule)
+    return found
+
+
+BY_TELLING_SIGN: Mapping[Scope, Mapping[Sign, Sequence[Rule]]] = {
+    scope: _by_telling_sign(scope) for scope in get_args(Scope)
+}
 
 UNKNOWN_SAYS = "watches of {resource} on {apiserver} are late{where}, and the evidence does not say why"
 

@@ -85,8 +85,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     received_events_per_second: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """From etcd."""
-    dispatch: Mapping[tuple[Kind, str], Timed] = msgspec.field(default_factory=dict)
-    """The apiserver's own stages (1.37 and later), whatever their names are."""
+    dispatch: Mapping[Kind, Mapping[str, Timed]] = msgspec.field(default_factory=dict)
+    """The apiserver's own stages (1.37 and later) of each kind, whatever their names are."""
     cache_revisions: Mapping[Kind, int] = msgspec.field(default_factory=dict)
     cache_read_wait: Mapping[Kind, Timed] = msgspec.field(default_factory=dict)
     """How long consistent reads waited for the watch cache: up to 0.1 s in health where it is seldom written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from exporter.diagnosis.server_facts import ServerFacts
 
 
-class Observed(NamedTuple):
+class Observed(msgspec.Struct, frozen=True):
     """What a sign says of one place."""
 
     holds: bool | None
@@ -33,16 +33,13 @@ class View:
         self.facts = facts
         self.apiserver = apiserver
         self.stream = stream
+        self.here = [stream] if stream is not None else self.all_here
+        """The stream, or all of the apiserver's."""
 
     @property
     def server(self) -> ServerFacts | None:
         """The apiserver's own metrics, if they are read."""
         return self.apiserver.server
-
-    @cached_property
-    def here(self) -> list[StreamFacts]:
-        """The stream, or all of the apiserver's."""
-        return [self.stream] if self.stream is not None else self.all_here
 
     @cached_property
     def all_here(self) -> list[StreamFacts]:
@@ -77,6 +74,8 @@ class Sign(msgspec.Struct, frozen=True):
 
     title: str
     look: Callable[[View], Observed]
+    is_reported: bool = False
+    """Whether it is in the apiserver's own metrics alone."""
 
 
 def sign(look: Callable[[View], Observed]) -> Sign:
@@ -90,7 +89,7 @@ def server_sign(look: Callable[[View, ServerFacts], Observed]) -> Sign:
     def looked(view: View) -> Observed:
         return look(view, view.server) if view.server is not None else UNKNOWN
 
-    return Sign(f"its metrics: {_title(look)}", looked)
+    return Sign(f"its metrics: {_title(look)}", looked, is_reported=True)
 
 
 def _title(look: Callable[..., Observed]) -> str:
@@ -110,4 +109,4 @@ def no(says: str) -> Observed:
 
 def inverse(answer: Observed) -> Observed:
     """The same facts, for the sign that says the opposite."""
-    return answer._replace(holds=None if answer.holds is None else not answer.holds)
+    return answer if answer.holds is None else Observed(not answer.holds, answer.says)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import lt
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -10,7 +11,7 @@ from exporter.measure.histogram import Histogram
 from exporter.vocabulary import FINE_BOUNDS, START_REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from exporter.measure.times import Instant, Interval
     from exporter.vocabulary import ClockName, ClockReads, StartReason
@@ -47,17 +48,25 @@ class PollCounts(msgspec.Struct):
         """The counts as they are now."""
         return PollCounts(self.seconds.copy(), self.failed.copy())
 
+    def began_anew(self, earlier: PollCounts) -> bool:
+        """Whether `earlier` is certainly no copy of these, because it has counted what is not in here."""
+        return any(map(lt, self._numbers(), earlier._numbers()))
+
+    def _numbers(self) -> tuple[int, ...]:
+        return *self.seconds.counts, *self.failed.values()
+
     def since(self, earlier: PollCounts) -> PollCounts:
         """What was counted since `earlier`, a copy of these."""
         failed = {reason: times - earlier.failed[reason] for reason, times in self.failed.items()}
         return PollCounts(self.seconds.since(earlier.seconds), failed)
 
-    def plus(self, other: PollCounts | None) -> PollCounts:
-        """Those of both clocks, or of this one alone."""
-        if other is None:
-            return self
-        failed = {reason: times + other.failed[reason] for reason, times in self.failed.items()}
-        return PollCounts(self.seconds.plus(other.seconds), failed)
+    @staticmethod
+    def total(clocks: Sequence[PollCounts]) -> PollCounts:
+        """Those of several clocks, one at least, together."""
+        first, *others = clocks
+        seconds = first.seconds.plus([one.seconds for one in others])
+        failed = map(sum, zip(*[one.failed.values() for one in clocks], strict=True))
+        return PollCounts(seconds, dict(zip(first.failed, failed, strict=True)))
 
 
 class PolledClock(NamedTuple):

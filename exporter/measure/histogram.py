@@ -6,7 +6,7 @@ from bisect import bisect_left
 from functools import cache
 from itertools import accumulate, compress
 from math import inf, log2
-from operator import add, sub
+from operator import sub
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from exporter.measure.times import Interval
@@ -74,26 +74,33 @@ class Histogram:
         """What was observed since `earlier`, a copy of this one."""
         return self._with(list(map(sub, self._counts, earlier._counts)), self.sum - earlier.sum)
 
-    def plus(self, other: Self) -> Self:
-        """What was observed here and in another one with the same bounds."""
-        return self._with(list(map(add, self._counts, other._counts)), self.sum + other.sum)
+    def plus(self, others: Sequence[Self]) -> Self:
+        """What was observed here and in others with the same bounds."""
+        counts = zip(self._counts, *[other._counts for other in others], strict=True)  # noqa: SLF001 of this class
+        return self._with(list(map(sum, counts)), self.sum + sum([other.sum for other in others]))
 
     def quantile(self, ratio: float, since: Self | None = None) -> Interval | None:
         """The bucket that holds the `ratio` quantile, as its ends; None if nothing was observed.
 
         Of all observations, or of those since `since`, an earlier copy of this one.
         """
-        counts = self.counts
-        if since is not None:
-            if counts == since.counts:  # as of a watch on which little comes: no need to add nothing up
-                return None
-            counts = list(map(sub, counts, since.counts))
-        up_to = list(accumulate(counts))
+        counts = self._counts if since is None else self._growth(since)
+        if not counts:
+            return None
+        up_to = self._up_to(counts)
         if up_to[-1] <= 0:
             return None
         bucket = bisect_left(up_to, ratio * up_to[-1] - 1e-9)
         bounds = self.bounds
         return Interval(bounds[bucket - 1] if bucket else 0.0, bounds[bucket] if bucket < len(bounds) else inf)
+
+    def _growth(self, earlier: Self) -> list[int]:
+        """By how much each count has grown; empty if none has, as of a watch on which little comes."""
+        return list(map(sub, self._counts, earlier._counts)) if self._counts != earlier._counts else []
+
+    def _up_to(self, counts: Sequence[int]) -> Sequence[int]:
+        """Of counts as this one has them: how many are up to each bound, and at last all."""
+        return list(accumulate(counts))
 
     def _with(self, counts: list[int], total: float) -> Self:
         other: Self = self.__new__(type(self))
@@ -135,9 +142,8 @@ class NativeHistogram(Histogram):
     @property
     def counts(self) -> Sequence[int]:
         """Of each classic bucket alone."""
-        up_to = list(accumulate(self._counts))
-        ends = [up_to[end] for end in self._grid.ends]
-        return list(map(sub, ends, (0, *ends)))
+        up_to = self._up_to(self._counts)
+        return list(map(sub, up_to, (0, *up_to)))
 
     @property
     def native(self) -> NativeBuckets:
@@ -147,6 +153,10 @@ class NativeHistogram(Histogram):
         for index, times in compress(zip(self._grid.indices, self._counts, strict=True), self._counts):
             counts[index] = counts.get(index, 0) + times
         return NativeBuckets(counts.pop(None, 0), cast("dict[int, int]", counts))
+
+    def _up_to(self, counts: Sequence[int]) -> Sequence[int]:
+        up_to = list(accumulate(counts))
+        return [up_to[end] for end in self._grid.ends]
 
     def _copy_bounds(self, other: Self) -> None:
         super()._copy_bounds(other)

@@ -14,6 +14,7 @@ from exporter.server_metrics.families import BEFORE_1_37, FAMILIES, IN_WATCH_CAC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from exporter.diagnosis.server_facts import Kind
     from exporter.server_metrics.families import SeriesKey, ServerFamily
     from exporter.server_metrics.text import Numbers
 
@@ -192,10 +193,12 @@ def _watches(change: CountersChange) -> dict[str, Any]:
 
 
 def _cache(change: CountersChange) -> dict[str, Any]:
-    dispatch = change.timed("dispatch")
+    dispatch: dict[Kind, dict[str, Timed]] = {}
+    for (group, resource, stage), timed in change.timed("dispatch").items():
+        dispatch.setdefault((group, resource), {})[stage] = timed
     return {
         "received_events_per_second": change.rates("received_events"),
-        "dispatch": {((group, resource), stage): timed for (group, resource, stage), timed in dispatch.items()},
+        "dispatch": dispatch,
         "cache_revisions": {kind: int(revision) for kind, revision in change.now("cache_revisions").items()},
         "cache_read_wait": change.timed("cache_read_wait"),
         "cache_fallbacks": change.increases("cache_fallbacks"),

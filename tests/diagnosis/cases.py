@@ -239,7 +239,7 @@ CASES: dict[Fault, tuple[Facts, Facts | None]] = {
         facts(apiserver(server=server(open_watches={PODS: 4000.0}, open_watches_before=4000.0)), stream()),
     ),
     "clients_slow": (
-        facts(apiserver(server=server(dispatch={(PODS, "cache_to_watcher"): Timed(50, 0.5, 5.0)})), stream()),
+        facts(apiserver(server=server(dispatch={PODS: {"cache_to_watcher": Timed(50, 0.5, 5.0)}})), stream()),
         None,
     ),
     "unknown_cause": (facts(apiserver(), stream(**AFTER_CACHE), NODES_ON_TIME), None),

@@ -58,12 +58,13 @@ def test_counts_and_bounds_are_those_of_the_last_seconds(world: World, pods: Str
     pods.counts.stage_lower["write"].observe(0.02)
     pods.counts.stage_upper["write"].observe(0.2)
     pods.counts.canary_write.observe(0.003)
+    world.servers["a:1"] = ServerFacts(seconds=10.0)
     facts = world.stream()
     assert facts.judged == {"on_time": 99, "late": 1, "ambiguous": 0}
     assert facts.time_span == Interval(0.01, 0.025)
     assert facts.write == Interval(0.01, 0.25)
     assert facts.canary_write == Interval(0.0, 0.005)
-    assert facts.storage_to_cache is None
+    assert facts.storage_to_cache is None, "it is on time"
     assert facts.ends == {"early_eof": 2}
     assert facts.start_errors == {"throttled": 1}
     assert facts.relists == 1, "a start loses nothing"
@@ -71,6 +72,18 @@ def test_counts_and_bounds_are_those_of_the_last_seconds(world: World, pods: Str
         facts = world.stream()
     assert facts.judged["on_time"] == 0, "20 s later they are of the past"
     assert facts.time_span is None
+
+
+def test_the_p99_of_what_is_on_time_is_told_only_where_metrics_are_read(world: World, pods: Stream) -> None:
+    pods.judges(on_time=99)
+    assert world.stream().time_span is None
+    world.servers["a:1"] = ServerFacts(seconds=10.0)
+    assert world.stream().time_span == Interval(0.01, 0.025)
+    world.servers.clear()
+    pods.judges(late=99)
+    facts = world.stream()
+    assert facts.is_late
+    assert facts.time_span is not None
 
 
 @pytest.mark.parametrize(("slo", "told"), [("violated", 3.0), ("met", None)])

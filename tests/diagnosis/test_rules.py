@@ -13,9 +13,10 @@ from exporter.audit.events import VERBS
 from exporter.audit.live_counts import AuditSpell
 from exporter.diagnosis.audited import is_unnamed
 from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
-from exporter.diagnosis.rules import EXCLUSIVE, RULES
+from exporter.diagnosis.rules import EXCLUSIVE, RULES, Rule
 from exporter.diagnosis.seen import LoggedShare
 from exporter.diagnosis.server_facts import ServerFacts, Timed
+from exporter.diagnosis.view import View
 from exporter.measure.times import Interval
 from exporter.vocabulary import FAULTS, Fault
 from tests.diagnosis.cases import (
@@ -287,7 +288,9 @@ _servers = built(
     open_connections=st.none() | st.sampled_from([0.0, 10.0]),
     terminated_watchers=_by_kind,
     initial_events_per_second=_by_kind,
-    dispatch=st.dictionaries(st.tuples(_kinds, st.sampled_from(["storage_to_cache", "x"])), _timed, max_size=2),
+    dispatch=st.dictionaries(
+        _kinds, st.dictionaries(st.sampled_from(["storage_to_cache", "x"]), _timed, max_size=2), max_size=2
+    ),
     cache_fallbacks=_by_kind,
     object_bytes=_by_kind,
 )
@@ -370,6 +373,26 @@ def test_what_is_late_gets_a_cause_and_whatever_is_not_known_makes_nothing_shown
         places = {cause.place for cause in found}
         assert places & {(late.apiserver, late.group, late.resource), (late.apiserver, "", "")}, late
     assert len({(cause.fault, cause.place) for cause in found}) == len(found)
+
+
+@given(_facts)
+@settings(max_examples=200)
+def test_nobody_asks_for_bounds_that_are_left_out_of_what_is_on_time(given_facts: Facts) -> None:
+    servers = {one.apiserver: one.server for one in given_facts.apiservers}
+    without = {"storage_to_cache": None, "cache_to_client": None}
+    streams = [
+        one if one.is_late else replace(one, **without, time_span=one.time_span if servers[one.apiserver] else None)
+        for one in given_facts.streams
+    ]
+    assert causes(replace(given_facts, streams=tuple(streams))) == causes(given_facts)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.fault)
+def test_a_rule_is_told_by_a_sign_that_is_not_there_while_all_is_well(rule: Rule) -> None:
+    given_facts = facts(apiserver(server=server()), stream(), NODES_ON_TIME)
+    one_stream = given_facts.streams[0] if rule.scope == "stream" else None
+    assert rule.telling in rule.needs
+    assert not rule.telling.look(View(given_facts, given_facts.apiservers[0], one_stream)).holds
 
 
 @given(_facts, st.randoms(use_true_random=False))

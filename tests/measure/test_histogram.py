@@ -1,9 +1,10 @@
 """Counts by buckets, and what comes between two moments."""
 
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,16 @@ def test_so_many_at_once_are_as_many_one_by_one() -> None:
     assert (at_once.counts, at_once.sum, at_once.count) == ([0, 3, 0], 2.25, 3)
 
 
+@given(bounds=BOUNDS, all_observed=st.lists(OBSERVED, min_size=1, max_size=4))
+def test_several_together_are_what_was_observed_in_all_of_them(
+    bounds: list[float], all_observed: list[list[float]]
+) -> None:
+    first, *others = [histogram_of(bounds, observed) for observed in all_observed]
+    together, total = first.plus(others), histogram_of(bounds, [*chain.from_iterable(all_observed)])
+    assert (together.bounds, together.counts) == (total.bounds, total.counts)
+    assert together.sum == pytest.approx(total.sum)
+
+
 def native_of(bounds: list[float], seconds: list[float]) -> NativeHistogram:
     histogram = NativeHistogram(bounds)
     for one in seconds:
@@ -71,7 +82,7 @@ def test_a_native_histogram_says_all_that_a_classic_one_says(
         native.observe(seconds)
         classic.observe(seconds)
     pairs = [(native, classic), copies, (native.since(copies[0]), classic.since(copies[1]))]
-    pairs.append((native.plus(copies[0]), classic.plus(copies[1])))
+    pairs.append((native.plus([copies[0]] * 2), classic.plus([copies[1]] * 2)))
     for ours, theirs in pairs:
         assert (list(ours.bounds), ours.counts, ours.sum) == (theirs.bounds, theirs.counts, theirs.sum)
         assert (ours.count, ours.quantile(ratio)) == (theirs.count, theirs.quantile(ratio))

@@ -171,7 +171,7 @@ def test_stages_are_told_whatever_their_names_are() -> None:
     name = "apiserver_watch_events_dispatch_duration_seconds"
     labels = 'group="apps",resource="deployments",stage="watcher_queue_latency"'
     facts = between(reading(0), reading(10, *histogram(name, labels, 1, {"0.1": 10, "+Inf": 10})))
-    assert facts.dispatch == {(("apps", "deployments"), "watcher_queue_latency"): Timed(1.0, 0.1, 0.1)}
+    assert facts.dispatch == {("apps", "deployments"): {"watcher_queue_latency": Timed(1.0, 0.1, 0.1)}}
 
 
 def test_a_version_before_1_34_is_understood() -> None:

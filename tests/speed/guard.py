@@ -1,4 +1,4 @@
-"""Counts the work of our own code for an event, a poll and a scrape. CI fails if it grows.
+"""Counts the work of our own code for an event, a poll, a scrape and a diagnosis. CI fails if it grows.
 
 No time is measured, so the counts are the same on every machine. Of functions written in C only allocations count, and
 the network and aiohttp are left out: `make bench` measures whole processes. `python -m tests.speed.guard` prints the
@@ -21,11 +21,14 @@ from exporter.clocks.poll import PollConnection
 from exporter.clocks.pollers import CachePoller
 from exporter.config import ResourceName
 from exporter.credentials import Credentials, CredentialsSource
+from exporter.diagnosis.diagnose import diagnose
+from exporter.diagnosis.observing import LateRule, Observations
 from exporter.kubernetes.chunked import ChunkedBody
 from exporter.kubernetes.lists import Collection
 from exporter.kubernetes.resources import EVENTS
 from exporter.kubernetes.session import ApiSession, Server
 from exporter.measure.events import EventDecoder
+from exporter.measure.histogram import Histogram
 from exporter.measure.revisions import RevisionClock
 from exporter.measure.serverclock import Offset
 from exporter.metrics import scrape
@@ -34,6 +37,8 @@ from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import Watch, WatchDependencies
+from tests.diagnosis.observed import result
+from tests.speed.diagnosing import STREAMS, WARM_UP, Cluster
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.served import empty_list
 from tests.speed.work import Work, without_garbage
@@ -167,8 +172,26 @@ async def polling() -> AsyncIterator[PollConnection]:
             await place.close()
 
 
+class Diagnosed:
+    """Facts and rules of many watches that are on time."""
+
+    def __init__(self) -> None:
+        self._observations, self._cluster = Observations(LateRule(1.0, 0.99)), Cluster(Histogram)
+        for _ in range(WARM_UP):
+            result(self._observations.take(self._cluster.later()))
+
+    def moment(self) -> Callable[[], Awaitable[None]]:
+        """Diagnose the next one."""
+        moment = self._cluster.later()
+
+        async def do() -> None:
+            assert not result(diagnose(result(self._observations.take(moment))))
+
+        return do
+
+
 async def counts() -> dict[str, float]:
-    """The counted work for an event, a poll and a scrape, by name and unit."""
+    """The counted work for an event, a poll, a scrape and a diagnosis, by name and unit."""
     metrics = Metrics(1.0, 0.99, 60.0)
     for number in range(RESOURCES_OF_A_SCRAPE):
         metrics.resource("a:1", "example.com", f"widgets{number}")
@@ -183,12 +206,13 @@ async def counts() -> dict[str, float]:
 
     async with polling() as place:
         a_poll = await counted("a poll", POLLS_IN_A_ROUND, lambda: polls)
-    burst, one_by_one = Pipeline(), Pipeline()
+    burst, one_by_one, diagnosed = Pipeline(), Pipeline(), Diagnosed()
     return {
         **a_poll,
         **await counted("an event of a burst", EVENTS_IN_A_ROUND, lambda: burst.events(EVENTS_IN_A_ROUND, 50)),
         **await counted("an event by itself", EVENTS_IN_A_ROUND, lambda: one_by_one.events(EVENTS_IN_A_ROUND, 1)),
         **await counted("the text of a resource", RESOURCES_OF_A_SCRAPE, lambda: text),
+        **await counted("a stream of a diagnosis", STREAMS, diagnosed.moment),
     }
 
 
