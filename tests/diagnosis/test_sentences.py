@@ -8,6 +8,7 @@ from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
+from exporter.measure.coverage import Hole
 from exporter.measure.stream_state import (
     NOT_STARTED,
     CanaryTrouble,
@@ -146,7 +147,7 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
     assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)
     assert went_on not in sentences([cut("pods", 1, 1), WIDGETS], [], NOW), "it is not known that nothing is lost"
-    unsure = replace(WIDGETS.window, state="unknown", uncovered_reason="gone")
+    unsure = replace(WIDGETS.window, state="unknown", hole=Hole(0.0, 5.0, "gone"))
     away = replace(cut("pods", 1, slo="unknown"), window=unsure)
     assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
 
@@ -171,13 +172,13 @@ def test_every_condition_has_its_place_and_its_word() -> None:
 def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=DATED, since=SINCE)
     undated = state("nodes", "unknown", (0.2, inf), revision_clock=DATED)
-    missing = replace(wide, resource="leases", window=replace(wide.window, uncovered_reason="gone"))
+    missing = replace(wide, resource="leases", window=replace(wide.window, hole=Hole(0.0, 5.0, "gone")))
     assert [one.unknown_reason for one in (wide, undated, missing)] == ["wide", "undated", "uncovered"]
     assert state(slo="met", revision_clock=DATED).unknown_reason is None
     assert replace(missing, is_up=False).unknown_reason is None
     since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
     gone = "events may be missing, because the history from which to go on was gone, so that it had to relist"
-    away = replace(missing, resource="secrets", window=replace(wide.window, uncovered_reason="not_watched"))
+    away = replace(missing, resource="secrets", window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
     closed = "events may be missing, because no watch was open for longer than the threshold"
     late_polls = "too many events are not dated, so that their latency has no upper bound"
     assert sentences([wide, undated, missing, away], [], NOW) == [

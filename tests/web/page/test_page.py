@@ -30,6 +30,7 @@ from exporter.diagnosis.words import (
     START_WORDS,
 )
 from exporter.history.recording import History
+from exporter.measure.coverage import Hole
 from exporter.measure.late_objects import LateObject
 from exporter.measure.stream_state import CanaryTrouble, Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
@@ -236,7 +237,7 @@ def test_a_row_that_is_uncertain_says_why() -> None:
     ):
         assert f"uncertain {reason}" in Parsed(drawn(one, look(one))).text
     missing = state("pods", "unknown", revision_clock=dated)
-    missing = replace(missing, window=replace(missing.window, uncovered_reason="gone"))
+    missing = replace(missing, window=replace(missing.window, hole=Hole(0.0, 5.0, "gone")))
     assert "uncertain events may be missing: history was gone" in Parsed(drawn(missing, look(missing))).text
 
 
