@@ -56,7 +56,7 @@ def _fading(state: StreamState, now: WallTime, window_seconds: float) -> Fading 
     """What a condition that is no longer news comes from."""
     wall_ahead, hole, on_time_since = now - state.at, state.window.hole, state.window.on_time_since
     if state.condition == "unknown" and hole is not None:
-        if hole.ended == inf or window_seconds == inf:
+        if max(hole.ended, window_seconds) == inf:
             return None
         leaves = ceil(hole.ended) + window_seconds
         return Fading(hole.began + wall_ahead, hole.ended + wall_ahead, leaves + wall_ahead)

@@ -161,7 +161,7 @@ class WindowReport(msgspec.Struct, frozen=True):
     @property
     def uncovered_reason(self) -> UncoveredReason | None:
         """Why events may be missing; None if none can be."""
-        return self.hole and self.hole.reason
+        return self.hole.reason if self.hole is not None else None
 
     @property
     def is_covered(self) -> bool:
