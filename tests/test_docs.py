@@ -12,6 +12,7 @@ from exporter.kubernetes.apiservers import MOST_APISERVERS
 from exporter.kubernetes.backoff import LONGEST_ASKED_SECONDS
 from exporter.limits import MOST_MESSAGE_BYTES
 from exporter.measure.events import LONGEST_LINE_BYTES
+from exporter.measure.stream_state import Fading
 from exporter.metrics import families
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.simulator import Simulator
@@ -92,6 +93,7 @@ async def test_the_status_page_has_every_field_of_the_status_document_and_no_oth
     assert document == of_document
     [stream] = status["streams"]
     below = {f"{field}.{key}" for field in ("pod_startup", "interruptions") for key in stream[field]}
+    below |= {f"fading.{key}" for key in Fading._fields}
     assert stream.keys() | below == of_stream
     assert stream["relists"] == 0
 

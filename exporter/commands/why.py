@@ -46,6 +46,7 @@ class FoundFault(msgspec.Struct):
     remedy: str
     runbook: str
     is_since_start: bool = False
+    seen_until: str | None = None
     steps: list[str] = []
 
 
@@ -83,8 +84,9 @@ def _text(diagnosis: Diagnosis, width: int | None) -> Iterator[str]:
     for number, found in enumerate(diagnosis.findings):
         if number:
             yield ""
-        when = since(found.since, is_since_start=found.is_since_start)
-        yield from folded(_line(f"{claim(found.certainty, found.sentence)} {when}"), width)
+        when = since(found.since, found.seen_until, is_since_start=found.is_since_start)
+        what = claim(found.fault, found.certainty, found.sentence, found.seen_until or "")
+        yield from folded(_line(f"{what} {when}"), width)
         because = [f"because {said}" for said in found.evidence]
         first, *others = found.steps or [found.remedy]
         do = [f"what to do: {first}", *(f"then: {step}" for step in others)]

@@ -33,7 +33,9 @@ def document(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def as_json(finding: Finding) -> dict[str, Any]:
     """One finding."""
-    return {**msgspec.to_builtins(finding), "since": at(finding.since)}
+    until = finding.seen_until
+    times = {"since": at(finding.since), "seen_until": at(until) if until is not None else None}
+    return {**msgspec.to_builtins(finding), **times}
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -46,12 +48,14 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def headline(finding: Finding) -> str:
     """One finding in one sentence."""
-    return f"{finding.claim} {since(at(finding.since), is_since_start=finding.is_since_start)}"
+    until = at(finding.seen_until) if finding.seen_until is not None else None
+    return f"{finding.claim} {since(at(finding.since), until, is_since_start=finding.is_since_start)}"
 
 
-def since(moment: str, *, is_since_start: bool) -> str:
+def since(moment: str, until: str | None = None, *, is_since_start: bool) -> str:
     """Since when a fault is seen, as a sentence: watches may be late for longer, or not as long."""
-    return f"{SIGNS} {f'at least since {moment}, {AS_IT_BEGAN}' if is_since_start else f'since {moment}'}."
+    began = f"at least since {moment}, {AS_IT_BEGAN}" if is_since_start else f"since {moment}"
+    return f"{SIGNS} {began}{f', until {until}' if until is not None else ''}."
 
 
 def at(unix_seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,9 +13,13 @@ if TYPE_CHECKING:
     from exporter.vocabulary import Certainty, Fault
 
 
-def claim(certainty: Certainty, sentence: str) -> str:
-    """What is said of a fault, as certain as it is."""
-    return sentence if certainty == "shown" else f"Suspected: {sentence}"
+def claim(fault: str, certainty: Certainty, sentence: str, seen_until: str = "") -> str:
+    """What is said of a fault, as certain as it is, and until which time it was seen if it is seen no more."""
+    # That there is a cause is certain, and nothing more is said.
+    is_certain = certainty == "shown" or fault == "unknown_cause"
+    if seen_until:
+        return f"{'Seen' if is_certain else 'Suspected'} until {seen_until}, not since: {sentence}"
+    return sentence if is_certain else f"Suspected: {sentence}"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +36,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time."""
     is_since_start: bool = False
     """Whether it was there when the exporter began to look: then it may be there for longer."""
+    seen_until: float | None = None
+    """Unix time of the last sign of it; None while there are any."""
     sentence: str
     """What it is, where, in words."""
     evidence: tuple[str, ...]
@@ -46,8 +53,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def claim(self) -> str:
-        """The sentence, and whether it is only suspected."""
-        return claim(self.certainty, self.sentence)
+        """The sentence, whether it is only suspected, and whether it is over."""
+        until = self.seen_until
+        said = datetime.fromtimestamp(until, UTC).strftime("%H:%M UTC") if until is not None else ""
+        return claim(self.fault, self.certainty, self.sentence, said)
 
     @property
     def name(self) -> str:

@@ -19,10 +19,10 @@ _HEAD = """\
 
 While watches are late, or time is uncovered, watchslo says which fault it is. This page is made from
 the rules themselves (`scripts/docs`). A fault is **suspected** when everything under *If you see*
-is there, which is measured from outside, and nothing under *Never if*. It is **shown** when
-something under *Confirmed by* is there as well: the apiserver's own metrics, another apiserver or
-resource, or this exporter's own socket and event loop. If the evidence does not say which fault it is, watchslo
-says that: `unknown_cause`.
+is there, which is measured from outside, and nothing under *Never if*. It is **confirmed**, `shown`
+in labels and JSON, when something under *Confirmed by* is there as well: the apiserver's own
+metrics, another apiserver or resource, or this exporter's own socket and event loop. If the
+evidence does not say which fault it is, watchslo says that: `unknown_cause`.
 
 Where findings are seen: `watchslo why`, `/api/v1/diagnosis` ([its fields](diagnosis.md)), the first
 page of this exporter, `watchslo_fault` ([metrics](metrics.md)) and the log. How often it was right

@@ -7,9 +7,10 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from exporter.diagnosis.wording import listed
-from exporter.diagnosis.words import DOUBT_WORDS, START_WORDS, so_often, with_value
+from exporter.diagnosis.words import DOUBT_WORDS, INTERRUPTED_WORDS, START_WORDS, so_often, with_value
 from exporter.measure.interruptions import FORCED_CLOSES_AGAIN, RELISTS_AGAIN
 from exporter.vocabulary import DOUBTS
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from exporter.diagnosis.findings import Finding
+    from exporter.diagnosis.words import TroubleWords
     from exporter.measure.stream_state import CanaryTrouble, StreamState
     from exporter.measure.times import WallTime
     from exporter.vocabulary import DoubtReason, ShownCondition
@@ -29,10 +31,7 @@ MOST_FINDINGS = 3
 CANARY_NEWS_SECONDS = 900.0
 """A canary that was lost is told of for so long: events may be too few to make one of them a breach."""
 
-WHO_CLOSES = (
-    "The apiserver ends them before their time, or something on the way cuts them: "
-    "look at the time limits of balancers and proxies."
-)
+WHO_CLOSES = "The apiserver ends them before their time, or something on the way cuts them."
 """Why, as far as it is known without a finding."""
 
 AS_IT_BEGAN = "soon after this exporter began to watch"
@@ -53,31 +52,57 @@ def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: W
         return ["Nothing is watched yet."]
     told: list[Finding] = []
     said: list[str] = []
-    groups = _groups(states)
-    for words, concerned in _troubles(groups, now):
+    live = [one for one in findings if one.seen_until is None]
+    groups = _groups(states, live)
+    for words, group in _troubles(groups, now):
         said.append(words)
-        causes = [one for one in findings if one not in told and any(concerns(one, each) for each in concerned)]
-        said += [one.claim for one in causes[:MOST_FINDINGS]]
+        causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
+        said += [one.claim for one in causes[:MOST_FINDINGS] if not _says_it(group, one)]
+        said += _without_a_cause(group, live)
         told += causes
-    if not findings and _among(groups, _is_closed) is not None:
+    if not live and _among(groups, is_closed_again) is not None:
         said.append(WHO_CLOSES)
-    others = [one for one in findings if one not in told]
-    said += [one.claim for one in others[:MOST_FINDINGS]]
-    said += _calm(groups, is_all=not said)
+    said += [one.claim for one in live if one not in told][:MOST_FINDINGS]
+    said += _calm(groups, live, is_all=not said)
+    said += [one.claim for one in findings if one not in live and one not in told][:MOST_FINDINGS]
     said += _passing(groups, now)
     said += _lost_canaries(groups, now)
     return said
 
 
-def _troubles(groups: Sequence[_Group], now: WallTime) -> Iterator[tuple[str, Sequence[StreamState]]]:
+def _troubles(groups: Sequence[_Group], now: WallTime) -> Iterator[tuple[str, _Group]]:
     """In words, and of which streams."""
     for group in groups:
         if group.condition in _OF_TROUBLE:
-            yield _OF_TROUBLE[group.condition](group, now), group.states
-    for is_concerned, say in ((_is_closed, _closed), (_is_relisted, _relisted)):
+            yield _OF_TROUBLE[group.condition](group, now), group
+    for is_concerned, say in ((is_closed_again, _closed), (is_relisted_again, _relisted)):
         of_it = _among(groups, is_concerned)
         if of_it is not None:
-            yield say(of_it, now), of_it.states
+            yield say(of_it, now), of_it
+
+
+def _says_it(group: _Group, finding: Finding) -> bool:
+    """Whether the finding has nothing to add: no watch is open because this exporter is refused."""
+    return group.condition == "down" and finding.fault == "exporter_refused" and finding.seen_until is None
+
+
+def _without_a_cause(group: _Group, live: Sequence[Finding]) -> Iterator[str]:
+    """Of what is late the streams whose cause is not found, if that of others is."""
+    known = [one for one in live if one.fault != "unknown_cause" and any(concerns(one, each) for each in group.states)]
+    rest = [state for state in group.states if not any(concerns(one, state) for one in live)]
+    if group.condition == "violated" and known and rest:
+        of_rest = replace(group, states=rest)
+        yield f"No cause is found for {of_rest.resources} on {of_rest.where}."
+
+
+def advised(state: StreamState) -> Iterator[TroubleWords]:
+    """What people may do about a condition, whatever its cause."""
+    if state.doubt is not None:
+        yield DOUBT_WORDS[state.doubt]
+    if is_closed_again(state):
+        yield INTERRUPTED_WORDS["forced_closes"]
+    if is_relisted_again(state):
+        yield INTERRUPTED_WORDS["relists"]
 
 
 def concerns(finding: Finding, state: StreamState) -> bool:
@@ -96,6 +121,11 @@ def when(at: WallTime, now: WallTime) -> str:
     return then.strftime("%H:%M UTC" if is_today else "%b %d, %H:%M UTC")
 
 
+def to_the_second(at: WallTime) -> str:
+    """A time of day that is a few minutes away."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
 def seconds(value: float) -> str:
     """As precise as anybody wants to read it."""
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
@@ -108,6 +138,8 @@ class _Group(msgspec.Struct, frozen=True):
     states: list[StreamState]
     names: dict[tuple[str, str], str]
     doubt: DoubtReason | None = None
+    is_over: bool = False
+    """Whether only the window still has it."""
 
     @property
     def resources(self) -> str:
@@ -124,25 +156,44 @@ class _Group(msgspec.Struct, frozen=True):
         at, is_seen = min(times)
         return f" since {when(at, now)}" if is_seen else f" at least since {when(at, now)}, {AS_IT_BEGAN}"
 
+    @property
+    def over(self) -> str:
+        """When the last of it was over, and when the window has forgotten all of it."""
+        known = [one.fading for one in self.states if one.fading is not None]
+        if not self.is_over:
+            return ""
+        ended, leaves = max([one.ended for one in known]), max([one.leaves for one in known])
+        return f"; that was over at {to_the_second(ended)}, and leaves the window at {to_the_second(leaves)} UTC"
 
-def _groups(states: Sequence[StreamState]) -> list[_Group]:
+
+def _groups(states: Sequence[StreamState], live: Sequence[Finding]) -> list[_Group]:
     by_plural: dict[str, set[str]] = {}
     for state in states:
         by_plural.setdefault(state.resource, set()).add(state.group)
     names = {
         (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
     }
-    kinds = [(one, why) for one in SEVERE_FIRST for why in (DOUBTS if one == "unknown" else (None,))]
-    of_kind: dict[tuple[ShownCondition, DoubtReason | None], list[StreamState]] = {}
+    kinds = [
+        (one, why, is_over)
+        for one in SEVERE_FIRST
+        for why in (DOUBTS if one == "unknown" else (None,))
+        for is_over in (False, True)
+    ]
+    of_kind: dict[tuple[ShownCondition, DoubtReason | None, bool], list[StreamState]] = {}
     for state in states:
-        of_kind.setdefault((state.shown_condition, state.doubt), []).append(state)
-    return [_Group(one, of_kind[one, why], names, why) for one, why in kinds if (one, why) in of_kind]
+        # While a cause is seen nothing is over: late may be what has not arrived yet.
+        is_over = state.fading is not None and not any(concerns(one, state) for one in live)
+        of_kind.setdefault((state.shown_condition, state.doubt, is_over), []).append(state)
+    return [_Group(kind[0], of_kind[kind], names, *kind[1:]) for kind in kinds if kind in of_kind]
 
 
 def _late(group: _Group, now: WallTime) -> str:
     p99 = max([one.window.p99_lower_seconds or 0.0 for one in group.states])
-    where, since = group.where, group.since(now)
-    return f"Watches of {group.resources} are certainly late on {where}{since}, with a P99 of at least {seconds(p99)}."
+    are, since = "are", group.since(now)
+    if group.is_over:
+        are, since = "were", since.replace("since", "from")
+    of_it = f"Watches of {group.resources} {are} certainly late on {group.where}{since}"
+    return f"{of_it}, with a P99 of at least {seconds(p99)}{group.over}."
 
 
 def _down(group: _Group, now: WallTime) -> str:
@@ -160,7 +211,8 @@ def _unknown(group: _Group, now: WallTime) -> str:
         lowest = min([one.window.p99_lower_seconds or 0.0 for one in group.states])
         highest = max([one.window.p99_upper_seconds or 0.0 for one in group.states])
         why = f"the bounds are too wide, with a P99 between {seconds(lowest)} and {seconds(highest)}"
-    return f"It is not certain{group.since(now)} whether watches of {group.resources} are late on {group.where}: {why}."
+    of_it = f"whether watches of {group.resources} are late on {group.where}"
+    return f"It is not certain{group.since(now)} {of_it}: {why}{group.over}."
 
 
 def _among(groups: Sequence[_Group], is_one: Callable[[StreamState], bool]) -> _Group | None:
@@ -169,11 +221,13 @@ def _among(groups: Sequence[_Group], is_one: Callable[[StreamState], bool]) -> _
     return _Group("interrupted", states, groups[0].names) if states else None
 
 
-def _is_closed(state: StreamState) -> bool:
+def is_closed_again(state: StreamState) -> bool:
+    """Whether its watches are closed by force, again and again."""
     return state.is_interrupted and state.interruptions.forced_closes >= FORCED_CLOSES_AGAIN
 
 
-def _is_relisted(state: StreamState) -> bool:
+def is_relisted_again(state: StreamState) -> bool:
+    """Whether its watches have to relist, again and again."""
     return state.is_interrupted and state.interruptions.relists >= RELISTS_AGAIN
 
 
@@ -242,10 +296,13 @@ def _began(group: _Group, now: WallTime) -> str:
 _OF_TROUBLE = {"violated": _late, "down": _down, "unknown": _unknown}
 
 
-def _calm(groups: Sequence[_Group], *, is_all: bool) -> Iterator[str]:
-    """What is said of streams that are on time, or quiet."""
+def _calm(groups: Sequence[_Group], live: Sequence[Finding], *, is_all: bool) -> Iterator[str]:
+    """What is said of streams that are on time, or quiet; nothing of those of which something else is found."""
     by_condition = {group.condition: group for group in groups}
     met, quiet = by_condition.get("met"), by_condition.get("quiet")
+    if met is not None:
+        fine = [one for one in met.states if not any(found.resource and concerns(found, one) for found in live)]
+        met = replace(met, states=fine) if fine else None
     if met is not None and is_all and quiet is None:
         p99 = max([one.window.p99_upper_seconds or 0.0 for one in met.states])
         within = f", within {seconds(p99)} at P99" if p99 < inf else ""
@@ -259,10 +316,10 @@ def _calm(groups: Sequence[_Group], *, is_all: bool) -> Iterator[str]:
 def _capitalized(met: _Group, groups: Sequence[_Group]) -> str:
     """What is on time, by its names if these say which watches are meant."""
     fine = {(one.group, one.resource) for one in met.states}
-    is_elsewhere = any(
-        (one.group, one.resource) in fine for group in groups if group is not met for one in group.states
-    )
+    states = {id(one) for one in met.states}
+    others = [one for group in groups for one in group.states if id(one) not in states]
+    is_elsewhere = any((one.group, one.resource) in fine for one in others)
     if is_elsewhere or len(fine) > MOST_NAMES:
-        others = len(met.states)
-        return f"{others} other watches are" if others > 1 else "One other watch is"
+        count = len(met.states)
+        return f"{count} other watches are" if count > 1 else "One other watch is"
     return f"{met.resources[0].upper()}{met.resources[1:]} are"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from exporter.vocabulary import Fault
 
 WITHDRAWN_AFTER_SECONDS = 20.0
+OVER_AFTER_SECONDS = 3.0
+"""What has not been seen for so long is said to be over: one look may miss it."""
+
 AFTERMATH_SECONDS = 30.0
 """For so long after a finding was withdrawn nothing unexplained is named: facts are of the last 20 s."""
 
@@ -103,7 +106,10 @@ class Tracker:
             gone = self._held.pop(key)
             if gone.is_named:
                 self._withdrawn[key] = now
-                changes.append(Change("withdrawn", gone.finding))
+                changes.append(Change("withdrawn", replace(gone.finding, seen_until=gone.seen_at)))
+        for key, held in self._held.items():
+            if now - held.seen_at >= OVER_AFTER_SECONDS:
+                self._held[key] = replace(held, finding=replace(held.finding, seen_until=held.seen_at))
         return changes
 
     def _is_aftermath(self, cause: Cause) -> bool:
@@ -142,6 +148,7 @@ def _held(cause: Cause, before: _Held | None, now: float, since: _Since) -> _Hel
         # What confirmed it is told as it was then, all else as it is now.
         finding = replace(
             before.finding,
+            seen_until=None,
             evidence=tuple(dict.fromkeys([*cause.evidence, *before.confirmed])),
             excluded=cause.excluded,
         )

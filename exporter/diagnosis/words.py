@@ -87,14 +87,26 @@ FAULT_WORDS: Mapping[str, str] = {
     "path_slow": "slow network path",
     "connection_dropped": "dropped connection",
     "exporter_starved": "starved exporter",
-    "exporter_refused": "refused exporter",
+    "exporter_refused": "refusal of this exporter",
     "unknown_cause": "unknown cause",
 }
 """A name that stands after "no" as well."""
 
+CERTAINTY_WORDS: Mapping[str, str] = {"shown": "confirmed", "suspected": "suspected"}
+CERTAINTY_MEANINGS: Mapping[str, str] = {
+    "shown": "seen from outside, and confirmed by a fact",
+    "suspected": "seen from outside only: nothing confirms it so far",
+}
 
-class DoubtWords(NamedTuple):
-    """Why it is not certain whether watches are late."""
+WHOSE = (
+    "This exporter's own watches, opened as any client opens them: what is late here is late at the apiserver, "
+    "or on the way from it."
+)
+"""Of whom everything is said. Its own pauses are excused, so they are never why."""
+
+
+class TroubleWords(NamedTuple):
+    """Why streams are in a condition that does not explain itself."""
 
     short: str
     clause: str
@@ -103,38 +115,38 @@ class DoubtWords(NamedTuple):
     runbook: str
 
 
-DOUBT_WORDS: Mapping[str, DoubtWords] = {
-    "not_watched": DoubtWords(
-        "events may be missing: no watch was open",
+DOUBT_WORDS: Mapping[str, TroubleWords] = {
+    "not_watched": TroubleWords(
+        "no watch was open",
         "events may be missing, because no watch was open for longer than the threshold",
         "It ends one window after the last gap; until then see in the log why watches end or cannot be opened.",
         _runbook("WatchUncovered"),
     ),
-    "gone": DoubtWords(
-        "events may be missing: history was gone",
+    "gone": TroubleWords(
+        "history was gone",
         "events may be missing, because the history from which to go on was gone, so that it had to relist",
         "It ends one window after the last relist; other clients may have had to relist as well: expect LISTs.",
         _runbook("WatchRelistStorm"),
     ),
-    "revision_went_back": DoubtWords(
-        "events may be missing: store was restored",
+    "revision_went_back": TroubleWords(
+        "store was restored",
         "events may be missing, because the store was restored to an earlier revision",
         "It ends one window after the relist; restart controllers whose caches have what the store lost.",
         _runbook("WatchRelistStorm"),
     ),
-    "nothing_dates": DoubtWords(
+    "nothing_dates": TroubleWords(
         "nothing dates events",
         "nothing dates the events, so that their latency has no upper bound",
         "Run `watchslo check`: it says which polls would date them, and which permission is missing.",
         _runbook("WatchLatencyUnknown"),
     ),
-    "undated": DoubtWords(
+    "undated": TroubleWords(
         "events are not dated",
         "too many events are not dated, so that their latency has no upper bound",
         "Look whether polls fail, `rate(watchslo_clock_polls_total[5m])`: events are dated once these are answered.",
         _runbook("WatchLatencyUnknown"),
     ),
-    "wide": DoubtWords(
+    "wide": TroubleWords(
         "bounds too wide",
         "the bounds are too wide, so that the events may be on time or late",
         "Bounds are as wide as polls are slow: look at etcd, at this exporter's CPU limit, and whether it watches "
@@ -142,6 +154,26 @@ DOUBT_WORDS: Mapping[str, DoubtWords] = {
         _runbook("WatchLatencyUnknown"),
     ),
 }
+
+INTERRUPTED_WORDS: Mapping[str, TroubleWords] = {
+    "forced_closes": TroubleWords(
+        "closed by force",
+        "its watches end before their time again and again, and are resumed",
+        "What is resumed has lost no event, but other clients on this path may have to reconnect as well. If watches "
+        "last equally long, raise the time limit of the balancer or proxy above 10 minutes; if all end at one moment, "
+        "look why the apiserver restarts.",
+        _runbook("WatchForcedCloses"),
+    ),
+    "relists": TroubleWords(
+        "relisted",
+        "its watches cannot be resumed, and have to relist again and again",
+        "Events may be missing each time, and other clients on this path may list everything anew as well. Look why "
+        "the apiserver restarts, for its history is empty then; if it does not, find who writes so much that its "
+        "history is too short.",
+        _runbook("WatchRelistStorm"),
+    ),
+}
+"""By what happens again and again."""
 
 CONDITION_WORDS: Mapping[str, str] = {
     "met": "on time",
@@ -162,6 +194,17 @@ def interrupted(forced_closes: int, relists: int) -> str:
     """What has happened to a watch, and how often."""
     counted = ((forced_closes, "closed by force"), (relists, "relisted"))
     return ", ".join([f"{what} {so_often(times)}" for times, what in counted if times])
+
+
+def over(short: str, began: str, ended: str, leaves: str) -> str:
+    """What only the window still knows of, with its times as they are shown there.
+
+    `short` is why it is uncertain, and empty for what is late; `began` is empty where only the end is known.
+    """
+    what = f"nothing late since {ended}"
+    if short:
+        what = f"{short} {began}\N{EN DASH}{ended}" if began else f"{short}, but not since {ended}"
+    return f"{what}; leaves the window at {leaves}"
 
 
 def with_value(words: str, value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from exporter.diagnosis.words import RELIST_WORDS, START_WORDS, with_value
+from exporter.diagnosis.words import CERTAINTY_WORDS, RELIST_WORDS, START_WORDS, with_value
 from exporter.measure.stream_state import NOT_STARTED
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def of_findings(
     """What changed in what the rules find."""
     for key, finding in found.items():
         of = (finding.apiserver, finding.group, finding.resource)
-        words = f"{finding.certainty}: {finding.sentence}"
+        is_named = finding.fault != "unknown_cause"
+        words = f"{CERTAINTY_WORDS[finding.certainty]}: {finding.sentence}" if is_named else finding.sentence
         earlier = before.get(key)
         if earlier is None:
             yield Note(now, "fault_found", words, *of)

@@ -22,6 +22,7 @@ class Hole(msgspec.Struct, frozen=True):
 
     began: Instant
     ended: Instant
+    """Inf while it goes on."""
     reason: UncoveredReason
 
 
@@ -72,17 +73,17 @@ class Coverage:
             return False
         return self.uncovered(since, until) is None
 
-    def uncovered(self, since: Instant, until: Instant) -> UncoveredReason | None:
-        """Why events of the time between the instants may be missing; None if none can be.
+    def uncovered(self, since: Instant, until: Instant) -> Hole | None:
+        """The last hole because of which events of the time between the instants may be missing; None if none can be.
 
         What no watch delivers any more is worse than what one may deliver late.
         """
-        reasons = [hole.reason for hole in self._holes if hole.began < until and hole.ended > since]
+        holes = [hole for hole in self._holes if hole.began < until and hole.ended > since]
         down_since = self._down_since
         if down_since is not None and down_since < until and self._is_hole(down_since, until):
-            reasons.append(self._reason)
-        losses = (reason for reason in reversed(reasons) if reason != "not_watched")
-        return next(losses, "not_watched" if reasons else None)
+            holes.append(Hole(down_since, inf, self._reason))
+        losses = [hole for hole in holes if hole.reason != "not_watched"]
+        return next(reversed(losses or holes), None)
 
     def _keep(self, hole: Hole) -> None:
         self._holes.append(hole)

@@ -1,15 +1,16 @@
-"""Since when a stream is in its condition, and whether it may have been so before anybody looked.
+"""Since when a stream is in its condition, whether it may have been so before anybody looked, and what is over.
 
 Time is an argument.
 """
 
 from __future__ import annotations
 
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from exporter.measure.stream_state import NOT_STARTED
+from exporter.measure.stream_state import NOT_STARTED, Fading
 
 if TYPE_CHECKING:
     from exporter.measure.stream_state import StreamState
@@ -43,4 +44,22 @@ class Standing:
             self._is_since_start = not self._was_up if condition == "down" else is_known and is_first
         self._was_up |= state.is_up
         self._was_judged |= condition in {"met", "violated"}
-        return replace(state, since=self._since, is_since_start=self._is_since_start)
+        return replace(
+            state,
+            since=self._since,
+            is_since_start=self._is_since_start,
+            fading=_fading(state, now, window_seconds),
+        )
+
+
+def _fading(state: StreamState, now: WallTime, window_seconds: float) -> Fading | None:
+    """What a condition that is no longer news comes from."""
+    wall_ahead, hole, on_time_since = now - state.at, state.window.hole, state.window.on_time_since
+    if state.condition == "unknown" and hole is not None:
+        if max(hole.ended, window_seconds) == inf:
+            return None
+        leaves = ceil(hole.ended) + window_seconds
+        return Fading(hole.began + wall_ahead, hole.ended + wall_ahead, leaves + wall_ahead)
+    if state.condition in {"violated", "unknown"} and on_time_since is not None:
+        return Fading(None, on_time_since + wall_ahead, on_time_since + window_seconds + wall_ahead)
+    return None

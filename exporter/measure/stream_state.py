@@ -190,6 +190,17 @@ class Interruptions(NamedTuple):
 NOT_INTERRUPTED = Interruptions()
 
 
+class Fading(NamedTuple):
+    """What only the window still knows of: a state that is no longer news. Unix times."""
+
+    began: WallTime | None
+    """Of the time in which events may be missing; None for events that were late, or may have been."""
+    ended: WallTime
+    """From then on a watch is open, or all events are certainly on time."""
+    leaves: WallTime
+    """When the window has forgotten it, unless it happens again."""
+
+
 class CacheAnswer(NamedTuple):
     """What the watch cache has answered last."""
 
@@ -242,6 +253,8 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     """When the condition became what it is; None if that is not known."""
     is_since_start: bool = False
     """Whether it was so when we began to watch: then it may be so for longer."""
+    fading: Fading | None = None
+    """Set if what made the window late or unknown is certainly over."""
     last_activity: WallTime | None = None
     """Of the last byte or bookmark; None before the first one."""
     delivered: Delivered = NOTHING_DELIVERED

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from exporter.measure.judging import LONGEST_WAIT_SECONDS
 from exporter.measure.times import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exporter.measure.coverage import Hole
     from exporter.measure.times import Instant
     from exporter.measure.undecided import Undecided
     from exporter.vocabulary import SloState, UncoveredReason, Verdict
@@ -149,13 +151,22 @@ class WindowReport(msgspec.Struct, frozen=True):
     p99_lower_seconds: float | None
     p99_seconds: float | None
     p99_upper_seconds: float | None
-    uncovered_reason: UncoveredReason | None = None
-    """Why events may be missing; None if none can be."""
+    hole: Hole | None = None
+    """Because of which events may be missing; None if none can be."""
+    on_time_since: Instant | None = None
+    """From then on everything that was judged is certainly on time, to the last; None if that is not so, or is so of
+    the whole window.
+    """
+
+    @property
+    def uncovered_reason(self) -> UncoveredReason | None:
+        """Why events may be missing; None if none can be."""
+        return self.hole.reason if self.hole is not None else None
 
     @property
     def is_covered(self) -> bool:
         """Whether no events can be missing."""
-        return self.uncovered_reason is None
+        return self.hole is None
 
 
 EMPTY = WindowReport(0, 0, 0, "quiet", None, None, None)
@@ -169,6 +180,8 @@ class Window:
         self._objective_ratio = objective_ratio
         self._slots: dict[int, Slot] = {}
         self._total = Slot()
+        self._newest: dict[Verdict, float] = {"on_time": -inf, "late": -inf, "ambiguous": -inf}
+        """The newest slot with an event of each verdict."""
         self._began: Instant = -inf
         """Events that arrived before have left the window."""
 
@@ -181,6 +194,7 @@ class Window:
             if number * SLOT_SECONDS < self._began:
                 return
             slot = self._slots[number] = Slot()
+        self._newest[verdict] = max(self._newest[verdict], number)
         steps = steps_of(latency)
         slot.add(steps, verdict, events)
         self._total.add(steps, verdict, events)
@@ -189,9 +203,7 @@ class Window:
         """When the window that ends now began: a slot leaves it as a whole."""
         return floor((now - self._seconds) / SLOT_SECONDS) * SLOT_SECONDS if self._seconds < inf else -inf
 
-    def report(
-        self, now: Instant, undecided: Sequence[Undecided] = (), uncovered_reason: UncoveredReason | None = None
-    ) -> WindowReport:
+    def report(self, now: Instant, undecided: Sequence[Undecided] = (), hole: Hole | None = None) -> WindowReport:
         """The window that ends now, with the bounds of pending events that are certain so far.
 
         They arrived in it: no event is pending for longer than the shortest window.
@@ -208,12 +220,22 @@ class Window:
             events=events,
             late=late,
             undecided=events - late - on_time,
-            state=self._state(events, late, events - on_time, is_covered=uncovered_reason is None),
+            state=self._state(events, late, events - on_time, is_covered=hole is None),
             p99_lower_seconds=lower and lower.earliest,
             p99_seconds=middle and middle.latest,
             p99_upper_seconds=upper and upper.latest,
-            uncovered_reason=uncovered_reason,
+            hole=hole,
+            on_time_since=self._on_time_since(now, undecided),
         )
+
+    def _on_time_since(self, now: Instant, undecided: Sequence[Undecided]) -> Instant | None:
+        """Only once what came meanwhile has been judged, and while events go on being on time: silence is no proof."""
+        last = max(self._newest["late"], self._newest["ambiguous"])
+        since, judged_until = (last + 1) * SLOT_SECONDS, now - LONGEST_WAIT_SECONDS
+        is_in_window = last * SLOT_SECONDS >= self._began > -inf
+        goes_on = since <= judged_until <= self._newest["on_time"] * SLOT_SECONDS
+        is_late = any(verdict == "late" for _, verdict, _ in undecided)
+        return since if is_in_window and goes_on and not is_late else None
 
     def _state(self, events: int, late: int, not_on_time: int, *, is_covered: bool) -> SloState:
         budget = (1 - self._objective_ratio) * events + 1e-9

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from exporter.diagnosis.sentences import advised
 from exporter.diagnosis.words import DOUBT_WORDS
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
@@ -57,6 +58,7 @@ def stream(state: StreamState) -> dict[str, Any]:
         "state": window.state,
         "since": state.since,
         "is_since_start": state.is_since_start,
+        "fading": state.fading._asdict() if state.fading is not None else None,
         # Without an open watch the state covers only events that arrived before.
         "meaning": _meaning(state),
         "unknown_reason": state.unknown_reason,
@@ -90,14 +92,14 @@ def _meaning(state: StreamState) -> str:
 
 
 def _advice(state: StreamState) -> str | None:
-    doubt = state.doubt
-    return DOUBT_WORDS[doubt].advice if doubt is not None else None
+    return next((words.advice for words in advised(state)), None)
 
 
 def _canaries(counts: StreamCounts) -> dict[str, int]:
     return {
         "canary_writes": counts.canary_writes,
         "canary_write_failures": counts.canary_write_failures,
+        "canaries_arrived": counts.canary_delivery.count,
         "canaries_lost": counts.canaries_lost,
     }
 

@@ -17,14 +17,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
 from exporter.commands.top.screen import screen
+from exporter.diagnosis.words import WHOSE
 from exporter.history.recording import History
+from exporter.measure.coverage import Hole
 from exporter.measure.late_objects import LateObject
-from exporter.measure.stream_state import Interruptions, StreamState, Trouble
+from exporter.measure.stream_state import Fading, Interruptions, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.service import status
 from exporter.simulator import Simulator, Workload
@@ -108,10 +111,11 @@ def test_a_row_says_what_is_known() -> None:
 
 def test_a_watch_that_is_not_open_has_no_p99_of_now_and_lost_canaries_are_counted() -> None:
     found = counts(canary_writes=50, canaries_lost=2, canary_write_failures=3)
+    found.canary_delivery.observe(0.1, 45)
     shown = seen_of([state("pods", p99=(2.1, 2.4), is_up=False, trouble=Trouble("connect"), counts=found)])
     [pods] = [line for line in drawn(Choice(), shown=shown) if line.startswith("pods")]
     assert pods.split()[:4] == ["pods", "no", "watch", "-"]
-    assert "canaries: 2 of 50 lost, 3 not written" in "\n".join(drawn(Choice(is_open=True), shown=shown))
+    assert "canaries: 2 of 47 lost, 3 not written" in "\n".join(drawn(Choice(is_open=True), shown=shown))
 
 
 def test_a_row_of_which_there_is_much_to_say_fits_as_well() -> None:
@@ -216,6 +220,7 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     console.print(screen(shown, Choice(is_open=True, selected=1), LINES, None))
     opened = console.export_text()
     assert "pods on 10.0.0.1:6443: on time" in opened
+    assert "raise the time limit of the balancer or proxy above 10 minutes" in " ".join(opened.split())
     assert "closed by force 12 times, relisted twice, first at 22:13:20" in opened
 
 
@@ -225,7 +230,31 @@ def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
     console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), LINES, None))
     opened = " ".join(console.export_text().split())
-    assert "pods on 10.0.0.1:6443: uncertain, nothing dates events, since 22:13:20 Run `watchslo check`: it" in opened
+    assert "pods on 10.0.0.1:6443: uncertain since 22:13:20, nothing dates events Run `watchslo check`: it" in opened
+
+
+def test_what_is_over_and_whose_the_watches_are_is_said() -> None:
+    at = 1_700_000_000.0
+    late = state("pods", "violated", (2.1, 2.4), since=at, fading=Fading(None, at + 40, at + 100))
+    opened = " ".join(" ".join(drawn(Choice(is_open=True), shown=seen_of([late]))).split())
+    assert (
+        "pods on 10.0.0.1:6443: late since 22:13:20, nothing late since 22:14:00; leaves the window at 22:15:00"
+        in opened
+    )
+    assert WHOSE in opened
+    away = Hole(0.0, 5.0, "not_watched")
+    missing = state("pods", "unknown", since=at, fading=Fading(at - 30, at - 20, at + 40))
+    missing = replace(missing, window=replace(missing.window, hole=away))
+    opened = " ".join(" ".join(drawn(Choice(is_open=True), shown=seen_of([missing]))).split())
+    assert "no watch was open 22:12:50\N{EN DASH}22:13:00; leaves the window at 22:14:00" in opened
+
+
+def test_a_row_counts_canaries_that_were_written_through_another_apiserver() -> None:
+    found = counts(canaries_lost=1)
+    found.canary_delivery.observe(0.1, 45)
+    opened = "\n".join(drawn(Choice(is_open=True), shown=seen_of([state(counts=found)])))
+    assert "canaries: 1 of 46 lost, written through another apiserver" in opened
+    assert "canaries" not in "\n".join(drawn(Choice(is_open=True)))
 
 
 def test_what_others_say_cannot_steer_the_terminal() -> None:

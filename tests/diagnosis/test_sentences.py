@@ -8,9 +8,11 @@ from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
+from exporter.measure.coverage import Hole
 from exporter.measure.stream_state import (
     NOT_STARTED,
     CanaryTrouble,
+    Fading,
     Interruptions,
     RevisionClockState,
     StreamState,
@@ -146,7 +148,7 @@ def test_a_single_forced_close_is_mentioned_after_all_is_well() -> None:
     assert said == [f"All watches are on time: pods and widgets on {APISERVER}, within 0.12 s at P99.", went_on]
     assert went_on not in sentences([cut("pods", 1, is_up=False, trouble=None), WIDGETS], [], NOW)
     assert went_on not in sentences([cut("pods", 1, 1), WIDGETS], [], NOW), "it is not known that nothing is lost"
-    unsure = replace(WIDGETS.window, state="unknown", uncovered_reason="gone")
+    unsure = replace(WIDGETS.window, state="unknown", hole=Hole(0.0, 5.0, "gone"))
     away = replace(cut("pods", 1, slo="unknown"), window=unsure)
     assert went_on not in sentences([away, WIDGETS], [], NOW), "events may be missing"
 
@@ -171,13 +173,13 @@ def test_every_condition_has_its_place_and_its_word() -> None:
 def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=DATED, since=SINCE)
     undated = state("nodes", "unknown", (0.2, inf), revision_clock=DATED)
-    missing = replace(wide, resource="leases", window=replace(wide.window, uncovered_reason="gone"))
+    missing = replace(wide, resource="leases", window=replace(wide.window, hole=Hole(0.0, 5.0, "gone")))
     assert [one.unknown_reason for one in (wide, undated, missing)] == ["wide", "undated", "uncovered"]
     assert state(slo="met", revision_clock=DATED).unknown_reason is None
     assert replace(missing, is_up=False).unknown_reason is None
     since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
     gone = "events may be missing, because the history from which to go on was gone, so that it had to relist"
-    away = replace(missing, resource="secrets", window=replace(wide.window, uncovered_reason="not_watched"))
+    away = replace(missing, resource="secrets", window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
     closed = "events may be missing, because no watch was open for longer than the threshold"
     late_polls = "too many events are not dated, so that their latency has no upper bound"
     assert sentences([wide, undated, missing, away], [], NOW) == [
@@ -186,6 +188,55 @@ def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
         UNKNOWN.replace("pods", "nodes").format(why=late_polls),
         since.format(why="the bounds are too wide, with a P99 between 0.20 s and 2.2 s"),
     ]
+
+
+def test_what_is_over_is_said_to_be_so_unless_a_cause_is_still_seen() -> None:
+    over = replace(late(), fading=Fading(None, NOW - 20, NOW + 40))
+    was = LATE.replace("are certainly", "were certainly").replace("since", "from").removesuffix(".")
+    was = f"{was}; that was over at 22:13:00, and leaves the window at 22:14:00 UTC."
+    assert sentences([over], [], NOW) == [was]
+    assert sentences([over], [BEHIND], NOW) == [LATE, BEHIND.sentence]
+    gone = f"Seen until 22:13 UTC, not since: {BEHIND.sentence}"
+    assert sentences([over], [replace(BEHIND, seen_until=NOW - 20)], NOW) == [was, gone]
+    nodes = late("nodes")
+    assert sentences([over, nodes], [], NOW) == [LATE.replace("pods", "nodes"), was], "what goes on comes first"
+    away = replace(WIDGETS.window, state="unknown", hole=Hole(0.0, 5.0, "not_watched"))
+    missing = replace(state("pods"), window=away, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
+    [said] = sentences([missing], [], NOW)
+    assert said.endswith("threshold; that was over at 22:13:00, and leaves the window at 22:14:00 UTC.")
+
+
+def test_a_fault_that_is_seen_no_more_is_said_after_what_is_fine_and_when_it_was() -> None:
+    fine = f"All watches are on time: pods and nodes on {APISERVER}, within 0.12 s at P99."
+    both = [state("pods"), state("nodes")]
+    for certainty, was in (("shown", "Seen"), ("suspected", "Suspected")):
+        gone = replace(BEHIND, certainty=certainty, seen_until=NOW - 20)
+        assert sentences(both, [gone], NOW) == [fine, f"{was} until 22:13 UTC, not since: {BEHIND.sentence}"]
+    assert sentences(both, [BEHIND], NOW) == [BEHIND.sentence, "Nodes are fine."], "pods are not both"
+    assert sentences(both[:1], [BEHIND], NOW) == [BEHIND.sentence]
+    assert sentences(both, [replace(BEHIND, resource="")], NOW)[1] == "Pods and nodes are fine."
+
+
+def test_of_what_is_late_the_streams_whose_cause_is_not_found_are_named() -> None:
+    both = LATE.replace("pods", "pods and nodes")
+    rest = f"No cause is found for nodes on {APISERVER}."
+    assert sentences([late(), late("nodes")], [BEHIND], NOW) == [both, BEHIND.sentence, rest]
+    assert sentences([late(), late("nodes")], [replace(BEHIND, resource="")], NOW) == [both, BEHIND.sentence]
+    for other in (replace(BEHIND, seen_until=NOW - 20), replace(BEHIND, fault="unknown_cause", certainty="suspected")):
+        assert rest not in sentences([late(), late("nodes")], [other], NOW)
+
+
+def test_that_a_cause_is_unknown_is_no_suspicion() -> None:
+    unknown = replace(BEHIND, fault="unknown_cause", certainty="suspected", sentence="Nothing says why.")
+    assert sentences([late()], [unknown], NOW) == [LATE, "Nothing says why."]
+
+
+def test_a_refusal_is_said_once_while_it_is_why_no_watch_is_open() -> None:
+    refused = replace(BEHIND, fault="exporter_refused", sentence="This exporter may not watch pods.")
+    down = state("pods", is_up=False, trouble=Trouble("forbidden"), since=SINCE)
+    [said] = sentences([down], [refused], NOW)
+    assert said.endswith("this exporter is not permitted to (forbidden).")
+    assert refused.sentence in sentences([state("pods")], [refused], NOW)
 
 
 def test_what_is_late_comes_first_and_a_long_list_is_cut() -> None:

@@ -49,6 +49,19 @@ def test_a_finding_outlives_short_gaps_and_is_withdrawn_after_a_long_one() -> No
     assert findings.named == []
 
 
+def test_what_is_seen_no_more_says_until_when_it_was_seen() -> None:
+    findings = Tracker()
+    for now in (96.0, 102.0):
+        findings.update(now, [SHOWN], {})
+    for now, until in ((104.0, None), (106.0, 102.0), (110.0, 102.0)):
+        assert findings.update(now, [], {}) == []
+        assert [one.seen_until for one in findings.named] == [until]
+    findings.update(112.0, [BEHIND], {})
+    assert [one.seen_until for one in findings.named] == [None], "it is seen again, though not confirmed"
+    (change,) = findings.update(112.0 + WITHDRAWN_AFTER_SECONDS, [], {})
+    assert (change.what, change.finding.seen_until) == ("withdrawn", 112.0)
+
+
 def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> None:
     findings = Tracker()
     for now in (96.0, 102.0):

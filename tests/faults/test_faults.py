@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from exporter.diagnosis.rules import RULE_OF
-from exporter.diagnosis.words import FAULT_WORDS
+from exporter.diagnosis.words import FAULT_WORDS, START_WORDS
 from exporter.vocabulary import Fault
 from tests.faults.laboratory import SETTINGS, Laboratory, laboratory
 from tests.faults.making import Strength
@@ -50,10 +50,12 @@ async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tab]:
 
 
 def sentence_names(fault: Fault) -> str:
-    """Whether the first sentences of the page name the fault and its row of findings does too, in JavaScript."""
-    words = re.sub(r"\\{\w+\\}", ".*", re.escape(RULE_OF[fault].says).replace("/", "\\/"))
+    """Whether the first sentences of the page name the fault and its card does too, in JavaScript."""
+    # A refusal is why no watch is open: it is said once.
+    said = START_WORDS["forbidden"] if fault == "exporter_refused" else RULE_OF[fault].says
+    words = re.sub(r"\\{\w+\\}", ".*", re.escape(said).replace("/", "\\/"))
     tags = "[...document.querySelectorAll('#findings .tag')]"
-    tag = f"{tags}.some((one) => one.textContent.startsWith('{FAULT_WORDS[fault]}'))"
+    tag = f"{tags}.some((one) => one.textContent.includes('{FAULT_WORDS[fault]}'))"
     return f"/{words}/is.test(document.getElementById('sentence').innerText) && {tag}"
 
 

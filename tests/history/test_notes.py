@@ -92,8 +92,10 @@ def test_findings_are_noted_when_they_begin_become_certain_and_end() -> None:
     history.record_findings(2.0, [replace(BEHIND, sentence="the same with other figures")])
     history.record_findings(3.0, [replace(BEHIND, certainty="shown")])
     history.record_findings(4.0, [])
-    assert history.notes == [
+    history.record_findings(5.0, [replace(BEHIND, fault="unknown_cause")])
+    assert history.notes[-1] == Note(5.0, "fault_found", BEHIND.sentence, "10.0.0.1:6443", "", "pods")
+    assert history.notes[:-1] == [
         Note(1.0, "fault_found", f"suspected: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
-        Note(3.0, "fault_changed", f"shown: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
+        Note(3.0, "fault_changed", f"confirmed: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
         Note(4.0, "fault_withdrawn", f"found no more: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
     ]

@@ -1,9 +1,11 @@
 """Which time was watched, against a list of all that was ever told."""
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.measure.coverage import HOLES_KEPT, Coverage
+from exporter.measure.coverage import HOLES_KEPT, Coverage, Hole
 from tests.measure.drawing import seconds
 
 THRESHOLD_SECONDS = 1.0
@@ -104,22 +106,24 @@ def test_where_a_watch_was_expected_the_time_before_the_first_is_a_gap_like_any_
     assert coverage.covers(0.0, 20.0)
 
 
-def test_why_events_may_be_missing_is_told_by_the_newest_loss_and_else_by_gaps() -> None:
+def test_why_events_may_be_missing_and_when_is_told_by_the_newest_loss_and_else_by_gaps() -> None:
     coverage = Coverage(THRESHOLD_SECONDS)
     coverage.opened(10.0)
     coverage.lost(20.0)
+    assert coverage.uncovered(0.0, 21.5) == Hole(20.0, inf, "not_watched"), "it goes on"
     coverage.opened(22.0)
-    assert coverage.uncovered(0.0, 30.0) == "not_watched"
+    assert coverage.uncovered(0.0, 30.0) == Hole(20.0, 22.0, "not_watched")
     coverage.lost(30.0)
     assert coverage.uncovered(25.0, 30.5) is None
     coverage.gave_up_continuity(30.5, "gone")
-    assert coverage.uncovered(0.0, 30.6) == "gone"
+    assert coverage.uncovered(0.0, 30.6) == Hole(30.0, inf, "gone")
     coverage.opened(30.7)
-    assert coverage.uncovered(0.0, 40.0) == "gone"
-    assert coverage.uncovered(0.0, 25.0) == "not_watched"
+    assert coverage.uncovered(0.0, 40.0) == Hole(30.0, 30.7, "gone")
+    assert coverage.uncovered(0.0, 25.0) == Hole(20.0, 22.0, "not_watched")
     coverage.gave_up_continuity(40.0, "revision_went_back")
     coverage.opened(40.1)
-    assert coverage.uncovered(0.0, 50.0) == "revision_went_back"
+    assert coverage.uncovered(0.0, 50.0) == Hole(40.0, 40.1, "revision_went_back")
     coverage.lost(50.0)
-    assert coverage.uncovered(45.0, 51.5) == "not_watched", "what was lost before is said of its own gap only"
-    assert coverage.uncovered(35.0, 51.5) == "revision_went_back"
+    of_its_own_gap = coverage.uncovered(45.0, 51.5)
+    assert of_its_own_gap == Hole(50.0, inf, "not_watched"), "what was lost before is said of its own gap only"
+    assert coverage.uncovered(35.0, 51.5) == Hole(40.0, 40.1, "revision_went_back")

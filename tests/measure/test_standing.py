@@ -1,11 +1,14 @@
 """Since when a stream is what it is, and what was so before anybody looked."""
 
 from math import inf
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from exporter.measure.coverage import Hole
 from exporter.measure.standing import Standing
-from exporter.measure.stream_state import NOT_STARTED, StreamState, Trouble
+from exporter.measure.stream_state import NOT_STARTED, Fading, StreamState, Trouble
 from tests.support.states import state
 
 WAITING = state(is_up=False, trouble=NOT_STARTED)
@@ -43,3 +46,21 @@ def test_what_is_so_from_the_start_may_be_so_for_longer(
 
 def test_a_window_without_end_fills_for_ever() -> None:
     assert stamped((100.0, QUIET), (5000.0, LATE), window=inf) == (5000.0, True)
+
+
+def test_what_is_over_and_only_in_the_window_still_is_told_with_its_times() -> None:
+    def fading(one: StreamState, seconds: float = 60.0, **window: Any) -> Fading | None:
+        seen = replace(one, at=50.0, window=replace(one.window, **window))
+        return Standing().stamped(seen, 1_050.0, seconds).fading
+
+    gap = Hole(20.0, 30.5, "not_watched")
+    assert fading(UNKNOWN, hole=gap) == Fading(1_020.0, 1_030.5, 1_091.0)
+    assert fading(UNKNOWN, hole=gap, on_time_since=40.0) == Fading(1_020.0, 1_030.5, 1_091.0)
+    assert fading(UNKNOWN, hole=Hole(20.0, inf, "gone"), on_time_since=40.0) is None, "it goes on"
+    assert fading(UNKNOWN, inf, hole=gap) is None, "a window without end forgets nothing"
+    for one in (LATE, UNKNOWN):
+        assert fading(one, on_time_since=40.0) == Fading(None, 1_040.0, 1_100.0)
+        assert fading(one) is None
+    for one in (MET, QUIET, REFUSED):
+        assert fading(one, hole=gap, on_time_since=40.0) is None, "it is not what the state speaks of"
+    assert fading(LATE, hole=gap) is None, "what is late is not over with the gap"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.measure.coverage import Hole
 from exporter.measure.times import ANY_TIME, Interval
 from exporter.measure.undecided import Undecided
 from exporter.measure.window import FINEST_SECONDS, GROWTH, QUIET_BELOW_EVENTS, SLOT_SECONDS, Window, WindowReport
@@ -14,6 +15,7 @@ from exporter.vocabulary import SloState, Verdict
 from tests.measure.drawing import seconds
 
 WINDOW_SECONDS = 4.0
+GONE = Hole(1.0, 2.0, "gone")
 STEP = GROWTH * (1 + 1e-9)
 """What a bound may lie outwards of the truth, as a factor."""
 
@@ -106,7 +108,7 @@ def test_the_window_says_what_all_its_events_say(
                 now += passed
                 undecided = [Undecided(*one) for one in waiting]
                 waits = [Told(now, latency, verdict) for latency, verdict, events in undecided for _ in range(events)]
-                report = window.report(now, undecided, None if is_covered else "gone")
+                report = window.report(now, undecided, None if is_covered else GONE)
                 check(report, [*inside(told, now), *waits], objective_ratio, is_covered=is_covered)
 
 
@@ -160,7 +162,7 @@ def test_where_events_may_be_missing_it_is_not_met_but_still_violated_or_quiet()
         (filled(on_time=98, late=2), "violated"),
         (filled(on_time=49), "quiet"),
     ):
-        uncovered = window.report(11.0, uncovered_reason="gone")
+        uncovered = window.report(11.0, hole=GONE)
         assert (uncovered.state, uncovered.uncovered_reason) == (state, "gone")
 
 
@@ -199,6 +201,30 @@ def test_what_the_window_has_left_behind_changes_nothing() -> None:
     report = window.report(90.0)
     assert (report.events, report.late, report.undecided) == (1, 0, 0)
     assert report.p99_upper_seconds == pytest.approx(0.1, rel=0.02)
+
+
+@pytest.mark.parametrize("verdict", ["late", "ambiguous"])
+def test_that_all_is_on_time_again_is_said_once_what_came_meanwhile_is_judged(verdict: Verdict) -> None:
+    window = Window(60.0, 0.99)
+
+    def goes_on(until: int, since: int = 0) -> None:
+        for second in range(since, until):
+            window.judged(float(second), Interval(0.0, 0.1), "on_time")
+
+    goes_on(20)
+    assert window.report(20.0).on_time_since is None, "it was never otherwise"
+    window.judged(19.5, Interval(0.2, 2.0), verdict)
+    goes_on(30, 20)
+    assert window.report(29.9).on_time_since is None, "what came 10 s ago may not be judged yet"
+    assert window.report(30.0).on_time_since == 20.0
+    assert window.report(30.0, [Undecided(Interval(0.0, inf), "ambiguous", 3)]).on_time_since == 20.0
+    assert window.report(30.0, [Undecided(Interval(2.0, inf), "late", 1)]).on_time_since is None
+    assert window.report(40.0).on_time_since is None, "nothing comes any more"
+    goes_on(80, 40)
+    assert window.report(79.9).on_time_since == 20.0
+    assert window.report(80.0).on_time_since is None, "it has left the window"
+    window.judged(80.5, Interval(2.0, inf), "late")
+    assert window.report(81.0).on_time_since is None, "it has begun again"
 
 
 def test_it_begins_with_a_whole_second() -> None:

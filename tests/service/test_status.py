@@ -6,11 +6,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter.measure.stream_state import StreamState, Trouble
+from exporter.measure.stream_state import Fading, Interruptions, StreamState, Trouble
 from exporter.service import status
 from exporter.vocabulary import DOUBTS, STARTUP_RESULTS, STARTUP_STAGES, UNKNOWN_REASONS
 from tests.support.observing import config
-from tests.support.states import startup, state
+from tests.support.states import counts, startup, state
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/status.schema.json").read_text(encoding="utf-8"))
 
@@ -26,6 +26,8 @@ def test_the_status_is_as_its_schema_says() -> None:
         state(since=5.0),
         state(p99=(0.1, inf)),
         state(slo="unknown"),
+        state(slo="unknown", fading=Fading(4.0, 5.0, 65.0)),
+        state(slo="violated", fading=Fading(None, 5.0, 65.0)),
         state(pod_startup=startup()),
         state(pod_startup=startup(is_anything_known=False)),
         state(p99=None, slo="quiet", is_up=False, trouble=Trouble("connect", "refused")),
@@ -68,6 +70,22 @@ def test_an_unknown_state_has_its_reason() -> None:
     assert (certain["unknown_reason"], certain["doubt"], certain["advice"]) == (None, None, None)
     assert set(SCHEMA["$defs"]["stream"]["properties"]["unknown_reason"]["enum"]) == {*UNKNOWN_REASONS, None}
     assert set(SCHEMA["$defs"]["stream"]["properties"]["doubt"]["enum"]) == {*DOUBTS, None}
+
+
+def test_what_is_interrupted_has_advice_as_well_and_its_state_keeps_its_meaning() -> None:
+    cut = status.stream(state(interruptions=Interruptions(3, 0, 5.0, is_repeated=True)))
+    assert cut["advice"].startswith("What is resumed has lost no event")
+    assert cut["meaning"] == "enough events in the window are certainly on time"
+    assert status.stream(state(interruptions=Interruptions(1, 0, 5.0)))["advice"] is None
+
+
+def test_what_is_over_has_its_times_and_canaries_are_counted_where_they_arrive() -> None:
+    over = state(slo="violated", fading=Fading(None, 5.0, 65.0), counts=counts(canaries_lost=1))
+    over.counts.canary_delivery.observe(0.1, 7)
+    said = status.stream(over)
+    assert said["fading"] == {"began": None, "ended": 5.0, "leaves": 65.0}
+    assert (said["canary_writes"], said["canaries_arrived"], said["canaries_lost"]) == (0, 7, 1)
+    assert status.stream(state())["fading"] is None
 
 
 def test_the_schema_knows_every_stage_and_result() -> None:

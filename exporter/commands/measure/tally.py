@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from exporter.measure.coverage import Hole
 from exporter.measure.times import Interval
 from exporter.measure.undecided import NO_BOUND
 from exporter.measure.window import Sketch, Window, step_of
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 WHOLE_DURATION = 0.0
 """All events count as of one instant: a window that never moves needs one slot, however long it lasts."""
+
+SOME_HOLE = Hole(WHOLE_DURATION, WHOLE_DURATION, "not_watched")
 
 
 class Tally:
@@ -75,7 +78,7 @@ class Tally:
 
     def state(self, *, is_covered: bool) -> SloState:
         """Over the whole duration. Where that was not covered, events may be missing."""
-        return self._window.report(WHOLE_DURATION, uncovered_reason=None if is_covered else "not_watched").state
+        return self._window.report(WHOLE_DURATION, hole=None if is_covered else SOME_HOLE).state
 
     def latency(self, ratio: float) -> Interval | None:
         """Bounds in seconds of the latency's `ratio` quantile; None without events, +Inf where nothing bounds it."""

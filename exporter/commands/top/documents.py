@@ -49,6 +49,14 @@ class Interrupted(msgspec.Struct):
     is_repeated: bool
 
 
+class FadingStatus(msgspec.Struct):
+    """What only the window still knows of."""
+
+    began: float | None
+    ended: float
+    leaves: float
+
+
 class StreamStatus(msgspec.Struct):
     """One stream, as it is now."""
 
@@ -75,7 +83,9 @@ class StreamStatus(msgspec.Struct):
     advice: str | None = None
     canary_writes: int = 0
     canary_write_failures: int = 0
+    canaries_arrived: int | None = None
     canaries_lost: int = 0
+    fading: FadingStatus | None = None
     interruptions: Interrupted | None = None
 
     @property

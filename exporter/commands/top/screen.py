@@ -10,12 +10,13 @@ from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import astuple
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from exporter.diagnosis.sentences import seconds
-from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, DOUBT_WORDS, END_WORDS, interrupted
+from exporter.diagnosis.words import CLOCK_WORDS, CONDITION_WORDS, DOUBT_WORDS, END_WORDS, WHOSE, interrupted, over
 from exporter.measure.startup_counts import WINDOW_SECONDS
 from exporter.vocabulary import STARTUP_STAGES
 from exporter.web.page.figures import STARTUP_WORDS
@@ -41,7 +42,7 @@ STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to client"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 9, 16, 11, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 11, 16, 11, 5
 
 
 def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
@@ -56,6 +57,7 @@ def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> Rend
     first = max(0, min(selected - room // 2, len(rows) - room))
     parts: list[RenderableType] = [
         _head(seen, choice, len(rows), trouble),
+        Text(WHOSE, style="dim"),
         Text(_plain(seen.status.sentence)),
         Text(),
     ]
@@ -100,7 +102,8 @@ def _cells(row: TopRow, *, is_several: bool) -> Iterator[str | Text]:
         yield _plain(now.apiserver)
     yield Text(CONDITION_WORDS.get(now.condition, now.condition), style=LOOKS.get(now.condition, ""))
     # Without a watch it is the P99 of what came before.
-    yield between(now.p99_lower_seconds, now.p99_upper_seconds) if now.stream == "up" else "-"
+    p99 = between(now.p99_lower_seconds, now.p99_upper_seconds) if now.stream == "up" else "-"
+    yield Text(p99, style="dim" if now.condition == "unknown" else "")
     yield _bars(row)
     yield _rate(row)
     yield _slowest(row)
@@ -159,7 +162,7 @@ def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
     reads = now.revision_clock_reads
-    condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_uncertain(now)}{_since(now)}"
+    condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_since(now)}{_uncertain(now)}"
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
     if now.advice:
         yield Text(_plain(now.advice))
@@ -169,10 +172,7 @@ def opened(row: TopRow) -> Iterator[Text]:
         yield Text(f"{what}, first at {clock(run.since)}")
     yield Text(f"on time {now.on_time}, late {now.late}, ambiguous {now.ambiguous} since the start")
     yield Text(f"forced closes {now.forced_closes}, relists {now.relists}; {CLOCK_WORDS.get(reads, reads)}{_why(now)}")
-    if now.canary_writes or now.canaries_lost:
-        failed = f", {now.canary_write_failures} not written" if now.canary_write_failures else ""
-        lost = f"canaries: {now.canaries_lost} of {now.canary_writes} lost{failed}"
-        yield Text(lost, style=LOOKS["violated"] if now.canaries_lost else "")
+    yield from _canaries(now)
     if past is None:
         return
     if past.last_end is not None:
@@ -186,6 +186,16 @@ def opened(row: TopRow) -> Iterator[Text]:
         yield Text(f"{clock(late.at)} {late.event} {what}: {between(late.lower_seconds, late.upper_seconds)}, {where}")
 
 
+def _canaries(now: StreamStatus) -> Iterator[Text]:
+    """Another version does not say how many came."""
+    known = now.canary_writes if now.canaries_arrived is None else now.canaries_arrived + now.canaries_lost
+    if known or now.canary_writes or now.canaries_lost:
+        failed = f", {now.canary_write_failures} not written" if now.canary_write_failures else ""
+        elsewhere = "" if now.canary_writes else ", written through another apiserver"
+        lost = f"canaries: {now.canaries_lost} of {known} lost{failed}{elsewhere}"
+        yield Text(lost, style=LOOKS["violated"] if now.canaries_lost else "")
+
+
 def _since(now: StreamStatus) -> str:
     if now.since is None:
         return ""
@@ -194,10 +204,12 @@ def _since(now: StreamStatus) -> str:
 
 def _uncertain(now: StreamStatus) -> str:
     reason = now.doubt or now.unknown_reason
-    if reason is None:
-        return ""
-    words = DOUBT_WORDS.get(reason)
-    return f", {_plain(words.short if words is not None else reason)},"
+    words = DOUBT_WORDS.get(reason or "")
+    short = words.short if words is not None else reason or ""
+    if now.fading is not None:
+        began, ended, leaves = [clock(at) if at is not None else "" for at in astuple(now.fading)]
+        short = over(short, began, ended, leaves)
+    return f", {_plain(short)}" if short else ""
 
 
 def _why(now: StreamStatus) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from exporter.diagnosis.document import SIGNS
-from exporter.diagnosis.sentences import MOST_NAMES, concerns
+from exporter.diagnosis.sentences import MOST_NAMES, advised, concerns
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import (
     CONDITION_WORDS,
-    DOUBT_WORDS,
     END_WORDS,
-    FAULT_WORDS,
     RELIST_WORDS,
     SOURCE_WORDS,
     with_value,
@@ -20,17 +17,16 @@ from exporter.diagnosis.words import (
 from exporter.history.recording import COARSE_SECONDS, COARSE_STEPS
 from exporter.vocabulary import VERDICTS
 from exporter.web.page import plot
-from exporter.web.page.figures import STAGE_WORDS, between, count, moment, per_second, since, text, with_code
+from exporter.web.page.cards import advice, finding
+from exporter.web.page.figures import STAGE_WORDS, between, count, moment, per_second, text
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from exporter.diagnosis.findings import Finding
     from exporter.history.notes import Note
     from exporter.measure.late_objects import LateObject
     from exporter.measure.stream_state import StreamState
-    from exporter.vocabulary import DoubtReason
     from exporter.web.page.look import Look
 
 TABLE_STEPS = 15
@@ -67,9 +63,8 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     trouble = state.trouble.error if state.trouble is not None and look.has_errors else ""
     if trouble:
         yield f'<p class="trouble">{text(trouble)}</p>'
-    if state.doubt is not None:
-        yield advice(state.doubt)
-    yield from (finding(one, look, is_open=True) for one in look.findings if concerns(one, state))
+    yield from map(advice, advised(state))
+    yield from (finding(one, look, is_open=True, says=True) for one in look.findings if concerns(one, state))
     yield _part("P99, for up to six hours", plot.timeline(coarse, threshold, frame) + _table(state, look), "wide")
     yield _part("ApiserverTimeSpan in seconds, since the start", plot.histogram(counts.time_span, threshold), "wide")
     yield _part("Verdicts, since the start", numbers(_verdicts(state)))
@@ -200,34 +195,3 @@ def _queries(state: StreamState) -> str:
             f'<button type="button" class="copy" hidden aria-label="Copy the query: {what}">Copy</button></li>'
         )
     return f'<ul class="queries">{"".join(items)}</ul>'
-
-
-def advice(doubt: DoubtReason) -> str:
-    """What to do where it is not certain whether watches are late."""
-    words = DOUBT_WORDS[doubt]
-    return (
-        f'<p class="finding is-suspected advice"><span class="tag">Uncertain, {words.short}:</span> '
-        f'{with_code(words.advice)} <a href="{words.runbook}">Runbook</a></p>'
-    )
-
-
-def finding(one: Finding, look: Look, *, is_open: bool) -> str:
-    """What the rules found; it opens to the facts for and against it."""
-    link = f'<a href="{text(one.runbook)}">Runbook</a>' if one.runbook.startswith(("http://", "https://")) else ""
-    lines = "".join(
-        f"<dt>{heading}</dt>{''.join(f'<dd>{fact}</dd>' for fact in facts)}"
-        for heading, facts in (
-            ("Because", list(map(text, one.evidence))),
-            ("Do", list(map(with_code, one.steps))),
-            ("Excluded", list(map(text, one.excluded))),
-            ("Read", [link] if link else []),
-        )
-        if facts
-    )
-    when = f'<span class="soft">{SIGNS} {since(one.since, look.now, is_since_start=one.is_since_start)}</span>'
-    words = FAULT_WORDS.get(one.fault, one.fault)
-    tag = f'<span class="tag" title="fault=&quot;{text(one.fault)}&quot;">{text(words)}, {one.certainty}</span>'
-    return (
-        f'<details class="finding is-{one.certainty}"{" open" if is_open else ""}><summary>{tag} {text(one.sentence)} '
-        f"{when}</summary><dl>{lines}</dl></details>"
-    )

@@ -10,11 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.diagnosis.sentences import SEVERE_FIRST, sentences
+from exporter.diagnosis.sentences import SEVERE_FIRST, advised, sentences
+from exporter.diagnosis.words import DOUBT_WORDS, INTERRUPTED_WORDS, WHOSE
 from exporter.history.recording import FINE_SECONDS
-from exporter.vocabulary import DOUBTS
+from exporter.vocabulary import WELL
 from exporter.web.page import plot
-from exporter.web.page.body import advice, body, finding, notes
+from exporter.web.page.body import body, notes
+from exporter.web.page.cards import advice, finding
 from exporter.web.page.figures import clock, moment, text
 from exporter.web.page.row import CANARY_LABEL, STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
@@ -58,10 +60,11 @@ def policy(*, has_form: bool) -> str:
 def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterator[tuple[str, str]]:
     """The parts that change, by their ids; `drawn` keeps what need not be drawn again."""
     states, kept = in_order(look.states), {} if drawn is None else drawn
+    said = sentences(look.states, look.findings, look.now)
     yield "now", _now(look)
-    yield "sentence", _sentence(look)
+    yield "sentence", _sentence(look, said)
     yield "span", _span(look)
-    yield "findings", _findings(look)
+    yield "findings", _findings(look, said)
     yield "order", " ".join(row_id(state) for state in states)
     top = top_seconds(look, kept)
     for state in states:
@@ -78,7 +81,8 @@ def page(look: Look, made: Mapping[str, str], version: int, opened: str | None =
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>watchslo</title>'
         f'<meta name="color-scheme" content="light dark"><link rel="icon" href="{ICON}"><style>{STYLE}</style></head>'
         f'<body data-version="{version}"><header><a class="brand" href="./">watchslo</a>'
-        f'{_source(look)}<p class="slo">{_objective(look)}</p>{_live(made["now"])}</header><main>'
+        f'{_source(look)}<p class="slo">{_objective(look)}</p>{_live(made["now"])}'
+        f'<p class="whose">{WHOSE}</p></header><main>'
     )
     yield f'<h1 id="sentence" aria-live="polite">{made["sentence"]}</h1>'
     yield f'<div id="findings">{made["findings"]}</div>'
@@ -146,20 +150,23 @@ def _live(now: str) -> str:
     )
 
 
-def _sentence(look: Look) -> str:
-    first, *rest = sentences(look.states, look.findings, look.now)
+def _sentence(look: Look, said: Sequence[str]) -> str:
+    first, *rest = said
     kind = min((one.shown_condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
+    if kind in WELL and any(one.seen_until is None for one in look.findings):
+        kind = "unknown"  # what is found stands first
     more = f' <span class="rest">{text(" ".join(rest))}</span>' if rest else ""
     return f'<span class="first is-{kind}">{text(first)}</span>{more}'
 
 
-def _findings(look: Look) -> str:
-    """One is open; of several the rows below would be out of sight."""
-    doubts = {state.doubt for state in look.states}
+def _findings(look: Look, said: Sequence[str]) -> str:
+    """One is open; of several the rows below would be out of sight. What the sentence says is not said again."""
+    advices = {words for state in look.states for words in advised(state)}
+    is_open = len(look.findings) == 1
     return "".join(
         [
-            *[advice(one) for one in DOUBTS if one in doubts],
-            *[finding(one, look, is_open=len(look.findings) == 1) for one in look.findings],
+            *[advice(one) for one in (*DOUBT_WORDS.values(), *INTERRUPTED_WORDS.values()) if one in advices],
+            *[finding(one, look, is_open=is_open, says=one.claim not in said) for one in look.findings],
         ]
     )
 

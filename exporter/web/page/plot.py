@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from exporter.history.steps import Band, Step
     from exporter.measure.histogram import Histogram
     from exporter.measure.times import Interval, WallTime
-    from exporter.vocabulary import Condition, Stage
+    from exporter.vocabulary import ShownCondition, Stage
 
 Drawable: TypeAlias = "Band | Step"
 THINNEST = 1.6
 """A band that is thinner than these units could not be seen."""
 
 HEADROOM = 1.15
-BANDS: tuple[Condition, ...] = ("met", "violated", "unknown", "quiet")
+STATES: dict[ShownCondition, str] = {
+    "met": "",
+    "violated": "",
+    "unknown": " whether on time or late",
+    "quiet": ": too few events to judge",
+    "down": "",
+    "interrupted": ": on time, but closed by force or relisted again and again",
+}
+"""What is to be said of each state besides its word."""
 
 AFTER_THE_COMMIT: tuple[Stage, ...] = ("storage_to_cache", "cache_to_client")
 
@@ -85,12 +93,12 @@ def band(steps: Sequence[Band], threshold_seconds: float, top_seconds: float, fr
 
 
 def legend(threshold_seconds: float) -> str:
-    """What the marks of all plots mean."""
-    marked = [*((f"of-{one}", CONDITION_WORDS[one]) for one in BANDS), ("of-down", CONDITION_WORDS["down"])]
+    """What the colours of rows and the marks of all plots mean."""
+    marked = [(f"of-{one}", f"{CONDITION_WORDS[one]}{more}") for one, more in STATES.items()]
     marked += [("of-nothing", "nothing known"), ("of-limit", f"threshold, {threshold_seconds:g} s")]
     items = "".join(f'<li><i class="{kind}"></i>{words}</li>' for kind, words in marked)
     band = "<li>Band: from the lower to the upper bound of the P99</li>"
-    return f'<ul class="legend" aria-label="In the plots">{band}{items}</ul>'
+    return f'<ul class="legend" aria-label="What colours mean">{items}{band}</ul>'
 
 
 def top_of_all(highest_seconds: float, threshold_seconds: float) -> float:

@@ -14,6 +14,7 @@ from exporter.diagnosis.words import (
     END_WORDS,
     SOURCE_WORDS,
     interrupted,
+    over,
 )
 from exporter.history.recording import FINE_SECONDS
 from exporter.measure.times import Interval
@@ -51,6 +52,7 @@ NO_CANARY = "This exporter writes nothing here: what others write is measured, a
 CANARY_TROUBLES = {"lost": ("violated", "canary lost"), "failed": ("unknown", "write failed")}
 """Each looks like a condition that is as severe."""
 
+OVER = "Every event that was judged since then is certainly on time."
 TRUST_LABEL = "measured to within"
 DATED_BY: Mapping[ClockReads, str] = {
     "store": "dated by the store",
@@ -169,10 +171,13 @@ def _state(state: StreamState, look: Look) -> str:
 
 def _why(state: StreamState, look: Look) -> str:
     """What the condition alone does not say."""
-    said, doubt = "", state.doubt
-    if doubt is not None:
-        words = DOUBT_WORDS[doubt]
-        said = f' <span class="why" title="{words.clause}">{words.short}</span>'
+    said, words, fading = "", DOUBT_WORDS[state.doubt] if state.doubt is not None else None, state.fading
+    short, clause = (words.short, words.clause) if words is not None else ("", OVER)
+    if fading is not None:
+        began, ended, leaves = [moment(at, look.now) if at is not None else "" for at in fading]
+        said = f' <span class="why soft" title="{clause}">{over(short, began, ended, leaves)}</span>'
+    elif words is not None:
+        said = f' <span class="why" title="{clause}">{short}</span>'
     run = state.interruptions
     if state.is_interrupted and run.since is not None:
         what = interrupted(run.forced_closes, run.relists)
@@ -186,7 +191,8 @@ def _p99(state: StreamState, kept: Drawn, look: Look) -> str:
     lower, upper = state.window.p99_lower_seconds, state.window.p99_upper_seconds
     if state.is_up:
         known = Interval(lower, upper) if lower is not None and upper is not None else None
-        return _cell("p99", "P99", between(known), kept.svg)
+        kind = "p99 unsure" if state.shown_condition == "unknown" else "p99"
+        return _cell(kind, "P99", between(known), kept.svg)
     last, words = kept.last_open, NOTHING
     if last is not None:
         words = f"last P99 {between(last.p99)}, {ago(look.now - last.at - FINE_SECONDS)}"
@@ -212,12 +218,15 @@ def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
 def _canary(state: StreamState, look: Look) -> str:
     """What went wrong lately stands out; what was before is only counted."""
     counts, trouble = state.counts, state.canary_trouble
-    if not counts.canary_writes:
+    known = counts.canary_delivery.count + counts.canaries_lost
+    if not known and not counts.canary_writes:
         return _cell("canary", CANARY_LABEL, "none written", title=NO_CANARY)
     half = counts.canary_delivery.quantile(0.5)
-    lost = f"{count(counts.canaries_lost)} of {count(counts.canary_writes)} lost"
+    lost = f"{count(counts.canaries_lost)} of {count(known)} lost"
     if counts.canary_write_failures:
         lost += f", {count(counts.canary_write_failures)} not written"
+    if not counts.canary_writes:
+        lost += ", written through another apiserver"
     if trouble is not None and is_news(trouble, look.now):
         kind, words = CANARY_TROUBLES[trouble.what]
         return _cell(f"canary is-{kind}", CANARY_LABEL, words, f"last at {moment(trouble.at, look.now)}; {lost}")

@@ -20,25 +20,41 @@ from msgspec.structs import replace
 from exporter.config import ListenAddress
 from exporter.diagnosis.findings import Finding
 from exporter.diagnosis.words import (
+    CERTAINTY_MEANINGS,
+    CERTAINTY_WORDS,
     CLOCK_WORDS,
+    CONDITION_WORDS,
     DOCS,
     DOUBT_WORDS,
     END_WORDS,
     FAULT_WORDS,
+    INTERRUPTED_WORDS,
     RELIST_WORDS,
     SOURCE_WORDS,
     START_WORDS,
+    WHOSE,
 )
 from exporter.history.recording import History
+from exporter.measure.coverage import Hole
 from exporter.measure.late_objects import LateObject
-from exporter.measure.stream_state import CanaryTrouble, Interruptions, RevisionClockState, StreamState, Trouble
+from exporter.measure.stream_state import CanaryTrouble, Fading, Interruptions, RevisionClockState, StreamState, Trouble
 from exporter.measure.times import Interval
 from exporter.metrics.registry import Metrics
-from exporter.vocabulary import CLOCK_READS, DOUBTS, END_REASONS, FAULTS, RELIST_REASONS, SOURCES, START_REASONS
+from exporter.vocabulary import (
+    CERTAINTIES,
+    CLOCK_READS,
+    DOUBTS,
+    END_REASONS,
+    FAULTS,
+    RELIST_REASONS,
+    SOURCES,
+    START_REASONS,
+)
 from exporter.web import http
 from exporter.web.connections import Limits, WebServer
-from exporter.web.page import document
+from exporter.web.page import document, plot
 from exporter.web.page.body import QUERIES, body
+from exporter.web.page.cards import finding
 from exporter.web.page.live import Page
 from exporter.web.page.look import Look, Scenarios
 from exporter.web.page.row import Drawn, row_id, summary, top_seconds
@@ -204,7 +220,9 @@ def test_since_the_start_is_said_to_be_no_more_than_that() -> None:
     )  # fmt: skip
     said = Parsed(whole(look(late, findings=[found])))
     assert "late at least since 22:03:20" in said.text
-    assert "It is. Signs of it at least since 22:03:20, soon after the start" in said.text
+    assert (
+        "Confirmed: slow network path this exporter; late: pods. Signs of it at least since 22:03:20, soon" in said.text
+    )
     assert [at for _, at in said.tags if "it may be so for longer" in (at.get("title") or "")]
     assert "at least since" not in Parsed(whole(look(LATE, findings=[replace(found, is_since_start=False)]))).text
 
@@ -236,8 +254,92 @@ def test_a_row_that_is_uncertain_says_why() -> None:
     ):
         assert f"uncertain {reason}" in Parsed(drawn(one, look(one))).text
     missing = state("pods", "unknown", revision_clock=dated)
-    missing = replace(missing, window=replace(missing.window, uncovered_reason="gone"))
-    assert "uncertain events may be missing: history was gone" in Parsed(drawn(missing, look(missing))).text
+    missing = replace(missing, window=replace(missing.window, hole=Hole(0.0, 5.0, "gone")))
+    assert "uncertain history was gone" in Parsed(drawn(missing, look(missing))).text
+
+
+def test_a_row_says_of_what_only_the_window_still_knows_that_it_is_over_and_when_it_is_forgotten() -> None:
+    late = replace(LATE, fading=Fading(None, NOW - 20, NOW + 40))
+    parsed = Parsed(drawn(late, look(late)))
+    assert "late since 22:03:20 nothing late since 22:13:00; leaves the window at 22:14:00" in parsed.text
+    assert "Every event that was judged since then is certainly on time." in {at.get("title") for _, at in parsed.tags}
+    assert "leaves the window" not in Parsed(drawn(LATE, look(LATE))).text
+    dated = RevisionClockState("events", "store")
+    wide = state("pods", "unknown", (0.2, 2.2), revision_clock=dated, fading=late.fading)
+    said = "uncertain bounds too wide, but not since 22:13:00; leaves the window at 22:14:00"
+    assert said in Parsed(drawn(wide, look(wide))).text
+    away = replace(wide, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
+    away = replace(away, window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
+    said = "uncertain no watch was open 22:12:20\N{EN DASH}22:13:00; leaves the window at 22:14:00"
+    assert said in Parsed(drawn(away, look(away))).text
+
+
+def test_only_a_p99_that_is_certain_looks_so() -> None:
+    def kinds(one: StreamState) -> set[str | None]:
+        return {at.get("class") for _, at in Parsed(drawn(one, look(one))).tags}
+
+    assert "cell p99" in kinds(LATE) & kinds(FINE)
+    unsure = kinds(state("pods", "unknown", (0.2, 2.2)))
+    assert "cell p99 unsure" in unsure
+    assert "cell p99" not in unsure
+    assert ".p99:is(.old, .unsure) .figure { font-weight: 400;" in document.STYLE
+
+
+def test_every_state_colours_the_edge_of_its_row_and_is_in_the_legend() -> None:
+    legend = plot.legend(1.0)
+    for condition, word in CONDITION_WORDS.items():
+        assert f"> .state.is-{condition}) {{ --edge:" in document.STYLE
+        assert f'<i class="of-{condition}"></i>{word}' in legend
+    assert "interrupted: on time, but closed by force or relisted again and again" in legend
+
+
+def test_the_page_says_whose_watches_it_shows_before_it_says_anything_of_them() -> None:
+    said = Parsed(whole(look(FINE))).text
+    assert WHOSE.startswith("This exporter's own watches, opened as any client opens them")
+    assert 0 < said.index(WHOSE) < said.index("All watches are on time")
+
+
+def found(**more: Any) -> Finding:
+    fields: dict[str, Any] = {
+        "fault": "connection_dropped", "certainty": "shown", "since": NOW - 60, "sentence": "It was dropped.",
+        "evidence": ("it is silent",), "excluded": (), "remedy": "", "runbook": "",
+    }  # fmt: skip
+    return Finding(**{**fields, **more})
+
+
+def test_a_card_says_what_it_is_about_and_not_what_the_sentence_has_said() -> None:
+    def cards(*findings: Finding) -> str:
+        return Parsed(dict(document.parts(look(LATE, FINE, findings=findings)))["findings"]).text
+
+    of_pods = found(apiserver=LATE.apiserver, resource="pods")
+    assert cards(of_pods).startswith("Confirmed: dropped connection pods on 10.0.0.1:6443. Signs of it since 22:12:20")
+    assert of_pods.sentence not in cards(of_pods)
+    assert f"Found{of_pods.sentence}" in Parsed("".join(body(LATE, look(LATE, findings=[of_pods])))).text
+    many = [replace(of_pods, fault=one, sentence=f"It is {one}.") for one in FAULTS[:5]]
+    assert "FoundIt is list_storm." not in cards(*many)
+    assert "FoundIt is initial_events_burst." not in cards(*many[:3])
+    assert f"FoundIt is {FAULTS[4]}." in cards(*many), "the sentence has no room for it"
+    of_all = replace(of_pods, fault="store_slow", certainty="suspected", resource="")
+    assert cards(of_all).startswith("Suspected: slow store (etcd) 10.0.0.1:6443; late: pods. Signs of it")
+    assert cards(replace(of_pods, fault="unknown_cause", certainty="suspected")).startswith("Unknown cause pods on")
+
+
+def test_a_card_of_what_is_seen_no_more_says_until_when_it_was_and_is_no_alarm() -> None:
+    card = Parsed(finding(found(seen_until=NOW - 10), look(FINE), is_open=False, says=True))
+    assert "Signs of it since 22:12:20, until 22:13:10" in card.text
+    assert "Seen until 22:13 UTC, not since: It was dropped." in card.text
+    assert "finding is-over" in [at.get("class") for _, at in card.tags]
+    tooltip = 'fault="connection_dropped", certainty="shown": seen from outside, and confirmed by a fact'
+    assert tooltip in [at.get("title") for _, at in card.tags]
+    assert CERTAINTY_WORDS.keys() == CERTAINTY_MEANINGS.keys() == set(CERTAINTIES)
+
+
+def test_the_edge_of_a_sentence_that_names_a_fault_is_not_that_of_health() -> None:
+    def kind(*findings: Finding) -> str:
+        return dict(document.parts(look(FINE, findings=findings)))["sentence"].partition('"')[2].partition('"')[0]
+
+    assert kind() == kind(found(seen_until=NOW - 10)) == "first is-met"
+    assert kind(found()) == "first is-unknown"
 
 
 def test_beside_what_is_uncertain_stands_what_to_do_once_for_each_reason_with_its_runbook() -> None:
@@ -252,6 +354,20 @@ def test_beside_what_is_uncertain_stands_what_to_do_once_for_each_reason_with_it
         assert (Path(__file__).parents[3] / "docs" / name.removeprefix(DOCS)).is_file()
     assert dict(document.parts(look(FINE)))["findings"] == ""
     assert DOUBT_WORDS.keys() == set(DOUBTS)
+
+
+def test_what_is_interrupted_has_its_meaning_advice_and_runbook_as_well() -> None:
+    for run, name in ((Interruptions(3, 0, NOW, is_repeated=True), "forced_closes"),
+                      (Interruptions(1, 2, NOW, is_repeated=True), "relists")):  # fmt: skip
+        cut = replace(FINE, interruptions=run)
+        words = INTERRUPTED_WORDS[name]
+        for html in (dict(document.parts(look(cut, cut)))["findings"], "".join(body(cut, look(cut)))):
+            card = Parsed(html)
+            assert card.text.count(f"Interrupted, {words.short}: {words.advice} Runbook") == 1
+            assert words.runbook in [at.get("href") for _, at in card.tags]
+        assert (Path(__file__).parents[3] / "docs" / words.runbook.removeprefix(DOCS)).is_file()
+    once = replace(FINE, interruptions=Interruptions(1, 0, NOW))
+    assert dict(document.parts(look(once)))["findings"] == ""
 
 
 def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
@@ -321,10 +437,12 @@ def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
 def test_a_lost_canary_or_a_write_that_failed_stands_out_for_a_quarter_of_an_hour() -> None:
     at = NOW - 1
     lost = state(counts=counts(canary_writes=50, canaries_lost=2), canary_trouble=CanaryTrouble("lost", at))
+    lost.counts.canary_delivery.observe(0.1, 48)
     failed = state(counts=counts(canary_writes=50, canary_write_failures=3), canary_trouble=CanaryTrouble("failed", at))
+    failed.counts.canary_delivery.observe(0.1, 47)
     for one, kind, words in (
         (lost, "violated", "canary lost last at 22:13:19; 2 of 50 lost"),
-        (failed, "unknown", "write failed last at 22:13:19; 0 of 50 lost, 3 not written"),
+        (failed, "unknown", "write failed last at 22:13:19; 0 of 47 lost, 3 not written"),
     ):
         row = Parsed(drawn(one, look(one)))
         assert words in row.text
@@ -333,6 +451,17 @@ def test_a_lost_canary_or_a_write_that_failed_stands_out_for_a_quarter_of_an_hou
         assert words not in later.text
         assert words[-10:] in later.text
         assert f"cell canary is-{kind}" not in [at.get("class") for _, at in later.tags]
+
+
+def test_canaries_that_are_written_through_another_apiserver_are_awaited_here_all_the_same() -> None:
+    seen = state(counts=counts())
+    seen.counts.canary_delivery.observe(0.1, 48)
+    assert "within 0.10 s 0 of 48 lost, written through another apiserver" in Parsed(drawn(seen, look(seen))).text
+    lost = state(counts=counts(canaries_lost=2), canary_trouble=CanaryTrouble("lost", NOW - 1))
+    row = Parsed(drawn(lost, look(lost)))
+    assert "canary lost last at 22:13:19; 2 of 2 lost, written through another apiserver" in row.text
+    assert "cell canary is-violated" in [at.get("class") for _, at in row.tags]
+    assert "none written" in Parsed(drawn(FINE, look(FINE))).text
 
 
 def test_the_p99_of_a_watch_that_is_not_open_looks_old_and_says_how_old_it_is() -> None:
