@@ -203,7 +203,7 @@ def over(short: str, began: str, ended: str, leaves: str) -> str:
     """
     what = f"nothing late since {ended}"
     if short:
-        what = f"{short} {began}\N{EN DASH}{ended}" if began else f"{short}, but not since {ended}"
+        what = f"{short} {began}\N{EN DASH}{ended}" if began else f"{short}, the last at {ended}"
     return f"{what}; leaves the window at {leaves}"
 
 

@@ -266,7 +266,7 @@ def test_a_row_says_of_what_only_the_window_still_knows_that_it_is_over_and_when
     assert "leaves the window" not in Parsed(drawn(LATE, look(LATE))).text
     dated = RevisionClockState("events", "store")
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=dated, fading=late.fading)
-    said = "uncertain bounds too wide, but not since 22:13:00; leaves the window at 22:14:00"
+    said = "uncertain bounds too wide, the last at 22:13:00; leaves the window at 22:14:00"
     assert said in Parsed(drawn(wide, look(wide))).text
     away = replace(wide, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
     away = replace(away, window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
