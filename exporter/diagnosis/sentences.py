@@ -105,6 +105,12 @@ def advised(state: StreamState) -> Iterator[TroubleWords]:
         yield INTERRUPTED_WORDS["relists"]
 
 
+def is_over(state: StreamState, findings: Sequence[Finding]) -> bool:
+    """Whether only the window still has it. While a cause is seen nothing is: late may be what has not arrived yet."""
+    live = (one for one in findings if one.seen_until is None)
+    return state.fading is not None and not any(concerns(one, state) for one in live)
+
+
 def concerns(finding: Finding, state: StreamState) -> bool:
     """Whether a finding is about this stream."""
     return (
@@ -163,7 +169,7 @@ class _Group(msgspec.Struct, frozen=True):
         if not self.is_over:
             return ""
         ended, leaves = max([one.ended for one in known]), max([one.leaves for one in known])
-        return f"; that was over at {to_the_second(ended)}, and leaves the window at {to_the_second(leaves)} UTC"
+        return f"; that was over at {to_the_second(ended)}, and counts until {to_the_second(leaves)} UTC"
 
 
 def _groups(states: Sequence[StreamState], live: Sequence[Finding]) -> list[_Group]:
@@ -181,9 +187,7 @@ def _groups(states: Sequence[StreamState], live: Sequence[Finding]) -> list[_Gro
     ]
     of_kind: dict[tuple[ShownCondition, DoubtReason | None, bool], list[StreamState]] = {}
     for state in states:
-        # While a cause is seen nothing is over: late may be what has not arrived yet.
-        is_over = state.fading is not None and not any(concerns(one, state) for one in live)
-        of_kind.setdefault((state.shown_condition, state.doubt, is_over), []).append(state)
+        of_kind.setdefault((state.shown_condition, state.doubt, is_over(state, live)), []).append(state)
     return [_Group(kind[0], of_kind[kind], names, *kind[1:]) for kind in kinds if kind in of_kind]
 
 

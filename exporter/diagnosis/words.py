@@ -87,7 +87,7 @@ FAULT_WORDS: Mapping[str, str] = {
     "path_slow": "slow network path",
     "connection_dropped": "dropped connection",
     "exporter_starved": "starved exporter",
-    "exporter_refused": "refusal of this exporter",
+    "exporter_refused": "access refused to this exporter",
     "unknown_cause": "unknown cause",
 }
 """A name that stands after "no" as well."""
@@ -119,19 +119,21 @@ DOUBT_WORDS: Mapping[str, TroubleWords] = {
     "not_watched": TroubleWords(
         "no watch was open",
         "events may be missing, because no watch was open for longer than the threshold",
-        "It ends one window after the last gap; until then see in the log why watches end or cannot be opened.",
+        "It is certain again one window after the last gap; until then see in the log why watches end or cannot be "
+        "opened.",
         _runbook("WatchUncovered"),
     ),
     "gone": TroubleWords(
         "history was gone",
-        "events may be missing, because the history from which to go on was gone, so that it had to relist",
-        "It ends one window after the last relist; other clients may have had to relist as well: expect LISTs.",
+        "events may be missing, because the history from which to go on was gone (410 Gone), so that it had to relist",
+        "It is certain again one window after the last relist; other clients may have had to relist as well: expect "
+        "their LISTs.",
         _runbook("WatchRelistStorm"),
     ),
     "revision_went_back": TroubleWords(
         "store was restored",
         "events may be missing, because the store was restored to an earlier revision",
-        "It ends one window after the relist; restart controllers whose caches have what the store lost.",
+        "It is certain again one window after the relist; restart controllers whose caches have what the store lost.",
         _runbook("WatchRelistStorm"),
     ),
     "nothing_dates": TroubleWords(
@@ -204,7 +206,7 @@ def over(short: str, began: str, ended: str, leaves: str) -> str:
     what = f"nothing late since {ended}"
     if short:
         what = f"{short} {began}\N{EN DASH}{ended}" if began else f"{short}, the last at {ended}"
-    return f"{what}; leaves the window at {leaves}"
+    return f"{what}; counts until {leaves}"
 
 
 def with_value(words: str, value: str) -> str:

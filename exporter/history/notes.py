@@ -108,4 +108,4 @@ def of_findings(
     for key, finding in before.items():
         if key not in found:
             where = (finding.apiserver, finding.group, finding.resource)
-            yield Note(now, "fault_withdrawn", f"found no more: {finding.sentence}", *where)
+            yield Note(now, "fault_withdrawn", f"no longer found: {finding.sentence}", *where)

@@ -178,7 +178,9 @@ def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
     assert state(slo="met", revision_clock=DATED).unknown_reason is None
     assert replace(missing, is_up=False).unknown_reason is None
     since = UNKNOWN.replace("certain", "certain since 22:03 UTC")
-    gone = "events may be missing, because the history from which to go on was gone, so that it had to relist"
+    gone = (
+        "events may be missing, because the history from which to go on was gone (410 Gone), so that it had to relist"
+    )
     away = replace(missing, resource="secrets", window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
     closed = "events may be missing, because no watch was open for longer than the threshold"
     late_polls = "too many events are not dated, so that their latency has no upper bound"
@@ -193,7 +195,7 @@ def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
 def test_what_is_over_is_said_to_be_so_unless_a_cause_is_still_seen() -> None:
     over = replace(late(), fading=Fading(None, NOW - 20, NOW + 40))
     was = LATE.replace("are certainly", "were certainly").replace("since", "from").removesuffix(".")
-    was = f"{was}; that was over at 22:13:00, and leaves the window at 22:14:00 UTC."
+    was = f"{was}; that was over at 22:13:00, and counts until 22:14:00 UTC."
     assert sentences([over], [], NOW) == [was]
     assert sentences([over], [BEHIND], NOW) == [LATE, BEHIND.sentence]
     gone = f"Seen until 22:13 UTC, not since: {BEHIND.sentence}"
@@ -203,7 +205,7 @@ def test_what_is_over_is_said_to_be_so_unless_a_cause_is_still_seen() -> None:
     away = replace(WIDGETS.window, state="unknown", hole=Hole(0.0, 5.0, "not_watched"))
     missing = replace(state("pods"), window=away, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
     [said] = sentences([missing], [], NOW)
-    assert said.endswith("threshold; that was over at 22:13:00, and leaves the window at 22:14:00 UTC.")
+    assert said.endswith("threshold; that was over at 22:13:00, and counts until 22:14:00 UTC.")
 
 
 def test_a_fault_that_is_seen_no_more_is_said_after_what_is_fine_and_when_it_was() -> None:

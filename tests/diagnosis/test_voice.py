@@ -14,7 +14,9 @@ from tests.diagnosis.cases import CASES, causes
 
 PACKAGE = Path(exporter.__file__).parent
 READ = ("diagnosis", "history", "web/page", "wording", "commands/top", "commands/why.py", "service/status.py")
-US = re.compile(r"\b(we|us|our|ours|the exporter)\b", re.IGNORECASE)
+WE = r"we|us|our|ours"
+US = re.compile(rf"\b({WE}|the exporter)\b", re.IGNORECASE)
+UNITS = re.compile(r"\bms, us or ns\b")
 
 
 def texts(path: Path) -> Iterator[str]:
@@ -34,6 +36,12 @@ def test_one_voice_speaks(room: str) -> None:
     words = [one for path in (place.rglob("*.py") if place.is_dir() else [place]) for one in texts(path)]
     assert len(words) > 2
     assert [one for one in words if US.search(one) and " " in one] == []
+
+
+def test_nobody_needs_to_ask_who_we_are() -> None:
+    words = [UNITS.sub("", one) for path in PACKAGE.rglob("*.py") for one in texts(path) if " " in one]
+    assert len(words) > 1_000
+    assert [one for one in words if re.search(rf"\b({WE})\b", one, re.IGNORECASE)] == []
 
 
 def test_the_page_of_faults_has_the_same_voice() -> None:

@@ -97,5 +97,5 @@ def test_findings_are_noted_when_they_begin_become_certain_and_end() -> None:
     assert history.notes[:-1] == [
         Note(1.0, "fault_found", f"suspected: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
         Note(3.0, "fault_changed", f"confirmed: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
-        Note(4.0, "fault_withdrawn", f"found no more: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
+        Note(4.0, "fault_withdrawn", f"no longer found: {BEHIND.sentence}", "10.0.0.1:6443", "", "pods"),
     ]

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.diagnosis.sentences import SEVERE_FIRST, advised, sentences
+from exporter.diagnosis.sentences import SEVERE_FIRST, advised, is_over, sentences
 from exporter.diagnosis.words import DOUBT_WORDS, INTERRUPTED_WORDS, WHOSE
 from exporter.history.recording import FINE_SECONDS
 from exporter.vocabulary import WELL
@@ -152,11 +152,17 @@ def _live(now: str) -> str:
 
 def _sentence(look: Look, said: Sequence[str]) -> str:
     first, *rest = said
-    kind = min((one.shown_condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
-    if kind in WELL and any(one.seen_until is None for one in look.findings):
-        kind = "unknown"  # what is found stands first
     more = f' <span class="rest">{text(" ".join(rest))}</span>' if rest else ""
-    return f'<span class="first is-{kind}">{text(first)}</span>{more}'
+    return f'<span class="first is-{_kind(look)}">{text(first)}</span>{more}'
+
+
+def _kind(look: Look) -> str:
+    """The most severe condition; what is over, or is found while all is well, does not look like it."""
+    kind = min((one.shown_condition for one in look.states), key=SEVERE_FIRST.index, default="quiet")
+    if kind in WELL:
+        return "unknown" if any(one.seen_until is None for one in look.findings) else kind
+    is_past = all(is_over(one, look.findings) for one in look.states if one.shown_condition == kind)
+    return f"{kind} is-over" if is_past else kind
 
 
 def _findings(look: Look, said: Sequence[str]) -> str:
@@ -204,5 +210,5 @@ def _footer(look: Look) -> str:
         '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
         '<a href="api/v1/history">History</a> '
         '<a href="api/v1/diagnosis">Diagnosis</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'
-        f"<p>watchslo {text(look.version)}, {moment(look.now, look.now)} UTC</p></footer>"
+        f"<p>watchslo {text(look.version)}; this page was made at {moment(look.now, look.now)} UTC</p></footer>"
     )

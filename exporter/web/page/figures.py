@@ -86,7 +86,7 @@ def moment(at: WallTime, now: WallTime) -> str:
 def since(at: WallTime, now: WallTime, *, is_since_start: bool) -> str:
     """Since when, for certain; more is said to those who point at it."""
     if is_since_start:
-        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after the start</span>'
+        return f'<span title="{IT_MAY_BE_LONGER}">at least since {moment(at, now)}, soon after its start</span>'
     return f"since {moment(at, now)}"
 
 

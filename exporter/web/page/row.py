@@ -6,7 +6,7 @@ from hashlib import blake2s
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.diagnosis.sentences import is_news, seconds
+from exporter.diagnosis.sentences import is_news, is_over, seconds
 from exporter.diagnosis.words import (
     CLOCK_WORDS,
     CONDITION_WORDS,
@@ -163,10 +163,11 @@ def _state(state: StreamState, look: Look) -> str:
     condition, when = state.shown_condition, ""
     if state.since is not None and condition != "interrupted":
         when = f' <span class="since">{since(state.since, look.now, is_since_start=state.is_since_start)}</span>'
-    return (
-        f'<span class="state is-{condition}" title="{CONDITION_MEANINGS[condition]}">'
-        f"{CONDITION_WORDS[condition]}{when}{_why(state, look)}</span>"
-    )
+    words, kind = CONDITION_WORDS[condition], f"is-{condition}"
+    if is_over(state, look.findings):
+        words, kind = f"{'was ' if condition == 'violated' else ''}{words}", f"{kind} is-over"
+    meaning = CONDITION_MEANINGS[condition]
+    return f'<span class="state {kind}" title="{meaning}">{words}{when}{_why(state, look)}</span>'
 
 
 def _why(state: StreamState, look: Look) -> str:
@@ -191,7 +192,8 @@ def _p99(state: StreamState, kept: Drawn, look: Look) -> str:
     lower, upper = state.window.p99_lower_seconds, state.window.p99_upper_seconds
     if state.is_up:
         known = Interval(lower, upper) if lower is not None and upper is not None else None
-        kind = "p99 unsure" if state.shown_condition == "unknown" else "p99"
+        is_unsure = state.shown_condition == "unknown" or is_over(state, look.findings)
+        kind = "p99 unsure" if is_unsure else "p99"
         return _cell(kind, "P99", between(known), kept.svg)
     last, words = kept.last_open, NOTHING
     if last is not None:

@@ -261,16 +261,19 @@ def test_a_row_that_is_uncertain_says_why() -> None:
 def test_a_row_says_of_what_only_the_window_still_knows_that_it_is_over_and_when_it_is_forgotten() -> None:
     late = replace(LATE, fading=Fading(None, NOW - 20, NOW + 40))
     parsed = Parsed(drawn(late, look(late)))
-    assert "late since 22:03:20 nothing late since 22:13:00; leaves the window at 22:14:00" in parsed.text
+    assert "was late since 22:03:20 nothing late since 22:13:00; counts until 22:14:00" in parsed.text
+    assert "state is-violated is-over" in {at.get("class") for _, at in parsed.tags}
+    seen = Parsed(drawn(late, look(late, findings=[found(resource=late.resource)])))
+    assert "state is-violated" in {at.get("class") for _, at in seen.tags}, "its cause is still seen"
     assert "Every event that was judged since then is certainly on time." in {at.get("title") for _, at in parsed.tags}
-    assert "leaves the window" not in Parsed(drawn(LATE, look(LATE))).text
+    assert "counts until" not in Parsed(drawn(LATE, look(LATE))).text
     dated = RevisionClockState("events", "store")
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=dated, fading=late.fading)
-    said = "uncertain bounds too wide, the last at 22:13:00; leaves the window at 22:14:00"
+    said = "uncertain bounds too wide, the last at 22:13:00; counts until 22:14:00"
     assert said in Parsed(drawn(wide, look(wide))).text
     away = replace(wide, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
     away = replace(away, window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
-    said = "uncertain no watch was open 22:12:20\N{EN DASH}22:13:00; leaves the window at 22:14:00"
+    said = "uncertain no watch was open 22:12:20\N{EN DASH}22:13:00; counts until 22:14:00"
     assert said in Parsed(drawn(away, look(away))).text
 
 
@@ -335,11 +338,14 @@ def test_a_card_of_what_is_seen_no_more_says_until_when_it_was_and_is_no_alarm()
 
 
 def test_the_edge_of_a_sentence_that_names_a_fault_is_not_that_of_health() -> None:
-    def kind(*findings: Finding) -> str:
-        return dict(document.parts(look(FINE, findings=findings)))["sentence"].partition('"')[2].partition('"')[0]
+    def kind(one: StreamState, *findings: Finding) -> str:
+        return dict(document.parts(look(one, findings=findings)))["sentence"].partition('"')[2].partition('"')[0]
 
-    assert kind() == kind(found(seen_until=NOW - 10)) == "first is-met"
-    assert kind(found()) == "first is-unknown"
+    assert kind(FINE) == kind(FINE, found(seen_until=NOW - 10)) == "first is-met"
+    assert kind(FINE, found()) == "first is-unknown"
+    over = replace(LATE, fading=Fading(None, NOW - 20, NOW + 40))
+    assert [kind(one) for one in (LATE, over)] == ["first is-violated", "first is-violated is-over"]
+    assert kind(over, found()) == "first is-violated"
 
 
 def test_beside_what_is_uncertain_stands_what_to_do_once_for_each_reason_with_its_runbook() -> None:
