@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="write_storm",
         scope="stream",
-        says="{resource} is written far more often than usual",
+        says="objects of {resource} are written far more often than usual",
         needs=(see.late, it.written_often),
         confirms=(it.writes_dominate,),
         explains=(*OVERLOAD, "initial_events_burst"),

@@ -58,7 +58,9 @@ class LabCluster(Cluster):
 
     def __init__(self, binaries: Path, folder: Path, *, apiservers: int = 2) -> None:
         users = (EXPORTER_USER, OTHER_USER)
-        super().__init__(binaries, folder, apiservers=apiservers, users=users, cores=1)
+        # Else all that it is furnished with would expire at one moment, an hour later: a storm that nobody has made.
+        kept = ("--event-ttl=24h",)
+        super().__init__(binaries, folder, apiservers=apiservers, users=users, cores=1, flags=kept)
         self.store_paths = [StorePath(lambda: self.etcd.url) for _ in range(apiservers)]
 
     def store_url(self, number: int) -> str:
