@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences, when
+from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
 from exporter.measure.coverage import Hole
@@ -19,6 +19,7 @@ from exporter.measure.stream_state import (
     Trouble,
 )
 from exporter.vocabulary import SHOWN_CONDITIONS
+from exporter.wording.moments import when
 from tests.support.states import APISERVER, counts, state
 
 NOW = 1_700_000_000.0  # 22:13 UTC

@@ -12,6 +12,7 @@ from exporter.metrics.registry import Metrics
 from exporter.turns import HOLD_SECONDS
 from tests.metrics.reading import families_in, refresh, samples_in, series, text_of
 from tests.speed.work import Work
+from tests.support.neighbour import Neighbour
 from tests.support.stock import stock_registry
 
 
@@ -67,24 +68,14 @@ async def test_a_large_scrape_holds_the_loop_far_shorter_than_the_stock_writer()
 
 
 async def test_the_loop_runs_whenever_the_clock_says_that_it_was_held() -> None:
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
     async def write(_: bytes) -> None:
         pass
 
-    neighbour = asyncio.create_task(take_turns())
-    await asyncio.sleep(0)
     ticks = count()
-    # Each look at the clock finds another 0.4 ms gone, so every third block ends a turn.
-    await scrape.write_in_turns(iter([b"block"] * 30), write, clock=lambda: next(ticks) * 0.4 * HOLD_SECONDS)
-    neighbour.cancel()
-    assert turns == 10
+    async with Neighbour() as neighbour:
+        # Each look at the clock finds another 0.4 ms gone, so every third block ends a turn.
+        await scrape.write_in_turns(iter([b"block"] * 30), write, clock=lambda: next(ticks) * 0.4 * HOLD_SECONDS)
+    assert neighbour.turns == 10
 
 
 async def test_blocks_are_written_once_each_and_in_order() -> None:

@@ -17,6 +17,7 @@ from exporter.server_metrics import sources
 from exporter.server_metrics.reader import Listener, Periods, Reader
 from exporter.server_metrics.sources import STEP_BYTES, ask_apiserver
 from tests.server_metrics.serving import Bill, MetricsServer, body, session_with
+from tests.support.neighbour import Neighbour
 from tests.support.waiting import wait_until
 
 NEVER = 3600.0
@@ -190,17 +191,7 @@ async def test_others_have_their_turn_while_a_large_body_is_read(tmp_path: Path)
     """20 MB take a quarter of a second; nobody waits for more than some kilobytes of them."""
     labels = 'group="",resource="pods",verb="LIST",le="0.1"'
     said = body(more=f"apiserver_request_duration_seconds_bucket{{{labels}}} 5\n" * 50_000)
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    async with MetricsServer(said) as server, session_with(tmp_path, server.url) as session:
-        other = asyncio.create_task(take_turns())
+    async with MetricsServer(said) as server, session_with(tmp_path, server.url) as session, Neighbour() as neighbour:
         found = await ask_apiserver(session)
-        other.cancel()
     assert found.numbers.size_bytes == len(said)
-    assert turns >= len(said) / STEP_BYTES
+    assert neighbour.turns >= len(said) / STEP_BYTES

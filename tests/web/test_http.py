@@ -20,6 +20,7 @@ from exporter.web import http
 from exporter.web.connections import SHUTDOWN_SECONDS, WebServer
 from tests.metrics.decoding import samples_of
 from tests.metrics.reading import refresh, samples_in, series
+from tests.support.neighbour import Neighbour
 from tests.support.states import page
 
 LOOPBACK = ListenAddress("127.0.0.1", 0)
@@ -223,27 +224,19 @@ async def test_readiness_names_every_stream_that_is_not_ready_on_a_line_of_its_o
 
 
 async def test_the_loop_runs_while_a_long_status_is_made(daemon: Daemon, client: aiohttp.ClientSession) -> None:
-    turns = 0
-
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
+    neighbour = Neighbour()
 
     def pieces() -> Iterator[bytes]:
         yield b'{"turns":['
         for _ in range(10):
             time.sleep(HOLD_SECONDS)
-            yield b"%d," % turns
+            yield b"%d," % neighbour.turns
         yield b"0]}"
 
     daemon.status = pieces()
-    neighbour = asyncio.create_task(take_turns())
-    async with client.get("/api/v1/status") as response:
+    async with neighbour, client.get("/api/v1/status") as response:
         assert response.headers["Content-Type"] == "application/json"
         *seen, _ = json.loads(await response.text())["turns"]
-    neighbour.cancel()
     assert len(set(seen)) == 10
 
 
