@@ -48,7 +48,7 @@ async def in_turns(steps: Generator[None, None, _Value]) -> _Value:
 
 
 async def each_in_turns(made: Iterable[_One]) -> AsyncIterator[_One]:
-    """The same; the loop runs after each that ends a turn."""
+    """Each of them; after one that ends a turn the loop runs."""
     turn = Turn()
     for one in made:
         yield one

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from exporter.wording.kinds import kind_name
+from exporter.wording.moments import when
 
 if TYPE_CHECKING:
     from exporter.vocabulary import Certainty, Fault
@@ -55,7 +55,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def claim(self) -> str:
         """The sentence, whether it is only suspected, and whether it is over."""
         until = self.seen_until
-        said = datetime.fromtimestamp(until, UTC).strftime("%H:%M UTC") if until is not None else ""
+        said = when(until, now=until) if until is not None else ""  # that was seconds ago
         return claim(self.fault, self.certainty, self.sentence, said)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import DOUBT_WORDS, INTERRUPTED_WORDS, START_WORDS, so_often, with_value
 from exporter.measure.interruptions import FORCED_CLOSES_AGAIN, RELISTS_AGAIN
 from exporter.vocabulary import DOUBTS
+from exporter.wording.moments import clock, when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -120,18 +120,6 @@ def concerns(finding: Finding, state: StreamState) -> bool:
     )
 
 
-def when(at: WallTime, now: WallTime) -> str:
-    """A time of day, with the date if that is another one."""
-    then = datetime.fromtimestamp(at, UTC)
-    is_today = then.date() == datetime.fromtimestamp(now, UTC).date()
-    return then.strftime("%H:%M UTC" if is_today else "%b %d, %H:%M UTC")
-
-
-def to_the_second(at: WallTime) -> str:
-    """A time of day that is a few minutes away."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
 def seconds(value: float) -> str:
     """As precise as anybody wants to read it."""
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
@@ -169,7 +157,7 @@ class _Group(msgspec.Struct, frozen=True):
         if not self.is_over:
             return ""
         ended, leaves = max([one.ended for one in known]), max([one.leaves for one in known])
-        return f"; that was over at {to_the_second(ended)}, and counts until {to_the_second(leaves)} UTC"
+        return f"; that was over at {clock(ended)}, and counts until {clock(leaves)} UTC"
 
 
 def _groups(states: Sequence[StreamState], live: Sequence[Finding]) -> list[_Group]:

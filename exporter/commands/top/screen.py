@@ -5,7 +5,6 @@ It fits 80 columns.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from exporter.measure.startup_counts import WINDOW_SECONDS
 from exporter.vocabulary import STARTUP_STAGES
 from exporter.web.page.figures import STARTUP_WORDS
 from exporter.wording.kinds import kind_name
+from exporter.wording.moments import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -276,8 +276,3 @@ def log(notes: Iterable[Noted]) -> Iterator[Text]:
 def _plain(text: str) -> str:
     """What others say, without anything that a terminal obeys."""
     return "".join([letter if letter.isprintable() else " " for letter in text])
-
-
-def clock(at: float) -> str:
-    """A time of day in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

@@ -17,9 +17,10 @@ from exporter.vocabulary import WELL
 from exporter.web.page import plot
 from exporter.web.page.body import body, notes
 from exporter.web.page.cards import advice, finding
-from exporter.web.page.figures import clock, moment, text
+from exporter.web.page.figures import moment, text
 from exporter.web.page.row import CANARY_LABEL, STAGES_LABEL, row_id, steps_shown, summary, top_seconds
 from exporter.web.page.startup import startup
+from exporter.wording.moments import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence

@@ -63,11 +63,6 @@ def between(interval: Interval | None) -> str:
     return most if least == most else f"{least.removesuffix(' s')}\N{EN DASH}{most}"
 
 
-def clock(at: WallTime) -> str:
-    """A time of day, in UTC as in logs."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
 def ago(seconds: float) -> str:
     """How old something is, as exact as it matters."""
     if seconds < 120:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from exporter.diagnosis.sentences import seconds
 from exporter.diagnosis.words import CONDITION_WORDS
-from exporter.web.page.figures import STAGE_WORDS, between, clock, text
+from exporter.web.page.figures import STAGE_WORDS, between, text
+from exporter.wording.moments import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
