@@ -14,6 +14,9 @@ LOOK_SECONDS = 10.0
 GROWTH = 1.25
 """Python's own rule for its oldest generation, but of everything that there is: circles come where requests fail."""
 
+NEW_OBJECTS = 100
+"""A look at what is new is taken after so many, not after Python's 700: as much work in all, in shorter steps."""
+
 NEVER = 2**31 - 1
 
 
@@ -32,7 +35,7 @@ def free_kept() -> None:
 async def collect_when_grown(look_seconds: float = LOOK_SECONDS) -> None:
     """Until cancelled, look at what is new alone, and at everything only where there is more and more of it."""
     before = gc.get_threshold()
-    gc.set_threshold(before[0], NEVER)
+    gc.set_threshold(NEW_OBJECTS, NEVER)
     try:
         blocks = sys.getallocatedblocks()
         while True:

@@ -7,10 +7,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 
 HOLD_SECONDS = 0.0005
 """After so long a turn ends: with the step being done, and what it writes, that stays below two milliseconds."""
+
+MOST_WRITTEN_BYTES = 32_768
+"""After so much is ready to be written a turn ends as well: writing takes its time too."""
 
 _Value = TypeVar("_Value")
 _One = TypeVar("_One")
@@ -62,3 +65,23 @@ async def joined_in_turns(made: Iterable[bytes]) -> bytes:
     async for block in each_in_turns(made):
         whole += block
     return bytes(whole)
+
+
+async def write_in_turns(
+    made: Iterable[bytes], write: Callable[[bytes], Awaitable[None]], clock: Callable[[], float] = perf_counter
+) -> None:
+    """Make blocks for about HOLD_SECONDS, write them, let the loop run, and so on to the end.
+
+    `clock` returns seconds. Raises what `write` raises.
+    """
+    ready = bytearray()
+    turn = Turn(clock)
+    for block in made:
+        ready += block
+        if turn.is_over or len(ready) >= MOST_WRITTEN_BYTES:
+            if ready:
+                await write(bytes(ready))
+                ready.clear()
+            await turn.pause()
+    if ready:
+        await write(bytes(ready))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,21 @@ from msgspec.structs import replace
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import DOUBT_WORDS, INTERRUPTED_WORDS, START_WORDS, so_often, with_value
 from exporter.measure.interruptions import FORCED_CLOSES_AGAIN, RELISTS_AGAIN
+from exporter.measure.stream_state import NOT_INTERRUPTED
 from exporter.vocabulary import DOUBTS
 from exporter.wording.moments import clock, when
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from exporter.diagnosis.findings import Finding
     from exporter.diagnosis.words import TroubleWords
     from exporter.measure.stream_state import CanaryTrouble, StreamState
     from exporter.measure.times import WallTime
     from exporter.vocabulary import DoubtReason, ShownCondition
+
+    _Kind = tuple[ShownCondition, DoubtReason | None, bool]
+    """Its condition, why that is unknown, and whether only the window still has it."""
 
 MOST_NAMES = 4
 """A list in a sentence has no more names than these."""
@@ -41,42 +46,75 @@ SEVERE_FIRST: tuple[ShownCondition, ...] = ("violated", "down", "unknown", "inte
 """What is certainly late is said first: it is what the objective is about."""
 
 
-def sentence(states: Sequence[StreamState], findings: Sequence[Finding], now: WallTime) -> str:
-    """All of it as one paragraph."""
-    return " ".join(sentences(states, findings, now))
-
-
-def sentences(states: Sequence[StreamState], findings: Sequence[Finding], now: WallTime) -> list[str]:
+def sentences(states: Iterable[StreamState], findings: Sequence[Finding], now: WallTime) -> list[str]:
     """One for each kind of trouble and its cause, the last for what is fine."""
-    if not states:
-        return ["Nothing is watched yet."]
-    told: list[Finding] = []
-    said: list[str] = []
-    live = [one for one in findings if one.seen_until is None]
-    groups = _groups(states, live)
-    for words, group in _troubles(groups, now):
-        said.append(words)
-        causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
-        said += [one.claim for one in causes[:MOST_FINDINGS] if not _says_it(group, one)]
-        said += _without_a_cause(group, live)
-        told += causes
-    if not live and _among(groups, is_closed_again) is not None:
-        said.append(WHO_CLOSES)
-    said += [one.claim for one in live if one not in told][:MOST_FINDINGS]
-    said += _calm(groups, live, is_all=not said)
-    said += [one.claim for one in findings if one not in live and one not in told][:MOST_FINDINGS]
-    said += _passing(groups, now)
-    said += _lost_canaries(groups, now)
-    return said
+    survey = Survey(findings)
+    for state in states:
+        survey.add(state)
+    return survey.sentences(now)
 
 
-def _troubles(groups: Sequence[_Group], now: WallTime) -> Iterator[tuple[str, _Group]]:
+class Survey:
+    """The same of streams that are added one by one: hundreds at once would hold the event loop for long."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self._findings = findings
+        self._live = [one for one in findings if one.seen_until is None]
+        self._by_kind: dict[_Kind, list[StreamState]] = {}
+        self._noted: list[StreamState] = []
+        self._by_name: dict[tuple[str, str], StreamState] = {}
+
+    def add(self, state: StreamState) -> None:
+        """The next stream."""
+        self._by_name[state.group, state.resource] = state
+        kind = (state.shown_condition, state.doubt, is_over(state, self._live))
+        self._by_kind.setdefault(kind, []).append(state)
+        if _is_noted(state):
+            self._noted.append(state)
+
+    def sentences(self, now: WallTime) -> list[str]:
+        """Of all that were added."""
+        if not self._by_kind:
+            return ["Nothing is watched yet."]
+        told: list[Finding] = []
+        said: list[str] = []
+        findings, live, groups = self._findings, self._live, self._groups()
+        noted = _Group("interrupted", self._noted, groups[0].names)
+        for words, group in _troubles(groups, noted, now):
+            said.append(words)
+            causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
+            said += [one.claim for one in causes[:MOST_FINDINGS] if not _says_it(group, one)]
+            said += _without_a_cause(group, live)
+            told += causes
+        if not live and _among(noted, is_closed_again) is not None:
+            said.append(WHO_CLOSES)
+        said += [one.claim for one in live if one not in told][:MOST_FINDINGS]
+        said += _calm(groups, live, is_all=not said)
+        said += [one.claim for one in findings if one not in live and one not in told][:MOST_FINDINGS]
+        said += _passing(noted, now)
+        said += _lost_canaries(noted, now)
+        return said
+
+    def _groups(self) -> list[_Group]:
+        """The most severe first."""
+        plurals = Counter(plural for _, plural in self._by_name)
+        names = {key: one.name if plurals[one.resource] > 1 else one.resource for key, one in self._by_name.items()}
+        kinds = [
+            (one, why, is_over)
+            for one in SEVERE_FIRST
+            for why in (DOUBTS if one == "unknown" else (None,))
+            for is_over in (False, True)
+        ]
+        return [_Group(kind[0], self._by_kind[kind], names, *kind[1:]) for kind in kinds if kind in self._by_kind]
+
+
+def _troubles(groups: Sequence[_Group], noted: _Group, now: WallTime) -> Iterator[tuple[str, _Group]]:
     """In words, and of which streams."""
     for group in groups:
         if group.condition in _OF_TROUBLE:
             yield _OF_TROUBLE[group.condition](group, now), group
     for is_concerned, say in ((is_closed_again, _closed), (is_relisted_again, _relisted)):
-        of_it = _among(groups, is_concerned)
+        of_it = _among(noted, is_concerned)
         if of_it is not None:
             yield say(of_it, now), of_it
 
@@ -107,8 +145,7 @@ def advised(state: StreamState) -> Iterator[TroubleWords]:
 
 def is_over(state: StreamState, findings: Sequence[Finding]) -> bool:
     """Whether only the window still has it. While a cause is seen nothing is: late may be what has not arrived yet."""
-    live = (one for one in findings if one.seen_until is None)
-    return state.fading is not None and not any(concerns(one, state) for one in live)
+    return state.fading is not None and not any(concerns(one, state) for one in findings if one.seen_until is None)
 
 
 def concerns(finding: Finding, state: StreamState) -> bool:
@@ -160,25 +197,6 @@ class _Group(msgspec.Struct, frozen=True):
         return f"; that was over at {clock(ended)}, and counts until {clock(leaves)} UTC"
 
 
-def _groups(states: Sequence[StreamState], live: Sequence[Finding]) -> list[_Group]:
-    by_plural: dict[str, set[str]] = {}
-    for state in states:
-        by_plural.setdefault(state.resource, set()).add(state.group)
-    names = {
-        (one.group, one.resource): one.name if len(by_plural[one.resource]) > 1 else one.resource for one in states
-    }
-    kinds = [
-        (one, why, is_over)
-        for one in SEVERE_FIRST
-        for why in (DOUBTS if one == "unknown" else (None,))
-        for is_over in (False, True)
-    ]
-    of_kind: dict[tuple[ShownCondition, DoubtReason | None, bool], list[StreamState]] = {}
-    for state in states:
-        of_kind.setdefault((state.shown_condition, state.doubt, is_over(state, live)), []).append(state)
-    return [_Group(kind[0], of_kind[kind], names, *kind[1:]) for kind in kinds if kind in of_kind]
-
-
 def _late(group: _Group, now: WallTime) -> str:
     p99 = max([one.window.p99_lower_seconds or 0.0 for one in group.states])
     are, since = "are", group.since(now)
@@ -207,10 +225,15 @@ def _unknown(group: _Group, now: WallTime) -> str:
     return f"It is not certain{group.since(now)} {of_it}: {why}{group.over}."
 
 
-def _among(groups: Sequence[_Group], is_one: Callable[[StreamState], bool]) -> _Group | None:
-    """Of all streams those of which this is true."""
-    states = [state for group in groups for state in group.states if is_one(state)]
-    return _Group("interrupted", states, groups[0].names) if states else None
+def _is_noted(state: StreamState) -> bool:
+    """Whether anything but its condition is to be said of it; of hundreds of streams that are few."""
+    return state.interruptions != NOT_INTERRUPTED or state.canary_trouble is not None
+
+
+def _among(noted: _Group, is_one: Callable[[StreamState], bool]) -> _Group | None:
+    """Of these streams those of which this is true."""
+    states = [state for state in noted.states if is_one(state)]
+    return replace(noted, states=states) if states else None
 
 
 def is_closed_again(state: StreamState) -> bool:
@@ -249,9 +272,9 @@ def _so_often_each(times: Sequence[int]) -> str:
     return f"up to {often} each" if len(times) > 1 else often
 
 
-def _passing(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
+def _passing(noted: _Group, now: WallTime) -> Iterator[str]:
     """What is normal, as long as it does not happen again."""
-    group = _among(groups, _is_passing)
+    group = _among(noted, _is_passing)
     if group is not None:
         often = so_often(max([one.interruptions.forced_closes for one in group.states]))
         was = f"closed by force {often} since {_began(group, now)}, and resumed where they had ended"
@@ -263,9 +286,9 @@ def is_news(trouble: CanaryTrouble, now: WallTime) -> bool:
     return now - trouble.at < CANARY_NEWS_SECONDS
 
 
-def _lost_canaries(groups: Sequence[_Group], now: WallTime) -> Iterator[str]:
+def _lost_canaries(noted: _Group, now: WallTime) -> Iterator[str]:
     """What may be too little to miss the objective."""
-    group = _among(groups, lambda one: _lost_at(one, now) is not None)
+    group = _among(noted, lambda one: _lost_at(one, now) is not None)
     if group is not None:
         at = when(max([_lost_at(one, now) or 0.0 for one in group.states]), now)
         of = f"of {group.resources} on {group.where}"

@@ -1,18 +1,16 @@
-"""Writes one scrape as blocks of exposition text or protobuf, and lets the event loop run between them.
+"""Makes one scrape as blocks of exposition text or protobuf, between which the event loop can run.
 
 Events are stamped on the same loop, so a scrape that blocked it for long would itself look like watch latency.
 This module does not know the client, nor what the numbers mean.
 """
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from time import perf_counter
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
 from exporter.metrics.protobuf import Encoder, of_runtime
 from exporter.metrics.registry import Metrics
-from exporter.turns import Turn
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -79,23 +77,3 @@ def gzipped(plain: Iterator[bytes]) -> Iterator[bytes]:
     for block in plain:
         yield gzip.compress(block)
     yield gzip.flush()
-
-
-async def write_in_turns(
-    made: Iterator[bytes], write: Callable[[bytes], Awaitable[None]], clock: Callable[[], float] = perf_counter
-) -> None:
-    """Make blocks for about HOLD_SECONDS, write them, let the loop run, and so on to the end.
-
-    `clock` returns seconds. Raises what `write` raises.
-    """
-    ready = bytearray()
-    turn = Turn(clock)
-    for block in made:
-        ready += block
-        if turn.is_over:
-            if ready:
-                await write(bytes(ready))
-                ready.clear()
-            await turn.pause()
-    if ready:
-        await write(bytes(ready))

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from exporter import descriptors, garbage
 from exporter.audit.live_counts import NAMES, LiveCounts
 from exporter.credentials import Credentials, CredentialsError, CredentialsSource
-from exporter.diagnosis.sentences import sentence
 from exporter.history.recording import History
 from exporter.kubernetes.writes import why_no_canary
 from exporter.metrics.registry import Metrics
@@ -244,6 +243,4 @@ class Exporter:
 
     def status(self, *, has_errors: bool) -> Iterator[bytes]:
         """The status document in pieces."""
-        states = self.states()
-        said = sentence(states, self.findings, time.time())
-        return status.blocks(self.metrics.version, self._config, said, states, has_errors=has_errors)
+        return status.blocks(self.look(has_errors=has_errors))

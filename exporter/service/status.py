@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exporter.diagnosis.sentences import advised
+from exporter.diagnosis.sentences import Survey, advised
 from exporter.diagnosis.words import DOUBT_WORDS
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from exporter.config import Config
     from exporter.measure.startup_counts import StartupState
     from exporter.measure.stream_state import StreamCounts, StreamState
+    from exporter.web.page.look import Look
 
 NO_WATCH = "no watch is open: nothing new is measured"
 MEANINGS = {
@@ -25,21 +25,23 @@ MEANINGS = {
 }
 
 
-def blocks(
-    version: str, config: Config, sentence: str, states: Iterable[StreamState], *, has_errors: bool
-) -> Iterator[bytes]:
-    """The whole document, a stream in each piece; `has_errors` if whoever asks may read what apiservers say."""
+def blocks(look: Look) -> Iterator[bytes]:
+    """The whole document in pieces, none of which takes long to make; some are empty."""
+    survey = Survey(look.findings)
+    for state in look.states:
+        survey.add(state)
+        yield b""
     slo = {
-        "threshold_seconds": config.slo_threshold_seconds,
-        "objective_ratio": config.slo_objective_ratio,
-        "window_seconds": config.slo_window_seconds,
+        "threshold_seconds": look.objective.threshold_seconds,
+        "objective_ratio": look.objective.ratio,
+        "window_seconds": look.objective.window_seconds,
     }
-    head = {"version": version, "sentence": sentence, "slo": slo}
+    head = {"version": look.version, "sentence": " ".join(survey.sentences(look.now)), "slo": slo}
     yield msgspec.json.encode(head)[:-1] + b',"streams":['
     separator = b""
-    for state in states:
+    for state in look.states:
         entry = stream(state)
-        if not has_errors:
+        if not look.has_errors:
             del entry["error"]
         # msgspec writes null for +Inf, which JSON has no number for: no bound is known.
         yield separator + msgspec.json.encode(entry)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 from exporter.history import document
-from exporter.metrics.scrape import write_in_turns
+from exporter.web import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from aiohttp import web
 
     from exporter.measure.stream_state import StreamState
     from exporter.web.page.look import Look
@@ -24,12 +25,8 @@ HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store", "X-C
 
 async def answer(request: web.Request, look: Look) -> web.StreamResponse:
     """Of all streams, or of those that `apiserver` and `resource` in the query name; `last` says how many steps."""
-    response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
-    if request.method != "HEAD":
-        states = [state for state in look.states if _is_asked_for(state, request.query)]
-        await write_in_turns(blocks(look, states, _last(request.query)), response.write)
-    return response
+    states = [state for state in look.states if _is_asked_for(state, request.query)]
+    return await pieces.answer(request, HEADERS, blocks(look, states, _last(request.query)))
 
 
 def blocks(look: Look, states: Sequence[StreamState], last: int = ALL) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from exporter.config import ListenAddress
 from exporter.metrics import protobuf, scrape
 from exporter.metrics.registry import Metrics
-from exporter.turns import joined_in_turns
+from exporter.web import pieces
 from exporter.web.connections import Limits, WebServer, name_server
 from exporter.web.page.live import is_stream
 from exporter.web.probes import is_probe
@@ -57,12 +57,7 @@ class _Answers(msgspec.Struct, frozen=True):
         if accepts_gzip(request.headers.get("Accept-Encoding", "")):
             headers["Content-Encoding"] = "gzip"
             blocks = scrape.gzipped(blocks)
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        if request.method != "HEAD":
-            await scrape.write_in_turns(blocks, response.write)
-        await response.write_eof()
-        return response
+        return await pieces.answer(request, headers, blocks)
 
     async def live(self, _: web.Request) -> web.Response:
         # That the loop came round to this line is the whole answer. Asking the apiserver would restart the exporter
@@ -75,9 +70,9 @@ class _Answers(msgspec.Struct, frozen=True):
             return web.Response(status=503, text="\n".join(reasons) + "\n")
         return web.Response(text="ok\n")
 
-    async def status_document(self, _: web.Request) -> web.Response:
-        body = await joined_in_turns(self.status())
-        return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+    async def status_document(self, request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        return await pieces.answer(request, headers, self.status())
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

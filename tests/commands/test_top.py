@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
-from exporter.commands.top.screen import screen
+from exporter.commands.top.screen import HELP, screen
 from exporter.diagnosis.words import WHOSE
 from exporter.history.recording import History
 from exporter.measure.coverage import Hole
@@ -36,11 +36,12 @@ from exporter.web.history import blocks
 from exporter.web.page.startup import startup as section_of_the_page
 from tests.support.demo import started
 from tests.support.kubeconfig import kubeconfig
-from tests.support.observing import config, observed
+from tests.support.observing import observed
 from tests.support.pod_starts import start
 from tests.support.states import counts, look, startup, state
 
 COLUMNS, LINES, FEW_LINES = 80, 30, 24
+SIZE = ConsoleDimensions(COLUMNS, LINES)
 PATIENCE_SECONDS = 90
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -55,14 +56,14 @@ def sample() -> Seen:
 
 
 def seen_of(states: Sequence[StreamState], history: History | None = None) -> Seen:
-    said = b"".join(status.blocks("1.2.3", config(), "Watches of pods are late.", states, has_errors=True))
+    said = b"".join(status.blocks(look(*states, has_errors=True)))
     shown = look(*states, history=history or History())
     return seen(said, b"".join(blocks(shown, states, STEPS)))
 
 
 def drawn(choice: Choice, height: int = LINES, shown: Seen | None = None) -> list[str]:
     console = Console(width=COLUMNS, height=height, record=True, file=io.StringIO())
-    console.print(screen(shown or sample(), choice, height, None))
+    console.print(screen(shown or sample(), choice, ConsoleDimensions(COLUMNS, height), None))
     return console.export_text().splitlines()
 
 
@@ -99,7 +100,8 @@ def test_everything_fits_into_80_columns(choice: Choice) -> None:
     lines = drawn(choice)
     assert max(map(len, lines)) <= COLUMNS
     assert len(lines) <= LINES
-    assert "Watches of pods are late." in "\n".join(lines)
+    assert "Watches of pods are certainly late" in "\n".join(lines)
+    assert lines[-1] == HELP
 
 
 def test_a_row_says_what_is_known() -> None:
@@ -204,6 +206,8 @@ def test_starts_of_pods_fit_into_a_terminal_with_much_else(height: int) -> None:
     assert "\u2026\nstage  " in said, "the heading is one line"
     assert "late watches 0.10-0.61 s" in said
     assert "00:00:00 pods" in said, "the newest of the log"
+    assert "All watches are on time: pods and nodes on" in said
+    assert lines[-1] == HELP
     assert "q quit" in said
     assert sum(host[:9] in line for line in lines for host in hosts[:1]) > 3, "and rows"
 
@@ -211,13 +215,13 @@ def test_starts_of_pods_fit_into_a_terminal_with_much_else(height: int) -> None:
 def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     run = Interruptions(12, 2, 1_700_000_000.0, is_repeated=True)
     states = [state("leases"), state("pods", interruptions=run), state("nodes", "violated", interruptions=run)]
-    said = b"".join(status.blocks("1.2.3", config(), "Again and again.", states, has_errors=True))
+    said = b"".join(status.blocks(look(*states, has_errors=True)))
     shown = seen(said, b"".join(blocks(look(*states), states, STEPS)))
     assert [row.now.condition for row in Choice().shown(shown.rows)] == ["violated", "interrupted", "met"]
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
-    console.print(screen(shown, Choice(), LINES, None))
+    console.print(screen(shown, Choice(), SIZE, None))
     assert "interrupted" in console.export_text()
-    console.print(screen(shown, Choice(is_open=True, selected=1), LINES, None))
+    console.print(screen(shown, Choice(is_open=True, selected=1), SIZE, None))
     opened = console.export_text()
     assert "pods on 10.0.0.1:6443: on time" in opened
     assert "raise the time limit of the balancer or proxy above 10 minutes" in " ".join(opened.split())
@@ -226,9 +230,9 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
 
 def test_a_row_that_is_uncertain_says_why_when_it_is_open() -> None:
     states = [state("pods", "unknown", since=1_700_000_000.0)]
-    said = b"".join(status.blocks("1.2.3", config(), "It is not certain.", states, has_errors=True))
+    said = b"".join(status.blocks(look(*states, has_errors=True)))
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
-    console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), LINES, None))
+    console.print(screen(seen(said, b"".join(blocks(look(*states), states, STEPS))), Choice(is_open=True), SIZE, None))
     opened = " ".join(console.export_text().split())
     assert "pods on 10.0.0.1:6443: uncertain since 22:13:20, nothing dates events Run `watchslo check`: it" in opened
 
@@ -258,7 +262,7 @@ def test_what_others_say_cannot_steer_the_terminal() -> None:
     shown = sample()
     shown.status.sentence = "\x1b[2Jgone"
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
-    console.print(screen(shown, Choice(), LINES, None))
+    console.print(screen(shown, Choice(), SIZE, None))
     assert "\x1b" not in console.export_text()
 
 

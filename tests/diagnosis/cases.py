@@ -9,7 +9,7 @@ from exporter.diagnosis.facts import ApiserverFacts, Facts, PollFacts, ProcessFa
 from exporter.diagnosis.server_facts import ServerFacts, Timed
 from exporter.measure.times import Interval
 from exporter.vocabulary import Fault
-from tests.diagnosis.observed import result
+from tests.support.steps import at_once
 
 A, B = "127.0.0.1:6443", "127.0.0.2:6443"
 PODS, NODES = ("", "pods"), ("", "nodes")
@@ -85,7 +85,7 @@ def server(**more: Any) -> ServerFacts:
 
 def causes(given: Facts) -> list[Cause]:
     """Everything that is found."""
-    return result(diagnose(given))
+    return at_once(diagnose(given))
 
 
 HERD = {"open_watches": {PODS: 60.0, NODES: 10.0}, "requests": {("LIST", PODS): Timed(40, 0.1, 1.0)}}

@@ -1,8 +1,7 @@
 """States by hand, and the facts that observations make of them."""
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
 from exporter.diagnosis.observing import LateRule, Observations, Snapshot
@@ -11,22 +10,12 @@ from exporter.measure.histogram import Histogram
 from exporter.measure.process_state import ProcessState
 from exporter.measure.stream_state import Delivered, RevisionClockState, StreamCounts, StreamState
 from exporter.vocabulary import FINE_BOUNDS, ClockName, ClockReads
+from tests.support.steps import at_once
 
 if TYPE_CHECKING:
     from exporter.diagnosis.server_facts import ServerFacts
 
 WALL_AHEAD = 1_700_000_000.0
-
-_Value = TypeVar("_Value")
-
-
-def result(steps: Generator[None, None, _Value]) -> _Value:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as over:
-            value: _Value = over.value
-            return value
 
 
 @dataclass
@@ -107,7 +96,7 @@ class World:
             servers=self.servers,
             converting=self.converting,
         )
-        return result(self.observations.take(moment))
+        return at_once(self.observations.take(moment))
 
     def stream(self, after: float = 2.0) -> StreamFacts:
         """The facts of the first stream, so many seconds later."""

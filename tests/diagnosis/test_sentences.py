@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentence, sentences
+from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentences
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
 from exporter.measure.coverage import Hole
@@ -105,7 +105,7 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
 def test_the_sentence_says_which_where_since_when_and_why(
     states: list[StreamState], findings: list[Finding], said: str
 ) -> None:
-    assert sentence(states, findings, NOW) == said
+    assert " ".join(sentences(states, findings, NOW)) == said
 
 
 def cut(resource: str, times: int, relists: int = 0, **more: Any) -> StreamState:
@@ -244,7 +244,7 @@ def test_a_refusal_is_said_once_while_it_is_why_no_watch_is_open() -> None:
 
 def test_what_is_late_comes_first_and_a_long_list_is_cut() -> None:
     states = [state(f"kind{number}", "unknown") for number in range(300)]
-    said = sentence([*states, late()], [], NOW)
+    said = " ".join(sentences([*states, late()], [], NOW))
     assert said.startswith(LATE)
     assert "kind0, kind1, kind2 and 297 more" in said
     assert len(said) < 400
@@ -252,7 +252,7 @@ def test_what_is_late_comes_first_and_a_long_list_is_cut() -> None:
 
 def test_the_same_plural_in_two_groups_is_told_apart() -> None:
     states = [state("events", "unknown"), state("events", "violated", (3.0, 3.1), group="events.k8s.io")]
-    assert "Watches of events.events.k8s.io are certainly late" in sentence(states, [], NOW)
+    assert "Watches of events.events.k8s.io are certainly late" in " ".join(sentences(states, [], NOW))
 
 
 def test_times_of_another_day_have_their_date() -> None:

@@ -9,10 +9,9 @@ from prometheus_client import generate_latest
 from exporter.measure.window import EMPTY
 from exporter.metrics import scrape
 from exporter.metrics.registry import Metrics
-from exporter.turns import HOLD_SECONDS
+from exporter.turns import HOLD_SECONDS, write_in_turns
 from tests.metrics.reading import families_in, refresh, samples_in, series, text_of
 from tests.speed.work import Work
-from tests.support.neighbour import Neighbour
 from tests.support.stock import stock_registry
 
 
@@ -23,16 +22,6 @@ def busy_metrics(resources: int) -> Metrics:
         widgets.counts.time_span.observe(index / 7)
         refresh(widgets)
     return metrics
-
-
-async def written_in_turns(made: Iterator[bytes]) -> bytes:
-    written: list[bytes] = []
-
-    async def write(block: bytes) -> None:
-        written.append(block)
-
-    await scrape.write_in_turns(made, write)
-    return b"".join(written)
 
 
 async def most_lines_in_one_turn(made: Iterator[bytes]) -> int:
@@ -51,7 +40,7 @@ async def most_lines_in_one_turn(made: Iterator[bytes]) -> int:
 
     neighbour = asyncio.create_task(take_turns())
     with work.counting():
-        await scrape.write_in_turns(made, write, clock=lambda: next(looks) * HOLD_SECONDS)
+        await write_in_turns(made, write, clock=lambda: next(looks) * HOLD_SECONDS)
     neighbour.cancel()
     return max(longest, work.lines - turned)
 
@@ -65,32 +54,6 @@ async def test_a_large_scrape_holds_the_loop_far_shorter_than_the_stock_writer()
         generate_latest(stock)
     ours = await most_lines_in_one_turn(scrape.gzipped(scrape.blocks(metrics, scrape.runtime_registries())))
     assert 0 < ours < theirs.lines / 5
-
-
-async def test_the_loop_runs_whenever_the_clock_says_that_it_was_held() -> None:
-    async def write(_: bytes) -> None:
-        pass
-
-    ticks = count()
-    async with Neighbour() as neighbour:
-        # Each look at the clock finds another 0.4 ms gone, so every third block ends a turn.
-        await scrape.write_in_turns(iter([b"block"] * 30), write, clock=lambda: next(ticks) * 0.4 * HOLD_SECONDS)
-    assert neighbour.turns == 10
-
-
-async def test_blocks_are_written_once_each_and_in_order() -> None:
-    made = [f"{index}\n".encode() for index in range(1000)]
-    assert await written_in_turns(iter(made)) == b"".join(made)
-
-
-async def test_empty_blocks_are_not_written() -> None:
-    ticks = count()
-
-    async def write(block: bytes) -> None:
-        assert block == b"text"
-
-    # An empty chunk would end a chunked response.
-    await scrape.write_in_turns(iter([b"", b"", b"text", b""]), write, clock=lambda: float(next(ticks)))
 
 
 def test_blocks_hold_whole_children_and_bounded_text() -> None:

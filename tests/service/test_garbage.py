@@ -67,6 +67,21 @@ async def test_new_circles_go_by_themselves() -> None:
     assert not any(circle() is not None for circle in circles)
 
 
+@pytest.mark.usefixtures("collecting")
+async def test_what_is_new_is_looked_at_in_small_portions() -> None:
+    looks = 0
+
+    def looked(phase: str, _: object) -> None:
+        nonlocal looks
+        looks += phase == "start"
+
+    gc.callbacks.append(looked)
+    kept = [[] for _ in range(10 * garbage.NEW_OBJECTS)]  # type: ignore[var-annotated]
+    gc.callbacks.remove(looked)
+    assert kept
+    assert looks >= 9
+
+
 async def test_afterwards_python_collects_as_before() -> None:
     before = gc.get_threshold()
     task = asyncio.create_task(garbage.collect_when_grown())

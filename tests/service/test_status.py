@@ -9,15 +9,14 @@ import pytest
 from exporter.measure.stream_state import Fading, Interruptions, StreamState, Trouble
 from exporter.service import status
 from exporter.vocabulary import DOUBTS, STARTUP_RESULTS, STARTUP_STAGES, UNKNOWN_REASONS
-from tests.support.observing import config
-from tests.support.states import counts, startup, state
+from tests.support.states import counts, look, startup, state
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/status.schema.json").read_text(encoding="utf-8"))
 
 
 def written(*states: StreamState, has_errors: bool = True) -> dict[str, Any]:
-    blocks = status.blocks("1.2.3", config(), "All is well.", states, has_errors=has_errors)
-    document: dict[str, Any] = json.loads(b"".join(blocks), parse_constant=pytest.fail)
+    blocks = b"".join(status.blocks(look(*states, has_errors=has_errors)))
+    document: dict[str, Any] = json.loads(blocks, parse_constant=pytest.fail)
     return document
 
 

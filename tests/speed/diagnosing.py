@@ -27,7 +27,7 @@ from exporter.measure.times import Interval
 from exporter.service.observer import PERIOD_SECONDS
 from exporter.vocabulary import FINE_BOUNDS
 from exporter.watch.tcp_info import socket_state
-from tests.diagnosis.observed import result
+from tests.support.steps import at_once
 
 APISERVERS = tuple(f"10.0.0.{number}:6443" for number in range(3))
 KINDS = tuple(("example.com" if number else "", f"widgets{number}") for number in range(50))
@@ -143,9 +143,9 @@ class Diagnosis:
         looks = zip(moment.streams, sockets, strict=True)
         streams = [replace(state, socket=socket_state(one.fileno(), 0.0)) for state, one in looks]
         at.append(thread_time())
-        facts = result(self._observations.take(replace(moment, streams=streams)))
+        facts = at_once(self._observations.take(replace(moment, streams=streams)))
         at.append(thread_time())
-        changes = self._tracker.update(moment.wall, result(diagnose(facts)), facts.troubled_since)
+        changes = self._tracker.update(moment.wall, at_once(diagnose(facts)), facts.troubled_since)
         at.append(thread_time())
         for _ in range(STREAMS):
             sum(range(ADDITIONS))

@@ -37,13 +37,13 @@ from exporter.service.stream import Stream, StreamDependencies
 from exporter.watch.heartbeat import Heartbeat
 from exporter.watch.reflector import Reflector
 from exporter.watch.watch import Watch, WatchDependencies
-from tests.diagnosis.observed import result
 from tests.speed.diagnosing import STREAMS, WARM_UP, Cluster
 from tests.speed.recording import FIRST_REVISION, METADATA_JSON, Recording
 from tests.speed.served import empty_list
 from tests.speed.work import Work, without_garbage
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config
+from tests.support.steps import at_once
 from tests.support.streams import revision_poller
 
 GUARDED = Path(__file__).parent / "guarded.json"
@@ -178,14 +178,14 @@ class Diagnosed:
     def __init__(self) -> None:
         self._observations, self._cluster = Observations(LateRule(1.0, 0.99)), Cluster(Histogram)
         for _ in range(WARM_UP):
-            result(self._observations.take(self._cluster.later()))
+            at_once(self._observations.take(self._cluster.later()))
 
     def moment(self) -> Callable[[], Awaitable[None]]:
         """Diagnose the next one."""
         moment = self._cluster.later()
 
         async def do() -> None:
-            assert not result(diagnose(result(self._observations.take(moment))))
+            assert not at_once(diagnose(at_once(self._observations.take(moment))))
 
         return do
 

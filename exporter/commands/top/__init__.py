@@ -14,7 +14,7 @@ import tty
 from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from exporter.commands.asking import asked
@@ -56,7 +56,9 @@ async def _run(config: Config, url: str | None) -> None:
         if not (sys.stdout.isatty() and sys.stdin.isatty()):
             if url is None:
                 await asyncio.sleep(FIRST_SECONDS)
-            Console().print(screen(await source(), Choice(selected=-1, has_keys=False), 1000, None))
+            console = Console()
+            everything = ConsoleDimensions(console.width, 1000)
+            console.print(screen(await source(), Choice(selected=-1, has_keys=False), everything, None))
             return
         await _live(source)
 
@@ -91,7 +93,7 @@ async def _live(source: Source) -> None:
     read_at = time.monotonic()
     with _pressed() as pressed, Live(console=Console(), screen=True, auto_refresh=False) as live:
         while not choice.is_over:
-            live.update(screen(shown, choice, live.console.height, trouble), refresh=True)
+            live.update(screen(shown, choice, live.console.size, trouble), refresh=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.05, read_at + PERIOD_SECONDS - time.monotonic())):
                     for key in keys(await pressed.get()):

@@ -5,6 +5,7 @@ It fits 80 columns.
 
 from __future__ import annotations
 
+import textwrap
 from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from exporter.wording.moments import clock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rich.console import RenderableType
+    from rich.console import ConsoleDimensions, RenderableType
 
     from exporter.commands.top.choice import Choice
     from exporter.commands.top.documents import Noted, PodStartup, Seen, StreamStatus, TopRow
@@ -42,32 +43,44 @@ STAGES = {"storage_to_cache": "to cache", "cache_to_client": "to client"}
 BARS = 10
 BLOCKS = "▁▂▃▄▅▆▇█"
 HELP = "q quit  s sort  / filter  up, down select  Enter open  Esc back"
-FEWEST_ROWS, LINES_OF_ALL_ELSE, OPEN_LINES, STARTUP_LINES, NOTES = 3, 11, 16, 11, 5
+FEWEST_ROWS, LINES_OF_ALL_ELSE, STARTUP_LINES, NOTES = 3, 5, 11, 5
 
 
-def screen(seen: Seen, choice: Choice, height: int, trouble: str | None) -> RenderableType:
-    """All of it, in so many lines; `trouble` says why what is shown is old."""
+def screen(seen: Seen, choice: Choice, size: ConsoleDimensions, trouble: str | None) -> RenderableType:
+    """All of it, on so large a screen; `trouble` says why what is shown is old."""
     rows = choice.shown(seen.rows)
     selected = min(choice.selected, len(rows) - 1)
     starts = startup(seen.status.streams)
-    startup_lines = STARTUP_LINES if starts else 0
-    notes = max(1, min(NOTES, height - LINES_OF_ALL_ELSE - FEWEST_ROWS - startup_lines))
-    below = OPEN_LINES if choice.is_open else startup_lines + notes
-    room = max(FEWEST_ROWS, height - LINES_OF_ALL_ELSE - below)
+    head = _head(seen, choice, len(rows), trouble)
+    detail = list(opened(rows[selected])) if choice.is_open and rows else []
+    below = sum(len(_wrapped(one.plain, size)) for one in detail) if detail else (STARTUP_LINES if starts else 0) + 1
+    free = size.height - LINES_OF_ALL_ELSE - len(_wrapped(head.plain, size)) - FEWEST_ROWS - below
+    sentence = _cut(_wrapped(seen.status.sentence, size), max(1, free))
+    whose = _wrapped(WHOSE, size)
+    if free < len(sentence) + len(whose):
+        whose = []  # the sentence is what somebody has come for
+    free = max(0, free - len(sentence) - len(whose))
+    notes = min(NOTES, 1 + free)
+    room = FEWEST_ROWS + (free if detail else free - notes + 1)
     first = max(0, min(selected - room // 2, len(rows) - room))
-    parts: list[RenderableType] = [
-        _head(seen, choice, len(rows), trouble),
-        Text(WHOSE, style="dim"),
-        Text(_plain(seen.status.sentence)),
-        Text(),
-    ]
+    parts: list[RenderableType] = [head, *[Text(line, style="dim") for line in whose], *map(Text, sentence), Text()]
     parts.append(table(rows[first : first + room], selected - first))
-    if choice.is_open and rows:
-        parts += [Text(), *opened(rows[selected])]
+    if detail:
+        parts += [Text(), *detail]
     else:
         parts += [*starts, Text(), *log(seen.past.notes[-notes:])]
     footer = f"filter: {choice.filter}_" if choice.is_typing else HELP if choice.has_keys else ""
     return Group(*parts, Text(), Text(footer, style="dim"))
+
+
+def _wrapped(text: str, size: ConsoleDimensions) -> list[str]:
+    """Its lines, as the screen would break them."""
+    return textwrap.wrap(_plain(text), size.width, break_on_hyphens=False)
+
+
+def _cut(lines: list[str], most: int) -> list[str]:
+    """No more lines than these; the last says that there are more."""
+    return lines if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1][:-1]}\N{HORIZONTAL ELLIPSIS}"]
 
 
 def _head(seen: Seen, choice: Choice, rows: int, trouble: str | None) -> Text:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.diagnosis.sentences import SEVERE_FIRST, advised, is_over, sentences
+from exporter.diagnosis.sentences import SEVERE_FIRST, Survey, advised, is_over
 from exporter.diagnosis.words import DOUBT_WORDS, INTERRUPTED_WORDS, WHOSE
 from exporter.history.recording import FINE_SECONDS
 from exporter.vocabulary import WELL
@@ -18,12 +18,12 @@ from exporter.web.page import plot
 from exporter.web.page.body import body, notes
 from exporter.web.page.cards import advice, finding
 from exporter.web.page.figures import moment, text
-from exporter.web.page.row import CANARY_LABEL, STAGES_LABEL, row_id, steps_shown, summary, top_seconds
+from exporter.web.page.row import CANARY_LABEL, STAGES_LABEL, recorded, row_id, steps_shown, summary
 from exporter.web.page.startup import startup
 from exporter.wording.moments import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, MutableMapping, Sequence
 
     from exporter.measure.stream_state import StreamState
     from exporter.web.page.look import Look
@@ -58,18 +58,37 @@ def policy(*, has_form: bool) -> str:
     )
 
 
-def parts(look: Look, drawn: MutableMapping[str, Drawn] | None = None) -> Iterator[tuple[str, str]]:
-    """The parts that change, by their ids; `drawn` keeps what need not be drawn again."""
-    states, kept = in_order(look.states), {} if drawn is None else drawn
-    said = sentences(look.states, look.findings, look.now)
+class Prepared(NamedTuple):
+    """What has to be known of all streams before one part is made."""
+
+    said: list[str]
+    """The sentences."""
+    top_seconds: float
+    """The top of the plots of all rows, so that they can be compared."""
+
+
+def prepared(look: Look, drawn: MutableMapping[str, Drawn]) -> Generator[None, None, Prepared]:
+    """Look at one stream in each step; `drawn` keeps what need not be read and drawn again."""
+    survey, highest = Survey(look.findings), 0.0
+    for state in look.states:
+        survey.add(state)
+        highest = max(highest, recorded(state, look, drawn).highest_seconds)
+        yield
+    said = survey.sentences(look.now)
+    yield
+    return Prepared(said, plot.top_of_all(highest, look.objective.threshold_seconds))
+
+
+def parts(look: Look, known: Prepared, drawn: MutableMapping[str, Drawn]) -> Iterator[tuple[str, str]]:
+    """The parts that change, by their ids."""
     yield "now", _now(look)
-    yield "sentence", _sentence(look, said)
+    yield "sentence", _sentence(look, known.said)
     yield "span", _span(look)
-    yield "findings", _findings(look, said)
+    yield "findings", _findings(look, known.said)
+    states = in_order(look.states)
     yield "order", " ".join(row_id(state) for state in states)
-    top = top_seconds(look, kept)
     for state in states:
-        yield f"s-{row_id(state)}", summary(state, look, top, kept)
+        yield f"s-{row_id(state)}", summary(state, look, known.top_seconds, drawn)
     yield "startup", startup(look)
     yield "log", notes(look.history.notes[-NOTES_SHOWN:], look, with_place=True)
     yield "scenario", _scenario_now(look)

@@ -7,6 +7,7 @@ nothing. A client says which version it has; what changed since then is the same
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -15,14 +16,14 @@ import msgspec
 from aiohttp import web
 
 from exporter.diagnosis.document import document
-from exporter.turns import each_in_turns, in_turns, joined_in_turns
-from exporter.web import history
+from exporter.turns import each_in_turns, in_turns, write_in_turns
+from exporter.web import history, pieces
 from exporter.web.page.body import body
-from exporter.web.page.document import page, parts, policy
-from exporter.web.page.row import prepared, row_id
+from exporter.web.page.document import page, parts, policy, prepared
+from exporter.web.page.row import row_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exporter.web.page.look import Look, Scenarios
     from exporter.web.page.row import Drawn
@@ -48,25 +49,56 @@ def is_stream(request: web.Request) -> bool:
     return resource is not None and resource.canonical == STREAM_PATH
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """One part of the page."""
+
+    version: int
+    """In which it became what it is."""
+    html: str
+    member: bytes
+    """Its name and HTML, as a member of a JSON object."""
+
+
 class _Rendered(msgspec.Struct):
-    """The parts of the page, each with the version in which it became what it is."""
+    """The page of one moment."""
 
     version: int = 0
     at: float = -inf
     look: Look | None = None
-    parts: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
-    page: bytes | None = None
+    parts: dict[str, _Part] = msgspec.field(default_factory=dict)
+    blocks: list[bytes] = msgspec.field(default_factory=list)
     """The whole page, if somebody has asked for it already."""
-    changes: dict[int, bytes] = msgspec.field(default_factory=dict)
-    """What changed since a version, likewise."""
 
-    def since(self, version: int) -> bytes:
+    def add(self, name: str, html: str, before: _Part | None) -> None:
+        """The next part, which was `before` in the version before."""
+        if before is None or before.html != html:
+            member = msgspec.json.encode(name) + b":" + msgspec.json.encode(html)
+            before = _Part(self.version, html, member)
+        self.parts[name] = before
+
+    def since(self, version: int) -> Iterator[bytes]:
         """What changed since then, as JSON. A client that has a version which we never made gets everything."""
-        if version not in self.changes:
-            known = version if version <= self.version else 0
-            changed = {name: html for name, (made, html) in self.parts.items() if made > known}
-            self.changes[version] = msgspec.json.encode({"version": self.version, "parts": changed})
-        return self.changes[version]
+        known = version if version <= self.version else 0
+        yield b'{"version":%d,"parts":{' % self.version
+        separator = b""
+        for part in self.parts.values():
+            if part.version > known:
+                yield separator + part.member
+                separator = b","
+        yield b"}}"
+
+    def page(self, opened: str | None) -> Iterator[bytes]:
+        """The whole page; `opened` is the row that is open from the start."""
+        assert self.look is not None
+        if opened is None and self.blocks:
+            yield from self.blocks
+            return
+        made = []
+        for block in page(self.look, {name: part.html for name, part in self.parts.items()}, self.version, opened):
+            made.append(block.encode())
+            yield made[-1]
+        if opened is None:
+            self.blocks = made
 
 
 class Page:
@@ -106,15 +138,8 @@ class Page:
 
     async def _whole(self, request: web.Request) -> web.StreamResponse:
         now = await self._current()
-        opened = request.query.get("open")
-        if opened is None and now.page is not None:
-            return web.Response(body=now.page, content_type="text/html", charset="utf-8", headers=self._headers)
-        assert now.look is not None
-        made = {name: html for name, (_, html) in now.parts.items()}
-        whole = await joined_in_turns(block.encode() for block in page(now.look, made, now.version, opened))
-        if opened is None:
-            now.page = whole
-        return web.Response(body=whole, content_type="text/html", charset="utf-8", headers=self._headers)
+        headers = {**self._headers, "Content-Type": "text/html; charset=utf-8"}
+        return await pieces.answer(request, headers, now.page(request.query.get("open")))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events, all at the same moments for all who look."""
@@ -123,7 +148,7 @@ class Page:
         version = _version(request)
         while not self._stopping.is_set():
             now = await self._current()
-            await response.write(b"data: %b\n\n" % now.since(version))
+            await write_in_turns(chain((b"data: ",), now.since(version), (b"\n\n",)), response.write)
             version = now.version
             wait_seconds = STREAMED_EVERY_SECONDS - asyncio.get_running_loop().time() % STREAMED_EVERY_SECONDS
             try:
@@ -133,10 +158,10 @@ class Page:
                 continue
         return response
 
-    async def _changes(self, request: web.Request) -> web.Response:
+    async def _changes(self, request: web.Request) -> web.StreamResponse:
         now = await self._current()
-        body_ = now.since(_version(request))
-        return web.Response(body=body_, content_type="application/json", headers=self._headers)
+        headers = {**self._headers, "Content-Type": "application/json"}
+        return await pieces.answer(request, headers, now.since(_version(request)))
 
     async def _row(self, request: web.Request) -> web.Response:
         look = self._look()
@@ -174,10 +199,9 @@ class Page:
             if loop.time() - self._rendered.at >= RENDERED_EVERY_SECONDS:
                 look, before = self._look(), self._rendered
                 made = _Rendered(before.version + 1, loop.time(), look)
-                await in_turns(prepared(look, self._drawn))
-                async for name, html in each_in_turns(parts(look, self._drawn)):
-                    was = before.parts.get(name)
-                    made.parts[name] = was if was is not None and was[1] == html else (made.version, html)
+                known = await in_turns(prepared(look, self._drawn))
+                async for name, html in each_in_turns(parts(look, known, self._drawn)):
+                    made.add(name, html, before.parts.get(name))
                 for gone in self._drawn.keys() - {row_id(state) for state in look.states}:
                     del self._drawn[gone]
                 self._rendered = made

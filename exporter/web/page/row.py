@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2s
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,7 +33,7 @@ from exporter.web.page.figures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from exporter.history.recording import StreamHistory
     from exporter.history.steps import Band, Step
@@ -64,7 +65,11 @@ DATED_BY: Mapping[ClockReads, str] = {
 
 def row_id(state: StreamState) -> str:
     """The same for the same stream, and fit for an id in HTML and a query in a URL."""
-    name = f"{state.apiserver} {state.group} {state.resource}"
+    return _hash(f"{state.apiserver} {state.group} {state.resource}")
+
+
+@lru_cache(maxsize=4096)
+def _hash(name: str) -> str:
     return blake2s(name.encode(), digest_size=6).hexdigest()
 
 
@@ -79,19 +84,6 @@ class Drawn(NamedTuple):
     """The last step with a watch and a P99."""
     top_seconds: float = 0.0
     svg: str = ""
-
-
-def prepared(look: Look, drawn: MutableMapping[str, Drawn]) -> Generator[None, None, None]:
-    """Read what was recorded of each stream, one in each step: then `top_seconds` need not read all of it at once."""
-    for state in look.states:
-        _recorded(state, look, drawn)
-        yield
-
-
-def top_seconds(look: Look, drawn: MutableMapping[str, Drawn]) -> float:
-    """The top of the plots of all rows, so that they can be compared; `drawn` keeps what need not be drawn again."""
-    highest = max([_recorded(state, look, drawn).highest_seconds for state in look.states], default=0.0)
-    return plot.top_of_all(highest, look.objective.threshold_seconds)
 
 
 def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[str, Drawn]) -> str:
@@ -113,7 +105,8 @@ def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[st
     )
 
 
-def _recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) -> Drawn:
+def recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) -> Drawn:
+    """Read what is new in the history of this stream."""
     key, shown, history = row_id(state), steps_shown(look), look.history.stream(state)
     recorded = (history, history.recorded_at, shown)
     known = kept.get(key)
@@ -126,7 +119,7 @@ def _recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) 
 
 
 def _drawn(state: StreamState, look: Look, top: float, kept: MutableMapping[str, Drawn]) -> Drawn:
-    known = _recorded(state, look, kept)
+    known = recorded(state, look, kept)
     if known.top_seconds != top:
         history, _, shown = known.recorded
         frame = plot.Frame(max(0.0, history.recorded_at), FINE_SECONDS, shown, 200, 40)

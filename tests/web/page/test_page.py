@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from math import inf
@@ -57,9 +57,10 @@ from exporter.web.page.body import QUERIES, body
 from exporter.web.page.cards import finding
 from exporter.web.page.live import Page
 from exporter.web.page.look import Look, Scenarios
-from exporter.web.page.row import Drawn, row_id, summary, top_seconds
+from exporter.web.page.row import Drawn, row_id, summary
 from exporter.web.page.startup import startup as section
 from tests.support.states import counts, look, startup, state
+from tests.support.steps import at_once
 from tests.support.waiting import wait_until
 
 NOW = 1_700_000_000.0
@@ -95,12 +96,17 @@ def recorded(*states: StreamState, at: float = NOW - 1) -> History:
     return history
 
 
+def parts(shown: Look, drawn: MutableMapping[str, Drawn] | None = None) -> dict[str, str]:
+    kept = {} if drawn is None else drawn
+    return dict(document.parts(shown, at_once(document.prepared(shown, kept)), kept))
+
+
 def whole(shown: Look, opened: str | None = None) -> str:
-    return "".join(document.page(shown, dict(document.parts(shown)), 1, opened))
+    return "".join(document.page(shown, parts(shown), 1, opened))
 
 
 def drawn(one: StreamState, shown: Look) -> str:
-    return summary(one, shown, top_seconds(shown, {}), {})
+    return summary(one, shown, at_once(document.prepared(shown, {})).top_seconds, {})
 
 
 class Shown:
@@ -312,7 +318,7 @@ def found(**more: Any) -> Finding:
 
 def test_a_card_says_what_it_is_about_and_not_what_the_sentence_has_said() -> None:
     def cards(*findings: Finding) -> str:
-        return Parsed(dict(document.parts(look(LATE, FINE, findings=findings)))["findings"]).text
+        return Parsed(parts(look(LATE, FINE, findings=findings))["findings"]).text
 
     of_pods = found(apiserver=LATE.apiserver, resource="pods")
     assert cards(of_pods).startswith("Confirmed: dropped connection pods on 10.0.0.1:6443. Signs of it since 22:12:20")
@@ -339,7 +345,7 @@ def test_a_card_of_what_is_seen_no_more_says_until_when_it_was_and_is_no_alarm()
 
 def test_the_edge_of_a_sentence_that_names_a_fault_is_not_that_of_health() -> None:
     def kind(one: StreamState, *findings: Finding) -> str:
-        return dict(document.parts(look(one, findings=findings)))["sentence"].partition('"')[2].partition('"')[0]
+        return parts(look(one, findings=findings))["sentence"].partition('"')[2].partition('"')[0]
 
     assert kind(FINE) == kind(FINE, found(seen_until=NOW - 10)) == "first is-met"
     assert kind(FINE, found()) == "first is-unknown"
@@ -351,14 +357,14 @@ def test_the_edge_of_a_sentence_that_names_a_fault_is_not_that_of_health() -> No
 def test_beside_what_is_uncertain_stands_what_to_do_once_for_each_reason_with_its_runbook() -> None:
     dark = [state(name, "unknown", (0.2, 2.2)) for name in ("pods", "nodes")]
     wide = replace(dark[0], resource="leases", revision_clock=RevisionClockState("events", "store"))
-    top = Parsed(dict(document.parts(look(*dark, wide, FINE)))["findings"])
+    top = Parsed(parts(look(*dark, wide, FINE))["findings"])
     assert top.text.count("Run watchslo check: it says which polls would date them") == 1
     assert top.text.count("Bounds are as wide as polls are slow") == 1
     links = [at["href"] or "" for tag, at in top.tags if tag == "a"]
     assert len(links) == 2
     for name in links:
         assert (Path(__file__).parents[3] / "docs" / name.removeprefix(DOCS)).is_file()
-    assert dict(document.parts(look(FINE)))["findings"] == ""
+    assert parts(look(FINE))["findings"] == ""
     assert DOUBT_WORDS.keys() == set(DOUBTS)
 
 
@@ -367,13 +373,13 @@ def test_what_is_interrupted_has_its_meaning_advice_and_runbook_as_well() -> Non
                       (Interruptions(1, 2, NOW, is_repeated=True), "relists")):  # fmt: skip
         cut = replace(FINE, interruptions=run)
         words = INTERRUPTED_WORDS[name]
-        for html in (dict(document.parts(look(cut, cut)))["findings"], "".join(body(cut, look(cut)))):
+        for html in (parts(look(cut, cut))["findings"], "".join(body(cut, look(cut)))):
             card = Parsed(html)
             assert card.text.count(f"Interrupted, {words.short}: {words.advice} Runbook") == 1
             assert words.runbook in [at.get("href") for _, at in card.tags]
         assert (Path(__file__).parents[3] / "docs" / words.runbook.removeprefix(DOCS)).is_file()
     once = replace(FINE, interruptions=Interruptions(1, 0, NOW))
-    assert dict(document.parts(look(once)))["findings"] == ""
+    assert parts(look(once))["findings"] == ""
 
 
 def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> None:
@@ -423,7 +429,7 @@ def test_the_plots_of_all_rows_have_one_scale_whose_top_and_threshold_are_labell
     for highest, top, line in ((0.2, 2, 20), (3.0, 5, 32), (4.9, 5, 32), (5.1, 10, 36), (60.0, 100, 39.6)):
         late = replace(LATE, window=replace(LATE.window, p99_lower_seconds=highest, p99_upper_seconds=inf))
         shown = look(late, FINE, history=recorded(late, FINE))
-        rows = [html for name, html in document.parts(shown) if name.startswith("s-")]
+        rows = [html for name, html in parts(shown).items() if name.startswith("s-")]
         assert [re.findall('class="limit" d="M0 ([0-9.]+)H', row) for row in rows] == [[f"{line:.1f}"]] * 2
         assert [re.findall("<text[^>]*>([^<]*)<", row) for row in rows] == [[f"{top} s", "1 s"]] * 2
 
@@ -431,11 +437,11 @@ def test_the_plots_of_all_rows_have_one_scale_whose_top_and_threshold_are_labell
 def test_a_plot_is_drawn_again_when_the_scale_of_all_has_changed() -> None:
     kept: dict[str, Drawn] = {}
     history = recorded(FINE, at=NOW - 8)
-    list(document.parts(look(FINE, LATE, history=history), kept))
+    parts(look(FINE, LATE, history=history), kept)
     before = kept[row_id(FINE)].svg
     for _ in history.record(NOW - 7, [FINE, LATE]):
         pass
-    list(document.parts(look(FINE, LATE, history=history), kept))
+    parts(look(FINE, LATE, history=history), kept)
     assert ">2 s<" in before
     assert ">5 s<" in kept[row_id(FINE)].svg
 
@@ -520,7 +526,7 @@ def test_an_open_row_names_the_late_objects_and_their_stage() -> None:
 
 
 def test_the_footer_says_which_part_is_seen_and_links_the_others() -> None:
-    made = dict(document.parts(look(FINE)))
+    made = parts(look(FINE))
     alone = Parsed("".join(document.page(look(FINE), made, 1)))
     assert "This page sees every stream that this exporter watches." in alone.text
     peers = ("https://watchslo-1.example.com/page", "http://10.0.0.2:9985")
