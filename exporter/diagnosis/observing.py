@@ -77,7 +77,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     now: Instant
     wall: WallTime
-    streams: Sequence[StreamState]
+    streams: list[StreamState]
     apiservers: Sequence[ApiserverState]
     process: ProcessState
     servers: Mapping[str, ServerFacts] = msgspec.field(default_factory=dict)

@@ -11,7 +11,7 @@ from exporter.diagnosis.observing import LateRule, Observations, Snapshot
 from exporter.measure.process_state import ProcessState
 from exporter.service.conversions import Conversions
 from exporter.service.cpu_limit import CpuLimit
-from exporter.turns import in_turns
+from exporter.turns import in_turns, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -67,6 +67,7 @@ class Observer:
         moment = await in_turns(self._moment())
         self._conversions.facts = facts = await in_turns(self._observations.take(moment))
         troubled = await self._diagnose(facts)
+        await let_go(moment.streams)
         for apiserver in self._apiservers():
             name = apiserver.server.name
             apiserver.server_readers.notice(

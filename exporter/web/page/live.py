@@ -16,14 +16,14 @@ import msgspec
 from aiohttp import web
 
 from exporter.diagnosis.document import document
-from exporter.turns import each_in_turns, in_turns, write_in_turns
+from exporter.turns import each_in_turns, in_turns, let_go, write_in_turns
 from exporter.web import history, pieces
 from exporter.web.page.body import body
 from exporter.web.page.document import page, parts, policy, prepared
 from exporter.web.page.row import row_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from exporter.web.page.look import Look, Scenarios
     from exporter.web.page.row import Drawn
@@ -65,6 +65,7 @@ class _Rendered(msgspec.Struct):
     version: int = 0
     at: float = -inf
     look: Look | None = None
+    """None once there is a later one: it is for whoever asks for the page at this moment."""
     parts: dict[str, _Part] = msgspec.field(default_factory=dict)
     blocks: list[bytes] = msgspec.field(default_factory=list)
     """The whole page, if somebody has asked for it already."""
@@ -87,14 +88,16 @@ class _Rendered(msgspec.Struct):
                 separator = b","
         yield b"}}"
 
-    def page(self, opened: str | None) -> Iterator[bytes]:
+    def page(self, opened: str | None) -> Iterable[bytes]:
         """The whole page; `opened` is the row that is open from the start."""
-        assert self.look is not None
         if opened is None and self.blocks:
-            yield from self.blocks
-            return
+            return self.blocks
+        assert self.look is not None
+        return self._made(self.look, opened)
+
+    def _made(self, look: Look, opened: str | None) -> Iterator[bytes]:
         made = []
-        for block in page(self.look, {name: part.html for name, part in self.parts.items()}, self.version, opened):
+        for block in page(look, {name: part.html for name, part in self.parts.items()}, self.version, opened):
             made.append(block.encode())
             yield made[-1]
         if opened is None:
@@ -205,6 +208,9 @@ class Page:
                 for gone in self._drawn.keys() - {row_id(state) for state in look.states}:
                     del self._drawn[gone]
                 self._rendered = made
+                if before.look is not None:
+                    past, before.look = list(before.look.states), None
+                    await let_go(past)
             return self._rendered
 
 
