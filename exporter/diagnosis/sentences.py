@@ -36,7 +36,10 @@ MOST_FINDINGS = 3
 CANARY_NEWS_SECONDS = 900.0
 """A canary that was lost is told of for so long: events may be too few to make one of them a breach."""
 
-WHO_CLOSES = "The apiserver ends them before their time, or something on the way cuts them."
+SAME_SHARE = 0.05
+"""Lifetimes of watches that differ by less are the same."""
+
+WHO_CLOSES = "The apiserver closes them, or something on the way does."
 """Why, as far as it is known without a finding."""
 
 AS_IT_BEGAN = "soon after this exporter began to watch"
@@ -57,18 +60,23 @@ def sentences(states: Iterable[StreamState], findings: Sequence[Finding], now: W
 class Survey:
     """The same of streams that are added one by one: hundreds at once would hold the event loop for long."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Sequence[Finding], past: Sequence[Finding] = ()) -> None:
         self._findings = findings
+        self._past = past
         self._live = [one for one in findings if one.seen_until is None]
         self._by_kind: dict[_Kind, list[StreamState]] = {}
         self._noted: list[StreamState] = []
         self._by_name: dict[tuple[str, str], StreamState] = {}
+        self.explaining: list[Finding] = []
+        """Of the past findings those that say why a stream is in a condition that is over."""
 
     def add(self, state: StreamState) -> None:
         """The next stream."""
         self._by_name[state.group, state.resource] = state
         kind = (state.shown_condition, state.doubt, is_over(state, self._live))
         self._by_kind.setdefault(kind, []).append(state)
+        if kind[-1]:
+            self.explaining += [one for one in self._past if one not in self.explaining and explains(one, state)]
         if _is_noted(state):
             self._noted.append(state)
 
@@ -82,7 +90,8 @@ class Survey:
         noted = _Group("interrupted", self._noted, groups[0].names)
         for words, group in _troubles(groups, noted, now):
             said.append(words)
-            causes = [one for one in findings if one not in told and any(concerns(one, each) for each in group.states)]
+            known = [*findings, *self.explaining] if group.is_over else findings
+            causes = [one for one in known if one not in told and any(concerns(one, each) for each in group.states)]
             said += [one.claim for one in causes[:MOST_FINDINGS] if not _says_it(group, one)]
             said += _without_a_cause(group, live)
             told += causes
@@ -155,6 +164,12 @@ def concerns(finding: Finding, state: StreamState) -> bool:
         and finding.resource in {"", state.resource}
         and (finding.group in {"", state.group})
     )
+
+
+def explains(past: Finding, state: StreamState) -> bool:
+    """Whether what was found was still seen when the stream came into its condition."""
+    is_of_then = state.since is not None and past.seen_until is not None and past.seen_until >= state.since
+    return is_of_then and concerns(past, state)
 
 
 def seconds(value: float) -> str:
@@ -257,8 +272,20 @@ def _closed(group: _Group, now: WallTime) -> str:
     each = _so_often_each([one.interruptions.forced_closes for one in group.states])
     on_time = all(one.window.state == "met" for one in group.states)
     still = "; what they deliver is on time" if on_time else ""
-    run = f"closed by force again and again since {_began(group, now)}, {each}{still}"
+    run = f"closed by force again and again since {_began(group, now)}, {each}{_after(group)}{still}"
     return f"Watches of {group.resources} on {group.where} have been {run}."
+
+
+def _after(group: _Group) -> str:
+    """How long they had been open: whoever has a limit closes all after the same time."""
+    runs = [one.interruptions for one in group.states]
+    shortest = [run.shortest_seconds for run in runs if run.shortest_seconds is not None]
+    longest = [run.longest_seconds for run in runs if run.longest_seconds is not None]
+    if not shortest or not longest:
+        return ""
+    low, high = min(shortest), max(longest)
+    is_same = high - low <= max(1.0, SAME_SHARE * high)
+    return f", each time after about {seconds(high)}" if is_same else f", after {seconds(low)} to {seconds(high)}"
 
 
 def _relisted(group: _Group, now: WallTime) -> str:

@@ -27,6 +27,9 @@ WITHDRAWN_AFTER_SECONDS = 20.0
 OVER_AFTER_SECONDS = 3.0
 """What has not been seen for so long is said to be over: one look may miss it."""
 
+PAST_SECONDS = 900.0
+"""For so long it is kept what was found: the window may still have what it caused."""
+
 AFTERMATH_SECONDS = 30.0
 """For so long after a finding was withdrawn nothing unexplained is named: facts are of the last 20 s."""
 
@@ -77,6 +80,7 @@ class Tracker:
         self._began: float | None = None
         self._withdrawn: dict[_Key, float] = {}
         """When findings ended, for as long as that matters."""
+        self._past: dict[_Key, Finding] = {}
 
     @property
     def named(self) -> list[Finding]:
@@ -87,10 +91,16 @@ class Tracker:
             found, key=lambda one: (one.certainty != "shown", order.get(one.fault, len(order)), one.since, one.key)
         )
 
+    @property
+    def past(self) -> list[Finding]:
+        """What was found lately, and has ended by itself: nothing better explained it."""
+        return list(self._past.values())
+
     def update(self, now: float, causes: Iterable[Cause], since: Mapping[tuple[str, str, str], float]) -> list[Change]:
         """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
         first = self._began = now if self._began is None else self._began
         self._withdrawn = {key: at for key, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
+        self._past = {key: one for key, one in self._past.items() if _is_recent(one, now) and not self._is_named(key)}
         seen = {(cause.fault, *cause.place): cause for cause in causes if not self._is_aftermath(cause)}
         changes = []
         for key, cause in seen.items():
@@ -106,11 +116,17 @@ class Tracker:
             gone = self._held.pop(key)
             if gone.is_named:
                 self._withdrawn[key] = now
-                changes.append(Change("withdrawn", replace(gone.finding, seen_until=gone.seen_at)))
+                ended = replace(gone.finding, seen_until=gone.seen_at)
+                changes.append(Change("withdrawn", ended))
+                if now - gone.seen_at >= WITHDRAWN_AFTER_SECONDS and gone.finding.fault != "unknown_cause":
+                    self._past[key] = ended
         for key, held in self._held.items():
             if now - held.seen_at >= OVER_AFTER_SECONDS:
                 self._held[key] = replace(held, finding=replace(held.finding, seen_until=held.seen_at))
         return changes
+
+    def _is_named(self, key: _Key) -> bool:
+        return key in self._held and self._held[key].is_named
 
     def _is_aftermath(self, cause: Cause) -> bool:
         """Whether it is only what a fault has left whose other signs are gone: what was late counts for 20 s, polls for
@@ -127,6 +143,10 @@ class Tracker:
             return True
         # What is seen now is better than what was: the same place has a more exact cause, or another one.
         return any(_replaces(cause, key) for cause in seen.values())
+
+
+def _is_recent(past: Finding, now: float) -> bool:
+    return past.seen_until is not None and now - past.seen_until < PAST_SECONDS
 
 
 def _explained_by(fault: Fault) -> tuple[Fault, ...]:

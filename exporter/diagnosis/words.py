@@ -160,10 +160,10 @@ DOUBT_WORDS: Mapping[str, TroubleWords] = {
 INTERRUPTED_WORDS: Mapping[str, TroubleWords] = {
     "forced_closes": TroubleWords(
         "closed by force",
-        "its watches end before their time again and again, and are resumed",
-        "What is resumed has lost no event, but other clients on this path may have to reconnect as well. If watches "
-        "last equally long, raise the time limit of the balancer or proxy above 10 minutes; if all end at one moment, "
-        "look why the apiserver restarts.",
+        "its watches are closed by force again and again, and are resumed",
+        "What is resumed has lost no event, but other clients on this path may have to reconnect as well. If each "
+        "lasts equally long, raise the time limit of the balancer or proxy above 10 minutes; if not, look whether the "
+        "apiserver restarts.",
         _runbook("WatchForcedCloses"),
     ),
     "relists": TroubleWords(

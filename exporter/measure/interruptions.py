@@ -30,10 +30,14 @@ class InterruptionRun:
         self._forced_closes = self._relists = 0
         self._since: WallTime | None = None
         self._last: Instant = -inf
+        self._lived_seconds: list[float] = []
+        """The shortest and the longest time."""
 
-    def closed_by_force(self, now: Instant, wall: WallTime) -> None:
-        """The other side has cut the watch."""
-        self._begin_or_go_on(now, wall)
+    def closed_by_force(self, now: Instant, wall: WallTime, lived_seconds: float) -> None:
+        """The other side has cut the watch, which had been open for so long."""
+        if self._begin_or_go_on(now, wall):
+            known = [*self._lived_seconds, lived_seconds]
+            self._lived_seconds = [min(known), max(known)]
         self._forced_closes += 1
 
     def relisted(self, now: Instant, wall: WallTime) -> None:
@@ -41,15 +45,20 @@ class InterruptionRun:
         self._begin_or_go_on(now, wall)
         self._relists += 1
 
-    def _begin_or_go_on(self, now: Instant, wall: WallTime) -> None:
-        if now - self._last > AGAIN_SECONDS:
+    def _begin_or_go_on(self, now: Instant, wall: WallTime) -> bool:
+        """Whether it goes on."""
+        goes_on = now - self._last <= AGAIN_SECONDS
+        if not goes_on:
             self._forced_closes = self._relists = 0
             self._since = wall
+            self._lived_seconds = []
         self._last = now
+        return goes_on
 
     def state(self, now: Instant) -> Interruptions:
         """What is to be said of them now."""
         is_repeated = self._forced_closes >= FORCED_CLOSES_AGAIN or self._relists >= RELISTS_AGAIN
         if now - self._last > (AGAIN_SECONDS if is_repeated else RECENT_SECONDS):
             return NOT_INTERRUPTED
-        return Interruptions(self._forced_closes, self._relists, self._since, is_repeated)
+        shortest, longest = self._lived_seconds or (None, None)
+        return Interruptions(self._forced_closes, self._relists, self._since, is_repeated, shortest, longest)

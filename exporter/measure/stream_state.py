@@ -185,6 +185,9 @@ class Interruptions(NamedTuple):
     """When the first one of them was."""
     is_repeated: bool = False
     """Whether it happens again and again."""
+    shortest_seconds: float | None = None
+    longest_seconds: float | None = None
+    """How long the watches lasted that were opened after the first of them and closed by force."""
 
 
 NOT_INTERRUPTED = Interruptions()

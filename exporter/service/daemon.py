@@ -233,6 +233,7 @@ class Exporter:
             ),
             states=self.states(),
             findings=self.findings,
+            past_findings=self.diagnosing.past,
             history=self.history,
             shard=(config.shard.index, config.shard.count),
             peers=config.web_peers,

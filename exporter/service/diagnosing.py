@@ -40,6 +40,8 @@ class Diagnosing:
         """The last ones that were looked at."""
         self.findings: list[Finding] = []
         """Most certain and most exact first."""
+        self.past: list[Finding] = []
+        """What was found lately."""
         self.lately: dict[object, Finding] = {}
         """The last ones that began, changed or ended, as they were then, the newest last."""
 
@@ -48,7 +50,7 @@ class Diagnosing:
         self.facts = facts
         causes = await in_turns(diagnose(facts))
         changes = self._tracker.update(facts.now, causes, facts.troubled_since)
-        self.findings = self._tracker.named
+        self.findings, self.past = self._tracker.named, self._tracker.past
         for change in changes:
             self._tell(change)
         late = {apiserver for apiserver, _, _ in facts.troubled_since}

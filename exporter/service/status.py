@@ -27,7 +27,7 @@ MEANINGS = {
 
 def blocks(look: Look) -> Iterator[bytes]:
     """The whole document in pieces, none of which takes long to make; some are empty."""
-    survey = Survey(look.findings)
+    survey = Survey(look.findings, look.past_findings)
     for state in look.states:
         survey.add(state)
         yield b""

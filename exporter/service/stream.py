@@ -175,7 +175,7 @@ class Stream:
         self.counts.lifetime.observe(max(0.0, lived_seconds))
         if end.reason in FORCED_ENDS:
             self.counts.forced_closes += 1
-            self._continuity.interruptions.closed_by_force(time.monotonic(), time.time())
+            self._continuity.interruptions.closed_by_force(time.monotonic(), time.time(), lived_seconds)
         level = logging.INFO if end.reason == "timeout" else logging.WARNING
         log.log(level, "watch ended", extra=self._labels(reason=end.reason, error=end.message, seconds=lived_seconds))
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, sentences
+from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, Survey, sentences
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
 from exporter.measure.coverage import Hole
@@ -132,6 +133,17 @@ def test_what_is_closed_by_force_again_and_again_is_not_fine_though_it_is_on_tim
     assert len(quiet) == 2
 
 
+def test_how_long_watches_last_that_are_closed_by_force_tells_who_closes_them() -> None:
+    def said(*lasted: tuple[float | None, float | None]) -> str:
+        runs = [Interruptions(5, 0, SINCE, True, low, high) for low, high in lasted]  # noqa: FBT003 as it is written
+        return sentences([replace(state(f"kind{n}"), interruptions=run) for n, run in enumerate(runs)], [], NOW)[0]
+
+    assert "5 times, each time after about 60 s; what" in said((59.6, 60.1))
+    assert "up to 5 times each, each time after about 60 s; what" in said((60.0, 60.1), (None, None), (59.9, 60.0))
+    assert "5 times, after 3.0 s to 60 s; what" in said((3.0, 60.0))
+    assert "5 times; what" in said((None, None))
+
+
 def test_relists_again_and_again_are_said_beside_what_they_cause() -> None:
     relisted = (
         f"Watches of pods on {APISERVER} have had to relist again and again since 22:03 UTC, twice: "
@@ -207,6 +219,29 @@ def test_what_is_over_is_said_to_be_so_unless_a_cause_is_still_seen() -> None:
     missing = replace(state("pods"), window=away, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
     [said] = sentences([missing], [], NOW)
     assert said.endswith("threshold; that was over at 22:13:00, and counts until 22:14:00 UTC.")
+
+
+def test_what_was_found_is_told_for_as_long_as_the_window_has_what_it_caused() -> None:
+    def told(past: Finding, *states: StreamState, findings: Sequence[Finding] = ()) -> bool:
+        survey = Survey(findings, [past])
+        for one in states:
+            survey.add(one)
+        is_said = f"Seen until 22:13 UTC, not since: {past.sentence}" in survey.sentences(NOW)
+        assert is_said == (survey.explaining == [past])
+        return is_said
+
+    over, withdrawn = replace(late(), fading=Fading(None, NOW - 20, NOW + 40)), replace(BEHIND, seen_until=NOW - 20)
+    assert told(withdrawn, over, late("nodes"))
+    assert told(replace(withdrawn, resource=""), over, replace(over, resource="leases"))
+    assert not told(withdrawn, late()), "it may be another cause now"
+    survey = Survey([], [replace(withdrawn, resource="")])
+    for one in (over, late("nodes")):
+        survey.add(one)
+    assert survey.sentences(NOW)[-1].startswith("Seen until"), "of what is over, not of what is late now"
+    assert not told(withdrawn, over, findings=[BEHIND]), "it is seen again"
+    assert not told(withdrawn, replace(over, since=NOW - 10)), "it was over before"
+    assert not told(replace(withdrawn, resource="nodes"), over)
+    assert not told(withdrawn, state("pods"))
 
 
 def test_a_fault_that_is_seen_no_more_is_said_after_what_is_fine_and_when_it_was() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from exporter.diagnosis.diagnose import Cause
 from exporter.diagnosis.rules import EXCLUSIVE
-from exporter.diagnosis.tracking import WITHDRAWN_AFTER_SECONDS, Tracker
+from exporter.diagnosis.tracking import PAST_SECONDS, WITHDRAWN_AFTER_SECONDS, Tracker
 from exporter.vocabulary import CERTAINTIES, FAULTS
 from tests.diagnosis.cases import CASES, A, B, causes
 
@@ -60,6 +60,29 @@ def test_what_is_seen_no_more_says_until_when_it_was_seen() -> None:
     assert [one.seen_until for one in findings.named] == [None], "it is seen again, though not confirmed"
     (change,) = findings.update(112.0 + WITHDRAWN_AFTER_SECONDS, [], {})
     assert (change.what, change.finding.seen_until) == ("withdrawn", 112.0)
+
+
+def test_what_ended_by_itself_is_kept_for_a_while_and_what_was_explained_better_is_not() -> None:
+    unknown = BEHIND._replace(fault="unknown_cause")
+    for cause, kept in ((SHOWN, ["cache_behind"]), (unknown, [])):
+        findings = Tracker()
+        for now in (90.0, 102.0):
+            findings.update(now, [cause], {})
+        assert findings.past == []
+        findings.update(102.0 + WITHDRAWN_AFTER_SECONDS, [], {})
+        assert [one.fault for one in findings.past] == kept
+        assert [one.seen_until for one in findings.past] == [102.0] * len(kept)
+        findings.update(102.0 + PAST_SECONDS, [], {})
+        assert findings.past == []
+    findings = Tracker()
+    other = SHOWN._replace(fault="cache_stuck")
+    for now, cause in ((96.0, SHOWN), (102.0, SHOWN), (104.0, other), (106.0, other)):
+        findings.update(now, [cause], {})
+    assert [one.fault for one in findings.named] == ["cache_stuck"]
+    assert findings.past == [], "it was that all the time"
+    for now in (106.0 + WITHDRAWN_AFTER_SECONDS, 140.0, 142.0, 144.0):
+        findings.update(now, [other] if now >= 140.0 else [], {})
+    assert findings.past == [], "it is there again"
 
 
 def test_it_becomes_shown_and_stays_so_while_what_confirmed_it_is_recent() -> None:

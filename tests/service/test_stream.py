@@ -134,7 +134,8 @@ async def test_forced_closes_and_relists_count_as_interruptions_and_other_ends_d
     fed.relists("gone", ago=1)
     fed.relists("gone", ago=0.5)
     assert fed.status()["interruptions"] == {
-        "forced_closes": 2, "relists": 2, "since": run.since, "is_repeated": True
+        "forced_closes": 2, "relists": 2, "since": run.since, "is_repeated": True,
+        "shortest_seconds": 5.0, "longest_seconds": 5.0,
     }  # fmt: skip
     assert fed.target.state.is_interrupted
 

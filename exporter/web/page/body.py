@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from exporter.diagnosis.sentences import MOST_NAMES, advised, concerns
+from exporter.diagnosis.sentences import MOST_NAMES, Survey, advised, concerns
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import (
     CONDITION_WORDS,
@@ -64,7 +64,10 @@ def body(state: StreamState, look: Look) -> Iterator[str]:
     if trouble:
         yield f'<p class="trouble">{text(trouble)}</p>'
     yield from map(advice, advised(state))
-    yield from (finding(one, look, is_open=True, says=True) for one in look.findings if concerns(one, state))
+    survey = Survey(look.findings, look.past_findings)
+    survey.add(state)
+    found = [*[one for one in look.findings if concerns(one, state)], *survey.explaining]
+    yield from (finding(one, look, is_open=True, says=True) for one in found)
     yield _part("P99, for up to six hours", plot.timeline(coarse, threshold, frame) + _table(state, look), "wide")
     yield _part("ApiserverTimeSpan in seconds, since the start", plot.histogram(counts.time_span, threshold), "wide")
     yield _part("Verdicts, since the start", numbers(_verdicts(state)))

@@ -25,6 +25,7 @@ from exporter.wording.moments import clock
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, MutableMapping, Sequence
 
+    from exporter.diagnosis.findings import Finding
     from exporter.measure.stream_state import StreamState
     from exporter.web.page.look import Look
     from exporter.web.page.row import Drawn
@@ -63,20 +64,23 @@ class Prepared(NamedTuple):
 
     said: list[str]
     """The sentences."""
+    findings: Sequence[Finding]
+    """Those of now, and past ones that explain what the window still has."""
     top_seconds: float
     """The top of the plots of all rows, so that they can be compared."""
 
 
 def prepared(look: Look, drawn: MutableMapping[str, Drawn]) -> Generator[None, None, Prepared]:
     """Look at one stream in each step; `drawn` keeps what need not be read and drawn again."""
-    survey, highest = Survey(look.findings), 0.0
+    survey, highest = Survey(look.findings, look.past_findings), 0.0
     for state in look.states:
         survey.add(state)
         highest = max(highest, recorded(state, look, drawn).highest_seconds)
         yield
     said = survey.sentences(look.now)
     yield
-    return Prepared(said, plot.top_of_all(highest, look.objective.threshold_seconds))
+    top_seconds = plot.top_of_all(highest, look.objective.threshold_seconds)
+    return Prepared(said, (*look.findings, *survey.explaining), top_seconds)
 
 
 def parts(look: Look, known: Prepared, drawn: MutableMapping[str, Drawn]) -> Iterator[tuple[str, str]]:
@@ -84,7 +88,7 @@ def parts(look: Look, known: Prepared, drawn: MutableMapping[str, Drawn]) -> Ite
     yield "now", _now(look)
     yield "sentence", _sentence(look, known.said)
     yield "span", _span(look)
-    yield "findings", _findings(look, known.said)
+    yield "findings", _findings(look, known)
     states = in_order(look.states)
     yield "order", " ".join(row_id(state) for state in states)
     for state in states:
@@ -185,14 +189,14 @@ def _kind(look: Look) -> str:
     return f"{kind} is-over" if is_past else kind
 
 
-def _findings(look: Look, said: Sequence[str]) -> str:
+def _findings(look: Look, known: Prepared) -> str:
     """One is open; of several the rows below would be out of sight. What the sentence says is not said again."""
     advices = {words for state in look.states for words in advised(state)}
-    is_open = len(look.findings) == 1
+    is_open = len(known.findings) == 1
     return "".join(
         [
             *[advice(one) for one in (*DOUBT_WORDS.values(), *INTERRUPTED_WORDS.values()) if one in advices],
-            *[finding(one, look, is_open=is_open, says=one.claim not in said) for one in look.findings],
+            *[finding(one, look, is_open=is_open, says=one.claim not in known.said) for one in known.findings],
         ]
     )
 

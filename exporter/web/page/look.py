@@ -41,6 +41,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     objective: Objective
     states: Sequence[StreamState] = ()
     findings: Sequence[Finding] = ()
+    past_findings: Sequence[Finding] = ()
+    """What was found lately, and is not any more: it may explain what only the window still has."""
     history: History = msgspec.field(default_factory=History)
     shard: tuple[int, int] = (0, 1)
     """Which part of all streams this exporter watches: number and count."""

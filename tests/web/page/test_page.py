@@ -328,9 +328,21 @@ def test_a_card_says_what_it_is_about_and_not_what_the_sentence_has_said() -> No
     assert "FoundIt is list_storm." not in cards(*many)
     assert "FoundIt is initial_events_burst." not in cards(*many[:3])
     assert f"FoundIt is {FAULTS[4]}." in cards(*many), "the sentence has no room for it"
+
     of_all = replace(of_pods, fault="store_slow", certainty="suspected", resource="")
     assert cards(of_all).startswith("Suspected: slow store (etcd) 10.0.0.1:6443; late: pods. Signs of it")
     assert cards(replace(of_pods, fault="unknown_cause", certainty="suspected")).startswith("Unknown cause pods on")
+
+
+def test_what_explains_what_is_over_stays_as_long_as_that_in_sentence_card_and_row() -> None:
+    past = found(apiserver=LATE.apiserver, resource="pods", seen_until=NOW - 30)
+    over = replace(LATE, fading=Fading(None, NOW - 20, NOW + 40))
+    for one, is_told in ((over, True), (LATE, False)):
+        shown = look(one, past_findings=[past])
+        made = parts(shown)
+        assert ("not since: It was dropped." in made["sentence"]) == is_told
+        for html in (made["findings"], "".join(body(one, shown))):
+            assert ('class="finding is-over"' in html) == is_told
 
 
 def test_a_card_of_what_is_seen_no_more_says_until_when_it_was_and_is_no_alarm() -> None:
