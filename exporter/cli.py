@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,6 +29,9 @@ from exporter.commands.outputs import (
 from exporter.config import ConfigError, Given, Loaded, flag_parser, load, parsed_setting, read_flags
 from exporter.config.sources import read_environment
 from exporter.wording.quoting import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from exporter.commands.asking import RunningExporter
 
 _CANNOT_BE_DONE = 2
 _INTERRUPTED = 130  # as a shell reports a program that SIGINT has ended
@@ -169,7 +173,7 @@ def _why(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud(flags)
     from exporter.commands import why  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
-    return why.run(loaded.config, loaded.duration_seconds, loaded.output, loaded.url)
+    return why.run(loaded.config, loaded.duration_seconds, loaded.output, _asked(loaded))
 
 
 def _audit(flags: Mapping[str, Given]) -> int:
@@ -191,7 +195,15 @@ def _top(flags: Mapping[str, Given]) -> int:
     loaded = _load_aloud(flags)
     from exporter.commands import top  # noqa: PLC0415 - heavy: asyncio, aiohttp and all that they need
 
-    return top.run(loaded.config, loaded.url)
+    return top.run(loaded.config, _asked(loaded))
+
+
+def _asked(loaded: Loaded) -> "RunningExporter | None":
+    if loaded.url is None:
+        return None
+    from exporter.commands.asking import RunningExporter  # noqa: PLC0415 - heavy: HTTP
+
+    return RunningExporter(loaded.url, loaded.http_config)
 
 
 def _load_aloud(flags: Mapping[str, Given], command: str = "run") -> Loaded:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from exporter.commands.asking import asked
 from exporter.commands.running import completed, quieter, set_by_signal
 from exporter.commands.text_table import folded, width_of
 from exporter.config import ConfigError
@@ -26,6 +25,7 @@ from exporter.wording.quoting import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from exporter.commands.asking import RunningExporter
     from exporter.config import Config
     from exporter.diagnosis.findings import Finding
 
@@ -58,20 +58,21 @@ class Diagnosis(msgspec.Struct):
     findings: list[FoundFault]
 
 
-def run(config: Config, duration_seconds: float, output: str, url: str | None) -> int:
+def run(config: Config, duration_seconds: float, output: str, asked: RunningExporter | None) -> int:
     """Print what is found: 0 nothing, 1 a fault is shown, 3 one is suspected.
 
-    Raises ConfigError if nobody can be asked, or the exporter at `url` does not answer with a diagnosis.
+    Raises ConfigError if nobody can be asked, or the exporter that is `asked` does not answer with a diagnosis.
     """
-    if url is not None:
-        body = asked(url, PATH)
+    if asked is not None:
+        body = asked.answer(PATH)
     else:
         logs.set_up(quieter(config))
         body = msgspec.json.encode(document(completed(_watched(config, duration_seconds))))
     try:
         diagnosis = msgspec.json.decode(body, type=Diagnosis)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ConfigError(f"--url: {url}{PATH} does not answer with a diagnosis of watchslo") from None
+        where = f"{asked.url if asked is not None else ''}{PATH}"
+        raise ConfigError(f"--url: {where} does not answer with a diagnosis of watchslo") from None
     text = msgspec.json.format(body).decode() if output == "json" else "\n".join(_text(diagnosis, width_of(sys.stdout)))
     print(text)  # noqa: T201 a command line prints
     certainties = {found.certainty for found in diagnosis.findings}

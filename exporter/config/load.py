@@ -7,7 +7,7 @@ replaces a list. Every refusal is a ConfigError that names the place of the valu
 from collections.abc import Container, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,9 @@ from exporter.config.settings import BY_NAME, SETTINGS
 from exporter.config.sources import Given, read_environment, read_file
 from exporter.wording.quoting import quoted
 
+if TYPE_CHECKING:
+    from exporter.config.http_config import HTTPConfig
+
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """A valid configuration, the settings of single commands, and warnings for the user."""
@@ -25,6 +28,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str | None
     duration_seconds: float
     url: str | None
+    http_config: "HTTPConfig | None"
     output: str
     is_agreed: bool
     warnings: tuple[str, ...]
@@ -57,6 +61,7 @@ def load(
         scenario=by_field["scenario"],
         duration_seconds=by_field["duration_seconds"],
         url=by_field["url"],
+        http_config=by_field["http_config"],
         output=by_field["output"],
         is_agreed=by_field["is_agreed"],
         warnings=(*warnings, *_idle_canaries(given, values), *_insecure_token(given, values)),

@@ -9,10 +9,14 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from exporter.config.names import is_dns_label, is_dns_subdomain, is_host_name, is_ipv6
 from exporter.config.yaml_file import compose_mapping
+
+if TYPE_CHECKING:
+    from exporter.config.http_config import HTTPConfig
 
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 _DURATION = re.compile(
@@ -258,6 +262,13 @@ def web_config_file(text: str) -> Path:
     if tls.is_enabled:
         tls.context(path.parent)
     return path
+
+
+def http_config_file(text: str) -> "HTTPConfig":
+    """Content of a file in the format of Prometheus' http_config; the files that it names are tried as well."""
+    from exporter.config.http_config import read_http_config  # noqa: PLC0415 as above
+
+    return read_http_config(Path(text))
 
 
 def audit_web_config_file(text: str) -> Path:

@@ -512,6 +512,16 @@ SETTINGS: Final = (
         in_file=False,
     ),
     Setting(
+        name="http.config.file",
+        field="http_config",
+        parse=parsers.http_config_file,
+        metavar="FILE",
+        help="passwords, tokens and TLS for --url, in the format of Prometheus' http_config (as promtool has it)",
+        section="This command",
+        commands=frozenset({"why", "top"}),
+        in_file=False,
+    ),
+    Setting(
         name="yes",
         field="is_agreed",
         parse=parsers.switch,

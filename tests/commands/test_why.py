@@ -16,8 +16,10 @@ from exporter.diagnosis.remedies import steps
 from exporter.diagnosis.tracking import Tracker
 from exporter.simulator import Simulator, Workload
 from tests.diagnosis.cases import CASES, causes
+from tests.real.certificates import CertificateAuthority
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import observed
+from tests.web.passwords import HASH, PASSWORD
 
 
 async def why(*words: str) -> int:
@@ -105,6 +107,52 @@ def test_a_line_is_printed_whole(something_else: SomethingElse, capsys: pytest.C
     assert first.count(" and more") == 50
     do, *then = steps("unknown_cause")
     assert [line.strip() for line in others[-4:-1]] == [f"what to do: {do}", *(f"then: {step}" for step in then)]
+
+
+SERVED = """
+tls_server_config: {cert_file: server.crt, key_file: server.key}
+basic_auth_users: {me: HASH}
+"""
+
+
+async def test_an_exporter_behind_tls_and_passwords_is_asked_with_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = CertificateAuthority(tmp_path)
+    authority.issue("server", hosts=("watchslo.example.com",), addresses=())
+    (tmp_path / "ca.crt").write_bytes(authority.bundle)
+    (tmp_path / "web.yaml").write_text(SERVED.replace("HASH", HASH))
+    login = tmp_path / "login.yaml"
+    tls = "tls_config: {ca_file: ca.crt, server_name: watchslo.example.com}\n"
+    async with Simulator() as simulator, Workload(simulator, rate_per_second=20):
+        flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
+        async with observed(*flags, "--web.config.file", str(tmp_path / "web.yaml")) as exporter:
+            asked = ("--url", exporter.url, "--http.config.file", str(login))
+            login.write_text(f"{tls}basic_auth: {{username: me, password: {PASSWORD}}}")
+            assert await why(*asked) == 0
+            assert capsys.readouterr().out == "No fault is found.\n"
+            assert await asyncio.to_thread(cli.main, ["top", *asked]) == 0
+            assert "pods" in capsys.readouterr().out
+            for said, words in (
+                (tls, "answers with status 401: a password or token is needed: --http.config.file"),
+                (f"{tls}basic_auth: {{username: me, password: wrong}}", "answers with status 401"),
+                (tls.replace(", server_name: watchslo.example.com", ""), "does not answer: "),
+                ("tls_config: {server_name: watchslo.example.com}", "does not answer: "),
+            ):
+                login.write_text(said)
+                assert await why(*asked) == 2
+                error = capsys.readouterr().err
+                assert words in error
+                assert error.count("\n") == 1
+
+
+def test_a_secret_is_not_told_where_others_read_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    login = tmp_path / "login.yaml"
+    login.write_text("authorization: {credentials: hidden}")
+    assert cli.main(["why", "--url", "http://watchslo.example.com:9985", "--http.config.file", str(login)]) == 2
+    assert "others on the way can read: use https://" in capsys.readouterr().err
+    assert cli.main(["why", "--url", "http://localhost:1", "--http.config.file", str(login)]) == 2
+    assert "does not answer" in capsys.readouterr().err
 
 
 def test_where_nothing_listens_the_reason_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
-from exporter.commands.asking import asked
 from exporter.commands.running import completed, quieter
 from exporter.commands.top.choice import Choice, keys
 from exporter.commands.top.documents import HISTORY_PATH, STATUS_PATH, STEPS, seen
@@ -31,6 +30,7 @@ from exporter.web.history import blocks
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from exporter.commands.asking import RunningExporter
     from exporter.commands.top.documents import Seen
     from exporter.config import Config
 
@@ -43,18 +43,18 @@ FIRST_SECONDS = 10.0
 KEY_BYTES = 64
 
 
-def run(config: Config, url: str | None) -> int:
-    """Show it until a key ends it. Raises ConfigError if nothing can be measured, or nobody answers at `url`."""
+def run(config: Config, asked: RunningExporter | None) -> int:
+    """Show it until a key ends it. Raises ConfigError if nothing can be measured, or who is asked does not answer."""
     logs.set_up(quieter(config))
-    completed(_run(config, url))
+    completed(_run(config, asked))
     return 0
 
 
-async def _run(config: Config, url: str | None) -> None:
+async def _run(config: Config, asked: RunningExporter | None) -> None:
     async with AsyncExitStack() as stack:
-        source = _remote(url) if url is not None else await _own(config, stack)
+        source = _remote(asked) if asked is not None else await _own(config, stack)
         if not (sys.stdout.isatty() and sys.stdin.isatty()):
-            if url is None:
+            if asked is None:
                 await asyncio.sleep(FIRST_SECONDS)
             console = Console()
             everything = ConsoleDimensions(console.width, 1000)
@@ -63,14 +63,14 @@ async def _run(config: Config, url: str | None) -> None:
         await _live(source)
 
 
-def _remote(url: str) -> Source:
+def _remote(asked: RunningExporter) -> Source:
     async def source() -> Seen:
-        status = await asyncio.to_thread(asked, url, STATUS_PATH)
-        past = await asyncio.to_thread(asked, url, HISTORY_PATH)
+        status = await asyncio.to_thread(asked.answer, STATUS_PATH)
+        past = await asyncio.to_thread(asked.answer, HISTORY_PATH)
         try:
             return seen(status, past)
         except ValueError:
-            raise ConfigError(f"--url: {url} does not answer as this version of watchslo does") from None
+            raise ConfigError(f"--url: {asked.url} does not answer as this version of watchslo does") from None
 
     return source
 
