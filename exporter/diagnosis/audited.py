@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from exporter.diagnosis import reported
 from exporter.diagnosis.seen import share
 from exporter.diagnosis.view import UNKNOWN, Observed, View, sign, yes
-from exporter.diagnosis.wording import listed
+from exporter.diagnosis.wording import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def lists_dominate(view: View) -> Observed:
 
 
 def who(fault: Fault, resource: str, facts: Facts, apiserver: ApiserverFacts) -> tuple[str, ...]:
-    """The users who may be the cause of a fault, with what they did; `resource` is "" if it concerns all.
+    """The users who may be the cause of a fault, with what they did; `resource` is as flags have it, "" for all.
 
     Where the log names none, who holds the seats of this apiserver; then, what it is worth that the log names none:
     nothing where it has few of the requests, or may have.
@@ -95,7 +95,7 @@ def is_unnamed(fault: Fault, resource: str, facts: Facts) -> bool:
 def _asked(fault: Fault, resource: str, facts: Facts) -> list[AuditSpell]:
     verbs, is_anything = VERBS[fault], not resource or fault == "unknown_cause"
     return [
-        one for one in facts.askers if one.verb in verbs and (is_anything or one.resource.split(".")[0] == resource)
+        one for one in facts.askers if one.verb in verbs and (is_anything or one.resource.split("/")[0] == resource)
     ]
 
 
@@ -115,7 +115,7 @@ def who_is(one: AuditSpell) -> str:
     name = one.user or HIDDEN
     selected = f" by {one.selected_by}" if one.selected_by else ""
     return (
-        f"{name}: {one.requests} requests to {one.verb} {one.resource}{selected}, "
+        f"{name}: {counted(one.requests, 'request', 'requests')} to {one.verb} {one.resource}{selected}, "
         f"{one.share:.0%} of all server seconds in the audit log"
     )
 

@@ -52,9 +52,7 @@ def diagnose(facts: Facts) -> Generator[None, None, list[Cause]]:
             yield
             view = View(facts, apiserver, stream)
             found = _found(view, "stream")
-            explained = {fault for cause in (*here, *found) for fault in RULE_OF[cause.fault].explains}
-            kept = [cause for cause in found if cause.fault not in explained]
-            of_streams += kept or _unexplained(view, here)
+            of_streams += _unexplained_by(here, found) or _unexplained(view, here)
         causes += _unexplained_by(of_streams, here) + of_streams
     return _without_its_symptoms_elsewhere(causes)
 
@@ -112,7 +110,7 @@ def _cause(rule: Rule, view: View) -> Cause | None:
 
 
 def _who(rule: Rule, view: View) -> tuple[str, ...]:
-    return who(rule.fault, view.stream.resource if view.stream is not None else "", view.facts, view.apiserver)
+    return who(rule.fault, view.stream.name if view.stream is not None else "", view.facts, view.apiserver)
 
 
 def _excluded(rule: Rule, view: View) -> Iterator[str]:
@@ -136,7 +134,7 @@ def _unexplained(view: View, here: list[Cause]) -> list[Cause]:
     known = [said.says for sign in looked if (said := sign.look(view)).holds is not None]
     place = (stream.apiserver, stream.group, stream.resource)
     says = _filled(UNKNOWN_SAYS.replace("{where}", _where(view)), view)
-    whose = who("unknown_cause", stream.resource, view.facts, view.apiserver)
+    whose = who("unknown_cause", stream.name, view.facts, view.apiserver)
     return [Cause("unknown_cause", "suspected", *place, says, (answer.says, *known, *whose), ())]
 
 

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 
 from exporter.diagnosis.facts import SLOW_POLL_RATIO
 from exporter.diagnosis.view import UNKNOWN, Observed, inverse, no, sign, yes
-from exporter.diagnosis.wording import about, are, at_least, at_most, between, listed, seconds
+from exporter.diagnosis.wording import (
+    about,
+    are,
+    at_least,
+    at_least_seconds,
+    at_most,
+    at_most_seconds,
+    between,
+    counted,
+    listed,
+    seconds,
+)
 from exporter.vocabulary import FORCED_ENDS
 
 if TYPE_CHECKING:
@@ -48,7 +59,7 @@ def late(view: View) -> Observed:
     if not late_here:
         return no("watches here are on time")
     worst = max(one.window_p99_seconds or at_least(one.time_span) for one in late_here)
-    by = f", with a P99 of at least {seconds(worst)}" if worst else ""
+    by = f", with a P99 of {at_least_seconds(worst)}" if worst else ""
     return yes(f"watches of {listed(one.name for one in late_here)} are late{by}")
 
 
@@ -99,7 +110,7 @@ def _stage(view: View, stage: str, where: str) -> Observed:
     if longest.earliest >= view.half:
         return yes(f"events take {between(longest)} {where}")
     most = max(bounds.latest for bounds in known)
-    return no(f"events take at most {seconds(most)} {where}") if most < view.half else UNKNOWN
+    return no(f"events take {at_most_seconds(most)} {where}") if most < view.half else UNKNOWN
 
 
 @sign
@@ -108,7 +119,7 @@ def late_before_commit(view: View) -> Observed:
     slow = [one for one in view.here if at_least(one.write) >= view.half or at_least(one.canary_write) >= view.half]
     if slow:
         longest = max(max(at_least(one.write), at_least(one.canary_write)) for one in slow)
-        return yes(f"writes of {listed(one.name for one in slow)} take at least {seconds(longest)}")
+        return yes(f"writes of {listed(one.name for one in slow)} take {at_least_seconds(longest)}")
     known = [one for one in view.here if one.canary_write or one.write]
     return no("writes are prompt") if known else UNKNOWN
 
@@ -178,7 +189,7 @@ def peers_late(view: View) -> Observed:
     """The same resources are late on another apiserver as well."""
     late_there = [one for one in view.peers if one.is_late]
     if late_there:
-        return yes(f"{listed(one.apiserver for one in late_there)} is late as well")
+        return yes(f"late as well on {listed(one.apiserver for one in late_there)}")
     return no("no other apiserver is late") if view.peers else UNKNOWN
 
 
@@ -284,7 +295,7 @@ def was_away(view: View) -> Observed:
 def history_gone(view: View) -> Observed:
     """Watches could not be resumed: their history was gone."""
     relists = sum(one.relists for one in view.all_here)
-    return Observed(relists > 0, f"{relists or 'no'} watches of this exporter had to relist")
+    return Observed(relists > 0, f"{counted(relists, 'watch', 'watches')} of this exporter had to relist")
 
 
 @sign
@@ -293,7 +304,7 @@ def closed_alone(view: View) -> Observed:
     closed = [one.name for one in view.here if _was_cut(one)]
     if not closed:
         return no("this exporter's own was not closed")
-    untouched = [one for one in view.others if not one.ends.get("early_eof")]
+    untouched = [one for one in view.others if not _was_cut(one)]
     return Observed(bool(untouched), f"this exporter's watch of {listed(closed)} was closed early")
 
 
@@ -368,8 +379,8 @@ def _polls(polls: PollFacts, name: str) -> Observed:
         return UNKNOWN
     if polls.seconds.earliest >= slow:
         against = f" (usually {about(usual)})" if usual is not None else ""
-        return yes(f"its {name} take at least {seconds(polls.seconds.earliest)}{against}")
-    return no(f"its {name} take at most {seconds(polls.seconds.latest)}")
+        return yes(f"its {name} take {at_least_seconds(polls.seconds.earliest)}{against}")
+    return no(f"its {name} take {at_most_seconds(polls.seconds.latest)}")
 
 
 @sign
@@ -432,7 +443,7 @@ def way_back_long(view: View) -> Observed:
     if way is None:
         return UNKNOWN
     if way.earliest >= LONG_WAY_SECONDS:
-        return yes(f"answers are at least {seconds(way.earliest)} on their way to this exporter")
+        return yes(f"answers are {at_least_seconds(way.earliest)} on their way to this exporter")
     return no("answers are not long on their way to this exporter")
 
 
@@ -453,14 +464,14 @@ def packets_lost(view: View) -> Observed:
     if not sockets:
         return UNKNOWN
     lost = sum(socket.out_of_order_packets for socket in sockets)
-    return Observed(lost > 0, f"{lost} packets came out of order" if lost else "no packet came out of order")
+    return Observed(lost > 0, f"{counted(lost, 'packet', 'packets')} came out of order")
 
 
 @sign
 def throttled(view: View) -> Observed:
     """Requests are answered with 429."""
     times = view.apiserver.throttled
-    return Observed(times >= MANY_REFUSED, f"{times or 'no'} requests of this exporter were answered with 429")
+    return Observed(times >= MANY_REFUSED, f"{counted(times, 'request', 'requests')} of this exporter got 429")
 
 
 @sign
@@ -486,7 +497,7 @@ def stalled(view: View) -> Observed:
         return yes(f"this exporter did not run for {process.stalled_share:.0%} of the time")
     lag = at_least(process.loop_lag)
     if lag >= LAGGING_SECONDS:
-        return yes(f"this exporter's event loop lags by at least {seconds(lag)}")
+        return yes(f"this exporter's event loop lags by {at_least_seconds(lag)}")
     return no("this exporter itself runs in time")
 
 

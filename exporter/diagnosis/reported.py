@@ -249,26 +249,26 @@ def initial_events(view: View, server: ServerFacts) -> Observed:
 @server_sign
 def writes_dominate(view: View, server: ServerFacts) -> Observed:
     """Many writes, or many that conflict."""
-    names = {one.resource for one in view.here}
-    writes, conflicts = _writes(server, names)
-    said = f"{writes:.0f} writes of {listed(names)} a second, {conflicts:.0f} of them conflict"
+    writes, conflicts, said = _writes(view, server)
     return Observed(writes >= STORM_WRITES_PER_SECOND or conflicts >= STORM_CONFLICTS_PER_SECOND, said)
 
 
-def _writes(server: ServerFacts, names: set[str]) -> tuple[float, float]:
-    """Of these resources in a second, and how many of them conflict."""
+def _writes(view: View, server: ServerFacts) -> tuple[float, float, str]:
+    """Of these resources in a second, how many of them conflict, and both in words."""
+    # Where the apiserver names no group, its requests may be of any.
+    kinds = {kind for one in view.here for kind in ((one.group, one.resource), ("*", one.resource))}
     writes = sum(
-        timed.per_second for (verb, kind), timed in server.requests.items() if verb in WRITES and kind[1] in names
+        timed.per_second for (verb, kind), timed in server.requests.items() if verb in WRITES and kind in kinds
     )
-    return writes, sum(rate for kind, rate in server.conflicts_per_second.items() if kind[1] in names)
+    conflicts = sum(rate for kind, rate in server.conflicts_per_second.items() if kind in kinds)
+    names = listed({one.name for one in view.here})
+    return writes, conflicts, f"{writes:.0f} writes of {names} a second, {conflicts:.0f} of them conflict"
 
 
 @server_sign
 def fought_over(view: View, server: ServerFacts) -> Observed:
     """Many writes conflict: more than one client writes the same objects."""
-    names = {one.resource for one in view.here}
-    writes, conflicts = _writes(server, names)
-    said = f"{writes:.0f} writes of {listed(names)} a second, {conflicts:.0f} of them conflict"
+    writes, conflicts, said = _writes(view, server)
     return Observed(conflicts >= max(FIGHT_CONFLICTS_PER_SECOND, FIGHT_SHARE * writes), said)
 
 

@@ -158,7 +158,6 @@ RULES: tuple[Rule, ...] = (
         needs=(see.starts_slow,),
         confirms=(it.queued,),
         excludes=(see.watches_late, see.way_back_long, see.nothing_answers, see.stalled, it.busy, see.peers_store_slow),
-        explains=("store_slow",),
         instead_of=("apiserver_overloaded", "path_slow"),
     ),
     Rule(
@@ -227,7 +226,7 @@ RULES: tuple[Rule, ...] = (
         says="objects of {resource} are so large that coding them takes the time",
         needs=(see.late, it.large),
         confirms=(see.others_on_time,),
-        explains=OVERLOAD,
+        explains=tuple(fault for fault in OVERLOAD if fault != "conversion_slow"),
         instead_of=("path_full",),
     ),
     Rule(

@@ -159,11 +159,9 @@ def is_over(state: StreamState, findings: Sequence[Finding]) -> bool:
 
 def concerns(finding: Finding, state: StreamState) -> bool:
     """Whether a finding is about this stream."""
-    return (
-        finding.apiserver in {"", state.apiserver}
-        and finding.resource in {"", state.resource}
-        and (finding.group in {"", state.group})
-    )
+    # The group "" is core's: nodes.longhorn.io are no nodes.
+    is_of_it = not finding.resource or (finding.group, finding.resource) == (state.group, state.resource)
+    return is_of_it and finding.apiserver in {"", state.apiserver}
 
 
 def explains(past: Finding, state: StreamState) -> bool:
@@ -209,7 +207,7 @@ class _Group(msgspec.Struct, frozen=True):
         if not self.is_over:
             return ""
         ended, leaves = max([one.ended for one in known]), max([one.leaves for one in known])
-        return f"; that was over at {clock(ended)}, and counts until {clock(leaves)} UTC"
+        return f"; that was over at {clock(ended)}, and stays in the window until {clock(leaves)} UTC"
 
 
 def _late(group: _Group, now: WallTime) -> str:

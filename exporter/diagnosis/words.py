@@ -206,7 +206,7 @@ def over(short: str, began: str, ended: str, leaves: str) -> str:
     what = f"nothing late since {ended}"
     if short:
         what = f"{short} {began}\N{EN DASH}{ended}" if began else f"{short}, the last at {ended}"
-    return f"{what}; counts until {leaves}"
+    return f"{what}; in the window until {leaves}"
 
 
 def with_value(words: str, value: str) -> str:

@@ -54,7 +54,7 @@ class Diagnosing:
         for change in changes:
             self._tell(change)
         late = {apiserver for apiserver, _, _ in facts.troubled_since}
-        unnamed = {one.apiserver for one in self.findings if is_unnamed(one.fault, one.resource, facts)}
+        unnamed = {one.apiserver for one in self.findings if is_unnamed(one.fault, one.name, facts)}
         return Troubled(late | {cause.apiserver for cause in causes}, unnamed)
 
     def _tell(self, change: Change) -> None:

@@ -241,13 +241,16 @@ def test_what_is_over_and_whose_the_watches_are_is_said() -> None:
     at = 1_700_000_000.0
     late = state("pods", "violated", (2.1, 2.4), since=at, fading=Fading(None, at + 40, at + 100))
     opened = " ".join(" ".join(drawn(Choice(is_open=True), shown=seen_of([late]))).split())
-    assert "pods on 10.0.0.1:6443: late since 22:13:20, nothing late since 22:14:00; counts until 22:15:00" in opened
+    assert (
+        "pods on 10.0.0.1:6443: late since 22:13:20, nothing late since 22:14:00; in the window until 22:15:00"
+        in opened
+    )
     assert WHOSE in opened
     away = Hole(0.0, 5.0, "not_watched")
     missing = state("pods", "unknown", since=at, fading=Fading(at - 30, at - 20, at + 40))
     missing = replace(missing, window=replace(missing.window, hole=away))
     opened = " ".join(" ".join(drawn(Choice(is_open=True), shown=seen_of([missing]))).split())
-    assert "no watch was open 22:12:50\N{EN DASH}22:13:00; counts until 22:14:00" in opened
+    assert "no watch was open 22:12:50\N{EN DASH}22:13:00; in the window until 22:14:00" in opened
 
 
 def test_a_row_counts_canaries_that_were_written_through_another_apiserver() -> None:

@@ -13,7 +13,7 @@ from exporter.audit.events import VERBS
 from exporter.audit.live_counts import AuditSpell
 from exporter.diagnosis.audited import is_unnamed
 from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
-from exporter.diagnosis.rules import EXCLUSIVE, RULES, Rule
+from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF, RULES, Rule
 from exporter.diagnosis.seen import LoggedShare
 from exporter.diagnosis.server_facts import ServerFacts, Timed
 from exporter.diagnosis.view import View
@@ -251,6 +251,53 @@ def test_where_a_group_is_not_named_a_kind_is_found_by_its_resource() -> None:
     old = server(cache_fallbacks={("*", "pods"): 4.0})
     (cause,) = causes(replace(CASES["cache_behind"][0], apiservers=(apiserver(server=old),)))
     assert cause.certainty == "shown"
+
+
+LONGHORN = ("longhorn.io", "nodes")
+
+
+def test_no_two_rules_explain_each_other() -> None:
+    for rule in RULES:
+        for fault in rule.explains:
+            assert fault == rule.fault or rule.fault not in RULE_OF[fault].explains, (rule.fault, fault)
+    throttled = facts(apiserver(store=SLOW, throttled=12, server=server(queued_requests=9.0)), stream())
+    assert {cause.fault for cause in causes(throttled)} == {"requests_queued", "store_slow"}
+    converted = CASES["conversion_slow"][0]
+    webhooks = {"widgets.example.com": Timed(2, 2.0, 2.5)}
+    large = server(conversion_webhooks=webhooks, object_bytes={WIDGETS: 500_000.0})
+    both = replace(converted, apiservers=(apiserver(server=large),))
+    assert [cause.fault for cause in causes(both)] == ["conversion_slow"]
+
+
+def test_what_is_only_suspected_does_not_explain_what_is_shown() -> None:
+    often = stream(**IN_CACHE, events_per_second=900.0)
+    one = facts(apiserver(), often, NODES_ON_TIME, apiserver(B), stream(B))
+    found = {cause.fault: cause.certainty for cause in causes(one)}
+    assert found == {"write_storm": "suspected", "cache_behind": "shown"}
+
+
+def test_another_kind_of_the_same_name_is_none_of_it() -> None:
+    writes = server(
+        requests={("PUT", LONGHORN): Timed(900, 0.01, 0.1)}, conflicts_per_second={LONGHORN: 90.0}, cpu_cores_used=0.4
+    )
+    late_nodes = stream(kind=NODES, **AFTER_CACHE, events_per_second=900.0)
+    [cause] = causes(facts(apiserver(server=writes), late_nodes, stream()))
+    assert (cause.fault, cause.certainty) == ("write_storm", "suspected")
+    asker = asking("longhorn", "update", "nodes.longhorn.io")
+    storm = replace(CASES["write_storm"][0], streams=(late_nodes,))
+    assert "longhorn" not in said_of_who(logged(storm, asker, update=1.0))
+    own = facts(apiserver(server=writes), replace(late_nodes, group="longhorn.io"), stream())
+    assert causes(own)[0].certainty == "shown"
+    assert "longhorn:" in said_of_who(logged(own, replace(asker, resource="nodes.longhorn.io/status"), update=1.0))
+
+
+def test_a_watch_was_closed_alone_only_where_another_one_was_not_cut() -> None:
+    closed = server(terminated_watchers={PODS: 3.0})
+    reset: dict[str, Any] = {"ends": {"transport_error": 1}, **AFTER_CACHE}
+    all_cut = facts(apiserver(server=closed), stream(**reset), stream(kind=NODES, **reset))
+    assert "watchers_closed" not in {cause.fault for cause in causes(all_cut)}
+    alone = facts(apiserver(server=closed), stream(**reset), NODES_ON_TIME)
+    assert "watchers_closed" in {cause.fault for cause in causes(alone)}
 
 
 # Any facts at all

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from exporter.diagnosis.findings import Finding
-from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, Survey, sentences
+from exporter.diagnosis.sentences import AS_IT_BEGAN, MOST_NAMES, SEVERE_FIRST, WHO_CLOSES, Survey, concerns, sentences
 from exporter.diagnosis.wording import listed
 from exporter.diagnosis.words import CONDITION_WORDS
 from exporter.measure.coverage import Hole
@@ -208,7 +208,7 @@ def test_it_says_why_it_is_not_certain_each_reason_by_itself() -> None:
 def test_what_is_over_is_said_to_be_so_unless_a_cause_is_still_seen() -> None:
     over = replace(late(), fading=Fading(None, NOW - 20, NOW + 40))
     was = LATE.replace("are certainly", "were certainly").replace("since", "from").removesuffix(".")
-    was = f"{was}; that was over at 22:13:00, and counts until 22:14:00 UTC."
+    was = f"{was}; that was over at 22:13:00, and stays in the window until 22:14:00 UTC."
     assert sentences([over], [], NOW) == [was]
     assert sentences([over], [BEHIND], NOW) == [LATE, BEHIND.sentence]
     gone = f"Seen until 22:13 UTC, not since: {BEHIND.sentence}"
@@ -218,7 +218,7 @@ def test_what_is_over_is_said_to_be_so_unless_a_cause_is_still_seen() -> None:
     away = replace(WIDGETS.window, state="unknown", hole=Hole(0.0, 5.0, "not_watched"))
     missing = replace(state("pods"), window=away, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
     [said] = sentences([missing], [], NOW)
-    assert said.endswith("threshold; that was over at 22:13:00, and counts until 22:14:00 UTC.")
+    assert said.endswith("threshold; that was over at 22:13:00, and stays in the window until 22:14:00 UTC.")
 
 
 def test_what_was_found_is_told_for_as_long_as_the_window_has_what_it_caused() -> None:
@@ -262,6 +262,16 @@ def test_of_what_is_late_the_streams_whose_cause_is_not_found_are_named() -> Non
     assert sentences([late(), late("nodes")], [replace(BEHIND, resource="")], NOW) == [both, BEHIND.sentence]
     for other in (replace(BEHIND, seen_until=NOW - 20), replace(BEHIND, fault="unknown_cause", certainty="suspected")):
         assert rest not in sentences([late(), late("nodes")], [other], NOW)
+
+
+def test_a_finding_of_a_kind_is_not_of_another_group_with_the_same_name() -> None:
+    longhorn = state("nodes", group="longhorn.io")
+    finding = replace(BEHIND, resource="nodes")
+    assert concerns(finding, state("nodes"))
+    assert not concerns(finding, longhorn)
+    assert concerns(replace(finding, group="longhorn.io"), longhorn)
+    assert concerns(replace(finding, resource=""), longhorn)
+    assert not concerns(replace(finding, resource="", apiserver="elsewhere:1"), longhorn)
 
 
 def test_that_a_cause_is_unknown_is_no_suspicion() -> None:

@@ -7,6 +7,7 @@ nothing. A client says which version it has; what changed since then is the same
 from __future__ import annotations
 
 import asyncio
+import secrets
 from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -62,7 +63,7 @@ class _Part(msgspec.Struct, frozen=True):
 class _Rendered(msgspec.Struct):
     """The page of one moment."""
 
-    version: int = 0
+    version: int
     at: float = -inf
     look: Look | None = None
     """None once there is a later one: it is for whoever asks for the page at this moment."""
@@ -110,7 +111,9 @@ class Page:
     def __init__(self, look: Callable[[], Look], demo: Demo | None = None) -> None:
         self._look = look
         self._demo = demo
-        self._rendered = _Rendered()
+        # Versions of other processes, as after a restart or behind a Service of several replicas, are far from ours,
+        # and all of them are whole numbers in JavaScript.
+        self._rendered = _Rendered(secrets.randbelow(2**19) << 30)
         self._drawn: dict[str, Drawn] = {}
         self._rendering = asyncio.Lock()
         self._stopping = asyncio.Event()
