@@ -135,9 +135,7 @@ async def test_a_log_that_cannot_be_opened_at_first_is_read_from_when_it_can(tmp
         await reaches(counts, 3)
 
 
-async def test_after_an_error_a_log_is_read_from_where_it_was(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_after_an_error_a_log_is_read_from_where_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, log = tmp_path / "audit.log", tmp_path / "real.log"
     log.write_bytes(some(50))
     link(path, log)
