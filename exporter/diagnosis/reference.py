@@ -28,6 +28,9 @@ Where findings are seen: `watchslo why`, `/api/v1/diagnosis` ([its fields](diagn
 page of this exporter, `watchslo_fault` ([metrics](metrics.md)) and the log. How often it was right
 when the faults were really made: [faults-measured.md](faults-measured.md).
 
+Where the control plane is managed, steps on its nodes are the provider's: send them what
+`watchslo why --output json` says, the page, and the times in UTC.
+
 | fault | what it is |
 |---|---|
 """

@@ -41,7 +41,7 @@ class Step(NamedTuple):
     late: int
     """Events that got this verdict in the step."""
     width_seconds: float | None
-    """Of the intervals in which the latencies lie, their mean."""
+    """Of the intervals in which the latencies lie, their mean; inf if any has no upper bound."""
     stages: Mapping[Stage, Interval]
     """The mean of each that was measured."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.vocabulary import STAGES
@@ -12,18 +13,21 @@ if TYPE_CHECKING:
 
 
 class Sum(NamedTuple):
-    """Durations that are finite: how many, and their sum."""
+    """Durations: how many, the sum of the finite ones, and how many are not finite."""
 
     durations: int
     seconds: float
+    unbounded: int
 
     @classmethod
     def of(cls, histogram: Histogram) -> Sum:
-        """Those of a histogram; what has no upper bound is left out."""
-        return cls(histogram.count - histogram.counts[-1], histogram.sum)
+        """Those of a histogram."""
+        return cls(histogram.count, histogram.sum, histogram.unbounded)
 
     def mean_since(self, earlier: Sum) -> float | None:
-        """The mean of those that came since; None if none did."""
+        """The mean of those that came since; None if none did, inf if any of them has no upper bound."""
+        if self.unbounded > earlier.unbounded:
+            return inf
         durations = self.durations - earlier.durations
         return max(0.0, self.seconds - earlier.seconds) / durations if durations > 0 else None
 

@@ -36,12 +36,14 @@ class Histogram:
     make the sum, and every rate over it, useless forever. NaN goes there too: it must never look fast.
     """
 
-    __slots__ = ("_bounds", "_counts", "sum")
+    __slots__ = ("_bounds", "_counts", "sum", "unbounded")
 
     def __init__(self, bounds: Iterable[float]) -> None:
         self._bounds: Sequence[float] = sorted(float(bound) for bound in bounds)
         self._counts = [0] * (len(self._bounds) + 1)
         self.sum = 0.0
+        self.unbounded = 0
+        """How many are not finite: the bucket +Inf has those beyond the last bound as well."""
 
     @property
     def bounds(self) -> Sequence[float]:
@@ -65,19 +67,22 @@ class Histogram:
             self.sum += seconds * times
         else:
             self._counts[-1] += times
+            self.unbounded += times
 
     def copy(self) -> Self:
         """One of its own with the same counts."""
-        return self._with(self._counts.copy(), self.sum)
+        return self._with(self._counts.copy(), self.sum, self.unbounded)
 
     def since(self, earlier: Self) -> Self:
         """What was observed since `earlier`, a copy of this one."""
-        return self._with(list(map(sub, self._counts, earlier._counts)), self.sum - earlier.sum)
+        counts = list(map(sub, self._counts, earlier._counts))
+        return self._with(counts, self.sum - earlier.sum, self.unbounded - earlier.unbounded)
 
     def plus(self, others: Sequence[Self]) -> Self:
         """What was observed here and in others with the same bounds."""
         counts = zip(self._counts, *[other._counts for other in others], strict=True)  # noqa: SLF001 of this class
-        return self._with(list(map(sum, counts)), self.sum + sum([other.sum for other in others]))
+        unbounded = self.unbounded + sum([other.unbounded for other in others])
+        return self._with(list(map(sum, counts)), self.sum + sum([other.sum for other in others]), unbounded)
 
     def quantile(self, ratio: float, since: Self | None = None) -> Interval | None:
         """The bucket that holds the `ratio` quantile, as its ends; None if nothing was observed.
@@ -102,10 +107,10 @@ class Histogram:
         """Of counts as this one has them: how many are up to each bound, and at last all."""
         return list(accumulate(counts))
 
-    def _with(self, counts: list[int], total: float) -> Self:
+    def _with(self, counts: list[int], total: float, unbounded: int) -> Self:
         other: Self = self.__new__(type(self))
         other._copy_bounds(self)
-        other._counts, other.sum = counts, total
+        other._counts, other.sum, other.unbounded = counts, total, unbounded
         return other
 
     def _copy_bounds(self, other: Self) -> None:

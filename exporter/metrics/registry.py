@@ -364,6 +364,10 @@ class Metrics:
             self._children["watchslo_fault"][key] = list(made.values())
         return self._faults[key]
 
+    def has_fault(self, fault: str, apiserver: str, group: str, resource: str) -> bool:
+        """Whether there are such series: they go with their apiserver or resource."""
+        return (apiserver, group, resource, fault) in self._faults
+
     def stream_counts(self) -> Iterator[tuple[_Key, StreamCounts]]:
         """The counts of each stream that there are series of, by apiserver, group and resource; they go on counting."""
         for key, stream in self._resources.items():

@@ -13,13 +13,15 @@ import time
 from math import floor
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from exporter.kubernetes.backoff import Backoff
 from exporter.kubernetes.errors import StartError
 from exporter.kubernetes.writes import write
 from exporter.measure.window import QUIET_BELOW_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from exporter.config import Config
     from exporter.kubernetes.session import Server
@@ -46,6 +48,41 @@ def too_few_alone(config: Config, seconds: float) -> str | None:
     )
 
 
+class _Failure(msgspec.Struct):
+    backoff: Backoff
+    reason: str = ""
+    rests_until: Instant = 0.0
+
+
+class Failures:
+    """The servers at which the last write failed: each rests for a backoff."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Server, _Failure] = {}
+
+    def failed(self, server: Server, error: StartError, now: Instant) -> bool:
+        """It failed again or for the first time; returns whether the cause is another one than before."""
+        failure = self._failures.setdefault(server, _Failure(Backoff()))
+        failure.rests_until = now + failure.backoff.after_failure(error.retry_after_seconds)
+        is_new = failure.reason != error.reason
+        failure.reason = error.reason
+        return is_new
+
+    def succeeded(self, server: Server) -> None:
+        """Its next failure is a first one."""
+        self._failures.pop(server, None)
+
+    def rests(self, server: Server, now: Instant) -> bool:
+        """Whether it is to be left alone."""
+        failure = self._failures.get(server)
+        return failure is not None and failure.rests_until > now
+
+    def keep(self, servers: Iterable[Server]) -> None:
+        """Forget all others."""
+        for gone in self._failures.keys() - set(servers):
+            del self._failures[gone]
+
+
 class CanaryKeeper:
     """Writes one object until cancelled, each time through the next of `apiservers` that is not in backoff."""
 
@@ -59,9 +96,7 @@ class CanaryKeeper:
         self._interval_seconds = interval_seconds
         self._apiservers = apiservers
         self._turn = 0
-        self._backoffs: dict[Server, Backoff] = {}
-        self._rests_until: dict[Server, Instant] = {}
-        self._trouble = ""
+        self._failures = Failures()
 
     async def run(self) -> None:
         """Write until cancelled. The first write has a random delay, so that exporters do not write in step."""
@@ -74,8 +109,9 @@ class CanaryKeeper:
                 await self._write(apiserver)
 
     def _next_apiserver(self) -> Apiserver | None:
-        now = time.monotonic()
-        willing = [one for one in self._apiservers() if self._rests_until.get(one.server, now) <= now]
+        now, apiservers = time.monotonic(), self._apiservers()
+        self._failures.keep(one.server for one in apiservers)
+        willing = [one for one in apiservers if not self._failures.rests(one.server, now)]
         self._turn += 1
         return willing[self._turn % len(willing)] if willing else None
 
@@ -100,17 +136,13 @@ class CanaryKeeper:
         else:
             if owner is not None:
                 owner.counts.canary_write.observe(canary.answered - canary.sent)
-            self._backoffs.pop(apiserver.server, None)
-            self._trouble = ""
+            self._failures.succeeded(apiserver.server)
         finally:
             for stream in streams:
                 stream.canary_answered(canary)
 
     def _failed(self, server: Server, error: StartError) -> None:
         """Skip the server for a backoff: logged once per cause, counted every time."""
-        seconds = self._backoffs.setdefault(server, Backoff()).after_failure(error.retry_after_seconds)
-        self._rests_until[server] = time.monotonic() + seconds
-        if error.reason != self._trouble:
-            self._trouble = error.reason
+        if self._failures.failed(server, error, time.monotonic()):
             fields = {"apiserver": server.name, "object": str(self._what), "reason": error.reason, "error": str(error)}
             log.warning("canary is not written", extra={"fields": fields})

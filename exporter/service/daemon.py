@@ -152,7 +152,7 @@ class Exporter:
             Heartbeat(self.metrics.loop_lag.observe),
             judged=judged,
             pod_stage=pod_stage,
-            diagnose=self.diagnosing.take,
+            diagnosing=self.diagnosing,
             audit=audit if config.audit_files or config.audit_listen_addresses else None,
             advise=advise or log.warning,
         )

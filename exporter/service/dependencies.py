@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from exporter.audit.live_counts import LiveCounts
     from exporter.config import Config
     from exporter.credentials import Credentials
-    from exporter.diagnosis.facts import Facts
     from exporter.measure.judging import Judgement
     from exporter.measure.times import Interval
     from exporter.metrics.registry import Metrics
-    from exporter.service.diagnosing import Troubled
+    from exporter.service.diagnosing import Diagnosing
     from exporter.service.stream import Stream
     from exporter.vocabulary import StartReason, StartupStage
     from exporter.watch.heartbeat import Heartbeat
@@ -36,8 +35,8 @@ class Dependencies(msgspec.Struct, frozen=True):
     """Called with every judgement."""
     pod_stage: Callable[[str, StartupStage, Interval], None] | None = None
     """Called with each stage of each pod that starts, by its uid; with --pod-startup."""
-    diagnose: Callable[[Facts], Awaitable[Troubled]] | None = None
-    """Called with the facts of the last seconds, every other second; says which apiservers are in trouble."""
+    diagnosing: Diagnosing | None = None
+    """Takes the facts of the last seconds, every other second."""
     audit: LiveCounts | None = None
     """What is in the audit log; None where none is read."""
     advise: Callable[[str], None] = log.warning

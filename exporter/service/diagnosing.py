@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.audited import is_unnamed
 from exporter.diagnosis.diagnose import diagnose
-from exporter.diagnosis.tracking import Tracker
+from exporter.diagnosis.tracking import Change, Tracker
 from exporter.turns import in_turns
 
 if TYPE_CHECKING:
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.findings import Finding
-    from exporter.diagnosis.tracking import Change
     from exporter.metrics.registry import Metrics
 
 log = logging.getLogger(__name__)
@@ -57,10 +56,20 @@ class Diagnosing:
         unnamed = {one.apiserver for one in self.findings if is_unnamed(one.fault, one.name, facts)}
         return Troubled(late | {cause.apiserver for cause in causes}, unnamed)
 
+    def give_up(self) -> Troubled:
+        """Nothing is found as long as nobody can look; whoever looks again begins anew."""
+        gone, self.findings, self.past = self.findings, [], []
+        self._tracker = Tracker()
+        for finding in gone:
+            self._tell(Change("withdrawn", finding))
+        return Troubled(set(), set())
+
     def _tell(self, change: Change) -> None:
         finding = change.finding
-        for certainty, series in self._metrics.fault(*finding.key).items():
-            series.set(int(change.what != "withdrawn" and certainty == finding.certainty))
+        is_over = change.what == "withdrawn"
+        if not is_over or self._metrics.has_fault(*finding.key):
+            for certainty, series in self._metrics.fault(*finding.key).items():
+                series.set(int(not is_over and certainty == finding.certainty))
         self._metrics.fault_changes[finding.fault].inc()
         fields = {
             "fault": finding.fault,

@@ -109,8 +109,8 @@ class Fleet:
                     keeper = CanaryKeeper(what, interval_seconds, self._staying)
                     tasks.create_task(keeper.run())
                 tasks.create_task(self._custom.follow())
-                if (diagnose := self._dependencies.diagnose) is not None:
-                    observer = Observer(self._dependencies, self._session, lambda: self.apiservers, diagnose)
+                if (diagnosing := self._dependencies.diagnosing) is not None:
+                    observer = Observer(self._dependencies, self._session, lambda: self.apiservers, diagnosing)
                     tasks.create_task(observer.run())
                 while True:
                     await asyncio.sleep(REFRESH_PERIOD_SECONDS)

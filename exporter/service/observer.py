@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,14 @@ from exporter.diagnosis.observing import LateRule, Observations, Snapshot
 from exporter.measure.process_state import ProcessState
 from exporter.service.conversions import Conversions
 from exporter.service.cpu_limit import CpuLimit
+from exporter.service.persistent import Persistent
 from exporter.turns import in_turns, let_go
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from exporter.audit.live_counts import AuditSpell
-    from exporter.diagnosis.facts import Facts, FlowFacts
+    from exporter.diagnosis.facts import FlowFacts
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession
     from exporter.measure.apiserver_state import ApiserverState
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from exporter.measure.times import WallTime
     from exporter.service.apiserver import Apiserver
     from exporter.service.dependencies import Dependencies
-    from exporter.service.diagnosing import Troubled
-
-log = logging.getLogger(__name__)
+    from exporter.service.diagnosing import Diagnosing, Troubled
 
 PERIOD_SECONDS = 2.0
 ASKED_BEFORE_SECONDS = 60.0
@@ -41,12 +39,12 @@ class Observer:
         dependencies: Dependencies,
         session: ApiSession,
         apiservers: Callable[[], Sequence[Apiserver]],
-        diagnose: Callable[[Facts], Awaitable[Troubled]],
+        diagnosing: Diagnosing,
     ) -> None:
         config = dependencies.config
         self._dependencies = dependencies
         self._apiservers = apiservers
-        self._diagnose = diagnose
+        self._diagnosing = diagnosing
         self._cpu_limit = CpuLimit()
         self._conversions = Conversions(session)
         self._observations = Observations(LateRule(config.slo_threshold_seconds, config.slo_objective_ratio))
@@ -55,19 +53,20 @@ class Observer:
         """Observe until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._conversions.run())
+            diagnosis = Persistent("diagnosis")
             while True:
                 await asyncio.sleep(PERIOD_SECONDS)
-                try:
-                    await self._observe()
-                except Exception:
-                    # Measuring goes on without a diagnosis.
-                    log.exception("no diagnosis: this is a bug in watchslo")
+                if not await diagnosis.succeeds(self._observe()):
+                    self._notice(self._diagnosing.give_up())
 
     async def _observe(self) -> None:
         moment = await in_turns(self._moment())
         self._conversions.facts = facts = await in_turns(self._observations.take(moment))
-        troubled = await self._diagnose(facts)
+        troubled = await self._diagnosing.take(facts)
         await let_go(moment.streams)
+        self._notice(troubled)
+
+    def _notice(self, troubled: Troubled) -> None:
         for apiserver in self._apiservers():
             name = apiserver.server.name
             apiserver.server_readers.notice(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from exporter.service.persistent import Persistent
 from exporter.turns import in_turns
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ async def record(
     history: History, states: Callable[[], Sequence[StreamState]], findings: Callable[[], Sequence[Finding]]
 ) -> None:
     """Record until cancelled."""
-    while True:
+
+    async def once() -> None:
         await in_turns(history.record(time.time(), states()))
         history.record_findings(time.time(), findings())
+
+    recording = Persistent("history")
+    while True:
+        await recording.succeeds(once())
         await asyncio.sleep(RECORDED_EVERY_SECONDS)

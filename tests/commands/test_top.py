@@ -22,7 +22,7 @@ from rich.console import Console, ConsoleDimensions
 
 from exporter.commands.top.choice import ORDERS, Choice, keys
 from exporter.commands.top.documents import STEPS, Noted, Seen, seen
-from exporter.commands.top.screen import HELP, screen
+from exporter.commands.top.screen import HELP, screen, table
 from exporter.diagnosis.words import WHOSE
 from exporter.history.recording import History
 from exporter.measure.coverage import Hole
@@ -38,7 +38,7 @@ from tests.support.demo import started
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import observed
 from tests.support.pod_starts import start
-from tests.support.states import counts, look, startup, state
+from tests.support.states import APISERVER, counts, look, startup, state
 
 COLUMNS, LINES, FEW_LINES = 80, 30, 24
 SIZE = ConsoleDimensions(COLUMNS, LINES)
@@ -74,7 +74,7 @@ def names(choice: Choice) -> list[str]:
 def pressed(*typed: str) -> Choice:
     choice = Choice()
     for key in typed:
-        choice = choice.pressed(key, len(choice.shown(sample().rows)))
+        choice = choice.pressed(key, choice.shown(sample().rows))
     return choice
 
 
@@ -86,13 +86,54 @@ def test_keys_sort_filter_select_and_open() -> None:
     assert names(pressed("/", *"on time", "\r")) == ["nodes"]
     assert names(pressed("/", *"podx", "\x7f", "\r")) == ["pods"]
     assert names(pressed("/", *"pods", "\x1b")) == ["pods", "nodes", "widgets"]
-    assert pressed("\x1b[B", "\x1b[B", "\x1b[B").selected == 2
-    assert pressed("\x1b[B", "k", "k").selected == 0
+    assert pressed("\x1b[B", "\x1b[B", "\x1b[B").selected == (APISERVER, "example.com", "widgets")
+    assert pressed("\x1b[B", "k", "k").selected == (APISERVER, "", "pods")
     assert pressed("\r").is_open
     assert not pressed("\r", "\x1b").is_open
     assert pressed("q").is_over
     assert not pressed("/", "q").is_over, "it is a letter of the filter"
     assert keys("s\x1b[Bq") == ["s", "\x1b[B", "q"]
+
+
+def selected(choice: Choice, shown: Seen) -> list[str]:
+    """The resource of the row that stands out, if any does."""
+    rows = choice.shown(shown.rows)
+    made = table(rows, choice.place(rows))
+    return [row.now.resource for row, drawn_as in zip(rows, made.rows, strict=True) if drawn_as.style]
+
+
+def test_an_open_row_stays_the_same_streams_wherever_it_is_sorted_to() -> None:
+    choice = pressed("\r")
+    assert selected(choice, sample()) == ["pods"], "what is late comes first"
+    later = seen_of([state("pods"), state("nodes", "violated", (2.1, 2.4))])
+    assert [row.now.resource for row in choice.shown(later.rows)] == ["nodes", "pods"]
+    assert selected(choice, later) == ["pods"]
+    assert f"pods on {APISERVER}: on time" in "\n".join(drawn(choice, shown=later))
+    assert selected(choice.pressed("k", choice.shown(later.rows)), later) == ["nodes"]
+    assert selected(Choice(), later) == ["nodes"], "nobody has selected anything"
+    assert selected(Choice(has_keys=False), later) == []
+
+
+def test_no_other_row_is_taken_for_an_open_one_that_is_gone() -> None:
+    choice = pressed("\r")
+    later = seen_of([state("nodes"), state("leases")])
+    lines = "\n".join(drawn(choice, shown=later))
+    assert f"pods on {APISERVER} is not among these rows" in lines
+    assert "since the start" not in lines
+    assert selected(choice, later) == []
+    assert selected(choice.pressed("\x1b[B", choice.shown(later.rows)), later) == ["leases"], "the first one"
+    none = seen_of([])
+    assert drawn(choice, shown=none)
+    assert Choice().pressed("\r", choice.shown(none.rows)) == Choice()
+
+
+def test_a_state_that_only_another_version_knows_is_shown_last_as_it_is() -> None:
+    shown = sample()
+    shown.status.streams[1].state = "novel"
+    assert [row.now.resource for row in Choice().shown(shown.rows)] == ["nodes", "widgets", "pods"]
+    assert [row.now.resource for row in Choice(filter="novel").shown(shown.rows)] == ["pods"]
+    choice = Choice(is_open=True, selected=(APISERVER, "", "pods"))
+    assert f"pods on {APISERVER}: novel" in "\n".join(drawn(choice, shown=shown))
 
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(is_open=True), Choice(order="P99", filter="example")])
@@ -221,7 +262,7 @@ def test_what_is_interrupted_again_and_again_is_no_row_that_is_well() -> None:
     console = Console(width=COLUMNS, record=True, file=io.StringIO())
     console.print(screen(shown, Choice(), SIZE, None))
     assert "interrupted" in console.export_text()
-    console.print(screen(shown, Choice(is_open=True, selected=1), SIZE, None))
+    console.print(screen(shown, Choice(is_open=True, selected=(APISERVER, "", "pods")), SIZE, None))
     opened = console.export_text()
     assert "pods on 10.0.0.1:6443: on time" in opened
     assert "raise the time limit of the balancer or proxy above 10 minutes" in " ".join(opened.split())

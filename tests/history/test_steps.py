@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from math import inf
 
 from hypothesis import given
@@ -70,6 +71,32 @@ def test_a_step_has_rates_and_the_means_of_stages() -> None:
         "cache_to_client": (0.0, inf),
     }
     assert step.p99 == (0.25, inf)
+
+
+def stages_of(lowers: Sequence[float], uppers: Sequence[float]) -> Step:
+    """The step in which these were the bounds of one stage."""
+    steps, before = HistorySteps(SECONDS, MOST), StreamCounts.none(1.0)
+    record(steps, T0, state(counts=before))
+    after = before.copy()
+    for lower, upper in zip(lowers, uppers, strict=True):
+        after.stage_lower["storage_to_cache"].observe(lower)
+        after.stage_upper["storage_to_cache"].observe(upper)
+        after.interval_width.observe(upper - lower)
+    record(steps, T0 + 5, state(counts=after))
+    return only(steps)
+
+
+def test_what_took_longer_than_any_bucket_is_in_the_mean() -> None:
+    step = stages_of((0.125, 400.0), (0.375, 401.0))
+    assert step.stages == {"storage_to_cache": (200.0625, 200.6875)}
+    assert step.width_seconds == 0.625
+    assert stages_of((400.0,), (401.0,)).stages == {"storage_to_cache": (400.0, 401.0)}
+
+
+def test_a_mean_has_no_upper_bound_if_any_of_the_events_has_none() -> None:
+    step = stages_of((0.125, 0.375), (0.5, inf))
+    assert step.stages == {"storage_to_cache": (0.25, inf)}
+    assert step.width_seconds == inf
 
 
 def test_a_stream_without_a_watch_is_down_whatever_its_window_says() -> None:

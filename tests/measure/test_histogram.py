@@ -32,6 +32,7 @@ def test_what_came_since_a_copy_is_what_was_observed_since(
         going_on.observe(seconds)
     assert copy.counts == histogram_of(bounds, before).counts, "a copy does not go on"
     assert going_on.since(copy).counts == histogram_of(bounds, later).counts
+    assert (copy.unbounded, going_on.since(copy).unbounded) == (before.count(inf), later.count(inf))
     assert going_on.quantile(ratio, copy) == histogram_of(bounds, later).quantile(ratio)
 
 
@@ -63,6 +64,7 @@ def test_several_together_are_what_was_observed_in_all_of_them(
     together, total = first.plus(others), histogram_of(bounds, [*chain.from_iterable(all_observed)])
     assert (together.bounds, together.counts) == (total.bounds, total.counts)
     assert together.sum == pytest.approx(total.sum)
+    assert together.unbounded == total.unbounded == sum(observed.count(inf) for observed in all_observed)
 
 
 def native_of(bounds: list[float], seconds: list[float]) -> NativeHistogram:
@@ -86,6 +88,7 @@ def test_a_native_histogram_says_all_that_a_classic_one_says(
     for ours, theirs in pairs:
         assert (list(ours.bounds), ours.counts, ours.sum) == (theirs.bounds, theirs.counts, theirs.sum)
         assert (ours.count, ours.quantile(ratio)) == (theirs.count, theirs.quantile(ratio))
+        assert ours.unbounded == theirs.unbounded
 
 
 @given(

@@ -114,3 +114,55 @@ async def test_what_cannot_be_read_neither_stops_nor_fills_anything(
         await reaches(counts, 1)
     assert refused_texts.times["audit"] == before + 3
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["audit log not read"]
+
+
+def link(path: Path, target: Path) -> None:
+    """Let `path` be a link there, whatever it was; a link to itself cannot be opened by anybody, not even by root."""
+    fresh = path.with_suffix(".fresh")
+    fresh.symlink_to(target)
+    fresh.replace(path)
+
+
+async def test_a_log_that_cannot_be_opened_at_first_is_read_from_when_it_can(tmp_path: Path) -> None:
+    path, log = tmp_path / "audit.log", tmp_path / "real.log"
+    log.write_bytes(some(50))
+    link(path, path)
+    async with followed(path) as counts:
+        await asyncio.sleep(0.1)
+        link(path, log)
+        await asyncio.sleep(0.2)
+        append(log, some(3))
+        await reaches(counts, 3)
+
+
+async def test_after_an_error_a_log_is_read_from_where_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, log = tmp_path / "audit.log", tmp_path / "real.log"
+    log.write_bytes(some(50))
+    link(path, log)
+    before = refused_texts.times["audit"]
+    async with followed(path) as counts:
+        two = some(2)
+        append(log, two[:-100])
+        await reaches(counts, 1)
+        link(path, path)
+        await wait_until(lambda: "audit log not read" in caplog.text, "it is said")
+        append(log, two[-100:] + some(3))
+        link(path, log)
+        await reaches(counts, 5)
+        link(path, path)
+        await asyncio.sleep(0.1)
+        another = tmp_path / "another.log"
+        another.write_bytes(some(7))
+        link(path, another)
+        await reaches(counts, 12)
+    assert refused_texts.times["audit"] == before, "the line that was half there is whole"
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["audit log not read"] * 2
+
+
+async def test_a_log_whose_reads_fail_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "audit.log"
+    link(path, Path("/proc/self/mem"))  # what is at its beginning cannot be read
+    caplog.set_level("INFO")
+    async with followed(path):
+        await asyncio.sleep(0.3)
+    assert [record.message for record in caplog.records] == ["audit log not read"]

@@ -4,11 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
+from exporter.service import observer
 from exporter.service.daemon import Exporter, load_credentials
 from exporter.service.diagnosing import Diagnosing
 from exporter.simulator import Simulator, Workload
+from tests.diagnosis.cases import CASES
 from tests.support.kubeconfig import kubeconfig
 from tests.support.observing import config
 from tests.support.waiting import wait_until
@@ -74,17 +77,27 @@ async def test_a_cache_that_is_behind_shows_at_its_apiserver_and_resource_alone(
             await asyncio.sleep(0)
 
 
-async def test_a_bug_in_the_diagnosis_does_not_end_the_measurement(
+async def test_a_bug_in_the_diagnosis_does_not_end_the_measurement_and_leaves_no_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    looks: list[float] = []
+
     async def fails(_: Diagnosing, facts: Facts) -> set[str]:
+        looks.append(facts.now)
         raise KeyError(facts.now)
 
-    monkeypatch.setattr(Diagnosing, "take", fails)
     async with Simulator() as simulator, Workload(simulator, rate_per_second=60):
         settled = config("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
         exporter = Exporter(settled, await load_credentials(settled))
+        unreachable, _ = CASES["apiserver_unreachable"]
+        for seconds in range(0, 12, 2):
+            await exporter.diagnosing.take(replace(unreachable, now=unreachable.now + seconds))
+        assert exporter.findings
+        monkeypatch.setattr(Diagnosing, "take", fails)
+        monkeypatch.setattr(observer, "PERIOD_SECONDS", 0.2)
         async with exporter.running():
-            await wait_until(lambda: "no diagnosis" in caplog.text, "it is in the log")
+            await wait_until(lambda: len(looks) > 2, "it is tried again")
+            assert exporter.findings == []
             judged = sum(exporter.states()[0].counts.judged.values())
             await wait_until(lambda: sum(exporter.states()[0].counts.judged.values()) > judged, "events are judged")
+    assert caplog.text.count("no diagnosis: this is a bug in watchslo") == 1

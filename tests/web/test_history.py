@@ -27,6 +27,10 @@ def lived() -> Look:
         figures.forced_closes = figures.ends["early_eof"] = second // 300
         figures.stage_lower["write"].observe(0.1, second)
         figures.stage_upper["write"].observe(0.2, second)
+        figures.interval_width.observe(0.1, second)
+        for ends, seconds in ((figures.stage_lower, 0.1), (figures.stage_upper, float("inf"))):
+            ends["storage_to_cache"].observe(seconds, second)
+        figures.interval_width.observe(float("inf"), max(0, second - 600))
         pods = state("pods", "violated", (1.2, float("inf")), counts=figures, late_objects=late)
         for _ in history.record(NOW - 700 + second, [pods, state("nodes", p99=None)]):
             pass
@@ -47,6 +51,10 @@ def test_the_document_is_as_its_schema_says() -> None:
     assert len(pods["fine"]["at"]) == 70
     assert pods["fine"]["p99_upper_seconds"][-1] is None
     assert pods["fine"]["stages"]["write"]["upper_seconds"][-1] == 0.2
+    assert pods["fine"]["stages"]["storage_to_cache"]["lower_seconds"][-1] == 0.1
+    assert pods["fine"]["stages"]["storage_to_cache"]["upper_seconds"][-1] is None, "no bound is known"
+    assert pods["fine"]["interval_width_seconds"][-70:][30] == 0.1
+    assert pods["fine"]["interval_width_seconds"][-1] is None
     assert pods["last_end"]["reason"] == "early_eof"
     assert pods["late_objects"][0]["name"] is None
     assert [note["kind"] for note in document["notes"]] == ["forced_close", "forced_close"]

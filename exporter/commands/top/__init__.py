@@ -58,7 +58,7 @@ async def _run(config: Config, asked: RunningExporter | None) -> None:
                 await asyncio.sleep(FIRST_SECONDS)
             console = Console()
             everything = ConsoleDimensions(console.width, 1000)
-            console.print(screen(await source(), Choice(selected=-1, has_keys=False), everything, None))
+            console.print(screen(await source(), Choice(has_keys=False), everything, None))
             return
         await _live(source)
 
@@ -97,7 +97,7 @@ async def _live(source: Source) -> None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.05, read_at + PERIOD_SECONDS - time.monotonic())):
                     for key in keys(await pressed.get()):
-                        choice = choice.pressed(key, len(choice.shown(shown.rows)))
+                        choice = choice.pressed(key, choice.shown(shown.rows))
                     continue
             read_at = time.monotonic()
             try:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from exporter.vocabulary import WELL
 from exporter.wording.kinds import kind_name
+
+if TYPE_CHECKING:
+    from exporter.history.recording import StreamKey
 
 STEPS = 10
 STATUS_PATH = "/api/v1/status"
@@ -184,6 +189,11 @@ class TopRow(msgspec.Struct):
 
     now: StreamStatus
     past: StreamPast | None
+
+    @property
+    def key(self) -> StreamKey:
+        """What makes it the same row, wherever it is sorted to."""
+        return self.now.apiserver, self.now.group, self.now.resource
 
 
 class Seen(msgspec.Struct):

@@ -49,10 +49,10 @@ FEWEST_ROWS, LINES_OF_ALL_ELSE, STARTUP_LINES, NOTES = 3, 5, 11, 5
 def screen(seen: Seen, choice: Choice, size: ConsoleDimensions, trouble: str | None) -> RenderableType:
     """All of it, on so large a screen; `trouble` says why what is shown is old."""
     rows = choice.shown(seen.rows)
-    selected = min(choice.selected, len(rows) - 1)
+    selected = choice.place(rows)
     starts = startup(seen.status.streams)
     head = _head(seen, choice, len(rows), trouble)
-    detail = list(opened(rows[selected])) if choice.is_open and rows else []
+    detail = list(_detail(choice, rows, selected)) if choice.is_open else []
     below = sum(len(_wrapped(one.plain, size)) for one in detail) if detail else (STARTUP_LINES if starts else 0) + 1
     free = size.height - LINES_OF_ALL_ELSE - len(_wrapped(head.plain, size)) - FEWEST_ROWS - below
     sentence = _cut(_wrapped(seen.status.sentence, size), max(1, free))
@@ -62,9 +62,9 @@ def screen(seen: Seen, choice: Choice, size: ConsoleDimensions, trouble: str | N
     free = max(0, free - len(sentence) - len(whose))
     notes = min(NOTES, 1 + free)
     room = FEWEST_ROWS + (free if detail else free - notes + 1)
-    first = max(0, min(selected - room // 2, len(rows) - room))
+    first = max(0, min((selected or 0) - room // 2, len(rows) - room))
     parts: list[RenderableType] = [head, *[Text(line, style="dim") for line in whose], *map(Text, sentence), Text()]
-    parts.append(table(rows[first : first + room], selected - first))
+    parts.append(table(rows[first : first + room], None if selected is None else selected - first))
     if detail:
         parts += [Text(), *detail]
     else:
@@ -91,7 +91,7 @@ def _head(seen: Seen, choice: Choice, rows: int, trouble: str | None) -> Text:
     return Text.assemble((words, "bold"), (chosen, "dim"), (f"  {trouble}" if trouble else "", "bold red"))
 
 
-def table(rows: Sequence[TopRow], selected: int) -> Table:
+def table(rows: Sequence[TopRow], selected: int | None) -> Table:
     """A row for each stream."""
     made = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="dim")
     several = len({row.now.apiserver for row in rows}) > 1
@@ -171,11 +171,21 @@ def _stages(row: TopRow) -> Iterator[tuple[str, tuple[float | None, float | None
             yield stage, (bounds.lower_seconds[-1], bounds.upper_seconds[-1])
 
 
+def _detail(choice: Choice, rows: Sequence[TopRow], selected: int | None) -> Iterator[Text]:
+    """The open row, or that it is not there: another one would be taken for it."""
+    if selected is not None:
+        yield from opened(rows[selected])
+    elif choice.selected is not None:
+        apiserver, group, resource = choice.selected
+        yield Text(_plain(f"{kind_name(group, resource)} on {apiserver} is not among these rows"), style="bold")
+
+
 def opened(row: TopRow) -> Iterator[Text]:
     """What is known of one stream."""
     now, past = row.now, row.past
     reads = now.revision_clock_reads
-    condition = f"{CONDITION_WORDS.get(now.state if now.stream == 'up' else 'down', '')}{_since(now)}{_uncertain(now)}"
+    state = now.state if now.stream == "up" else "down"
+    condition = f"{CONDITION_WORDS.get(state, state)}{_since(now)}{_uncertain(now)}"
     yield Text(f"{_plain(now.name)} on {_plain(now.apiserver)}: {condition}", style="bold")
     if now.advice:
         yield Text(_plain(now.advice))

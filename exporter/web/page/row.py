@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2s
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.diagnosis.sentences import is_news, is_over, seconds
@@ -235,5 +235,7 @@ def _trust(state: StreamState, latest: Step | None) -> str:
     more = DATED_BY[reads]
     if contradictions:
         more = f"{more}, {count(contradictions)} contradicted"
-    main = f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width is not None else NOTHING
+    main = NOTHING
+    if width is not None:
+        main = f"\N{PLUS-MINUS SIGN}{seconds(width / 2)}" if width < inf else "no bound"
     return _cell("trust", TRUST_LABEL, main, more, f'{CLOCK_WORDS[reads]} (reads="{reads}")')

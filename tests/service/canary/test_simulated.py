@@ -178,6 +178,24 @@ async def test_every_apiserver_owes_the_canary_and_is_written_through(tmp_path: 
     assert scrape.sum("events_judged_total", apiserver=names[prompt], verdict="late") == 0
 
 
+async def test_one_apiserver_that_refuses_while_another_does_not_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulated(apiservers=2) as simulator:
+        willing, refusing = simulator.apiservers
+        both = ("--apiserver", willing.url, "--apiserver", refusing.url)
+        name = f"{refusing.host}:{refusing.port}"
+        refusing.faults.rejection = Rejection(503, 0, frozenset({"patch"}))
+        async with observed(*flags(simulator, tmp_path), *both) as exporter:
+            await exporter.wait_for(
+                lambda scrape: (
+                    scrape.sum("canary_write_failures_total", apiserver=name) >= 3
+                    and scrape.sum("canary_writes_total") > 9
+                )
+            )
+    assert caplog.messages.count("canary is not written") == 1
+
+
 def shares(simulator: Simulator, kind: str) -> list[list[str]]:
     """For each of two shards, the apiservers on which it watches the kind."""
     names = [f"{one.host}:{one.port}" for one in simulator.apiservers]

@@ -209,6 +209,21 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
         assert words in row, row
 
 
+@pytest.mark.parametrize(("upper", "words"), [(0.5, "\N{PLUS-MINUS SIGN}0.15 s"), (inf, "no bound")])
+def test_a_row_says_how_exact_it_is_and_where_nothing_bounds_that(upper: float, words: str) -> None:
+    measured = counts({"on_time": 2})
+    for end in (0.5, upper):
+        measured.interval_width.observe(end - 0.2)
+        measured.stage_lower["cache_to_client"].observe(0.2)
+        measured.stage_upper["cache_to_client"].observe(end)
+    history = recorded(replace(FINE, counts=counts()), at=NOW - 12)
+    for _ in history.record(NOW - 2, [replace(FINE, counts=measured)]):
+        pass
+    row = Parsed(drawn(FINE, look(FINE, history=history))).text
+    assert words in row, row
+    assert ("0.20\N{EN DASH}0.50 s" if upper < inf else "at least 0.20 s") in row, row
+
+
 def test_the_steps_of_a_finding_are_listed_and_their_code_is_code() -> None:
     found = Finding(
         fault="path_slow", certainty="shown", since=NOW - 600, sentence="It is.", evidence=(), excluded=(), remedy="",
