@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 REMEDIES: Mapping[Fault, tuple[str, ...]] = {
     "exporter_refused": (
         "Run `watchslo check` with this exporter's flags and credentials: it names each permission that is missing.",
-        "Give its user get, list and watch on {resource}, or new credentials if these were refused.",
+        "Grant what it prints as missing (with the chart: {resource} among watch.resources), or give it new credentials if "
+        "these were refused.",
     ),
     "exporter_starved": (
         (
