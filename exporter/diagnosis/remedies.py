@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 REMEDIES: Mapping[Fault, tuple[str, ...]] = {
     "exporter_refused": (
         "Run `watchslo check` with this exporter's flags and credentials: it names each permission that is missing.",
-        "Grant what it prints as missing (with the chart: {resource} among watch.resources), or give it new credentials if "
-        "these were refused.",
+        "Grant what it prints as missing (with the chart: {resource} among watch.resources), or renew its credentials.",
     ),
     "exporter_starved": (
         (

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -281,6 +282,7 @@ def main() -> int:
     PAGE.write_text(
         PROSE.substitute(
             machine=machine(),
+            date=date.today().isoformat(),  # noqa: DTZ011 the day as people here call it
             rates=table("events/s sent", rates),
             objects=table("objects", objects),
             resources=table("resources", streams),
