@@ -126,8 +126,8 @@ async def test_an_exporter_behind_tls_and_passwords_is_asked_with_them(
     tls = "tls_config: {ca_file: ca.crt, server_name: watchslo.example.com}\n"
     async with Simulator() as simulator, Workload(simulator, rate_per_second=20):
         flags = ("--kubeconfig", kubeconfig(tmp_path, simulator.url), "--resource", "pods")
-        async with observed(*flags, "--web.config.file", str(tmp_path / "web.yaml")) as exporter:
-            asked = ("--url", exporter.url, "--http.config.file", str(login))
+        async with observed(*flags, "--web.config.file", tmp_path / "web.yaml", ready=False) as exporter:
+            asked = ("--url", exporter.url.replace("http", "https"), "--http.config.file", str(login))
             login.write_text(f"{tls}basic_auth: {{username: me, password: {PASSWORD}}}")
             assert await why(*asked) == 0
             assert capsys.readouterr().out == "No fault is found.\n"
