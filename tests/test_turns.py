@@ -1,9 +1,10 @@
 """Long work in short turns: the loop runs in between, and nothing is lost or written twice."""
 
+import time
 from collections.abc import Iterator
 from itertools import count
 
-from exporter.turns import HOLD_SECONDS, MOST_WRITTEN_BYTES, write_in_turns
+from exporter.turns import HOLD_SECONDS, MOST_WRITTEN_BYTES, let_go, write_in_turns
 from tests.support.neighbour import Neighbour
 
 
@@ -54,3 +55,18 @@ async def test_the_loop_runs_after_much_is_written_whatever_the_clock_says() -> 
     assert sum(sizes) == 1_000_000
     assert max(sizes) < MOST_WRITTEN_BYTES + 1000
     assert neighbour.turns >= 1_000_000 // (MOST_WRITTEN_BYTES + 1000)
+
+
+class Slow:
+    """Takes longer to free than a turn may."""
+
+    def __del__(self) -> None:
+        time.sleep(2 * HOLD_SECONDS)
+
+
+async def test_what_is_slow_to_free_is_let_go_of_one_by_one() -> None:
+    ones = [Slow() for _ in range(20)]
+    async with Neighbour() as neighbour:
+        await let_go(ones)
+    assert not ones
+    assert neighbour.turns >= 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ import msgspec
 
 from exporter.config import ConfigError
 from exporter.config.http_config import HTTPConfig
+from exporter.config.names import is_loopback
 from exporter.wording.quoting import printable
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class RunningExporter(msgspec.Struct, frozen=True):
                 return _Connection(host, port, self._login.context(), name), headers
         except ValueError as error:
             raise ConfigError(f"--http.config.file: {error}") from None
-        if self._login.has_secret and not _is_loopback(host):
+        if self._login.has_secret and not is_loopback(host):
             raise ConfigError(
                 f"--url: {self.url} would be told a password or token that others on the way can read: use https://, "
                 "or kubectl port-forward and 127.0.0.1"
@@ -78,10 +78,3 @@ class _Connection(HTTPSConnection):
     def connect(self) -> None:
         HTTPConnection.connect(self)
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

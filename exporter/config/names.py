@@ -5,7 +5,7 @@ completes the sentence that begins with the quoted text: `is not ...`.
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
 import msgspec
@@ -39,6 +39,14 @@ def is_host_name(text: str) -> bool:
 def is_ipv6(text: str) -> bool:
     """Whether it is an IPv6 address, without brackets."""
     return _is_address(IPv6Address, text)
+
+
+def is_loopback(host: str) -> bool:
+    """Judged by the name only: what another name resolves to can change with every request."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_address(family: type[IPv4Address | IPv6Address], text: str) -> bool:

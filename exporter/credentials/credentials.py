@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from exporter.config.names import is_loopback
 from exporter.config.parsers import apiserver_url, server_name
 from exporter.credentials.kubeconfig import Kubeconfig, files_in_memory, loader, read
 from exporter.wording.quoting import did_you_mean, printable, quoted
@@ -363,7 +364,7 @@ class Credentials:
             return
         seen_by = () if urlsplit(url).scheme == "https" else (url, self.proxy(url))
         for address in filter(None, seen_by):
-            if not _is_loopback(urlsplit(address).hostname or ""):
+            if not is_loopback(urlsplit(address).hostname or ""):
                 raise CredentialsError(
                     f"{self._source.words}: the token, or password, would go to {quoted(address)} without TLS, "
                     "for others to read: use https, or allow it with --allow-insecure-token"
@@ -438,14 +439,6 @@ def _ssl_context(loaded: Any) -> ssl.SSLContext | None:
         except ssl.SSLError as error:
             raise ValueError("the client certificate and its key are no matching pair in PEM") from error
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    """Judged by the name only: what another name resolves to can change with every request."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_excepted_from_proxy(host: str) -> bool:

@@ -76,7 +76,7 @@ class Survey:
         kind = (state.shown_condition, state.doubt, is_over(state, self._live))
         self._by_kind.setdefault(kind, []).append(state)
         if kind[-1]:
-            self.explaining += [one for one in self._past if one not in self.explaining and explains(one, state)]
+            self.explaining += [one for one in self._past if one not in self.explaining and _explains(one, state)]
         if _is_noted(state):
             self._noted.append(state)
 
@@ -164,7 +164,7 @@ def concerns(finding: Finding, state: StreamState) -> bool:
     return is_of_it and finding.apiserver in {"", state.apiserver}
 
 
-def explains(past: Finding, state: StreamState) -> bool:
+def _explains(past: Finding, state: StreamState) -> bool:
     """Whether what was found was still seen when the stream came into its condition."""
     is_of_then = state.since is not None and past.seen_until is not None and past.seen_until >= state.since
     return is_of_then and concerns(past, state)

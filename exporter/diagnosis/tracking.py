@@ -100,7 +100,7 @@ class Tracker:
         """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
         first = self._began = now if self._began is None else self._began
         self._withdrawn = {key: at for key, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
-        self._past = {key: one for key, one in self._past.items() if _is_recent(one, now) and not self._is_named(key)}
+        self._past = {key: one for key, one in self._past.items() if _is_recent(one, now)}
         seen = {(cause.fault, *cause.place): cause for cause in causes if not self._is_aftermath(cause)}
         changes = []
         for key, cause in seen.items():
@@ -110,6 +110,7 @@ class Tracker:
             held = self._held[key] = _held(cause, before, now, since_when)
             if held.is_named and not (before and before.is_named):
                 changes.append(Change("found", held.finding))
+                self._past.pop(key, None)
             elif before and before.is_named and before.finding.certainty != held.finding.certainty:
                 changes.append(Change("changed", held.finding))
         for key in [key for key, held in self._held.items() if self._is_over(key, held, now, seen)]:
@@ -124,9 +125,6 @@ class Tracker:
             if now - held.seen_at >= OVER_AFTER_SECONDS:
                 self._held[key] = replace(held, finding=replace(held.finding, seen_until=held.seen_at))
         return changes
-
-    def _is_named(self, key: _Key) -> bool:
-        return key in self._held and self._held[key].is_named
 
     def _is_aftermath(self, cause: Cause) -> bool:
         """Whether it is only what a fault has left whose other signs are gone: what was late counts for 20 s, polls for

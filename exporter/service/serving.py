@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from exporter import descriptors
 from exporter.config import ConfigError, ListenAddress
+from exporter.config.names import is_loopback
 from exporter.kubernetes.reviews import Reviews
 from exporter.kubernetes.session import ApiSession
 from exporter.service.apiserver import CountedCost
@@ -137,6 +137,6 @@ def _web_files(flag: str, path: Path | None, *, without_users: bool = False) -> 
 
 def tokens_in_the_clear(scheme: str, hosts: Iterable[str]) -> str | None:
     """A warning if --web.auth-filter is used without TLS on addresses that others can reach."""
-    if scheme == "https" or all(ip_address(host).is_loopback for host in hosts):
+    if scheme == "https" or all(map(is_loopback, hosts)):
         return None
     return "--web.auth-filter without TLS: whoever is on the way can read tokens; --web.config.file gives a certificate"

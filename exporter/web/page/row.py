@@ -108,13 +108,13 @@ def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[st
 def recorded(state: StreamState, look: Look, kept: MutableMapping[str, Drawn]) -> Drawn:
     """Read what is new in the history of this stream."""
     key, shown, history = row_id(state), steps_shown(look), look.history.stream(state)
-    recorded = (history, history.recorded_at, shown)
+    as_of = (history, history.recorded_at, shown)
     known = kept.get(key)
-    if known is None or known.recorded != recorded:
+    if known is None or known.recorded != as_of:
         bands = list(history.fine.bands(shown))
         is_open = (band for band in reversed(bands) if band.condition != "down" and band.p99 is not None)
         latest, highest = next(history.fine.last(1), None), plot.highest_seconds(bands)
-        known = kept[key] = Drawn(recorded, latest, highest, next(is_open, None))
+        known = kept[key] = Drawn(as_of, latest, highest, next(is_open, None))
     return known
 
 
