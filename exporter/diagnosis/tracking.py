@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from exporter.diagnosis.diagnose import Cause
-    from exporter.vocabulary import Fault
+    from exporter.vocabulary import Certainty, Fault
 
 WITHDRAWN_AFTER_SECONDS = 20.0
 OVER_AFTER_SECONDS = 3.0
@@ -62,6 +62,11 @@ class _Since(NamedTuple):
     is_start: bool
 
 
+class _Withdrawn(NamedTuple):
+    at: float
+    certainty: Certainty
+
+
 class _Held(msgspec.Struct, frozen=True):
     finding: Finding
     first_at: float
@@ -78,8 +83,8 @@ class Tracker:
     def __init__(self) -> None:
         self._held: dict[_Key, _Held] = {}
         self._began: float | None = None
-        self._withdrawn: dict[_Key, float] = {}
-        """When findings ended, for as long as that matters."""
+        self._withdrawn: dict[_Key, _Withdrawn] = {}
+        """What ended, for as long as that matters."""
         self._past: dict[_Key, Finding] = {}
 
     @property
@@ -99,7 +104,7 @@ class Tracker:
     def update(self, now: float, causes: Iterable[Cause], since: Mapping[tuple[str, str, str], float]) -> list[Change]:
         """Take in what is seen now; `since` says from when on each place suffers, where that is known."""
         first = self._began = now if self._began is None else self._began
-        self._withdrawn = {key: at for key, at in self._withdrawn.items() if now - at < AFTERMATH_SECONDS}
+        self._withdrawn = {key: one for key, one in self._withdrawn.items() if now - one.at < AFTERMATH_SECONDS}
         self._past = {key: one for key, one in self._past.items() if _is_recent(one, now)}
         seen = {(cause.fault, *cause.place): cause for cause in causes if not self._is_aftermath(cause)}
         changes = []
@@ -116,7 +121,7 @@ class Tracker:
         for key in [key for key, held in self._held.items() if self._is_over(key, held, now, seen)]:
             gone = self._held.pop(key)
             if gone.is_named:
-                self._withdrawn[key] = now
+                self._withdrawn[key] = _Withdrawn(now, gone.finding.certainty)
                 ended = replace(gone.finding, seen_until=gone.seen_at)
                 changes.append(Change("withdrawn", ended))
                 if now - gone.seen_at >= WITHDRAWN_AFTER_SECONDS and gone.finding.fault != "unknown_cause":
@@ -128,11 +133,16 @@ class Tracker:
 
     def _is_aftermath(self, cause: Cause) -> bool:
         """Whether it is only what a fault has left whose other signs are gone: what was late counts for 20 s, polls for
-        5 s.
+        5 s. What is only suspected leaves nothing that is shown.
         """
-        named = {key for key, held in self._held.items() if held.is_named} | self._withdrawn.keys()
+        named = {key: held.finding.certainty for key, held in self._held.items() if held.is_named}
+        named |= {key: one.certainty for key, one in self._withdrawn.items() if key not in named}
         places = {cause.place, (cause.apiserver, "", "")}
-        return any(tuple(place) in places and cause.fault in _explained_by(fault) for fault, *place in named)
+        return any(
+            tuple(place) in places and cause.fault in _explained_by(fault)
+            for (fault, *place), certainty in named.items()
+            if certainty == "shown" or cause.certainty != "shown"
+        )
 
     def _is_over(self, key: _Key, held: _Held, now: float, seen: Mapping[_Key, Cause]) -> bool:
         if key in seen:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from exporter.diagnosis.facts import Facts
 from exporter.kubernetes.conversion import converts_by_webhook
 from exporter.kubernetes.resources import BUILT_IN_GROUPS
+from exporter.service.persistent import Persistent
 
 if TYPE_CHECKING:
     from exporter.kubernetes.session import ApiSession
@@ -27,18 +28,22 @@ class Conversions:
         self.known: dict[tuple[str, str], bool] = {}
         """Of each group and resource of which it is known."""
         self._session = session
+        self._asking = Persistent("look at conversion webhooks")
         self._asked: dict[tuple[str, str], Instant] = {}
 
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            due = self._due(time.monotonic())
-            if due is not None:
-                self._asked[due] = time.monotonic()
-                answer = await converts_by_webhook(self._session, *due)
-                if answer is not None:
-                    self.known[due] = answer
+            await self._asking.succeeds(self._ask())
+
+    async def _ask(self) -> None:
+        due = self._due(time.monotonic())
+        if due is not None:
+            self._asked[due] = time.monotonic()
+            answer = await converts_by_webhook(self._session, *due)
+            if answer is not None:
+                self.known[due] = answer
 
     def _due(self, now: Instant) -> tuple[str, str] | None:
         """What is late comes first, then what is new; what is watched no more is forgotten."""

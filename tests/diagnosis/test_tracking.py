@@ -132,6 +132,22 @@ def test_a_more_exact_cause_takes_the_place_of_what_it_explains_at_once() -> Non
     assert ("cache_behind", A) not in {(one.fault, one.apiserver) for one in findings.named}
 
 
+def test_what_a_suspected_cause_may_have_left_is_named_all_the_same_once_it_is_shown() -> None:
+    store = BEHIND._replace(fault="store_slow", resource="")
+    for cause, leaves_it in ((store, True), (store._replace(certainty="shown", confirmed=("etcd is slow",)), False)):
+        for left, is_named in ((BEHIND, False), (SHOWN, leaves_it)):
+            findings = Tracker()
+            for now in (96.0, 102.0):
+                findings.update(now, [cause], {})
+            for now in (104.0, 106.0, 112.0):
+                findings.update(now, [left], {})
+            assert ("cache_behind" in {one.fault for one in findings.named}) is is_named
+            withdrawn = 102.0 + WITHDRAWN_AFTER_SECONDS
+            for now in (withdrawn, withdrawn + 2.0, withdrawn + 10.0):
+                findings.update(now, [left], {})
+            assert ("cache_behind" in {one.fault for one in findings.named}) is is_named
+
+
 def test_shown_comes_first_and_then_the_more_exact() -> None:
     findings = Tracker()
     storm = BEHIND._replace(fault="write_storm", resource="nodes")

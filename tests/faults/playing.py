@@ -24,6 +24,8 @@ MOST_SECONDS = 60.0
 WITHDRAWN_SECONDS = 90.0
 CALM_SECONDS = 10.0
 """Between two faults."""
+QUIET_SECONDS = 3.0
+"""And before one."""
 
 Json = dict[str, Any]
 
@@ -118,6 +120,13 @@ class Played:
         return max(0.0, last + LOOK_SECONDS - self.ended)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has been found for a while."""
+        if not self.said or self.said[0].at > self.said[-1].at - QUIET_SECONDS:
+            return False
+        return not any(one.findings for one in self.said if one.at >= self.said[-1].at - QUIET_SECONDS)
+
+    @property
     def is_calm(self) -> bool:
         """Whether it ended some time ago, and since then nothing was found and no more events were late."""
         if not self.said:
@@ -156,7 +165,7 @@ async def play(lab: Laboratory, made: Made, strength: Strength, healthy_seconds:
     """Make the fault, wait until it is named or that takes too long, end it, and wait until it is withdrawn."""
     played = Played(made.name, strength, lab.setting.name, right_names(made, lab))
     async with listening(lab, played):
-        await asyncio.sleep(2 * LOOK_SECONDS)
+        await quiet(played)
         lab.begins()
         async with made.make(lab, strength):
             played.began = lab.began
@@ -164,6 +173,15 @@ async def play(lab: Laboratory, made: Made, strength: Strength, healthy_seconds:
         played.ended = time.monotonic()
         await silent(played, WITHDRAWN_SECONDS)
     return played
+
+
+async def quiet(played: Played) -> None:
+    """Return when nothing has been found for a while: a laboratory that starts on a slow machine has troubles of its
+    own, and they are forgotten.
+    """
+    with contextlib.suppress(TimeoutError):
+        await wait_until(lambda: played.is_quiet, "nothing is found", timeout_seconds=MOST_SECONDS)
+    del played.said[:-1], played.documents[:]
 
 
 async def named(played: Played) -> None:

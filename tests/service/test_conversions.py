@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,4 +88,21 @@ async def test_each_is_asked_once_and_what_is_late_comes_first(tmp_path: Path, m
         assert requests.sent == 3
         asked.facts = Facts(now=2.0, threshold_seconds=1.0)
         await wait_until(lambda: not asked.known, "what is watched no more is forgotten")
+        running.cancel()
+
+
+async def test_an_error_ends_no_task_and_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(conversions, "PERIOD_SECONDS", 0.05)
+    async with Simulator() as simulator, asking(tmp_path, simulator) as (session, _):
+        asked = Conversions(session)
+        broken: Any = None
+        asked.facts = broken
+        running = asyncio.create_task(asked.run())
+        await asyncio.sleep(0.3)
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        widgets = StreamFacts(apiserver="a:1", group="example.com", resource="widgets")
+        asked.facts = Facts(now=2.0, threshold_seconds=1.0, streams=(widgets,))
+        await wait_until(lambda: bool(asked.known), "it works again")
         running.cancel()

@@ -24,9 +24,6 @@ from exporter.service.stream import Stream
 from exporter.vocabulary import StartupStage
 from tests.speed.processes import resident_bytes
 
-SHARE = 12
-"""So many times as long as a look took there is none."""
-
 WAIT_SECONDS = 30.0
 LabelsOfSeries = dict[str, str]
 
@@ -90,7 +87,8 @@ class Observed:
 
     async def scrape(self) -> Scrape:
         """What Prometheus would get now."""
-        return Scrape(await self.exposition())
+        # To read it takes long enough on a slow machine to starve the exporter whose loop this is.
+        return await asyncio.to_thread(Scrape, await self.exposition())
 
     async def exposition(self) -> str:
         """The same, as text."""
@@ -107,13 +105,11 @@ class Observed:
         """The first scrape of which `what` is true; fails with the last one's verdicts if none is in time."""
         until = time.monotonic() + seconds
         while True:
-            began = time.monotonic()
             scrape = await self.scrape()
             if what(scrape):
                 return scrape
             assert time.monotonic() < until, "it did not come to that in time"
-            # To read a scrape holds the loop that the exporter runs in: on a slow machine our looks would starve it.
-            await asyncio.sleep(max(0.1, SHARE * (time.monotonic() - began)))
+            await asyncio.sleep(0.1)
 
 
 async def until(what: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:

@@ -60,7 +60,8 @@ async def test_a_canary_keeps_a_quiet_cluster_measured(tmp_path: Path) -> None:
         assert scrape.state("nodes") == "met"
         assert assert_contains_the_truth(exporter, simulator, "nodes") >= 50
     assert delivered(scrape) >= 50
-    assert scrape.sum("canary_write_seconds_count") == written(scrape)
+    in_flight = written(scrape) - scrape.sum("canary_write_seconds_count")
+    assert in_flight in {0, 1}
     assert scrape.sum("evidence_total", source="canary") >= 50
     assert scrape.sum("contradictions_total") == 0
     assert scrape.sum("canary_lost_total") == 0
@@ -101,7 +102,7 @@ async def test_what_does_not_come_is_late_once_however_late_it_comes(tmp_path: P
 
 @pytest.mark.parametrize(
     "rejection",
-    [Rejection(429, 1, frozenset({"patch"})), Rejection(503, 1, frozenset({"patch"}))],
+    [Rejection(429, 3, frozenset({"patch"})), Rejection(503, 3, frozenset({"patch"}))],
     ids=["throttled", "unavailable"],
 )
 async def test_a_write_that_is_refused_is_counted_waited_for_and_never_lost(
@@ -111,7 +112,7 @@ async def test_a_write_that_is_refused_is_counted_waited_for_and_never_lost(
         await exporter.wait_for(lambda scrape: delivered(scrape) > 5)
         simulator.faults.rejection = rejection
         before = await exporter.wait_for(lambda scrape: scrape.sum("canary_write_failures_total") == 1)
-        await asyncio.sleep(0.9)
+        await asyncio.sleep(2)
         during = await exporter.scrape()
         assert during.sum("canary_write_failures_total") == 1, "Retry-After is not over"
         simulator.faults.rejection = None
