@@ -14,10 +14,11 @@ from exporter.diagnosis.view import View
 from exporter.diagnosis.words import FAULT_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.rules import Scope
+    from exporter.diagnosis.view import Observed, Sign
     from exporter.vocabulary import Certainty, Fault
 
 
@@ -89,24 +90,36 @@ def _is_shown(fault: Fault, causes: Iterable[Cause]) -> bool:
 
 
 def _cause(rule: Rule, view: View) -> Cause | None:
-    evidence = []
-    for sign in rule.needs:
-        answer = sign.look(view)
-        if not answer.holds:
-            return None
-        evidence.append(answer.says)
-    if any(sign.look(view).holds for sign in rule.excludes):
+    needed = _all_there(rule.needs, view)
+    if needed is None and rule.behind_balancer and not view.apiserver.is_one_apiserver:
+        needed = _all_there(rule.behind_balancer, view)
+    if needed is None or any(sign.look(view).holds for sign in rule.excludes):
         return None
-    confirmed = [answer.says for sign in rule.confirms if (answer := sign.look(view)).holds]
+    evidence = [answer.says for _, answer in needed]
+    there = [(sign, answer) for sign in rule.confirms if (answer := sign.look(view)).holds]
+    # Whether it is the apiserver behind the address that our watch comes from nobody can say: that confirms nothing.
+    confirmed = [answer.says for sign, answer in there if view.apiserver.is_one_apiserver or not sign.is_reported]
+    is_of_one_behind = not view.apiserver.is_one_apiserver and any(sign.is_reported for sign, _ in (*needed, *there))
     return Cause(
         rule.fault,
         "shown" if confirmed else "suspected",
         *_place(rule, view),
-        _filled(rule.says, view),
-        tuple(dict.fromkeys([*evidence, *confirmed, *_who(rule, view)])),
+        _filled(rule.says, view, is_of_one_behind=is_of_one_behind),
+        tuple(dict.fromkeys([*evidence, *(answer.says for _, answer in there), *_who(rule, view)])),
         tuple(_excluded(rule, view)),
         tuple(confirmed),
     )
+
+
+def _all_there(signs: Sequence[Sign], view: View) -> list[tuple[Sign, Observed]] | None:
+    """None if one of them is not."""
+    there = []
+    for sign in signs:
+        answer = sign.look(view)
+        if not answer.holds:
+            return None
+        there.append((sign, answer))
+    return there
 
 
 def _who(rule: Rule, view: View) -> tuple[str, ...]:
@@ -151,6 +164,7 @@ def _place(rule: Rule, view: View) -> tuple[str, str, str]:
     return (view.apiserver.apiserver, stream.group, stream.resource) if stream else (view.apiserver.apiserver, "", "")
 
 
-def _filled(says: str, view: View) -> str:
+def _filled(says: str, view: View, *, is_of_one_behind: bool = False) -> str:
     resource = view.stream.name if view.stream is not None else "everything"
-    return says.replace("{apiserver}", view.apiserver.apiserver).replace("{resource}", resource)
+    apiserver = f"{'an apiserver behind ' * is_of_one_behind}{view.apiserver.apiserver}"
+    return says.replace("{apiserver}", apiserver).replace("{resource}", resource)

@@ -149,6 +149,8 @@ class ApiserverFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Polls, lists and watches that were answered with 429."""
     server: ServerFacts | None = None
     """Its own metrics; None where they are not read."""
+    members: tuple[ServerFacts, ...] = ()
+    """Behind a balancer: the same of each apiserver that has answered there lately."""
     flows: tuple[FlowFacts, ...] = ()
     """Whose requests it executes: only where that is asked for and permitted, whoever holds most seats first."""
 

@@ -82,6 +82,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     process: ProcessState
     servers: Mapping[str, ServerFacts] = msgspec.field(default_factory=dict)
     """What apiservers say of themselves, by address."""
+    members: Mapping[str, tuple[ServerFacts, ...]] = msgspec.field(default_factory=dict)
+    """The same of all that answer at an address that may be a balancer's."""
     flows: Mapping[str, tuple[FlowFacts, ...]] = msgspec.field(default_factory=dict)
     """Whose requests apiservers execute, by address."""
     askers: tuple[AuditSpell, ...] = ()
@@ -90,6 +92,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """How many requests were in the audit log so far; None where none is read."""
     converting: Mapping[Kind, bool] = msgspec.field(default_factory=dict)
     """Of custom resources as far as that is known: whether their definition names a conversion webhook."""
+
+    def has_metrics(self, apiserver: str) -> bool:
+        """Whether apiservers at this address say something of themselves."""
+        return apiserver in self.servers or bool(self.members.get(apiserver))
 
 
 class LateRule(NamedTuple):
@@ -208,7 +214,7 @@ class ObservedStream:
             self._bytes.clear()
         self._last = only_growing
         seconds, earlier = self._recent.earlier(state.at, state.counts)
-        counted = _counted(state, earlier, seconds, objective, has_metrics=state.apiserver in moment.servers)
+        counted = _counted(state, earlier, seconds, objective, has_metrics=moment.has_metrics(state.apiserver))
         self._note_trouble(counted, moment.wall, objective)
         missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
         undelivered_seconds = moment.now - missing[1] if missing is not None else 0.0
@@ -293,6 +299,7 @@ class ObservedApiserver:
             way_back=Interval(*map(max, zip(*recent, strict=True))) if recent else None,
             throttled=throttled,
             server=moment.servers.get(state.apiserver),
+            members=moment.members.get(state.apiserver, ()),
             flows=moment.flows.get(state.apiserver, ()),
         )
 

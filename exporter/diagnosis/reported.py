@@ -124,6 +124,10 @@ def conversion_webhook_slow(view: View, server: ServerFacts) -> Observed:
 @server_sign
 def reads_wait(view: View, server: ServerFacts) -> Observed:
     """Consistent reads wait for this watch cache, or give up."""
+    return _reads_wait(view, server)
+
+
+def _reads_wait(view: View, server: ServerFacts) -> Observed:
     for one in view.here:
         gave_up = of_kind(server.cache_fallbacks, one.group, one.resource)
         if gave_up:
@@ -132,6 +136,13 @@ def reads_wait(view: View, server: ServerFacts) -> Observed:
         if waited is not None and waited.most_seconds >= view.half:
             return yes(f"consistent reads of {one.name} waited {_most(waited)} for the watch cache")
     return no("no consistent read waited for it") if server.cache_read_wait else UNKNOWN
+
+
+@server_sign
+def cache_late(view: View, server: ServerFacts) -> Observed:
+    """Consistent reads wait for this watch cache, or its own stage up to it is slow (1.37)."""
+    waiting = _reads_wait(view, server)
+    return waiting if waiting.holds else _dispatch(view, server, "storage_to_cache")
 
 
 @server_sign
@@ -174,7 +185,7 @@ def inconsistent(view: View, server: ServerFacts) -> Observed:
 @server_sign
 def large(view: View, server: ServerFacts) -> Observed:
     """Objects of this resource are large, as this apiserver or another one sends or stores them."""
-    servers = (server, *(other.server for other in view.peer_apiservers if other.server is not None))
+    servers = (server, *view.other_servers(server))
     known: dict[str, float] = {}
     for one in view.here:
         sizes = [size for each in servers if (size := of_kind(each.object_bytes, one.group, one.resource)) is not None]
@@ -296,7 +307,7 @@ def queued(view: View, server: ServerFacts) -> Observed:
 @server_sign
 def most_watches(view: View, server: ServerFacts) -> Observed:
     """It has at least twice as many open watches as the others."""
-    elsewhere = [sum(peer.server.open_watches.values()) for peer in view.peer_apiservers if peer.server is not None]
+    elsewhere = [sum(other.open_watches.values()) for other in view.other_servers(server)]
     if not elsewhere:
         return UNKNOWN
     here, mean = sum(server.open_watches.values()), sum(elsewhere) / len(elsewhere)

@@ -36,14 +36,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[Sign, ...]
     confirms: tuple[Sign, ...]
     excludes: tuple[Sign, ...] = ()
+    behind_balancer: tuple[Sign, ...] = ()
+    """What it needs instead where an address stands before several apiservers: our polls may reach another of them than
+    the watch that is late.
+    """
     explains: tuple[Fault, ...] = ()
     instead_of: tuple[Fault, ...] = ()
     """What it is mistaken for most easily: the finding says why it is not that."""
 
     @property
-    def telling(self) -> Sign:
+    def telling(self) -> tuple[Sign, ...]:
         """Of the signs it needs one that is not there while all is well: one in the apiserver's own metrics, if any."""
-        return next((sign for sign in self.needs if sign.is_reported), self.needs[0])
+        return tuple(
+            next((sign for sign in needs if sign.is_reported), needs[0])
+            for needs in (self.needs, self.behind_balancer)
+            if needs
+        )
 
 
 OVERLOAD: tuple[Fault, ...] = (
@@ -185,6 +193,7 @@ RULES: tuple[Rule, ...] = (
         scope="apiserver",
         says="the store (etcd) of {apiserver} answers slowly",
         needs=(see.store_polls_slow, see.cache_polls_prompt),
+        behind_balancer=(see.late, it.etcd_slow),
         confirms=(it.etcd_slow, see.peers_store_slow),
         excludes=(see.stalled, see.way_back_long, it.slow_only_here),
         explains=("cache_behind", "admission_slow", "requests_queued"),
@@ -195,6 +204,7 @@ RULES: tuple[Rule, ...] = (
         scope="apiserver",
         says="{apiserver} is overloaded: it is late with everything",
         needs=(see.all_late, see.cache_polls_slow),
+        behind_balancer=(see.late, it.busy),
         confirms=(it.busy,),
         excludes=(see.stalled, see.way_back_long),
         explains=("cache_behind", "conversion_slow", "store_slow", "watchers_closed"),
@@ -252,6 +262,7 @@ RULES: tuple[Rule, ...] = (
         scope="stream",
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
+        behind_balancer=(see.late, it.cache_late),
         confirms=(it.reads_wait, it.dispatch_slow, see.only_this_cache),
         excludes=(see.cache_polls_slow, see.all_cut, see.converts, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),
@@ -287,7 +298,8 @@ def _by_telling_sign(scope: Scope) -> dict[Sign, list[Rule]]:
     found: dict[Sign, list[Rule]] = {}
     for rule in RULES:
         if rule.scope == scope:
-            found.setdefault(rule.telling, []).append(rule)
+            for sign in rule.telling:
+                found.setdefault(sign, []).append(rule)
     return found
 
 

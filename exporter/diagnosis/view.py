@@ -41,6 +41,11 @@ class View:
         """The apiserver's own metrics, if they are read."""
         return self.apiserver.server
 
+    def other_servers(self, server: ServerFacts) -> list[ServerFacts]:
+        """The own metrics of all other apiservers that are known, those behind the same address among them."""
+        known = [own for one in self.facts.apiservers for own in (one.server, *one.members) if own is not None]
+        return [own for own in known if own is not server]
+
     @cached_property
     def all_here(self) -> list[StreamFacts]:
         """All streams of this apiserver."""
@@ -84,10 +89,17 @@ def sign(look: Callable[[View], Observed]) -> Sign:
 
 
 def server_sign(look: Callable[[View, ServerFacts], Observed]) -> Sign:
-    """Make a sign in the apiserver's own metrics; unknown where they are not read."""
+    """Make a sign in the apiserver's own metrics; unknown where they are not read.
+
+    Behind a balancer it is there if one of the apiservers has it. That none has it is not known: there may be more.
+    """
 
     def looked(view: View) -> Observed:
-        return look(view, view.server) if view.server is not None else UNKNOWN
+        if view.server is not None:
+            return look(view, view.server)
+        answers = (look(view, one) for one in view.apiserver.members)
+        found = next((answer for answer in answers if answer.holds), None)
+        return yes(f"of an apiserver behind this address: {found.says}") if found is not None else UNKNOWN
 
     return Sign(f"its metrics: {_title(look)}", looked, is_reported=True)
 

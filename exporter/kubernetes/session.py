@@ -184,6 +184,10 @@ class ApiSession:
                 raise refusal(response, content)
             return content
 
+    def anew(self) -> ApiSession:
+        """Another one for the same, so that a balancer chooses an apiserver again. The caller must close it."""
+        return ApiSession(self.server, self.credentials, connections=1, cost=self._cost)
+
     async def close(self) -> None:
         """Close all connections."""
         for http in (self._http, *self._retired):

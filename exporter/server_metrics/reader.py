@@ -1,4 +1,7 @@
-"""Reads one apiserver's metrics again and again, for ever: what the last two readings say is `facts`."""
+"""Reads the metrics at one address again and again, for ever: what the last two readings of an apiserver say are facts.
+
+Behind a balancer each reading is of another apiserver. The start of its process says of which.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from exporter.kubernetes.errors import StartError
 from exporter.server_metrics.between import SAME_START_SECONDS, in_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.server_metrics.between import ServerReading
@@ -26,6 +29,13 @@ LOOK_SECONDS = 0.5
 """How soon it is noticed that something is wrong."""
 
 FRESH_PERIODS = 2.5
+
+SAME_TICK_SECONDS = 0.005
+"""Half a tick of the kernel's clock, in which starts of processes are told."""
+
+MOST_PROCESSES = 16
+FORGOTTEN_PERIODS = 10.0
+"""Quiet ones. An apiserver behind a balancer that has not answered for so long is gone, or was restarted."""
 
 
 class Periods(NamedTuple):
@@ -45,26 +55,52 @@ class Listener(NamedTuple):
     """Whether to warn where they cannot be read: somebody has asked for them."""
 
 
-class Reader:
-    """`ask` gives one reading, or raises StartError."""
+class _Process:
+    """What was read of one apiserver."""
 
-    def __init__(self, ask: Callable[[], Awaitable[ServerReading]], periods: Periods, listener: Listener) -> None:
+    def __init__(self) -> None:
+        self.last: ServerReading | None = None
+        self.read_at = 0.0
+        self.facts: ServerFacts | None = None
+        self.facts_at = 0.0
+
+
+class Reader:
+    """`ask` gives one reading, or raises StartError. Unless it is of several apiservers, `facts` are of the one."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[ServerReading]],
+        periods: Periods,
+        listener: Listener,
+        *,
+        is_of_several: bool = False,
+    ) -> None:
         self.is_trouble = False
         """Whether something is wrong there: then it is read more often. To be set."""
         self._ask = ask
         self._periods = periods
         self._listener = listener
-        self._last: ServerReading | None = None
-        self._facts: ServerFacts | None = None
-        self._facts_at = 0.0
+        self._is_of_several = is_of_several
+        self._processes = [_Process()] * (not is_of_several)
         self._error: StartError | None = None
         self._is_stopped = False
 
     @property
     def facts(self) -> ServerFacts | None:
-        """None before the second reading, and once they are old."""
-        is_fresh = time.monotonic() < self._facts_at + FRESH_PERIODS * self._trouble_or_quiet()
-        return self._facts if is_fresh else None
+        """Of the one apiserver: None before the second reading, and once they are old."""
+        return None if self._is_of_several else next(iter(self._fresh()), None)
+
+    @property
+    def members(self) -> tuple[ServerFacts, ...]:
+        """The same of each apiserver behind a balancer."""
+        return tuple(self._fresh()) if self._is_of_several else ()
+
+    def _fresh(self) -> Iterator[ServerFacts]:
+        since = time.monotonic() - FRESH_PERIODS * self._trouble_or_quiet()
+        for process in self._processes:
+            if process.facts is not None and process.facts_at > since:
+                yield process.facts
 
     async def run(self) -> None:
         """Until it is cancelled or stopped."""
@@ -80,33 +116,50 @@ class Reader:
             await self._wait()
 
     async def _use(self, reading: ServerReading) -> None:
-        last = self._last
-        if last is not None and reading.at <= last.at:
-            return  # a Prometheus has not scraped it since
-        self._last = reading
+        process = self._process_of(reading)
+        if process is None:
+            return
+        last, process.last, process.read_at = process.last, reading, time.monotonic()
         if last is None:
             return
-        before, after = last.started_at, reading.started_at
-        if before is not None and after is not None and after < before - SAME_START_SECONDS:
-            self._noticed_several()
-            return
         for step in in_steps(last, reading):
-            self._facts = step or self._facts
+            process.facts = step or process.facts
             await asyncio.sleep(0)
-        self._facts_at = time.monotonic()
+        process.facts_at = time.monotonic()
+
+    def _process_of(self, reading: ServerReading) -> _Process | None:
+        """None if nothing can be learned from it."""
+        if not self._is_of_several:
+            (one,) = self._processes
+            if one.last is None or not _started_earlier(reading, one.last):
+                # A Prometheus may not have scraped it since.
+                return one if one.last is None or reading.at > one.last.at else None
+            log.warning(
+                "several processes answer at one address: their own metrics are told apart by their starts",
+                extra={"fields": {"apiserver": self._listener.apiserver}},
+            )
+            self.becomes_of_several()
+        if reading.started_at is None:
+            return None
+        since = time.monotonic() - FORGOTTEN_PERIODS * self._periods.quiet
+        self._processes = [one for one in self._processes if one.read_at > since][-MOST_PROCESSES:]
+        same = [one for one in self._processes if one.last is not None and _is_of_same_process(one.last, reading)]
+        if not same:
+            self._processes.append(_Process())
+            return self._processes[-1]
+        # Of those that started in the same tick it is the one that has used most CPU so far.
+        return max(same, key=lambda one: _cpu_seconds(one.last))
+
+    def becomes_of_several(self) -> None:
+        """The address stands before several apiservers."""
+        if not self._is_of_several:
+            self._is_of_several = True
+            self._processes = []
 
     def stop(self) -> None:
-        """There is no one apiserver that they would be of."""
+        """Nobody is to be asked any more."""
         self._is_stopped = True
-        self._facts = self._last = None
-
-    def _noticed_several(self) -> None:
-        """A process never starts earlier than the one before it."""
-        self.stop()
-        log.warning(
-            "several processes answer at one address: their own metrics are not used",
-            extra={"fields": {"apiserver": self._listener.apiserver}},
-        )
+        self._processes = [_Process()] * (not self._is_of_several)
 
     def _failed(self, error: StartError) -> None:
         self._listener.read("forbidden" if error.reason in NOT_PERMITTED else "error")
@@ -126,8 +179,34 @@ class Reader:
             await asyncio.sleep(min(left, LOOK_SECONDS))
 
     def _period(self) -> float:
-        is_refused = self._error is not None and self._error.reason in NOT_PERMITTED
-        return self._periods.refused if is_refused else self._trouble_or_quiet()
+        if self._error is not None and self._error.reason in NOT_PERMITTED:
+            return self._periods.refused
+        # Each apiserver is asked as often as if it was alone.
+        return self._trouble_or_quiet() / max(1, len(self._processes))
 
     def _trouble_or_quiet(self) -> float:
         return self._periods.trouble if self.is_trouble else self._periods.quiet
+
+
+def _started_earlier(reading: ServerReading, last: ServerReading) -> bool:
+    """A process never starts earlier than the one before it."""
+    before, after = last.started_at, reading.started_at
+    return before is not None and after is not None and after < before - SAME_START_SECONDS
+
+
+def _is_of_same_process(last: ServerReading, reading: ServerReading) -> bool:
+    """Whether both started in the same tick, and the later one has used more CPU.
+
+    The seconds may differ: the time of the boot, from which ticks count, is told in whole seconds, and changes with
+    the kernel's clock.
+    """
+    if last.started_at is None or reading.started_at is None:
+        return False
+    apart_seconds = reading.started_at - last.started_at
+    is_same_tick = abs(apart_seconds - round(apart_seconds)) < SAME_TICK_SECONDS
+    return is_same_tick and abs(apart_seconds) < SAME_START_SECONDS and _cpu_seconds(reading) >= _cpu_seconds(last)
+
+
+def _cpu_seconds(reading: ServerReading | None) -> float:
+    """That the process has used since its start."""
+    return (reading.numbers.value("cpu_seconds") if reading is not None else None) or 0.0

@@ -325,7 +325,7 @@ class Apiserver:
         fields = {"apiserver": self.server.name, "sign": sign}
         log.warning("the address stands before several apiservers: no stages are measured", extra={"fields": fields})
         self._polls.is_a_balancer()
-        self.server_readers.stop()
+        self.server_readers.is_a_balancer()
         for watched in self._watched.values():
             watched.stream.use_cache_clock(None)
             if watched.cache_polling is not None:

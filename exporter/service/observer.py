@@ -77,6 +77,7 @@ class Observer:
         """All states as they are now, in steps."""
         streams: list[StreamState] = []
         servers: dict[str, ServerFacts] = {}
+        members: dict[str, tuple[ServerFacts, ...]] = {}
         flows: dict[str, tuple[FlowFacts, ...]] = {}
         apiservers: list[ApiserverState] = []
         for apiserver in self._apiservers():
@@ -86,6 +87,7 @@ class Observer:
             apiservers.append(apiserver.state())
             readers = apiserver.server_readers
             flows[apiserver.server.name] = readers.flows
+            members[apiserver.server.name] = readers.members
             if (said := readers.facts) is not None:
                 servers[apiserver.server.name] = said
             yield
@@ -96,6 +98,7 @@ class Observer:
             apiservers=apiservers,
             process=self._process_state(),
             servers=servers,
+            members=members,
             flows=flows,
             askers=self._askers(time.time()),
             logged=audit.requests if (audit := self._dependencies.audit) is not None else None,

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from exporter.diagnosis.server_facts import ServerFacts
     from exporter.kubernetes.session import ApiSession, Server
     from exporter.metrics.series import Counter
+    from exporter.server_metrics.between import ServerReading
 
 log = logging.getLogger(__name__)
 
-NOT_OF_ONE = "the apiserver's own metrics are not read: the address may stand before several apiservers"
+NOT_OF_ONE = "the apiserver's own metrics are not read from Prometheus: the address may stand before several apiservers"
 
 
 class ServerReaders:
-    """The readers of one address. Behind a balancer each answer may be of another apiserver: then nothing is read."""
+    """The readers of one address. Behind a balancer each answer may be of another apiserver."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class ServerReaders:
         reads: Mapping[str, Counter],
         tasks: asyncio.TaskGroup,
     ) -> None:
+        self._is_of_prometheus = config.prometheus_url is not None
         self._metrics = _metrics_reader(server, config, session, reads)
         self._flows = _flow_reader(server, config, session)
         for reader in (self._metrics, self._flows):
@@ -47,6 +49,11 @@ class ServerReaders:
     def facts(self) -> ServerFacts | None:
         """What its own metrics say of the last time; None where they are not read, or say nothing now."""
         return self._metrics.facts if self._metrics is not None else None
+
+    @property
+    def members(self) -> tuple[ServerFacts, ...]:
+        """The same of each apiserver behind a balancer."""
+        return self._metrics.members if self._metrics is not None else ()
 
     @property
     def flows(self) -> tuple[FlowFacts, ...]:
@@ -60,28 +67,37 @@ class ServerReaders:
         if self._flows is not None:
             self._flows.is_wanted = wants_flows
 
-    def stop(self) -> None:
+    def is_a_balancer(self) -> None:
         """The address stands before several apiservers."""
-        if self._metrics is not None:
+        if self._metrics is not None and self._is_of_prometheus:
             self._metrics.stop()
+            self._metrics = None
+        if self._metrics is not None:
+            self._metrics.becomes_of_several()
         if self._flows is not None:
             self._flows.is_wanted = False
-        self._metrics = self._flows = None
+        self._flows = None
 
 
 def _metrics_reader(server: Server, config: Config, session: ApiSession, reads: Mapping[str, Counter]) -> Reader | None:
-    if config.apiserver_metrics == "off" and config.prometheus_url is None:
-        return None
-    is_wanted = config.prometheus_url is not None or config.apiserver_metrics == "on"
-    if not server.is_one_apiserver:
-        if is_wanted:
-            log.warning(NOT_OF_ONE, extra={"fields": {"apiserver": server.name}})
-        return None
+    listener = Listener(server.name, lambda result: reads[result].inc(), is_wanted=config.apiserver_metrics == "on")
     if config.prometheus_url is not None:
-        ask, periods = partial(ask_prometheus, config.prometheus_url, server.name), OF_PROMETHEUS
-    else:
-        ask, periods = partial(ask_apiserver, session), OF_APISERVERS
-    return Reader(ask, periods, Listener(server.name, read=lambda result: reads[result].inc(), is_wanted=is_wanted))
+        if server.is_one_apiserver:
+            ask = partial(ask_prometheus, config.prometheus_url, server.name)
+            return Reader(ask, OF_PROMETHEUS, listener._replace(is_wanted=True))
+        log.warning(NOT_OF_ONE, extra={"fields": {"apiserver": server.name}})
+        return None
+    if config.apiserver_metrics == "off":
+        return None
+    return Reader(partial(_ask_anew, session), OF_APISERVERS, listener, is_of_several=not server.is_one_apiserver)
+
+
+async def _ask_anew(session: ApiSession) -> ServerReading:
+    own = session.anew()
+    try:
+        return await ask_apiserver(own)
+    finally:
+        await own.close()
 
 
 def _flow_reader(server: Server, config: Config, session: ApiSession) -> FlowReader | None:

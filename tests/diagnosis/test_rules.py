@@ -212,6 +212,64 @@ def test_behind_a_balancer_a_conversion_webhook_is_suspected_where_other_resourc
     assert found(NODES_ON_TIME, kind=PODS) == [("unknown_cause", "suspected")]
 
 
+def balanced(*members: ServerFacts) -> ApiserverFacts:
+    """An address before several apiservers, of which these have answered."""
+    return apiserver(is_one_apiserver=False, cache_polls=PollFacts(), members=members)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "fault", "says"),
+    [
+        ({"cpu_cores_used": 4.0}, "apiserver_overloaded", "it uses 4.0 of 4 CPUs"),
+        (
+            {"store_requests": {"get": Timed(20, 0.5, 1.0)}},
+            "store_slow",
+            "its requests to etcd take 0.5 s on average (get)",
+        ),
+        (
+            {"cache_read_wait": {PODS: Timed(5, 1.0, 2.5)}},
+            "cache_behind",
+            "consistent reads of pods waited up to 2.5 s for the watch cache",
+        ),
+        (
+            {"requests": {("LIST", PODS): Timed(30, 0.5, 1.0)}},
+            "list_storm",
+            "LISTs take 15.0 s of each second, 100% of all its time, most for pods (30.0 a second)",
+        ),
+    ],
+)
+def test_behind_a_balancer_what_one_of_the_apiservers_says_makes_it_suspected_and_is_told_so(
+    trouble: dict[str, Any], fault: Fault, says: str
+) -> None:
+    # No stage is known there.
+    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    assert [one.fault for one in causes(facts(balanced(), late_pods, NODES_ON_TIME))] == ["unknown_cause"]
+    healthy, bad = server(), server(**trouble)
+    assert [one.fault for one in causes(facts(balanced(healthy, healthy), late_pods))] == ["unknown_cause"]
+    (found,) = causes(facts(balanced(healthy, bad), late_pods, NODES_ON_TIME))
+    assert (found.fault, found.certainty) == (fault, "suspected")
+    assert f"an apiserver behind {A}" in found.says
+    assert f"of an apiserver behind this address: {says}" in found.evidence
+    # Where all is on time it is nobody's fault; and an address that is one apiserver's has no others behind it.
+    assert causes(facts(balanced(healthy, bad), stream(), NODES_ON_TIME)) == []
+
+
+def test_behind_a_balancer_most_watches_are_found_on_one_of_its_apiservers() -> None:
+    many = server(open_watches={PODS: 2000.0}, cpu_cores_used=4.0)
+    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    (found,) = causes(facts(balanced(server(), many), late_pods))
+    assert (found.fault, found.certainty) == ("connections_unbalanced", "suspected")
+    assert "of an apiserver behind this address: it has 2000 open watches, the others 100" in found.evidence
+
+
+def test_behind_a_balancer_that_one_has_free_cpus_excludes_and_confirms_nothing() -> None:
+    way = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    far = replace(balanced(server(), server()), way_back=Interval(1.0, 2.0))
+    for cause in causes(facts(far, way)):
+        assert cause.certainty == "suspected"
+        assert not [said for said in (*cause.evidence, *cause.excluded) if not said or "CPU" in said]
+
+
 def test_a_fight_is_seen_in_its_conflicts_where_an_overloaded_apiserver_delivers_few_events() -> None:
     def found(conflicts: float) -> list[Fault]:
         busy = server(
@@ -438,8 +496,12 @@ def test_nobody_asks_for_bounds_that_are_left_out_of_what_is_on_time(given_facts
 def test_a_rule_is_told_by_a_sign_that_is_not_there_while_all_is_well(rule: Rule) -> None:
     given_facts = facts(apiserver(server=server()), stream(), NODES_ON_TIME)
     one_stream = given_facts.streams[0] if rule.scope == "stream" else None
-    assert rule.telling in rule.needs
-    assert not rule.telling.look(View(given_facts, given_facts.apiservers[0], one_stream)).holds
+    behind = replace(given_facts.apiservers[0], is_one_apiserver=False, server=None, members=(server(), server()))
+    for needs, sign in zip((rule.needs, rule.behind_balancer), rule.telling, strict=False):
+        assert sign in needs
+        for one in (given_facts.apiservers[0], behind):
+            assert not sign.look(View(given_facts, one, one_stream)).holds
+    assert len(rule.telling) == 1 + bool(rule.behind_balancer)
 
 
 @given(_facts, st.randoms(use_true_random=False))

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.kubernetes.errors import StartError
 from exporter.limits import refused_texts
-from exporter.server_metrics import sources
+from exporter.server_metrics import reader, sources
 from exporter.server_metrics.reader import Listener, Periods, Reader
 from exporter.server_metrics.sources import STEP_BYTES, ask_apiserver
 from tests.server_metrics.serving import Bill, MetricsServer, body, session_with
@@ -37,12 +37,18 @@ class ServerReading:
 
 @contextlib.asynccontextmanager
 async def reading(
-    folder: Path, server: MetricsServer, periods: Periods = OFTEN, *, is_wanted: bool = False, bill: Bill | None = None
+    folder: Path,
+    server: MetricsServer,
+    periods: Periods = OFTEN,
+    *,
+    is_wanted: bool = False,
+    is_of_several: bool = False,
+    bill: Bill | None = None,
 ) -> AsyncIterator[ServerReading]:
     found = ServerReading()
     async with session_with(folder, server.url, bill) as session:
         listener = Listener("127.0.0.1:6443", read=found.count, is_wanted=is_wanted)
-        found.reader = Reader(partial(ask_apiserver, session), periods, listener)
+        found.reader = Reader(partial(ask_apiserver, session), periods, listener, is_of_several=is_of_several)
         running = asyncio.create_task(found.reader.run())
         try:
             yield found
@@ -132,16 +138,53 @@ async def test_another_process_at_the_address_is_a_restart_once(tmp_path: Path) 
     assert (facts.started_at, facts.cpu_cores_used) == (500, None)
 
 
-async def test_several_processes_at_one_address_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    one, other = body(started_at=100), body(started_at=500)
-    async with MetricsServer(one, other, one, other) as server, reading(tmp_path, server) as found:
-        await wait_until(lambda: found.reads["ok"] == 3, "the first one again")
-        await wait_until(lambda: found.reader.facts is None, "nothing is known")
-        await asyncio.sleep(0.5)
-        assert len(server.asked) == 3
-        assert found.reader.facts is None
+async def test_several_processes_at_one_address_are_told_apart_from_then_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = body(started_at=100, cpu_seconds=3), body(started_at=500, cpu_seconds=5)
+    answers = [one, other] * 20
+    async with MetricsServer(*answers) as server, reading(tmp_path, server) as found:
+        await wait_until(lambda: len(found.reader.members) == 2, "both are known")
+        assert found.reader.facts is None, "there is no one apiserver that it would be of"
     said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert said == ["several processes answer at one address: their own metrics are not used"]
+    assert said == ["several processes answer at one address: their own metrics are told apart by their starts"]
+
+
+async def test_behind_a_balancer_each_reading_is_compared_with_the_last_of_the_same_apiserver(tmp_path: Path) -> None:
+    # The second and the third have started in the same tick; and the time of the boot is told now so, now so.
+    starts, cpu_seconds = (100.25, 500.5, 500.5), (1000, 10, 400)
+    answers = [
+        body(started_at=starts[turn % 3] + turn % 2, cpu_seconds=cpu_seconds[turn % 3] + turn) for turn in range(60)
+    ]
+    async with MetricsServer(*answers) as server, reading(tmp_path, server, is_of_several=True) as found:
+        await wait_until(lambda: len(found.reader.members) == 3, "all are known")
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            assert len(found.reader.members) == 3
+            for facts in found.reader.members:
+                assert facts.cpu_cores_used == pytest.approx(3 / facts.seconds)
+        assert found.reader.facts is None
+
+
+async def test_behind_a_balancer_each_apiserver_is_asked_as_often_as_if_it_was_alone(tmp_path: Path) -> None:
+    answers = [body(started_at=100 + 0.25 * (turn % 4), cpu_seconds=turn) for turn in range(400)]
+    async with MetricsServer(*answers) as server, reading(tmp_path, server, Periods(1, 1), is_of_several=True) as found:
+        await wait_until(lambda: len(found.reader.members) == 4, "all are known")
+        began = len(server.asked)
+        await asyncio.sleep(2)
+        assert 6 <= len(server.asked) - began <= 10
+
+
+async def test_an_apiserver_that_answers_no_more_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "FORGOTTEN_PERIODS", 5.0)
+    one, other = body(started_at=100), body(started_at=500)
+    async with (
+        MetricsServer(one, other, one, other, one) as server,
+        reading(tmp_path, server, is_of_several=True) as found,
+    ):
+        await wait_until(lambda: len(found.reader.members) == 2, "both are known")
+        await wait_until(lambda: len(found.reader._processes) == 1, "it is forgotten")
+        await wait_until(lambda: len(found.reader.members) == 1, "the other one is still read")
 
 
 async def test_a_reader_that_is_stopped_reads_no_more(tmp_path: Path) -> None:

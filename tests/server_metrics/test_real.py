@@ -1,6 +1,5 @@
 """What a real kube-apiserver says of itself, of whatever version: each fact moves with what it is of."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -18,8 +17,10 @@ from exporter.server_metrics.sources import ask_apiserver
 from exporter.server_metrics.text import TextParser
 from exporter.service import server_readers as service
 from exporter.service.daemon import Exporter, load_credentials
+from tests.conftest import FreshCluster
 from tests.real.api import ApiClient, ApiError
 from tests.real.cluster import Cluster
+from tests.real.proxy import Proxy
 from tests.real.webhooks import Webhooks
 from tests.support.observing import config
 from tests.support.waiting import wait_until
@@ -203,25 +204,47 @@ async def test_the_daemon_knows_what_it_may_read(
     assert bool(reads["ok"].value) == is_permitted
 
 
-async def test_behind_a_balancer_nothing_is_read(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_behind_a_balancer_each_apiserver_is_told_apart_from_the_others(
+    fresh_cluster: FreshCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "OF_APISERVERS", Periods(quiet=0.1, trouble=0.1))
-    settled = config("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--apiserver.metrics", "on")
+    monkeypatch.setattr(service, "OF_APISERVERS", Periods(quiet=1, trouble=1))
+    cluster = await fresh_cluster(apiservers=2)
+    with Proxy(*(one.url for one in cluster.apiservers)) as balancer:
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", server=balancer.url)
+        settled = config("--kubeconfig", kubeconfig, "--apiserver.metrics", "auto")
+        exporter = Exporter(settled, await load_credentials(settled))
+        async with exporter.running():
+            await wait_until(lambda: bool(exporter.apiservers), "it watches")
+            [watched] = exporter.apiservers
+            readers = watched.server_readers
+            readers.notice(is_trouble=True, wants_flows=True)
+            await wait_until(lambda: len(readers.members) == 2, "both are known")
+            async with cluster.client(server=cluster.apiservers[1].url) as client:
+                for _ in range(TIMES):
+                    await client.get(CONFIGMAPS)
+
+                def lists() -> list[float]:
+                    return sorted(_requests(one, "LIST", ("", "configmaps")) for one in readers.members)
+
+                await wait_until(lambda: len(found := lists()) == 2 and found[1] > 1, "the LISTs of one are seen")
+                assert lists()[0] == 0, "they are not the other one's"
+            assert (readers.facts, readers.flows) == (None, ())
+            cost = exporter.metrics.cost(watched.server.name)
+    assert cost.requests["server_metrics"].value >= 4
+
+
+async def test_behind_a_balancer_a_prometheus_is_not_asked(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = ("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--prometheus.url", "http://127.0.0.1:9")
+    settled = config(*flags)
     exporter = Exporter(settled, await load_credentials(settled))
     async with exporter.running():
         await wait_until(lambda: bool(exporter.apiservers), "it watches")
-        await asyncio.sleep(1)
-        [watched] = exporter.apiservers
-        watched.server_readers.notice(is_trouble=True, wants_flows=True)
-        await asyncio.sleep(1)
-        assert watched.server_readers.facts is None
-        cost = exporter.metrics.cost(watched.server.name)
-    assert cost.requests["server_metrics"].value == 0
     assert service.NOT_OF_ONE in [record.message for record in caplog.records]
 
 
-async def test_an_address_that_turns_out_to_be_a_balancer_is_read_no_more(
+async def test_an_address_that_turns_out_to_be_a_balancer_says_no_more_what_one_apiserver_does(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "OF_APISERVERS", Periods(quiet=0.5, trouble=0.5))
@@ -231,11 +254,14 @@ async def test_an_address_that_turns_out_to_be_a_balancer_is_read_no_more(
     async with exporter.running():
         await wait_until(lambda: bool(exporter.apiservers), "it watches")
         [watched] = exporter.apiservers
-        await wait_until(lambda: watched.server_readers.facts is not None, "facts")
+        readers = watched.server_readers
+        await wait_until(lambda: readers.facts is not None, "facts")
         watched.several_clocks()
-        assert watched.server_readers.facts is None
-        await asyncio.sleep(1)
-        sent = exporter.metrics.cost(watched.server.name).requests["server_metrics"]
-        before = sent.value
-        await asyncio.sleep(1.5)
-        assert (sent.value, watched.server_readers.facts) == (before, None)
+        assert (readers.facts, readers.members) == (None, ())
+        await wait_until(lambda: bool(readers.members), "it is one of those behind the address")
+        assert readers.facts is None
+
+
+def _requests(facts: ServerFacts, verb: str, kind: Kind) -> float:
+    timed = facts.requests.get((verb, kind))
+    return timed.per_second if timed is not None else 0.0
