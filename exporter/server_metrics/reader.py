@@ -143,12 +143,12 @@ class Reader:
             return None
         since = time.monotonic() - FORGOTTEN_PERIODS * self._periods.quiet
         self._processes = [one for one in self._processes if one.read_at > since][-MOST_PROCESSES:]
-        same = [one for one in self._processes if one.last is not None and _is_of_same_process(one.last, reading)]
-        if not same:
-            self._processes.append(_Process())
-            return self._processes[-1]
-        # Of those that started in the same tick it is the one that has used most CPU so far.
-        return max(same, key=lambda one: _cpu_seconds(one.last))
+        # Of those that started in the same tick the one that has used most CPU comes first.
+        for process in self._processes:
+            if process.last is not None and _is_of_same_process(process.last, reading):
+                return process
+        self._processes.append(_Process())
+        return self._processes[-1]
 
     def becomes_of_several(self) -> None:
         """The address stands before several apiservers."""
@@ -207,6 +207,6 @@ def _is_of_same_process(last: ServerReading, reading: ServerReading) -> bool:
     return is_same_tick and abs(apart_seconds) < SAME_START_SECONDS and _cpu_seconds(reading) >= _cpu_seconds(last)
 
 
-def _cpu_seconds(reading: ServerReading | None) -> float:
+def _cpu_seconds(reading: ServerReading) -> float:
     """That the process has used since its start."""
-    return (reading.numbers.value("cpu_seconds") if reading is not None else None) or 0.0
+    return reading.numbers.value("cpu_seconds") or 0.0

@@ -254,6 +254,13 @@ def test_behind_a_balancer_what_one_of_the_apiservers_says_makes_it_suspected_an
     assert causes(facts(balanced(healthy, bad), stream(), NODES_ON_TIME)) == []
 
 
+def test_where_polls_reach_the_apiserver_of_the_watch_its_metrics_alone_make_nothing_suspected() -> None:
+    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    trouble = server(cpu_cores_used=4.0, store_requests={"get": Timed(20, 0.5, 1.0)})
+    found = causes(facts(apiserver(server=trouble), late_pods, NODES_ON_TIME))
+    assert [one.fault for one in found] == ["unknown_cause"]
+
+
 def test_behind_a_balancer_most_watches_are_found_on_one_of_its_apiservers() -> None:
     many = server(open_watches={PODS: 2000.0}, cpu_cores_used=4.0)
     late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
