@@ -24,6 +24,10 @@ in labels and JSON, when something under *Confirmed by* is there as well: the ap
 metrics, another apiserver or resource, or this exporter's own socket and event loop. If the
 evidence does not say which fault it is, watchslo says that: `unknown_cause`.
 
+Behind a balancer the metrics of each apiserver are told apart by the start of its process, but not
+which of them a watch comes from. There they make a fault suspected, and confirm nothing
+([decision 29](decisions/0029-apiservers-behind-a-balancer.md)).
+
 Where findings are seen: `watchslo why`, `/api/v1/diagnosis` ([its fields](diagnosis.md)), the first
 page of this exporter, `watchslo_fault` ([metrics](metrics.md)) and the log. How often it was right
 when the faults were really made: [faults-measured.md](faults-measured.md).
@@ -48,6 +52,7 @@ def reference_markdown() -> str:
 def _section(rule: Rule) -> Iterator[str]:
     yield from (f"## {rule.fault}", "", f"{_general(rule.says)[0].upper()}{_general(rule.says)[1:]}.", "")
     yield from _signs("If you see", rule.needs)
+    yield from _signs("Behind a balancer also if you see", rule.behind_balancer)
     yield from _signs("Confirmed by", rule.confirms)
     yield from _signs("Never if", rule.excludes)
     if rule.explains:

@@ -228,7 +228,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
         ),
         "See whether polls, other resources and other apiservers are slow as well.",
         (
-            "Let this exporter read the apiserver's own metrics (--apiserver.metrics), and behind a balancer watch "
+            "Let this exporter read the apiservers' own metrics (--apiserver.metrics), and behind a balancer watch "
             "each apiserver by itself (--apiserver.discover): then more causes can be told apart."
         ),
     ),

@@ -165,8 +165,7 @@ class Findings(msgspec.Struct):
     @property
     def reads_server_metrics(self) -> bool:
         """Whether the daemon would ask this address for its own metrics."""
-        config = self.config
-        return self.server.is_one_apiserver and config.prometheus_url is None and config.apiserver_metrics != "off"
+        return self.config.prometheus_url is None and self.config.apiserver_metrics != "off"
 
     @property
     def reads_request_dump(self) -> bool:
