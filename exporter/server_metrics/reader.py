@@ -93,8 +93,11 @@ class Reader:
 
     @property
     def members(self) -> tuple[ServerFacts, ...]:
-        """The same of each apiserver behind a balancer."""
-        return tuple(self._fresh()) if self._is_of_several else ()
+        """The same of each apiserver behind a balancer, where that is not of a long time before as well: nobody can say
+        whether a watch there has suffered from it.
+        """
+        most_seconds = FRESH_PERIODS * self._trouble_or_quiet()
+        return tuple(facts for facts in self._fresh() if self._is_of_several and facts.seconds <= most_seconds)
 
     def _fresh(self) -> Iterator[ServerFacts]:
         since = time.monotonic() - FRESH_PERIODS * self._trouble_or_quiet()
