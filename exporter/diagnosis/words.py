@@ -35,7 +35,7 @@ START_WORDS: Mapping[str, str] = {
     "gone": "the history from which to go on is gone",
     "throttled": "it says that there are too many requests",
     "unauthorized": "it refuses this exporter's credentials",
-    "forbidden": "this exporter is not permitted to",
+    "forbidden": "this exporter is not permitted to watch",
     "not_found": "it does not know the resource",
     "server_timeout": "it has timed out",
     "server_error": "it answers with an error of its own",

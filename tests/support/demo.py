@@ -35,7 +35,7 @@ SEEN = {
     "slow-admission": says("writes take 3 s", "document.getElementById('scenario').innerText"),
     "write-storm": f"Number({PODS}.querySelector('.rate .figure').innerText) > 80",
     "throttled": says(f"No watch of {NAMES} is open on .*: .* .throttled."),
-    "forbidden": says("No watch of pods is open on .*: this exporter is not permitted to .forbidden."),
+    "forbidden": says("No watch of pods is open on .*: this exporter is not permitted to watch .forbidden."),
 }
 """What the page shows while there is this trouble; lines of the sentence are one."""
 
