@@ -250,7 +250,8 @@ def converts(view: View) -> Observed:
     """Its definition converts by a webhook."""
     known = [one for one in view.here if one.converts_by_webhook is not None]
     if not known:
-        return no("it is built in") if not any(one.group for one in view.here) else UNKNOWN
+        names = [one.name for one in view.here]
+        return no(f"{listed(names)} {are(names)} built in") if not any(one.group for one in view.here) else UNKNOWN
     webhook = [one.name for one in known if one.converts_by_webhook]
     return Observed(
         bool(webhook), f"{listed(webhook)} is converted by a webhook" if webhook else "no webhook converts it"

@@ -190,7 +190,7 @@ REMEDIES: Mapping[Fault, tuple[str, ...]] = {
         (
             "Find who keeps it busy: `topk(5, sum by (group, resource) "
             "(rate(apiserver_init_events_total[1m])))` shows watches that begin from 0 and streaming lists, "
-            "`watchslo audit FILE` whose they are. Stop those clients."
+            "`watchslo audit FILE`, with the audit log, whose they are. Stop those clients."
         ),
         "Restart that apiserver if its cache does not catch up within minutes.",
         "Upgrade: with Kubernetes 1.37, and with etcd 3.4.25 or 3.5.8 and later, it falls behind less.",

@@ -225,7 +225,8 @@ def _down(group: _Group, now: WallTime) -> str:
         return f"The watches of {group.resources} on {group.where} have not started yet."
     known = [with_value(words, reason) for reason, words in START_WORDS.items() if reason in reasons]
     why = f": {listed(known, MOST_NAMES)}" if known else ""
-    return f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}."
+    of_it = f"No watch of {group.resources} is open on {group.where}{group.since(now)}{why}"
+    return f"{of_it}; whether they are late is not known."
 
 
 def _unknown(group: _Group, now: WallTime) -> str:

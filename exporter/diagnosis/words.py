@@ -18,7 +18,7 @@ def _runbook(name: str) -> str:
 
 END_WORDS: Mapping[str, str] = {
     "timeout": "its time was over",
-    "early_eof": "closed before its time",
+    "early_eof": "closed by force",
     "gone": "its history was gone",
     "server_timeout": "the apiserver timed out",
     "throttled": "too many requests",
@@ -31,15 +31,15 @@ END_WORDS: Mapping[str, str] = {
     "suspended": "this exporter's machine was asleep",
 }
 START_WORDS: Mapping[str, str] = {
-    "connect": "it cannot be reached",
+    "connect": "the apiserver cannot be reached",
     "gone": "the history from which to go on is gone",
-    "throttled": "it says that there are too many requests",
-    "unauthorized": "it refuses this exporter's credentials",
-    "forbidden": "this exporter is not permitted to",
-    "not_found": "it does not know the resource",
-    "server_timeout": "it has timed out",
-    "server_error": "it answers with an error of its own",
-    "bad_response": "its answer is no watch",
+    "throttled": "the apiserver says that there are too many requests",
+    "unauthorized": "the apiserver refuses this exporter's credentials",
+    "forbidden": "this exporter is not permitted to watch",
+    "not_found": "the apiserver does not know the resource",
+    "server_timeout": "the apiserver has timed out",
+    "server_error": "the apiserver answers with an error of its own",
+    "bad_response": "the apiserver's answer is no watch",
 }
 RELIST_WORDS: Mapping[str, str] = {
     "start": "at the start",
@@ -161,9 +161,9 @@ INTERRUPTED_WORDS: Mapping[str, TroubleWords] = {
     "forced_closes": TroubleWords(
         "closed by force",
         "its watches are closed by force again and again, and are resumed",
-        "What is resumed has lost no event, but other clients on this path may have to reconnect as well. If each "
-        "lasts equally long, raise the time limit of the balancer or proxy above 10 minutes; if not, look whether the "
-        "apiserver restarts.",
+        "They go on where they ended, so that no event is lost, but other clients on this path may have to reconnect "
+        "as well. If each ends after the same time, a balancer or proxy has that limit: raise it above the 10 minutes "
+        "for which watches may last. If not, look whether the apiserver restarts.",
         _runbook("WatchForcedCloses"),
     ),
     "relists": TroubleWords(

@@ -77,7 +77,10 @@ LATE = f"Watches of pods are certainly late on {APISERVER} since 22:03 UTC, with
         (
             [state("pods", is_up=False, trouble=Trouble("forbidden", "secret words"), since=SINCE)],
             [],
-            f"No watch of pods is open on {APISERVER} since 22:03 UTC: this exporter is not permitted to (forbidden).",
+            (
+                f"No watch of pods is open on {APISERVER} since 22:03 UTC: this exporter is not permitted to watch "
+                "(forbidden); whether they are late is not known."
+            ),
         ),
         (
             [replace(late(), is_since_start=True), late("nodes", apiserver=OTHER)],
@@ -283,7 +286,7 @@ def test_a_refusal_is_said_once_while_it_is_why_no_watch_is_open() -> None:
     refused = replace(BEHIND, fault="exporter_refused", sentence="This exporter may not watch pods.")
     down = state("pods", is_up=False, trouble=Trouble("forbidden"), since=SINCE)
     [said] = sentences([down], [refused], NOW)
-    assert said.endswith("this exporter is not permitted to (forbidden).")
+    assert said.endswith("this exporter is not permitted to watch (forbidden); whether they are late is not known.")
     assert refused.sentence in sentences([state("pods")], [refused], NOW)
 
 

@@ -46,6 +46,7 @@ async def main(folder: Path) -> None:
                 await choose(tab, scenario)
                 await tab.until(seen, 250)
                 await asyncio.sleep(10)
+                await tab.until(seen, 60)  # it comes and goes
                 await draw(tab, folder, name)
                 await choose(tab, "healthy")
                 await tab.until(SEEN["healthy"], 200)

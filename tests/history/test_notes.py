@@ -44,7 +44,7 @@ def test_what_changes_between_two_states_is_noted_with_its_time() -> None:
     assert kinds(history) == ["relist", "forced_close", "contradiction", "canary_lost", "canary_failed", "stream_down"]
     assert {note.at for note in history.notes} == {101.0}
     assert [note.times for note in history.notes] == [1, 1, 3, 2, 4, 1]
-    assert history.notes[-1].text == "no watch is open: this exporter is not permitted to (forbidden)"
+    assert history.notes[-1].text == "no watch is open: this exporter is not permitted to watch (forbidden)"
     assert "pods is forbidden" not in str(history.notes), "what apiservers say is for those who may read it"
     assert history.stream(after).last_end == (101.0, "early_eof")
     seen(history, 102.0, state(slo="violated", counts=counts))

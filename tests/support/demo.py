@@ -30,12 +30,12 @@ SEEN = {
     "connection-dropped": says("Watches of nodes are certainly late"),
     "forced-close": says(f"Watches of {NAMES} on .* have been closed by force again and again since"),
     "relist": says("relist, as the history .* was gone .gone.", LOG),
-    "restart": says(f"No watch of {NAMES} is open on .*: it cannot be reached .connect."),
+    "restart": says(f"No watch of {NAMES} is open on .*: the apiserver cannot be reached .connect."),
     "etcd-freeze": says("etcd does not answer", "document.getElementById('scenario').innerText"),
     "slow-admission": says("writes take 3 s", "document.getElementById('scenario').innerText"),
     "write-storm": f"Number({PODS}.querySelector('.rate .figure').innerText) > 80",
     "throttled": says(f"No watch of {NAMES} is open on .*: .* .throttled."),
-    "forbidden": says("No watch of pods is open on .*: this exporter is not permitted to .forbidden."),
+    "forbidden": says("No watch of pods is open on .*: this exporter is not permitted to watch .forbidden."),
 }
 """What the page shows while there is this trouble; lines of the sentence are one."""
 

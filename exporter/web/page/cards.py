@@ -35,18 +35,19 @@ def finding(one: Finding, look: Look, *, is_open: bool, says: bool) -> str:
     near.
     """
     link = f'<a href="{text(one.runbook)}">Runbook</a>' if one.runbook.startswith(("http://", "https://")) else ""
+    is_over = one.seen_until is not None
     lines = "".join(
         f"<dt>{heading}</dt>{''.join(f'<dd>{fact}</dd>' for fact in facts)}"
         for heading, facts in (
             ("Found", [text(one.claim)] if says else []),
-            ("Because", list(map(text, one.evidence))),
-            ("Do", list(map(with_code, one.steps))),
-            ("Excluded", list(map(text, one.excluded))),
+            ("Seen then" if is_over else "Because", list(map(text, one.evidence))),
+            ("If it returns" if is_over else "Do", list(map(with_code, one.steps))),
+            ("Other causes", list(map(text, one.excluded))),
             ("Read", [link] if link else []),
         )
         if facts
     )
-    kind = one.certainty if one.seen_until is None else "over"
+    kind = "over" if is_over else one.certainty
     head = f'{_tag(one)} {text(_place(one, look))}. <span class="soft">{_signs(one, look)}</span>'
     return (
         f'<details class="finding is-{kind}"{" open" if is_open else ""}><summary>{head}</summary>'

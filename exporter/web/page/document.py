@@ -234,5 +234,5 @@ def _footer(look: Look) -> str:
         '<nav aria-label="Other documents"><a href="metrics">Metrics</a> <a href="api/v1/status">Status</a> '
         '<a href="api/v1/history">History</a> '
         '<a href="api/v1/diagnosis">Diagnosis</a> <a href="livez">Liveness</a> <a href="readyz">Readiness</a></nav>'
-        f"<p>watchslo {text(look.version)}; this page was made at {moment(look.now, look.now)} UTC</p></footer>"
+        f"<p>watchslo {text(look.version)}; this page was opened at {moment(look.now, look.now)} UTC</p></footer>"
     )

@@ -31,7 +31,7 @@ STATES: dict[ShownCondition, str] = {
     "met": "",
     "violated": "",
     "unknown": " whether on time or late",
-    "quiet": ": too few events to judge",
+    "quiet": ": too few events to judge; grey is also what is over",
     "down": "",
     "interrupted": ": on time, but closed by force or relisted again and again",
 }

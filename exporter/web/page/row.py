@@ -96,8 +96,12 @@ def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[st
             _name(state),
             _state(state, look),
             _p99(state, kept, look),
-            _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
-            _stages(latest, look),
+            _cell(
+                "rate" if state.is_up else "rate old",
+                "events/s",
+                per_second(latest.events_per_second) if latest else NOTHING,
+            ),
+            _stages(state, latest, look),
             _watch(state, history, look),
             _canary(state, look),
             _trust(state, latest),
@@ -154,7 +158,8 @@ def _cell(kind: str, label: str, main: str, more: str = "", title: str = "") -> 
 
 def _state(state: StreamState, look: Look) -> str:
     condition, when = state.shown_condition, ""
-    if state.since is not None and condition != "interrupted":
+    is_told_below = state.doubt is not None and state.fading is not None and state.fading.began is not None
+    if state.since is not None and condition != "interrupted" and not is_told_below:
         when = f' <span class="since">{since(state.since, look.now, is_since_start=state.is_since_start)}</span>'
     words, kind = CONDITION_WORDS[condition], f"is-{condition}"
     if is_over(state, look.findings):
@@ -194,12 +199,13 @@ def _p99(state: StreamState, kept: Drawn, look: Look) -> str:
     return _cell("p99 old", "P99", words, kept.svg)
 
 
-def _stages(latest: Step | None, look: Look) -> str:
+def _stages(state: StreamState, latest: Step | None, look: Look) -> str:
     stages = latest.stages if latest is not None else {}
     delivery = [between(stages[one]) for one in plot.AFTER_THE_COMMIT if one in stages]
     bar = plot.stage_bar(stages, look.objective.threshold_seconds)
     whole = f"The whole bar is {look.objective.threshold_seconds:g} s, or all of the time if that is longer."
-    return _cell("stages", STAGES_LABEL, " + ".join(delivery) or "not measured", bar, whole)
+    kind = "stages" if state.is_up else "stages old"
+    return _cell(kind, STAGES_LABEL, " + ".join(delivery) or "not measured", bar, whole)
 
 
 def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
@@ -215,7 +221,7 @@ def _canary(state: StreamState, look: Look) -> str:
     counts, trouble = state.counts, state.canary_trouble
     known = counts.canary_delivery.count + counts.canaries_lost
     if not known and not counts.canary_writes:
-        return _cell("canary", CANARY_LABEL, "none written", title=NO_CANARY)
+        return _cell("canary", CANARY_LABEL, "none set up", title=NO_CANARY)
     half = counts.canary_delivery.quantile(0.5)
     lost = f"{count(counts.canaries_lost)} of {count(known)} lost"
     if counts.canary_write_failures:

@@ -188,9 +188,8 @@ def test_errors_and_names_are_only_shown_to_those_who_may_read_them() -> None:
     one = state(is_up=False, trouble=Trouble("server_error", "words of others"))
     assert "words of others" not in whole(look(one))
     assert "words of others" in whole(look(one, has_errors=True))
-    assert "No watch of pods is open on 10.0.0.1:6443: it answers with an error of its own (server_error)." in whole(
-        look(one)
-    )
+    why = "the apiserver answers with an error of its own (server_error); whether they are late is not known."
+    assert f"No watch of pods is open on 10.0.0.1:6443: {why}" in whole(look(one))
 
 
 def test_a_row_says_what_is_known_of_its_stream() -> None:
@@ -204,7 +203,7 @@ def test_a_row_says_what_is_known_of_its_stream() -> None:
     ):
         pass
     row = Parsed(drawn(replace(LATE, counts=busy), look(LATE, history=history))).text
-    end = "last end: closed before its time"
+    end = "last end: closed by force"
     for words in ("pods", "10.0.0.1:6443", "late", "2.1\N{EN DASH}2.4 s", end, "2 of 50 lost"):
         assert words in row, row
 
@@ -292,7 +291,7 @@ def test_a_row_says_of_what_only_the_window_still_knows_that_it_is_over_and_when
     wide = state("pods", "unknown", (0.2, 2.2), revision_clock=dated, fading=late.fading)
     said = "uncertain bounds too wide, the last at 22:13:00; in the window until 22:14:00"
     assert said in Parsed(drawn(wide, look(wide))).text
-    away = replace(wide, fading=Fading(NOW - 60, NOW - 20, NOW + 40))
+    away = replace(wide, fading=Fading(NOW - 60, NOW - 20, NOW + 40), since=NOW - 18)
     away = replace(away, window=replace(wide.window, hole=Hole(0.0, 5.0, "not_watched")))
     said = "uncertain no watch was open 22:12:20\N{EN DASH}22:13:00; in the window until 22:14:00"
     assert said in Parsed(drawn(away, look(away))).text
@@ -361,9 +360,15 @@ def test_what_explains_what_is_over_stays_as_long_as_that_in_sentence_card_and_r
 
 
 def test_a_card_of_what_is_seen_no_more_says_until_when_it_was_and_is_no_alarm() -> None:
-    card = Parsed(finding(found(seen_until=NOW - 10), look(FINE), is_open=False, says=True))
+    seen = found(evidence=("it was silent",), steps=("Look there.",))
+    html = finding(replace(seen, seen_until=NOW - 10), look(FINE), is_open=False, says=True)
+    card = Parsed(html)
     assert "Signs of it since 22:12:20, until 22:13:10" in card.text
     assert "Seen until 22:13 UTC, not since: It was dropped." in card.text
+    now = finding(seen, look(FINE), is_open=False, says=True)
+    for then, heading in (("Seen then", "Because"), ("If it returns", "Do")):
+        assert (f"<dt>{then}</dt>" in html, f"<dt>{heading}</dt>" in html) == (True, False)
+        assert (f"<dt>{then}</dt>" in now, f"<dt>{heading}</dt>" in now) == (False, True)
     assert "finding is-over" in [at.get("class") for _, at in card.tags]
     tooltip = 'fault="connection_dropped", certainty="shown": seen from outside, and confirmed by a fact'
     assert tooltip in [at.get("title") for _, at in card.tags]
@@ -422,7 +427,7 @@ def test_every_value_of_a_label_is_said_in_words_and_stands_beside_them() -> Non
         assert not [said for said in words.values() if "_" in said]
     ended = counts(ends=dict.fromkeys(END_REASONS, 1), relists=dict.fromkeys(RELIST_REASONS, 1))
     said = Parsed("".join(body(replace(FINE, counts=ended), look(FINE)))).text
-    assert "closed before its time (early_eof)1" in said
+    assert "closed by force (early_eof)1" in said
     assert "the history from which to go on was gone (gone)1" in said
 
 
@@ -433,7 +438,7 @@ def test_a_row_has_no_word_that_only_we_know() -> None:
     for _ in ended.record(NOW - 1, [one]):
         pass
     parsed = Parsed(drawn(one, look(one, history=ended)))
-    for words in ("last end: the connection broke", "dated by its own watch cache", "none written"):
+    for words in ("last end: the connection broke", "dated by its own watch cache", "none set up"):
         assert words in parsed.text
     tooltips = [at["title"] or "" for _, at in parsed.tags if "title" in at]
     assert "The whole bar is 1 s, or all of the time if that is longer." in tooltips
@@ -500,7 +505,7 @@ def test_canaries_that_are_written_through_another_apiserver_are_awaited_here_al
     row = Parsed(drawn(lost, look(lost)))
     assert "canary lost last at 22:13:19; 2 of 2 lost, written through another apiserver" in row.text
     assert "cell canary is-violated" in [at.get("class") for _, at in row.tags]
-    assert "none written" in Parsed(drawn(FINE, look(FINE))).text
+    assert "none set up" in Parsed(drawn(FINE, look(FINE))).text
 
 
 def test_the_p99_of_a_watch_that_is_not_open_looks_old_and_says_how_old_it_is() -> None:
