@@ -21,6 +21,9 @@ from tests.faults.table import OF_FAULT
 from tests.support.browser import Tab, browser, needs_chromium
 
 PATIENCE_SECONDS = 150.0
+SETTLING_SECONDS = 20.0
+"""While it starts, a slow machine's store is slow in truth; facts are of so many seconds."""
+
 LATE = "document.querySelector('#rows .plot .of-violated') !== null"
 DOWN = "document.querySelector('#rows .state.is-down') !== null"
 ANYTHING = "true"
@@ -39,6 +42,7 @@ ROWS: tuple[tuple[Fault, Strength, str], ...] = (
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab(server_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Laboratory]:
     async with laboratory(server_binaries, SETTINGS[0], objects=0, log=tmp_path_factory.mktemp("lab") / "log") as made:
+        await asyncio.sleep(SETTLING_SECONDS)
         yield made
 
 
