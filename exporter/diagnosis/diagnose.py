@@ -66,7 +66,8 @@ def _without_its_symptoms_elsewhere(causes: list[Cause]) -> list[Cause]:
 
 
 def _found(view: View, scope: Scope) -> list[Cause]:
-    possible = {rule.fault for sign, rules in BY_TELLING_SIGN[scope].items() if sign.look(view).holds for rule in rules}
+    telling = BY_TELLING_SIGN[scope, view.apiserver.is_one_apiserver]
+    possible = {rule.fault for sign, rules in telling.items() if sign.look(view).holds for rule in rules}
     if not possible:  # as while all is well
         return []
     causes = [cause for rule in RULES if rule.fault in possible and (cause := _cause(rule, view)) is not None]

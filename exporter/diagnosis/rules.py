@@ -44,14 +44,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     instead_of: tuple[Fault, ...] = ()
     """What it is mistaken for most easily: the finding says why it is not that."""
 
-    @property
-    def telling(self) -> tuple[Sign, ...]:
+    def telling(self, *, is_one_apiserver: bool) -> tuple[Sign, ...]:
         """Of the signs it needs one that is not there while all is well: one in the apiserver's own metrics, if any."""
-        return tuple(
-            next((sign for sign in needs if sign.is_reported), needs[0])
-            for needs in (self.needs, self.behind_balancer)
-            if needs
+        alternatives = (
+            (self.needs,) if is_one_apiserver or not self.behind_balancer else (self.needs, self.behind_balancer)
         )
+        return tuple(next((sign for sign in needs if sign.is_reported), needs[0]) for needs in alternatives)
 
 
 OVERLOAD: tuple[Fault, ...] = (
@@ -294,18 +292,21 @@ RULES: tuple[Rule, ...] = (
 RULE_OF = {rule.fault: rule for rule in RULES}
 
 
-def _by_telling_sign(scope: Scope) -> dict[Sign, list[Rule]]:
+def _by_telling_sign(scope: Scope, *, is_one_apiserver: bool) -> dict[Sign, list[Rule]]:
     found: dict[Sign, list[Rule]] = {}
     for rule in RULES:
         if rule.scope == scope:
-            for sign in rule.telling:
+            for sign in rule.telling(is_one_apiserver=is_one_apiserver):
                 found.setdefault(sign, []).append(rule)
     return found
 
 
-BY_TELLING_SIGN: Mapping[Scope, Mapping[Sign, Sequence[Rule]]] = {
-    scope: _by_telling_sign(scope) for scope in get_args(Scope)
+BY_TELLING_SIGN: Mapping[tuple[Scope, bool], Mapping[Sign, Sequence[Rule]]] = {
+    (scope, is_one): _by_telling_sign(scope, is_one_apiserver=is_one)
+    for scope in get_args(Scope)
+    for is_one in (True, False)
 }
+"""By the scope, and whether the address is one apiserver's."""
 
 UNKNOWN_SAYS = "watches of {resource} on {apiserver} are late{where}, and the evidence does not say why"
 

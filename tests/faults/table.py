@@ -38,7 +38,8 @@ MADE = (
     Made(fault="store_slow", make=making.slow_store),
     Made(fault="admission_slow", make=making.slow_admission),
     Made(fault="cache_behind", make=making.cache_behind),
-    Made(fault="cache_stuck", make=making.cache_stuck, also=("cache_behind",)),
+    # What it has held back comes at once, and who does not keep up with that is closed in truth.
+    Made(fault="cache_stuck", make=making.cache_stuck, also=("cache_behind", "watchers_closed")),
     Made(fault="conversion_slow", make=making.slow_conversion),
     # An etcd on a shared disk is slow with writes of a megabyte as well.
     Made(

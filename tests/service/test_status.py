@@ -73,7 +73,7 @@ def test_an_unknown_state_has_its_reason() -> None:
 
 def test_what_is_interrupted_has_advice_as_well_and_its_state_keeps_its_meaning() -> None:
     cut = status.stream(state(interruptions=Interruptions(3, 0, 5.0, is_repeated=True)))
-    assert cut["advice"].startswith("What is resumed has lost no event")
+    assert cut["advice"].startswith("They go on where they ended")
     assert cut["meaning"] == "enough events in the window are certainly on time"
     assert status.stream(state(interruptions=Interruptions(1, 0, 5.0)))["advice"] is None
 
