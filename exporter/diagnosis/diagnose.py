@@ -66,12 +66,21 @@ def _without_its_symptoms_elsewhere(causes: list[Cause]) -> list[Cause]:
 
 
 def _found(view: View, scope: Scope) -> list[Cause]:
+    causes = _causes(view, scope)
+    known = {cause.fault for cause in causes}
+    for one in view.of_members():
+        more = [cause for cause in _causes(one, scope) if cause.fault not in known]
+        known |= {cause.fault for cause in more}
+        causes += more
+    return _unexplained_by(causes, causes)
+
+
+def _causes(view: View, scope: Scope) -> list[Cause]:
     telling = BY_TELLING_SIGN[scope, view.apiserver.is_one_apiserver]
     possible = {rule.fault for sign, rules in telling.items() if sign.look(view).holds for rule in rules}
     if not possible:  # as while all is well
         return []
-    causes = [cause for rule in RULES if rule.fault in possible and (cause := _cause(rule, view)) is not None]
-    return _unexplained_by(causes, causes)
+    return [cause for rule in RULES if rule.fault in possible and (cause := _cause(rule, view)) is not None]
 
 
 def _unexplained_by(better: list[Cause], causes: list[Cause]) -> list[Cause]:
@@ -92,24 +101,36 @@ def _is_shown(fault: Fault, causes: Iterable[Cause]) -> bool:
 
 def _cause(rule: Rule, view: View) -> Cause | None:
     needed = _all_there(rule.needs, view)
-    if needed is None and rule.behind_balancer and not view.apiserver.is_one_apiserver:
+    if needed is None and rule.behind_balancer and view.member is not None:
         needed = _all_there(rule.behind_balancer, view)
-    if needed is None or any(sign.look(view).holds for sign in rule.excludes):
+    if needed is None or any(sign.look(view).holds for sign in rule.excludes if _may_exclude(sign, view)):
         return None
-    evidence = [answer.says for _, answer in needed]
     there = [(sign, answer) for sign in rule.confirms if (answer := sign.look(view)).holds]
-    # Whether it is the apiserver behind the address that our watch comes from nobody can say: that confirms nothing.
-    confirmed = [answer.says for sign, answer in there if view.apiserver.is_one_apiserver or not sign.is_reported]
-    is_of_one_behind = not view.apiserver.is_one_apiserver and any(sign.is_reported for sign, _ in (*needed, *there))
+    confirmed = [answer.says for sign, answer in there]
+    is_of_one_behind = view.member is not None and any(sign.is_reported for sign, _ in (*needed, *there))
+    if is_of_one_behind:
+        # Whether our watch comes from that apiserver nobody can say: it makes nothing certain.
+        is_from_outside = not any(sign.is_reported for sign, _ in needed)
+        confirmed = [answer.says for sign, answer in there if is_from_outside and not sign.is_reported]
     return Cause(
         rule.fault,
         "shown" if confirmed else "suspected",
         *_place(rule, view),
         _filled(rule.says, view, is_of_one_behind=is_of_one_behind),
-        tuple(dict.fromkeys([*evidence, *(answer.says for _, answer in there), *_who(rule, view)])),
+        tuple(dict.fromkeys([*(_said(*one, view) for one in (*needed, *there)), *_who(rule, view)])),
         tuple(_excluded(rule, view)),
         tuple(confirmed),
     )
+
+
+def _may_exclude(sign: Sign, view: View) -> bool:
+    """What one of the apiservers behind an address says of itself excludes nothing."""
+    return view.member is None or not sign.is_reported
+
+
+def _said(sign: Sign, answer: Observed, view: View) -> str:
+    is_of_one_behind = view.member is not None and sign.is_reported
+    return f"{'of an apiserver behind this address: ' * is_of_one_behind}{answer.says}"
 
 
 def _all_there(signs: Sequence[Sign], view: View) -> list[tuple[Sign, Observed]] | None:
@@ -132,6 +153,8 @@ def _excluded(rule: Rule, view: View) -> Iterator[str]:
     for fault in rule.instead_of:
         other = RULE_OF[fault]
         for sign, wanted in [*((one, True) for one in other.needs), *((one, False) for one in other.excludes)]:
+            if not _may_exclude(sign, view):
+                continue
             answer = sign.look(view)
             if answer.holds is not None and answer.holds is not wanted and answer.says:
                 yield f"no {FAULT_WORDS[fault]}: {answer.says}"

@@ -87,7 +87,7 @@ def started_anew(view: View, server: ServerFacts) -> Observed:
 def slow_only_here(view: View) -> Observed:
     """Polls of the same store are prompt on other apiservers, and its own metrics do not blame etcd."""
     elsewhere = see.peers_store_slow.look(view)
-    if elsewhere.holds is not False:
+    if elsewhere.holds is not False or view.member is not None:
         return UNKNOWN
     # Stacked control planes have a member of etcd each; but whoever lacks CPU finds its etcd slow as well.
     blames_etcd = etcd_slow.look(view).holds and not busy.look(view).holds

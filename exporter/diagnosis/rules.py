@@ -200,7 +200,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         fault="apiserver_overloaded",
         scope="apiserver",
-        says="{apiserver} is overloaded: it is late with everything",
+        says="{apiserver} is overloaded",
         needs=(see.all_late, see.cache_polls_slow),
         behind_balancer=(see.late, it.busy),
         confirms=(it.busy,),

@@ -133,7 +133,8 @@ class Tracker:
 
     def _is_aftermath(self, cause: Cause) -> bool:
         """Whether it is only what a fault has left whose other signs are gone: what was late counts for 20 s, polls for
-        5 s. What is only suspected leaves nothing that is shown.
+        5 s. What is only suspected leaves nothing that is shown, but for refusals: an apiserver that starts does not
+        know yet who may what.
         """
         named = {key: held.finding.certainty for key, held in self._held.items() if held.is_named}
         named |= {key: one.certainty for key, one in self._withdrawn.items() if key not in named}
@@ -141,7 +142,7 @@ class Tracker:
         return any(
             tuple(place) in places and cause.fault in _explained_by(fault)
             for (fault, *place), certainty in named.items()
-            if certainty == "shown" or cause.certainty != "shown"
+            if certainty == "shown" or cause.certainty != "shown" or cause.fault == "exporter_refused"
         )
 
     def _is_over(self, key: _Key, held: _Held, now: float, seen: Mapping[_Key, Cause]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from exporter.diagnosis.facts import ApiserverFacts, Facts, StreamFacts
     from exporter.diagnosis.server_facts import ServerFacts
@@ -29,17 +29,30 @@ UNKNOWN = Observed(None)
 class View:
     """All that can be seen from one place: a stream, or an apiserver with all its streams."""
 
-    def __init__(self, facts: Facts, apiserver: ApiserverFacts, stream: StreamFacts | None = None) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        apiserver: ApiserverFacts,
+        stream: StreamFacts | None = None,
+        member: ServerFacts | None = None,
+    ) -> None:
         self.facts = facts
         self.apiserver = apiserver
         self.stream = stream
+        self.member = member
+        """Behind a balancer: of which of the apiservers it is looked whether it is the cause."""
         self.here = [stream] if stream is not None else self.all_here
         """The stream, or all of the apiserver's."""
 
     @property
     def server(self) -> ServerFacts | None:
         """The apiserver's own metrics, if they are read."""
-        return self.apiserver.server
+        return self.apiserver.server if self.member is None else self.member
+
+    def of_members(self) -> Iterator[View]:
+        """The same place with each of the apiservers behind it."""
+        for member in self.apiserver.members:
+            yield View(self.facts, self.apiserver, self.stream, member)
 
     def other_servers(self, server: ServerFacts) -> list[ServerFacts]:
         """The own metrics of all other apiservers that are known, those behind the same address among them."""
@@ -89,17 +102,10 @@ def sign(look: Callable[[View], Observed]) -> Sign:
 
 
 def server_sign(look: Callable[[View, ServerFacts], Observed]) -> Sign:
-    """Make a sign in the apiserver's own metrics; unknown where they are not read.
-
-    Behind a balancer it is there if one of the apiservers has it. That none has it is not known: there may be more.
-    """
+    """Make a sign in the apiserver's own metrics; unknown where they are not read."""
 
     def looked(view: View) -> Observed:
-        if view.server is not None:
-            return look(view, view.server)
-        answers = (look(view, one) for one in view.apiserver.members)
-        found = next((answer for answer in answers if answer.holds), None)
-        return yes(f"of an apiserver behind this address: {found.says}") if found is not None else UNKNOWN
+        return look(view, view.server) if view.server is not None else UNKNOWN
 
     return Sign(f"its metrics: {_title(look)}", looked, is_reported=True)
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from exporter.kubernetes.errors import StartError
@@ -75,13 +76,16 @@ class Reader:
         listener: Listener,
         *,
         is_of_several: bool = False,
+        tells_apart: bool = True,
     ) -> None:
         self.is_trouble = False
         """Whether something is wrong there: then it is read more often. To be set."""
         self._ask = ask
         self._periods = periods
         self._listener = listener
-        self._is_of_several = is_of_several
+        self._tells_apart = tells_apart
+        self.is_of_several = is_of_several
+        """Whether the address may be a balancer's."""
         self._processes = [_Process()] * (not is_of_several)
         self._error: StartError | None = None
         self._is_stopped = False
@@ -89,7 +93,7 @@ class Reader:
     @property
     def facts(self) -> ServerFacts | None:
         """Of the one apiserver: None before the second reading, and once they are old."""
-        return None if self._is_of_several else next(iter(self._fresh()), None)
+        return None if self.is_of_several else next(iter(self._fresh()), None)
 
     @property
     def members(self) -> tuple[ServerFacts, ...]:
@@ -97,7 +101,7 @@ class Reader:
         whether a watch there has suffered from it.
         """
         most_seconds = FRESH_PERIODS * self._trouble_or_quiet()
-        return tuple(facts for facts in self._fresh() if self._is_of_several and facts.seconds <= most_seconds)
+        return tuple(facts for facts in self._fresh() if self.is_of_several and facts.seconds <= most_seconds)
 
     def _fresh(self) -> Iterator[ServerFacts]:
         since = time.monotonic() - FRESH_PERIODS * self._trouble_or_quiet()
@@ -120,8 +124,8 @@ class Reader:
 
     async def _use(self, reading: ServerReading) -> None:
         process = self._process_of(reading)
-        if process is None:
-            return
+        if process is None or (process.last is not None and reading.at <= process.last.at):
+            return  # a Prometheus has not scraped it since
         last, process.last, process.read_at = process.last, reading, time.monotonic()
         if last is None:
             return
@@ -132,17 +136,12 @@ class Reader:
 
     def _process_of(self, reading: ServerReading) -> _Process | None:
         """None if nothing can be learned from it."""
-        if not self._is_of_several:
+        if not self.is_of_several:
             (one,) = self._processes
             if one.last is None or not _started_earlier(reading, one.last):
-                # A Prometheus may not have scraped it since.
-                return one if one.last is None or reading.at > one.last.at else None
-            log.warning(
-                "several processes answer at one address: their own metrics are told apart by their starts",
-                extra={"fields": {"apiserver": self._listener.apiserver}},
-            )
-            self.becomes_of_several()
-        if reading.started_at is None:
+                return one
+            self._noticed_several()
+        if reading.started_at is None or self._is_stopped:
             return None
         since = time.monotonic() - FORGOTTEN_PERIODS * self._periods.quiet
         self._processes = [one for one in self._processes if one.read_at > since][-MOST_PROCESSES:]
@@ -154,15 +153,19 @@ class Reader:
         return self._processes[-1]
 
     def becomes_of_several(self) -> None:
-        """The address stands before several apiservers."""
-        if not self._is_of_several:
-            self._is_of_several = True
-            self._processes = []
+        """The address stands before several apiservers. A Prometheus is asked no more: it knows the address alone."""
+        if self.is_of_several:
+            return
+        self.is_of_several, self._processes = True, []
+        self._is_stopped = not self._tells_apart
 
-    def stop(self) -> None:
-        """Nobody is to be asked any more."""
-        self._is_stopped = True
-        self._processes = [_Process()] * (not self._is_of_several)
+    def _noticed_several(self) -> None:
+        self.becomes_of_several()
+        log.warning(
+            "several processes answer at one address: their own metrics are %s",
+            "told apart by their starts" if self._tells_apart else "not used",
+            extra={"fields": {"apiserver": self._listener.apiserver}},
+        )
 
     def _failed(self, error: StartError) -> None:
         self._listener.read("forbidden" if error.reason in NOT_PERMITTED else "error")
@@ -185,7 +188,9 @@ class Reader:
         if self._error is not None and self._error.reason in NOT_PERMITTED:
             return self._periods.refused
         # Each apiserver is asked as often as if it was alone.
-        return self._trouble_or_quiet() / max(1, len(self._processes))
+        period = self._trouble_or_quiet()
+        since = time.monotonic() - FRESH_PERIODS * period
+        return period / max(1, sum(one.read_at > since for one in self._processes))
 
     def _trouble_or_quiet(self) -> float:
         return self._periods.trouble if self.is_trouble else self._periods.quiet
@@ -198,7 +203,7 @@ def _started_earlier(reading: ServerReading, last: ServerReading) -> bool:
 
 
 def _is_of_same_process(last: ServerReading, reading: ServerReading) -> bool:
-    """Whether both started in the same tick, and the later one has used more CPU.
+    """Whether both started in the same tick, and the later one has used more CPU, but not more than it has.
 
     The seconds may differ: the time of the boot, from which ticks count, is told in whole seconds, and changes with
     the kernel's clock.
@@ -207,7 +212,9 @@ def _is_of_same_process(last: ServerReading, reading: ServerReading) -> bool:
         return False
     apart_seconds = reading.started_at - last.started_at
     is_same_tick = abs(apart_seconds - round(apart_seconds)) < SAME_TICK_SECONDS
-    return is_same_tick and abs(apart_seconds) < SAME_START_SECONDS and _cpu_seconds(reading) >= _cpu_seconds(last)
+    used_seconds = _cpu_seconds(reading) - _cpu_seconds(last)
+    most_seconds = (reading.numbers.value("cpu_cores") or inf) * (reading.at - last.at + SAME_START_SECONDS)
+    return is_same_tick and abs(apart_seconds) < SAME_START_SECONDS and 0 <= used_seconds <= most_seconds
 
 
 def _cpu_seconds(reading: ServerReading) -> float:

@@ -253,7 +253,9 @@ class Apiserver:
         return ApiserverState(
             apiserver=self.server.name,
             at=time.monotonic(),
-            is_one_apiserver=self.server.is_one_apiserver and not self._is_noticed_balancer,
+            is_one_apiserver=self.server.is_one_apiserver
+            and not self._is_noticed_balancer
+            and not self.server_readers.are_of_several,
             polls=polls,
             waiting_since=self._waiting_since(),
             ways_back=tuple(self._polls.ways_back),

@@ -38,7 +38,6 @@ class ServerReaders:
         reads: Mapping[str, Counter],
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._is_of_prometheus = config.prometheus_url is not None
         self._metrics = _metrics_reader(server, config, session, reads)
         self._flows = _flow_reader(server, config, session)
         for reader in (self._metrics, self._flows):
@@ -56,6 +55,11 @@ class ServerReaders:
         return self._metrics.members if self._metrics is not None else ()
 
     @property
+    def are_of_several(self) -> bool:
+        """Whether several processes have answered at the address of one apiserver, or may."""
+        return self._metrics is not None and self._metrics.is_of_several
+
+    @property
     def flows(self) -> tuple[FlowFacts, ...]:
         """Whose requests it executes; empty where that is not known."""
         return self._flows.facts if self._flows is not None else ()
@@ -69,9 +73,6 @@ class ServerReaders:
 
     def is_a_balancer(self) -> None:
         """The address stands before several apiservers."""
-        if self._metrics is not None and self._is_of_prometheus:
-            self._metrics.stop()
-            self._metrics = None
         if self._metrics is not None:
             self._metrics.becomes_of_several()
         if self._flows is not None:
@@ -84,7 +85,7 @@ def _metrics_reader(server: Server, config: Config, session: ApiSession, reads: 
     if config.prometheus_url is not None:
         if server.is_one_apiserver:
             ask = partial(ask_prometheus, config.prometheus_url, server.name)
-            return Reader(ask, OF_PROMETHEUS, listener._replace(is_wanted=True))
+            return Reader(ask, OF_PROMETHEUS, listener._replace(is_wanted=True), tells_apart=False)
         log.warning(NOT_OF_ONE, extra={"fields": {"apiserver": server.name}})
         return None
     if config.apiserver_metrics == "off":

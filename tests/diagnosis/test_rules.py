@@ -250,7 +250,7 @@ def test_behind_a_balancer_what_one_of_the_apiservers_says_makes_it_suspected_an
     assert (found.fault, found.certainty) == (fault, "suspected")
     assert f"an apiserver behind {A}" in found.says
     assert f"of an apiserver behind this address: {says}" in found.evidence
-    # Where all is on time it is nobody's fault; and an address that is one apiserver's has no others behind it.
+    # Where all is on time it is nobody's fault.
     assert causes(facts(balanced(healthy, bad), stream(), NODES_ON_TIME)) == []
 
 
@@ -269,12 +269,31 @@ def test_behind_a_balancer_most_watches_are_found_on_one_of_its_apiservers() -> 
     assert "of an apiserver behind this address: it has 2000 open watches, the others 100" in found.evidence
 
 
-def test_behind_a_balancer_that_one_has_free_cpus_excludes_and_confirms_nothing() -> None:
-    way = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
-    far = replace(balanced(server(), server()), way_back=Interval(1.0, 2.0))
-    for cause in causes(facts(far, way)):
-        assert cause.certainty == "suspected"
-        assert not [said for said in (*cause.evidence, *cause.excluded) if not said or "CPU" in said]
+def test_behind_a_balancer_two_apiservers_do_not_make_one_fault_together() -> None:
+    many, busy = server(open_watches={PODS: 2000.0}), server(cpu_cores_used=4.0)
+    (found,) = causes(facts(balanced(many, busy), stream(**{**LATE, "storage_to_cache": None})))
+    assert found.fault == "apiserver_overloaded"
+
+
+def test_behind_a_balancer_what_one_apiserver_says_of_itself_excludes_nothing() -> None:
+    late_widgets = stream(A, WIDGETS, **{**LATE, "storage_to_cache": None}, converts_by_webhook=True)
+    for one in (server(), server(cpu_cores_used=4.0), server(started_at=NOW - 10)):
+        given_facts = facts(balanced(one), late_widgets, NODES_ON_TIME)
+        found = causes(given_facts)
+        assert found, one
+        for cause in found:
+            assert cause.certainty == "suspected"
+            assert not [said for said in cause.excluded if "behind this address" in said or "CPU" in said]
+        refused = stream(is_up=False, trouble="forbidden")
+        (cause,) = causes(facts(balanced(one), refused))
+        assert (cause.fault, cause.certainty) == ("exporter_refused", "shown")
+
+
+def test_behind_a_balancer_another_address_confirms_nothing_that_only_one_apiserver_says() -> None:
+    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    waiting = server(cache_read_wait={PODS: Timed(5, 1.0, 2.5)})
+    (found,) = causes(facts(balanced(waiting), apiserver(B), late_pods, stream(B)))
+    assert (found.fault, found.certainty) == ("cache_behind", "suspected")
 
 
 def test_a_fight_is_seen_in_its_conflicts_where_an_overloaded_apiserver_delivers_few_events() -> None:
@@ -423,6 +442,15 @@ _apiservers = built(
     throttled=_counts,
     server=st.none() | _servers,
 )
+_balancers = built(
+    ApiserverFacts,
+    apiserver=st.just(A),
+    is_one_apiserver=st.just(value=False),
+    store_polls=_polls,
+    store_polls_read=st.sampled_from(["store", "nothing"]),
+    way_back=_intervals,
+    members=st.lists(_servers, max_size=2).map(tuple),
+)
 _streams = built(
     StreamFacts,
     apiserver=st.sampled_from([A, B]),
@@ -458,7 +486,7 @@ _facts = st.builds(
         apiservers=(apiservers[0], replace(apiservers[1], apiserver=B)),
         process=process,
     ),
-    st.tuples(_apiservers, _apiservers),
+    st.tuples(_apiservers | _balancers, _apiservers),
     st.lists(_streams, max_size=4),
     built(ProcessFacts, loop_lag=_intervals, stalled_share=_ratios, throttled_share=st.none() | _ratios),
 )
@@ -488,9 +516,21 @@ def test_what_is_late_gets_a_cause_and_whatever_is_not_known_makes_nothing_shown
 
 
 @given(_facts)
+@settings(max_examples=400)
+def test_what_apiservers_behind_a_balancer_say_of_themselves_neither_shows_nor_excludes(given_facts: Facts) -> None:
+    without = [replace(one, members=()) for one in given_facts.apiservers]
+    shown = [cause for cause in causes(replace(given_facts, apiservers=tuple(without))) if cause.certainty == "shown"]
+    of_a_balancer = {one.apiserver for one in given_facts.apiservers if not one.is_one_apiserver}
+    for cause in causes(given_facts):
+        if cause.apiserver in of_a_balancer:
+            assert not [said for said in (*cause.confirmed, *cause.excluded) if "behind this address" in said]
+            assert cause.certainty == "suspected" or cause.place in {one.place for one in shown}
+
+
+@given(_facts)
 @settings(max_examples=200)
 def test_nobody_asks_for_bounds_that_are_left_out_of_what_is_on_time(given_facts: Facts) -> None:
-    servers = {one.apiserver: one.server for one in given_facts.apiservers}
+    servers = {one.apiserver: one.server or one.members for one in given_facts.apiservers}
     without = {"storage_to_cache": None, "cache_to_client": None}
     streams = [
         one if one.is_late else replace(one, **without, time_span=one.time_span if servers[one.apiserver] else None)
@@ -506,9 +546,10 @@ def test_a_rule_is_told_by_a_sign_that_is_not_there_while_all_is_well(rule: Rule
     behind = replace(given_facts.apiservers[0], is_one_apiserver=False, server=None, members=(server(), server()))
     for one, alternatives in ((given_facts.apiservers[0], [rule.needs]), (behind, [rule.needs, rule.behind_balancer])):
         telling = rule.telling(is_one_apiserver=one.is_one_apiserver)
+        view = View(given_facts, one, one_stream)
         for needs, sign in zip(filter(None, alternatives), telling, strict=True):
             assert sign in needs
-            assert not sign.look(View(given_facts, one, one_stream)).holds
+            assert not any(sign.look(each).holds for each in (view, *view.of_members()))
 
 
 @given(_facts, st.randoms(use_true_random=False))

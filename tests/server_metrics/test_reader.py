@@ -13,9 +13,12 @@ import pytest
 
 from exporter.kubernetes.errors import StartError
 from exporter.limits import refused_texts
-from exporter.server_metrics import reader, sources
+from exporter.server_metrics import reader as reader_module
+from exporter.server_metrics import sources
+from exporter.server_metrics.between import ServerReading
 from exporter.server_metrics.reader import Listener, Periods, Reader
 from exporter.server_metrics.sources import STEP_BYTES, ask_apiserver
+from exporter.server_metrics.text import Numbers, TextParser
 from tests.server_metrics.serving import Bill, MetricsServer, body, session_with
 from tests.support.neighbour import Neighbour
 from tests.support.waiting import wait_until
@@ -24,7 +27,7 @@ NEVER = 3600.0
 OFTEN = Periods(quiet=0.1, trouble=0.1, refused=NEVER)
 
 
-class ServerReading:
+class ReaderAtWork:
     """A reader at work, and what it has counted."""
 
     def __init__(self) -> None:
@@ -43,18 +46,26 @@ async def reading(
     *,
     is_wanted: bool = False,
     is_of_several: bool = False,
+    tells_apart: bool = True,
     bill: Bill | None = None,
-) -> AsyncIterator[ServerReading]:
-    found = ServerReading()
+) -> AsyncIterator[ReaderAtWork]:
+    found = ReaderAtWork()
     async with session_with(folder, server.url, bill) as session:
         listener = Listener("127.0.0.1:6443", read=found.count, is_wanted=is_wanted)
-        found.reader = Reader(partial(ask_apiserver, session), periods, listener, is_of_several=is_of_several)
+        ask = partial(ask_apiserver, session)
+        found.reader = Reader(ask, periods, listener, is_of_several=is_of_several, tells_apart=tells_apart)
         running = asyncio.create_task(found.reader.run())
         try:
             yield found
         finally:
             running.cancel()
             await asyncio.wait({running})
+
+
+def numbers_of(said: str) -> Numbers:
+    parser = TextParser()
+    parser.feed(said.encode())
+    return parser.finish()
 
 
 async def test_two_readings_become_facts(tmp_path: Path) -> None:
@@ -176,7 +187,7 @@ async def test_behind_a_balancer_each_apiserver_is_asked_as_often_as_if_it_was_a
 
 
 async def test_an_apiserver_that_answers_no_more_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "FORGOTTEN_PERIODS", 5.0)
+    monkeypatch.setattr(reader_module, "FORGOTTEN_PERIODS", 5.0)
     one, other = body(started_at=100), body(started_at=500)
     async with (
         MetricsServer(one, other, one, other, one) as server,
@@ -187,15 +198,37 @@ async def test_an_apiserver_that_answers_no_more_is_forgotten(tmp_path: Path, mo
         await wait_until(lambda: len(found.reader.members) == 1, "the other one is still read")
 
 
-async def test_a_reader_that_is_stopped_reads_no_more(tmp_path: Path) -> None:
-    async with MetricsServer(body()) as server, reading(tmp_path, server) as found:
-        await wait_until(lambda: found.reader.facts is not None, "two readings")
-        found.reader.stop()
-        assert found.reader.facts is None
+async def test_a_prometheus_that_knows_several_processes_as_one_is_asked_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = body(started_at=100), body(started_at=500)
+    async with (
+        MetricsServer(one, other, one, other) as server,
+        reading(tmp_path, server, tells_apart=False) as found,
+    ):
+        await wait_until(lambda: found.reader.is_of_several, "the first one again")
+        assert (found.reader.facts, found.reader.members) == (None, ())
         await asyncio.sleep(0.3)
         read = len(server.asked)
         await asyncio.sleep(0.5)
         assert len(server.asked) == read
+    said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == ["several processes answer at one address: their own metrics are not used"]
+
+
+@pytest.mark.parametrize("is_of_several", [False, True])
+async def test_what_is_read_twice_says_nothing_new(*, is_of_several: bool) -> None:
+    same, counted = ServerReading(1.0, numbers_of(body())), ReaderAtWork()
+
+    async def ask() -> ServerReading:
+        return same
+
+    listener = Listener("127.0.0.1:6443", read=counted.count, is_wanted=False)
+    reader = Reader(ask, OFTEN, listener, is_of_several=is_of_several)
+    running = asyncio.create_task(reader.run())
+    await wait_until(lambda: counted.reads["ok"] > 3, "it is read again and again")
+    assert (reader.facts, reader.members) == (None, ())
+    running.cancel()
 
 
 async def test_a_body_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

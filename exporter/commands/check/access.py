@@ -109,7 +109,7 @@ def _useful(check: str, review: Review, without: str) -> Row:
 def _server_metrics_row(findings: Findings) -> Row:
     """What they confirm is otherwise only suspected, so that only who asks for them has to have them."""
     row = _path_row(
-        "server metrics", findings.server_metrics, "/metrics", "so that the apiserver's own metrics confirm causes"
+        "server metrics", findings.server_metrics, "/metrics", "so that causes rest on the apiserver's own metrics, too"
     )
     if findings.server_metrics is False and findings.config.apiserver_metrics == "on":
         loss = "the apiserver's own metrics cannot be read without the permission to get /metrics"
