@@ -103,34 +103,27 @@ def _cause(rule: Rule, view: View) -> Cause | None:
     needed = _all_there(rule.needs, view)
     if needed is None and rule.behind_balancer and view.member is not None:
         needed = _all_there(rule.behind_balancer, view)
-    if needed is None or any(sign.look(view).holds for sign in rule.excludes if _may_exclude(sign, view)):
+    if needed is None or any(sign.look(view).holds for sign in rule.excludes):
         return None
     there = [(sign, answer) for sign in rule.confirms if (answer := sign.look(view)).holds]
-    confirmed = [answer.says for sign, answer in there]
-    is_of_one_behind = view.member is not None and any(sign.is_reported for sign, _ in (*needed, *there))
-    if is_of_one_behind:
-        # Whether our watch comes from that apiserver nobody can say: it makes nothing certain.
-        is_from_outside = not any(sign.is_reported for sign, _ in needed)
-        confirmed = [answer.says for sign, answer in there if is_from_outside and not sign.is_reported]
+    from_outside = view if view.member is None else View(view.facts, view.apiserver, view.stream)
+    of_member = {sign for sign, _ in (*needed, *there) if not sign.look(from_outside).holds}
+    # Whether our watch comes from that apiserver nobody can say: it makes nothing certain.
+    is_certain = not any(sign in of_member for sign, _ in needed)
+    confirmed = [answer.says for sign, answer in there if is_certain and sign not in of_member]
+    said = [
+        f"{'of an apiserver behind this address: ' * (sign in of_member)}{answer.says}"
+        for sign, answer in (*needed, *there)
+    ]
     return Cause(
         rule.fault,
         "shown" if confirmed else "suspected",
         *_place(rule, view),
-        _filled(rule.says, view, is_of_one_behind=is_of_one_behind),
-        tuple(dict.fromkeys([*(_said(*one, view) for one in (*needed, *there)), *_who(rule, view)])),
-        tuple(_excluded(rule, view)),
+        _filled(rule.says, view, is_of_one_behind=bool(of_member)),
+        tuple(dict.fromkeys([*said, *_who(rule, view)])),
+        tuple(_excluded(rule, from_outside)),
         tuple(confirmed),
     )
-
-
-def _may_exclude(sign: Sign, view: View) -> bool:
-    """What one of the apiservers behind an address says of itself excludes nothing."""
-    return view.member is None or not sign.is_reported
-
-
-def _said(sign: Sign, answer: Observed, view: View) -> str:
-    is_of_one_behind = view.member is not None and sign.is_reported
-    return f"{'of an apiserver behind this address: ' * is_of_one_behind}{answer.says}"
 
 
 def _all_there(signs: Sequence[Sign], view: View) -> list[tuple[Sign, Observed]] | None:
@@ -153,8 +146,6 @@ def _excluded(rule: Rule, view: View) -> Iterator[str]:
     for fault in rule.instead_of:
         other = RULE_OF[fault]
         for sign, wanted in [*((one, True) for one in other.needs), *((one, False) for one in other.excludes)]:
-            if not _may_exclude(sign, view):
-                continue
             answer = sign.look(view)
             if answer.holds is not None and answer.holds is not wanted and answer.says:
                 yield f"no {FAULT_WORDS[fault]}: {answer.says}"

@@ -291,6 +291,10 @@ def test_behind_a_balancer_what_one_apiserver_says_of_itself_excludes_nothing() 
 
 def test_behind_a_balancer_another_address_confirms_nothing_that_only_one_apiserver_says() -> None:
     late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    burst = server(initial_events_per_second={PODS: 9000.0})
+    (found,) = causes(facts(balanced(burst), late_pods))
+    assert found.fault == "initial_events_burst"
+    assert not [said for said in found.excluded if "LISTs a second" in said]
     waiting = server(cache_read_wait={PODS: Timed(5, 1.0, 2.5)})
     (found,) = causes(facts(balanced(waiting), apiserver(B), late_pods, stream(B)))
     assert (found.fault, found.certainty) == ("cache_behind", "suspected")

@@ -148,6 +148,16 @@ def test_what_a_suspected_cause_may_have_left_is_named_all_the_same_once_it_is_s
             assert ("cache_behind" in {one.fault for one in findings.named}) is is_named
 
 
+def test_a_refusal_after_what_may_be_a_restart_is_no_fault_of_its_own() -> None:
+    restarted = BEHIND._replace(fault="apiserver_restarted", resource="")
+    findings = Tracker()
+    for now in (96.0, 102.0):
+        findings.update(now, [restarted], {})
+    for now in (124.0, 126.0):
+        findings.update(now, [SHOWN._replace(fault="exporter_refused")], {})
+    assert "exporter_refused" not in {one.fault for one in findings.named}
+
+
 def test_shown_comes_first_and_then_the_more_exact() -> None:
     findings = Tracker()
     storm = BEHIND._replace(fault="write_storm", resource="nodes")

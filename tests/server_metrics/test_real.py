@@ -16,6 +16,7 @@ from exporter.server_metrics.reader import Periods
 from exporter.server_metrics.sources import ask_apiserver
 from exporter.server_metrics.text import TextParser
 from exporter.service import server_readers as service
+from exporter.service.apiserver import Apiserver
 from exporter.service.daemon import Exporter, load_credentials
 from tests.conftest import FreshCluster
 from tests.real.api import ApiClient, ApiError
@@ -260,6 +261,24 @@ async def test_an_address_that_turns_out_to_be_a_balancer_says_no_more_what_one_
         assert (readers.facts, readers.members) == (None, ())
         await wait_until(lambda: bool(readers.members), "it is one of those behind the address")
         assert readers.facts is None
+
+
+async def test_where_several_processes_answer_nothing_is_shown_by_one(
+    fresh_cluster: FreshCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "OF_APISERVERS", Periods(quiet=0.5, trouble=0.5))
+    monkeypatch.setattr(Apiserver, "_noticed_balancer", lambda *_: None)  # nothing else betrays it
+    cluster = await fresh_cluster(apiservers=2)
+    with Proxy(*(one.url for one in cluster.apiservers)) as balancer:
+        kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+        settled = config("--kubeconfig", kubeconfig, "--apiserver", balancer.url, "--apiserver.metrics", "on")
+        exporter = Exporter(settled, await load_credentials(settled))
+        async with exporter.running():
+            await wait_until(lambda: bool(exporter.apiservers), "it watches")
+            [watched] = exporter.apiservers
+            assert watched.state().is_one_apiserver
+            await wait_until(lambda: len(watched.server_readers.members) == 2, "both are known")
+            assert not watched.state().is_one_apiserver
 
 
 def _requests(facts: ServerFacts, verb: str, kind: Kind) -> float:
