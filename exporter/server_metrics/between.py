@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from exporter.server_metrics.text import Numbers
 
 SAME_START_SECONDS = 2.0
-"""The kernel's clock, by which a process' start is told, may be set."""
+SAME_TICK_SECONDS = 0.005
+"""Half a tick of the kernel's clock, in which starts of processes are told."""
 
 SLOWEST = 0.01
 KEYS_IN_A_STEP = 100
@@ -35,6 +36,17 @@ class ServerReading(NamedTuple):
     def started_at(self) -> float | None:
         """Unix time."""
         return next(iter(self.numbers.values.get("started_at", {}).values()), None)
+
+
+def is_same_start(one: float, other: float) -> bool:
+    """Whether both are the start of the same process, as a rule.
+
+    The seconds may differ: the time of the boot, from which ticks count, is told in whole seconds, and changes with
+    the kernel's clock.
+    """
+    apart_seconds = one - other
+    is_same_tick = abs(apart_seconds - round(apart_seconds)) < SAME_TICK_SECONDS
+    return is_same_tick and abs(apart_seconds) < SAME_START_SECONDS
 
 
 def between(earlier: ServerReading, later: ServerReading) -> ServerFacts:
@@ -69,7 +81,7 @@ class CountersChange:
         self._increases: dict[str, dict[SeriesKey, float]] = {}
         self._timed: dict[str, dict[SeriesKey, Timed]] = {}
         before, after = earlier.started_at, later.started_at
-        self.is_one_process = before is None or after is None or abs(after - before) < SAME_START_SECONDS
+        self.is_one_process = before is None or after is None or is_same_start(before, after)
 
     def compare(self, family: ServerFamily) -> Iterator[None]:
         """In steps."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from exporter.kubernetes.errors import StartError
-from exporter.server_metrics.between import SAME_START_SECONDS, in_steps
+from exporter.server_metrics.between import in_steps, is_same_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -31,8 +31,8 @@ LOOK_SECONDS = 0.5
 
 FRESH_PERIODS = 2.5
 
-SAME_TICK_SECONDS = 0.005
-"""Half a tick of the kernel's clock, in which starts of processes are told."""
+SLACK_SECONDS = 2.0
+"""Between the moments at which an answer began and at which its figures were taken."""
 
 MOST_PROCESSES = 16
 FORGOTTEN_PERIODS = 10.0
@@ -138,7 +138,7 @@ class Reader:
         """None if nothing can be learned from it."""
         if not self.is_of_several:
             (one,) = self._processes
-            if one.last is None or not _started_earlier(reading, one.last):
+            if one.last is None or not _are_two(one.last, reading):
                 return one
             self._noticed_several()
         if reading.started_at is None or self._is_stopped:
@@ -196,25 +196,21 @@ class Reader:
         return self._periods.trouble if self.is_trouble else self._periods.quiet
 
 
-def _started_earlier(reading: ServerReading, last: ServerReading) -> bool:
-    """A process never starts earlier than the one before it."""
+def _are_two(last: ServerReading, reading: ServerReading) -> bool:
+    """Whether two processes answer: none starts earlier than the one before it, or has used less CPU than it had."""
     before, after = last.started_at, reading.started_at
-    return before is not None and after is not None and after < before - SAME_START_SECONDS
+    if before is None or after is None:
+        return False
+    return _cpu_seconds(reading) < _cpu_seconds(last) if is_same_start(before, after) else after < before
 
 
 def _is_of_same_process(last: ServerReading, reading: ServerReading) -> bool:
-    """Whether both started in the same tick, and the later one has used more CPU, but not more than it has.
-
-    The seconds may differ: the time of the boot, from which ticks count, is told in whole seconds, and changes with
-    the kernel's clock.
-    """
+    """Whether both have the same start, and the later one has used more CPU, but not more than there was."""
     if last.started_at is None or reading.started_at is None:
         return False
-    apart_seconds = reading.started_at - last.started_at
-    is_same_tick = abs(apart_seconds - round(apart_seconds)) < SAME_TICK_SECONDS
     used_seconds = _cpu_seconds(reading) - _cpu_seconds(last)
-    most_seconds = (reading.numbers.value("cpu_cores") or inf) * (reading.at - last.at + SAME_START_SECONDS)
-    return is_same_tick and abs(apart_seconds) < SAME_START_SECONDS and 0 <= used_seconds <= most_seconds
+    most_seconds = (reading.numbers.value("cpu_cores") or inf) * (reading.at - last.at + SLACK_SECONDS)
+    return is_same_start(last.started_at, reading.started_at) and 0 <= used_seconds <= most_seconds
 
 
 def _cpu_seconds(reading: ServerReading) -> float:

@@ -289,6 +289,13 @@ def test_behind_a_balancer_what_one_apiserver_says_of_itself_excludes_nothing() 
         assert (cause.fault, cause.certainty) == ("exporter_refused", "shown")
 
 
+def test_behind_a_balancer_a_busy_apiserver_excludes_no_other_cause() -> None:
+    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+    (found,) = causes(facts(balanced(server(cpu_cores_used=4.0)), late_pods))
+    assert found.fault == "apiserver_overloaded"
+    assert not [said for said in found.excluded if "CPU" in said]
+
+
 def test_behind_a_balancer_another_address_confirms_nothing_that_only_one_apiserver_says() -> None:
     late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
     burst = server(initial_events_per_second={PODS: 9000.0})
