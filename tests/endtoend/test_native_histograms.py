@@ -33,6 +33,10 @@ JOBS: dict[str, dict[str, Any]] = {
 """How one exporter that offers both formats is scraped. The exporter that only offers one is `only`."""
 
 
+ALL_SERIES = 'count({{__name__=~"watchslo_.+", __name__!~"watchslo_fault.*", job="{job}"}})'
+"""But those that findings make: on a busy machine not all exporters find the same."""
+
+
 class World(NamedTuple):
     """What was scraped, and how."""
 
@@ -128,7 +132,5 @@ async def _store_what_they_are_asked_for(world: World) -> None:
     for job in ("native", "only"):
         buckets = await world.values(f'count by (__name__) ({{__name__=~"watchslo_.+_bucket", job="{job}"}})')
         assert [dict(labels)["__name__"] for labels in buckets] == ["watchslo_loop_lag_seconds_bucket"]
-    stored = {
-        job: await world.of_job(job, 'count({{__name__=~"watchslo_.+", job="{job}"}})') for job in (*JOBS, "only")
-    }
+    stored = {job: await world.of_job(job, ALL_SERIES) for job in (*JOBS, "only")}
     assert stored["native"] == stored["only"] < stored["text"] / 2 < stored["kept"] / 2

@@ -64,7 +64,7 @@ def sentence_names(fault: Fault) -> str:
 
 
 @needs_chromium
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("fault", "strength", "drawn"), ROWS)
 async def test_a_fault_is_called_by_its_name_and_withdrawn(
@@ -76,5 +76,6 @@ async def test_a_fault_is_called_by_its_name_and_withdrawn(
     assert played.outcome == "right", (played.names, played.documents)
     assert played.withdrawn_seconds is not None, played.names
     await shown
-    await tab.until("document.getElementById('findings').childElementCount === 0")
+    # It is told as long as the window has what it caused.
+    await tab.until("document.getElementById('findings').childElementCount === 0", PATIENCE_SECONDS)
     assert not tab.complaints
