@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter.diagnosis import outside as see
 from exporter.diagnosis.audited import who
 from exporter.diagnosis.rules import BURDENS_OF_THE_STORE, BY_TELLING_SIGN, RULE_OF, RULES, UNKNOWN_SAYS, Rule
-from exporter.diagnosis.view import View
+from exporter.diagnosis.view import Sign, View
 from exporter.diagnosis.words import FAULT_WORDS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.diagnosis.facts import Facts
     from exporter.diagnosis.rules import Scope
-    from exporter.diagnosis.view import Observed, Sign
+    from exporter.diagnosis.view import Observed
     from exporter.vocabulary import Certainty, Fault
 
 
@@ -66,12 +66,11 @@ def _without_its_symptoms_elsewhere(causes: list[Cause]) -> list[Cause]:
 
 
 def _found(view: View, scope: Scope) -> list[Cause]:
-    causes = _causes(view, scope)
-    known = {cause.fault for cause in causes}
-    for one in view.of_members():
-        more = [cause for cause in _causes(one, scope) if cause.fault not in known]
-        known |= {cause.fault for cause in more}
-        causes += more
+    found: dict[Fault, Cause] = {}
+    for one in (view, *view.of_members()):
+        for cause in _causes(one, scope):
+            found.setdefault(cause.fault, cause)
+    causes = list(found.values())
     return _unexplained_by(causes, causes)
 
 
@@ -106,8 +105,10 @@ def _cause(rule: Rule, view: View) -> Cause | None:
     if needed is None or any(sign.look(view).holds for sign in rule.excludes):
         return None
     there = [(sign, answer) for sign in rule.confirms if (answer := sign.look(view)).holds]
-    from_outside = view if view.member is None else View(view.facts, view.apiserver, view.stream)
-    of_member = {sign for sign, _ in (*needed, *there) if not sign.look(from_outside).holds}
+    from_outside, of_member = view, set[Sign]()
+    if view.member is not None:
+        from_outside = View(view.facts, view.apiserver, view.stream)
+        of_member = {sign for sign, _ in (*needed, *there) if not sign.look(from_outside).holds}
     # Whether our watch comes from that apiserver nobody can say: it makes nothing certain.
     is_certain = not any(sign in of_member for sign, _ in needed)
     confirmed = [answer.says for sign, answer in there if is_certain and sign not in of_member]

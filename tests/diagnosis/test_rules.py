@@ -212,6 +212,10 @@ def test_behind_a_balancer_a_conversion_webhook_is_suspected_where_other_resourc
     assert found(NODES_ON_TIME, kind=PODS) == [("unknown_cause", "suspected")]
 
 
+LATE_BEHIND = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
+"""As it is seen behind a balancer: no stage is known there."""
+
+
 def balanced(*members: ServerFacts) -> ApiserverFacts:
     """An address before several apiservers, of which these have answered."""
     return apiserver(is_one_apiserver=False, cache_polls=PollFacts(), members=members)
@@ -241,12 +245,10 @@ def balanced(*members: ServerFacts) -> ApiserverFacts:
 def test_behind_a_balancer_what_one_of_the_apiservers_says_makes_it_suspected_and_is_told_so(
     trouble: dict[str, Any], fault: Fault, says: str
 ) -> None:
-    # No stage is known there.
-    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
-    assert [one.fault for one in causes(facts(balanced(), late_pods, NODES_ON_TIME))] == ["unknown_cause"]
+    assert [one.fault for one in causes(facts(balanced(), LATE_BEHIND, NODES_ON_TIME))] == ["unknown_cause"]
     healthy, bad = server(), server(**trouble)
-    assert [one.fault for one in causes(facts(balanced(healthy, healthy), late_pods))] == ["unknown_cause"]
-    (found,) = causes(facts(balanced(healthy, bad), late_pods, NODES_ON_TIME))
+    assert [one.fault for one in causes(facts(balanced(healthy, healthy), LATE_BEHIND))] == ["unknown_cause"]
+    (found,) = causes(facts(balanced(healthy, bad), LATE_BEHIND, NODES_ON_TIME))
     assert (found.fault, found.certainty) == (fault, "suspected")
     assert f"an apiserver behind {A}" in found.says
     assert f"of an apiserver behind this address: {says}" in found.evidence
@@ -255,23 +257,21 @@ def test_behind_a_balancer_what_one_of_the_apiservers_says_makes_it_suspected_an
 
 
 def test_where_polls_reach_the_apiserver_of_the_watch_its_metrics_alone_make_nothing_suspected() -> None:
-    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
     trouble = server(cpu_cores_used=4.0, store_requests={"get": Timed(20, 0.5, 1.0)})
-    found = causes(facts(apiserver(server=trouble), late_pods, NODES_ON_TIME))
+    found = causes(facts(apiserver(server=trouble), LATE_BEHIND, NODES_ON_TIME))
     assert [one.fault for one in found] == ["unknown_cause"]
 
 
 def test_behind_a_balancer_most_watches_are_found_on_one_of_its_apiservers() -> None:
     many = server(open_watches={PODS: 2000.0}, cpu_cores_used=4.0)
-    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
-    (found,) = causes(facts(balanced(server(), many), late_pods))
+    (found,) = causes(facts(balanced(server(), many), LATE_BEHIND))
     assert (found.fault, found.certainty) == ("connections_unbalanced", "suspected")
     assert "of an apiserver behind this address: it has 2000 open watches, the others 100" in found.evidence
 
 
 def test_behind_a_balancer_two_apiservers_do_not_make_one_fault_together() -> None:
     many, busy = server(open_watches={PODS: 2000.0}), server(cpu_cores_used=4.0)
-    (found,) = causes(facts(balanced(many, busy), stream(**{**LATE, "storage_to_cache": None})))
+    (found,) = causes(facts(balanced(many, busy), LATE_BEHIND))
     assert found.fault == "apiserver_overloaded"
 
 
@@ -289,21 +289,19 @@ def test_behind_a_balancer_what_one_apiserver_says_of_itself_excludes_nothing() 
         assert (cause.fault, cause.certainty) == ("exporter_refused", "shown")
 
 
-def test_behind_a_balancer_a_busy_apiserver_excludes_no_other_cause() -> None:
-    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
-    (found,) = causes(facts(balanced(server(cpu_cores_used=4.0)), late_pods))
+def test_behind_a_balancer_no_other_cause_is_said_to_be_excluded_by_one_apiserver() -> None:
+    (found,) = causes(facts(balanced(server(cpu_cores_used=4.0)), LATE_BEHIND))
     assert found.fault == "apiserver_overloaded"
     assert not [said for said in found.excluded if "CPU" in said]
+    burst = server(initial_events_per_second={PODS: 9000.0})
+    (found,) = causes(facts(balanced(burst), LATE_BEHIND))
+    assert found.fault == "initial_events_burst"
+    assert not [said for said in found.excluded if "LISTs a second" in said]
 
 
 def test_behind_a_balancer_another_address_confirms_nothing_that_only_one_apiserver_says() -> None:
-    late_pods = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
-    burst = server(initial_events_per_second={PODS: 9000.0})
-    (found,) = causes(facts(balanced(burst), late_pods))
-    assert found.fault == "initial_events_burst"
-    assert not [said for said in found.excluded if "LISTs a second" in said]
     waiting = server(cache_read_wait={PODS: Timed(5, 1.0, 2.5)})
-    (found,) = causes(facts(balanced(waiting), apiserver(B), late_pods, stream(B)))
+    (found,) = causes(facts(balanced(waiting), apiserver(B), LATE_BEHIND, stream(B)))
     assert (found.fault, found.certainty) == ("cache_behind", "suspected")
 
 

@@ -1,5 +1,6 @@
 """What a real kube-apiserver says of itself, of whatever version: each fact moves with what it is of."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -235,13 +236,18 @@ async def test_behind_a_balancer_each_apiserver_is_told_apart_from_the_others(
 
 
 async def test_behind_a_balancer_a_prometheus_is_not_asked(
-    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(service, "OF_PROMETHEUS", Periods(quiet=0.1, trouble=0.1))
     flags = ("--kubeconfig", cluster.kubeconfig(tmp_path / "kubeconfig"), "--prometheus.url", "http://127.0.0.1:9")
     settled = config(*flags)
     exporter = Exporter(settled, await load_credentials(settled))
     async with exporter.running():
         await wait_until(lambda: bool(exporter.apiservers), "it watches")
+        await asyncio.sleep(1)
+        [watched] = exporter.apiservers
+        reads = exporter.metrics.apiserver(watched.server.name).server_metrics_reads
+        assert {result: counter.value for result, counter in reads.items() if counter.value} == {}
     assert service.NOT_OF_ONE in [record.message for record in caplog.records]
 
 

@@ -96,12 +96,8 @@ def summary(state: StreamState, look: Look, top: float, drawn: MutableMapping[st
             _name(state),
             _state(state, look),
             _p99(state, kept, look),
-            _cell(
-                "rate" if state.is_up else "rate old",
-                "events/s",
-                per_second(latest.events_per_second) if latest else NOTHING,
-            ),
-            _stages(state, latest, look),
+            _cell("rate", "events/s", per_second(latest.events_per_second) if latest else NOTHING),
+            _stages(latest, look),
             _watch(state, history, look),
             _canary(state, look),
             _trust(state, latest),
@@ -199,13 +195,12 @@ def _p99(state: StreamState, kept: Drawn, look: Look) -> str:
     return _cell("p99 old", "P99", words, kept.svg)
 
 
-def _stages(state: StreamState, latest: Step | None, look: Look) -> str:
+def _stages(latest: Step | None, look: Look) -> str:
     stages = latest.stages if latest is not None else {}
     delivery = [between(stages[one]) for one in plot.AFTER_THE_COMMIT if one in stages]
     bar = plot.stage_bar(stages, look.objective.threshold_seconds)
     whole = f"The whole bar is {look.objective.threshold_seconds:g} s, or all of the time if that is longer."
-    kind = "stages" if state.is_up else "stages old"
-    return _cell(kind, STAGES_LABEL, " + ".join(delivery) or "not measured", bar, whole)
+    return _cell("stages", STAGES_LABEL, " + ".join(delivery) or "not measured", bar, whole)
 
 
 def _watch(state: StreamState, history: StreamHistory, look: Look) -> str:
