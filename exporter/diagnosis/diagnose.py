@@ -100,8 +100,9 @@ def _is_shown(fault: Fault, causes: Iterable[Cause]) -> bool:
 
 def _cause(rule: Rule, view: View) -> Cause | None:
     needed = _all_there(rule.needs, view)
-    if needed is None and rule.behind_balancer and view.member is not None:
-        needed = _all_there(rule.behind_balancer, view)
+    is_of_one_behind = needed is None and not view.apiserver.is_one_apiserver
+    if is_of_one_behind:
+        needed = next(filter(None, (_all_there(needs, view) for needs in rule.behind_balancer)), None)
     if needed is None or any(sign.look(view).holds for sign in rule.excludes):
         return None
     there = [(sign, answer) for sign in rule.confirms if (answer := sign.look(view)).holds]
@@ -120,7 +121,7 @@ def _cause(rule: Rule, view: View) -> Cause | None:
         rule.fault,
         "shown" if confirmed else "suspected",
         *_place(rule, view),
-        _filled(rule.says, view, is_of_one_behind=bool(of_member)),
+        _filled(rule.says, view, is_of_one_behind=is_of_one_behind or bool(of_member)),
         tuple(dict.fromkeys([*said, *_who(rule, view)])),
         tuple(_excluded(rule, from_outside)),
         tuple(confirmed),

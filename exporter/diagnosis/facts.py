@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from exporter.audit.live_counts import AuditSpell
     from exporter.diagnosis.seen import LoggedShare
     from exporter.diagnosis.server_facts import ServerFacts
-    from exporter.measure.times import Interval
+    from exporter.measure.times import Instant, Interval
     from exporter.vocabulary import ClockReads, EndReason, StartReason, Verdict
 
 
@@ -36,6 +36,14 @@ class SocketFacts(NamedTuple):
     """Since the facts before: packets were lost on the way to us."""
     receive_round_trip_seconds: float = 0.0
     """The same of what comes, as the kernel estimates it; 0 while it has no estimate."""
+
+
+class Missing(NamedTuple):
+    """A revision that a stream should deliver."""
+
+    revision: int
+    since: Instant
+    """When that was known."""
 
 
 class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +84,8 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     relists: int = 0
     """That lost events."""
     clock_reads: ClockReads = "nothing"
+    undelivered: Missing | None = None
+    """Of that the one which is known to be missing for the longest time."""
     undelivered_seconds: float = 0.0
     """For how long, at least, a revision of this resource has been delivered by another apiserver of the same store, or
     written by us, but not arrived here."""

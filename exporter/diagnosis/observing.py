@@ -19,6 +19,7 @@ from exporter.diagnosis.facts import (
     SLOW_POLL_RATIO,
     ApiserverFacts,
     Facts,
+    Missing,
     PollFacts,
     ProcessFacts,
     SocketFacts,
@@ -168,8 +169,8 @@ class Undelivered:
         self._since: dict[int, Instant] = {}
         self._delivered = 0
 
-    def update(self, state: StreamState, others: Iterable[StreamState], now: Instant) -> tuple[int, Instant] | None:
-        """The revision that is missing for the longest time, and since when; None if nothing is known to be missing."""
+    def update(self, state: StreamState, others: Iterable[StreamState], now: Instant) -> Missing | None:
+        """What is missing for the longest time; None if nothing is known to be missing."""
         delivered = state.delivered.up_to
         if delivered < self._delivered or not delivered:
             self._since.clear()  # the store was restored: its revisions mean something else now
@@ -181,7 +182,7 @@ class Undelivered:
                 self._add(state.owed_canary.revision, min(now, state.owed_canary.answered))
             for other in others:
                 self._add(other.delivered.newest_event, now)
-        return min(self._since.items(), key=lambda one: one[1], default=None)
+        return Missing(*min(self._since.items(), key=lambda one: one[1])) if self._since else None
 
     def _add(self, revision: int, since: Instant) -> None:
         if revision > self._delivered and len(self._since) < MOST_UNDELIVERED:
@@ -217,7 +218,7 @@ class ObservedStream:
         counted = _counted(state, earlier, seconds, objective, has_metrics=moment.has_metrics(state.apiserver))
         self._note_trouble(counted, moment.wall, objective)
         missing, cache = self._undelivered.update(state, others, moment.now), state.cache_answer
-        undelivered_seconds = moment.now - missing[1] if missing is not None else 0.0
+        undelivered_seconds = moment.now - missing.since if missing is not None else 0.0
         is_calm = self._late_since is None and state.is_up and undelivered_seconds <= objective.threshold_seconds
         self._usual.see(state.at, counted.events_per_second if seconds else None, is_calm=is_calm)
         return replace(
@@ -225,6 +226,7 @@ class ObservedStream:
             late_since=self._late_since,
             usual_events_per_second=self._usual.value,
             is_rate_steady=self._is_rate_steady(state.at, state.counts.received_bytes),
+            undelivered=missing,
             undelivered_seconds=undelivered_seconds,
             is_undelivered_cached=_is_cached(cache, *missing) if cache is not None and missing is not None else None,
             cache_still_seconds=max(0.0, cache.asked - cache.since) if cache is not None else None,

@@ -91,9 +91,9 @@ def behind_in_cache(view: View) -> Observed:
 
 @sign
 def behind_in_cache_or_alone(view: View) -> Observed:
-    """The time is lost between the commit and the watch cache; behind a balancer: other resources are on time."""
+    """The time is lost between the commit and the watch cache; behind a balancer: all other resources are on time."""
     # Stages are not known there.
-    return behind_in_cache.look(view) if view.apiserver.is_one_apiserver else others_on_time.look(view)
+    return behind_in_cache.look(view) if view.apiserver.is_one_apiserver else alone_late.look(view)
 
 
 @sign
@@ -151,8 +151,18 @@ def others_on_time(view: View) -> Observed:
     """Other resources on the same apiserver are on time."""
     on_time = [one.name for one in view.others if one.is_on_time]
     if on_time:
-        return yes(f"{listed(on_time)} on the same apiserver {are(on_time)} on time")
+        where = "on the same apiserver" if view.apiserver.is_one_apiserver else "at the same address"
+        return yes(f"{listed(on_time)} {where} {are(on_time)} on time")
     return no("other resources are late as well") if any(one.is_late for one in view.others) else UNKNOWN
+
+
+@sign
+def alone_late(view: View) -> Observed:
+    """All other resources with events on the same apiserver are on time."""
+    late_as_well = [one.name for one in view.others if one.judged.get("late", 0) or not one.is_up]
+    if late_as_well:
+        return no(f"{listed(late_as_well)} {are(late_as_well)} not on time either")
+    return others_on_time.look(view)
 
 
 @sign
@@ -294,8 +304,9 @@ def was_away(view: View) -> Observed:
 
 @sign
 def history_gone(view: View) -> Observed:
-    """Watches could not be resumed: their history was gone."""
-    relists = sum(one.relists for one in view.all_here)
+    """Watches could not be resumed, and not only where their time was over: their history was gone."""
+    # One that ended at its time may find that of a quiet resource gone, and nobody else does.
+    relists = sum(one.relists for one in view.all_here if one.ends.keys() != {"timeout"})
     return Observed(relists > 0, f"{counted(relists, 'watch', 'watches')} of this exporter had to relist")
 
 
@@ -329,6 +340,15 @@ def silent_connection(view: View) -> Observed:
     has = waits[0].is_undelivered_cached
     said = f"nothing has come for {seconds(waits[0].undelivered_seconds)}, although the watch cache has an event"
     return Observed(has, said if has else "the watch cache does not have it either")
+
+
+@sign
+def missing_long(view: View) -> Observed:
+    """An event that is known to be written has not come for a while, on an open watch."""
+    waits = [one for one in view.here if one.is_up and one.undelivered_seconds >= STUCK_SECONDS / 2]
+    if not waits:
+        return no("nothing is missing")
+    return yes(f"an event of {waits[0].name} has not come for {seconds(waits[0].undelivered_seconds)}")
 
 
 @sign

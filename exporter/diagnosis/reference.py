@@ -52,7 +52,8 @@ def reference_markdown() -> str:
 def _section(rule: Rule) -> Iterator[str]:
     yield from (f"## {rule.fault}", "", f"{_general(rule.says)[0].upper()}{_general(rule.says)[1:]}.", "")
     yield from _signs("If you see", rule.needs)
-    yield from _signs("Behind a balancer also if you see", rule.behind_balancer)
+    for needs in rule.behind_balancer:
+        yield from _signs("Behind a balancer also if you see", needs)
     yield from _signs("Confirmed by", rule.confirms)
     yield from _signs("Never if", rule.excludes)
     if rule.explains:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from exporter.diagnosis import outside as see
 from exporter.diagnosis.server_facts import ServerFacts, of_kind
 from exporter.diagnosis.view import UNKNOWN, Observed, View, inverse, no, server_sign, sign, yes
-from exporter.diagnosis.wording import listed, seconds
+from exporter.diagnosis.wording import at_least_seconds, listed, seconds
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.diagnosis.facts import StreamFacts
     from exporter.diagnosis.server_facts import Kind, Timed
 
 BUSY_RATIO = 0.85
@@ -106,6 +107,17 @@ def etcd_slow(view: View, server: ServerFacts) -> Observed:
     return Observed(worst.mean_seconds >= SLOW_STORE_SECONDS, said)
 
 
+@sign
+def stores_prompt(view: View) -> Observed:
+    """The metrics of no apiserver behind the address say that its requests to etcd are slow."""
+    looked = [etcd_slow.look(one) for one in view.of_members()]
+    known = [answer for answer in looked if answer.holds is not None]
+    if not known:
+        return UNKNOWN
+    slow = next((answer for answer in known if answer.holds), None)
+    return Observed(slow is None, f"of an apiserver behind this address: {(slow or known[0]).says}")
+
+
 @server_sign
 def webhook_slow(view: View, server: ServerFacts) -> Observed:
     """An admission webhook is slow."""
@@ -140,9 +152,49 @@ def _reads_wait(view: View, server: ServerFacts) -> Observed:
 
 @server_sign
 def cache_late(view: View, server: ServerFacts) -> Observed:
-    """Consistent reads wait for this watch cache, or its own stage up to it is slow (1.37)."""
-    waiting = _reads_wait(view, server)
-    return waiting if waiting.holds else _dispatch(view, server, "storage_to_cache")
+    """Consistent reads wait for this watch cache, it lacks what was written, or its stage up to it is slow (1.37)."""
+    for answer in (_reads_wait(view, server), _lacks(view, server, view.half)):
+        if answer.holds:
+            return answer
+    return _dispatch(view, server, "storage_to_cache")
+
+
+@server_sign
+def cache_lacks(view: View, server: ServerFacts) -> Observed:
+    """Its watch cache does not have what was written seconds before."""
+    return _lacks(view, server, see.STUCK_SECONDS)
+
+
+def _lacks(view: View, server: ServerFacts, least_seconds: float) -> Observed:
+    lacked = {one.name: known for one in view.here if (known := _lacked_seconds(one, server)) is not None}
+    if not lacked:
+        return UNKNOWN
+    name, longest = max(lacked.items(), key=lambda item: item[1])
+    if not longest:
+        return no(f"its watch cache of {name} has all that is known to be written")
+    said = f"its watch cache of {name} lacked an event {at_least_seconds(longest)} after it was written"
+    return Observed(longest >= least_seconds, said)
+
+
+def _lacked_seconds(stream: StreamFacts, server: ServerFacts) -> float | None:
+    """For how long, at least, its watch cache had lacked what misses here when it was asked; 0 if it has it."""
+    missing, revision = stream.undelivered, of_kind(server.cache_revisions, stream.group, stream.resource)
+    if missing is None or revision is None or server.asked is None:
+        return None
+    if revision >= missing.revision:
+        return 0.0
+    return server.asked - missing.since if server.asked > missing.since else None
+
+
+@server_sign
+def caches_have_it(view: View, server: ServerFacts) -> Observed:
+    """The watch caches of all apiservers that are known behind the address, two or more, have what does not come."""
+    del server
+    members = view.apiserver.members
+    lacked = [_lacked_seconds(one, member) for one in view.here for member in members]
+    if len(members) < 2 or None in lacked:
+        return UNKNOWN
+    return Observed(not any(lacked), "its watch cache, and that of each other one that is known there, has it")
 
 
 @server_sign

@@ -36,9 +36,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[Sign, ...]
     confirms: tuple[Sign, ...]
     excludes: tuple[Sign, ...] = ()
-    behind_balancer: tuple[Sign, ...] = ()
-    """What it needs instead where an address stands before several apiservers: our polls may reach another of them than
-    the watch that is late.
+    behind_balancer: tuple[tuple[Sign, ...], ...] = ()
+    """What it needs instead, each of these, where an address stands before several apiservers: our polls may reach
+    another of them than the watch that is late.
     """
     explains: tuple[Fault, ...] = ()
     instead_of: tuple[Fault, ...] = ()
@@ -46,9 +46,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     def telling(self, *, is_one_apiserver: bool) -> tuple[Sign, ...]:
         """Of the signs it needs one that is not there while all is well: one in the apiserver's own metrics, if any."""
-        alternatives = (
-            (self.needs,) if is_one_apiserver or not self.behind_balancer else (self.needs, self.behind_balancer)
-        )
+        alternatives = (self.needs,) if is_one_apiserver else (self.needs, *self.behind_balancer)
         return tuple(next((sign for sign in needs if sign.is_reported), needs[0]) for needs in alternatives)
 
 
@@ -191,7 +189,7 @@ RULES: tuple[Rule, ...] = (
         scope="apiserver",
         says="the store (etcd) of {apiserver} answers slowly",
         needs=(see.store_polls_slow, see.cache_polls_prompt),
-        behind_balancer=(see.late, it.etcd_slow),
+        behind_balancer=((see.late, it.etcd_slow),),
         confirms=(it.etcd_slow, see.peers_store_slow),
         excludes=(see.stalled, see.way_back_long, it.slow_only_here),
         explains=("cache_behind", "admission_slow", "requests_queued"),
@@ -202,7 +200,7 @@ RULES: tuple[Rule, ...] = (
         scope="apiserver",
         says="{apiserver} is overloaded",
         needs=(see.all_late, see.cache_polls_slow),
-        behind_balancer=(see.late, it.busy),
+        behind_balancer=((see.late, it.busy), (see.late, see.store_polls_slow, it.stores_prompt)),
         confirms=(it.busy,),
         excludes=(see.stalled, see.way_back_long),
         explains=("cache_behind", "conversion_slow", "store_slow", "watchers_closed"),
@@ -242,6 +240,7 @@ RULES: tuple[Rule, ...] = (
         scope="stream",
         says="the watch cache of {resource} on {apiserver} stands still",
         needs=(see.cache_still, see.cache_polls_prompt),
+        behind_balancer=((see.missing_long, it.cache_lacks),),
         confirms=(see.peers_delivered, it.inconsistent),
         explains=("cache_behind", "connection_dropped"),
         instead_of=("connection_dropped",),
@@ -251,6 +250,7 @@ RULES: tuple[Rule, ...] = (
         scope="stream",
         says="the connection that carries this exporter's watch of {resource} was dropped without a word",
         needs=(see.silent_connection, see.cache_polls_prompt),
+        behind_balancer=((see.missing_long, see.alone_late, it.caches_have_it),),
         confirms=(see.socket_silent, see.peers_delivered),
         excludes=(see.cache_still,),
         instead_of=("cache_stuck",),
@@ -260,7 +260,7 @@ RULES: tuple[Rule, ...] = (
         scope="stream",
         says="the watch cache of {resource} on {apiserver} is behind its store",
         needs=(see.late, see.behind_in_cache),
-        behind_balancer=(see.late, it.cache_late),
+        behind_balancer=((see.late, it.cache_late),),
         confirms=(it.reads_wait, it.dispatch_slow, see.only_this_cache),
         excludes=(see.cache_polls_slow, see.all_cut, see.converts, it.busy),
         instead_of=("store_slow", "path_slow", "apiserver_overloaded", "conversion_slow"),

@@ -14,6 +14,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.measure.times import Instant
+
 Kind: TypeAlias = tuple[str, str]
 """Group and resource; some families of apiservers before 1.34 name no group, which then is "*"."""
 
@@ -35,6 +37,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float
     """Between the two readings."""
+    asked: Instant | None = None
+    """When we asked for the later one: it tells of a moment after that. None where a Prometheus has asked."""
     started_at: float | None = None
     """Unix time of its process' start."""
     cpu_cores_used: float | None = None
@@ -97,6 +101,20 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Failed comparisons of cache and etcd, since the apiserver started."""
     object_bytes: Mapping[Kind, float] = msgspec.field(default_factory=dict)
     """The mean size of an object of the kind, as stored or as sent, whichever is larger."""
+
+    def at_its_end(self) -> ServerFacts:
+        """Only how it stood at the later reading."""
+        return ServerFacts(
+            seconds=self.seconds,
+            asked=self.asked,
+            started_at=self.started_at,
+            cpu_cores=self.cpu_cores,
+            queued_requests=self.queued_requests,
+            open_watches=self.open_watches,
+            open_connections=self.open_connections,
+            cache_revisions=self.cache_revisions,
+            cache_inconsistencies=self.cache_inconsistencies,
+        )
 
 
 def of_kind(values: Mapping[Kind, _Value], group: str, resource: str) -> _Value | None:

@@ -305,7 +305,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter(
         "watchslo_server_metrics_reads_total",
         "Times that an apiserver's own metrics were read, or could not be (--apiserver.metrics, --prometheus.url). "
-        "forbidden: the exporter may not read them, or there are none; it then tries again every ten minutes.",
+        "forbidden: the exporter may not read them, or there are none; after two in a row it tries every ten minutes.",
         Scope.APISERVER,
         result=SERVER_METRICS_READS,
     ),

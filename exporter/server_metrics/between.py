@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from exporter.diagnosis.server_facts import Kind
+    from exporter.measure.times import Instant
     from exporter.server_metrics.families import SeriesKey, ServerFamily
     from exporter.server_metrics.text import Numbers
 
@@ -31,6 +32,8 @@ class ServerReading(NamedTuple):
 
     at: float
     numbers: Numbers
+    asked: Instant | None = None
+    """Before that moment; None where that was not we."""
 
     @property
     def started_at(self) -> float | None:
@@ -63,6 +66,7 @@ def in_steps(earlier: ServerReading, later: ServerReading) -> Iterator[ServerFac
         yield from change.compare(family)
     yield ServerFacts(
         seconds=change.seconds,
+        asked=later.asked,
         started_at=later.started_at,
         **_process(change),
         **_requests(change),

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NOT_PERMITTED: Final[frozenset[StartReason]] = frozenset({"unauthorized", "forbidden", "not_found"})
+REFUSED_FROM = 2
+"""In a row: an apiserver that starts refuses everybody for a moment, before it knows who may do what."""
 
 LOOK_SECONDS = 0.5
 """How soon it is noticed that something is wrong."""
@@ -33,6 +35,9 @@ FRESH_PERIODS = 2.5
 
 SLACK_SECONDS = 2.0
 """Between the moments at which an answer began and at which its figures were taken."""
+
+MOST_AT_ONCE = 4
+"""Behind a balancer: one that does not answer keeps nobody from asking the others."""
 
 MOST_PROCESSES = 16
 FORGOTTEN_PERIODS = 10.0
@@ -88,6 +93,7 @@ class Reader:
         """Whether the address may be a balancer's."""
         self._processes = [_Process()] * (not is_of_several)
         self._error: StartError | None = None
+        self._refusals = 0
         self._is_stopped = False
 
     @property
@@ -97,11 +103,13 @@ class Reader:
 
     @property
     def members(self) -> tuple[ServerFacts, ...]:
-        """The same of each apiserver behind a balancer, where that is not of a long time before as well: nobody can say
-        whether a watch there has suffered from it.
+        """The same of each apiserver behind a balancer, but for what may have happened a long time before: nobody can
+        say whether a watch there has suffered from it.
         """
+        if not self.is_of_several:
+            return ()
         most_seconds = FRESH_PERIODS * self._trouble_or_quiet()
-        return tuple(facts for facts in self._fresh() if self.is_of_several and facts.seconds <= most_seconds)
+        return tuple(facts if facts.seconds <= most_seconds else facts.at_its_end() for facts in self._fresh())
 
     def _fresh(self) -> Iterator[ServerFacts]:
         since = time.monotonic() - FRESH_PERIODS * self._trouble_or_quiet()
@@ -112,15 +120,23 @@ class Reader:
     async def run(self) -> None:
         """Until it is cancelled or stopped."""
         await asyncio.sleep(random.uniform(0, self._periods.trouble))
-        while not self._is_stopped:
-            try:
-                await self._use(await self._ask())
-            except StartError as error:
-                self._failed(error)
-            else:
-                self._listener.read("ok")
-                self._error = None
-            await self._wait()
+        async with asyncio.TaskGroup() as readings:
+            pending: set[asyncio.Task[None]] = set()
+            while not self._is_stopped:
+                pending.add(readings.create_task(self._read()))
+                if len(pending) >= (MOST_AT_ONCE if self.is_of_several else 1):
+                    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                await self._wait()
+                pending = {one for one in pending if not one.done()}
+
+    async def _read(self) -> None:
+        try:
+            await self._use(await self._ask())
+        except StartError as error:
+            self._failed(error)
+        else:
+            self._listener.read("ok")
+            self._error, self._refusals = None, 0
 
     async def _use(self, reading: ServerReading) -> None:
         process = self._process_of(reading)
@@ -169,6 +185,7 @@ class Reader:
 
     def _failed(self, error: StartError) -> None:
         self._listener.read("forbidden" if error.reason in NOT_PERMITTED else "error")
+        self._refusals = self._refusals + 1 if error.reason in NOT_PERMITTED else 0
         if self._error is None or (self._error.reason, str(self._error)) != (error.reason, str(error)):
             is_not_permitted = error.reason in NOT_PERMITTED
             log.log(
@@ -185,7 +202,7 @@ class Reader:
             await asyncio.sleep(min(left, LOOK_SECONDS))
 
     def _period(self) -> float:
-        if self._error is not None and self._error.reason in NOT_PERMITTED:
+        if self._refusals >= REFUSED_FROM:
             return self._periods.refused
         # Each apiserver is asked as often as if it was alone.
         period = self._trouble_or_quiet()

@@ -39,12 +39,12 @@ OF_PROMETHEUS = Periods(quiet=60.0, trouble=30.0)
 
 async def ask_apiserver(session: ApiSession, wanted: Samples = SAMPLES) -> ServerReading:
     """What it says of itself, of the samples that are wanted. Raises StartError."""
-    parser = TextParser(wanted)
+    parser, asked = TextParser(wanted), time.monotonic()
     at = await read_text(session, "/metrics", parser, MOST_BYTES)
     numbers = _finished(parser)
     if not numbers.series:
         raise StartError("bad_response", "/metrics: these are not the metrics of an apiserver")
-    return ServerReading(at, numbers)
+    return ServerReading(at, numbers, asked)
 
 
 async def ask_prometheus(url: str, instance: str) -> ServerReading:

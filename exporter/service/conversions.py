@@ -1,4 +1,4 @@
-"""Which custom resources a webhook converts: asked once for each, and again while it is late."""
+"""Which custom resources a webhook converts: asked for each until it is known, and again while it is late."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class Conversions:
         due = [
             kind
             for kind, is_late in kinds.items()
-            if kind not in self._asked or (is_late and now - self._asked[kind] >= AGAIN_SECONDS)
+            if kind not in self._asked
+            or ((is_late or kind not in self.known) and now - self._asked[kind] >= AGAIN_SECONDS)
         ]
         return max(due, key=lambda kind: kinds[kind], default=None)

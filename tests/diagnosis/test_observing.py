@@ -262,9 +262,11 @@ def test_another_store_or_a_bookmark_shows_nothing() -> None:
 def test_a_canary_that_was_answered_is_missing_since_then_even_when_it_is_lost(world: World, pods: Stream) -> None:
     pods.more |= {"delivered": Delivered(100, 100), "owed_canary": Canary(105, world.now - 1.0, world.now - 0.5)}
     assert world.stream().undelivered_seconds == pytest.approx(2.5)
+    assert world.stream().undelivered == (105, world.now - 4.5)
     pods.more["owed_canary"] = None
-    assert world.stream().undelivered_seconds == pytest.approx(4.5)
+    assert world.stream().undelivered_seconds == pytest.approx(6.5)
     pods.more["delivered"] = Delivered(105, 105)
+    assert world.stream().undelivered is None
     assert world.stream().undelivered_seconds == 0
 
 

@@ -12,7 +12,16 @@ from msgspec.structs import replace
 from exporter.audit.events import VERBS
 from exporter.audit.live_counts import AuditSpell
 from exporter.diagnosis.audited import is_unnamed
-from exporter.diagnosis.facts import ApiserverFacts, Facts, FlowFacts, PollFacts, ProcessFacts, SocketFacts, StreamFacts
+from exporter.diagnosis.facts import (
+    ApiserverFacts,
+    Facts,
+    FlowFacts,
+    Missing,
+    PollFacts,
+    ProcessFacts,
+    SocketFacts,
+    StreamFacts,
+)
 from exporter.diagnosis.rules import EXCLUSIVE, RULE_OF, RULES, Rule
 from exporter.diagnosis.seen import LoggedShare
 from exporter.diagnosis.server_facts import ServerFacts, Timed
@@ -28,7 +37,9 @@ from tests.diagnosis.cases import (
     NODES_ON_TIME,
     NOW,
     PODS,
+    PROMPT,
     SLOW,
+    UNDELIVERED,
     WIDGETS,
     A,
     B,
@@ -210,6 +221,9 @@ def test_behind_a_balancer_a_conversion_webhook_is_suspected_where_other_resourc
     assert found(NODES_ON_TIME) == [("conversion_slow", "suspected")]
     assert found() == [("unknown_cause", "suspected")]
     assert found(NODES_ON_TIME, kind=PODS) == [("unknown_cause", "suspected")]
+    # It comes from an apiserver at which all is late, perhaps.
+    for other in (replace(stream(), judged={"on_time": 99, "late": 1}), stream(is_up=False)):
+        assert found(NODES_ON_TIME, other) == [("unknown_cause", "suspected")]
 
 
 LATE_BEHIND = stream(**{**LATE, "storage_to_cache": None, "cache_to_client": None})
@@ -254,6 +268,97 @@ def test_behind_a_balancer_what_one_of_the_apiservers_says_makes_it_suspected_an
     assert f"of an apiserver behind this address: {says}" in found.evidence
     # Where all is on time it is nobody's fault.
     assert causes(facts(balanced(healthy, bad), stream(), NODES_ON_TIME)) == []
+
+
+HANGING = PollFacts(answered=9, seconds=PROMPT, waiting_seconds=8.0, usual_seconds=0.005)
+
+
+@pytest.mark.parametrize(
+    ("stores", "fault"),
+    [
+        ([0.002, 0.002], "apiserver_overloaded"),
+        ([0.002, None], "apiserver_overloaded"),
+        ([], "unknown_cause"),
+        ([None], "unknown_cause"),
+        ([0.002, 0.5], "store_slow"),
+    ],
+)
+def test_behind_a_balancer_polls_that_hang_are_not_the_stores_where_requests_to_etcd_are_prompt(
+    stores: list[float | None], fault: Fault
+) -> None:
+    members = [
+        server(store_requests={} if seconds is None else {"get": Timed(20, seconds, 2 * seconds)}) for seconds in stores
+    ]
+    polled = replace(balanced(*members), store_polls=HANGING)
+    (found,) = causes(facts(polled, LATE_BEHIND, NODES_ON_TIME))
+    assert (found.fault, found.certainty) == (fault, "suspected")
+    if fault == "apiserver_overloaded":
+        assert found.says == f"an apiserver behind {A} is overloaded"
+        assert found.evidence[1:] == (
+            "its polls of the store are not answered for 8.0 s",
+            "of an apiserver behind this address: its requests to etcd take 2 ms on average (get)",
+        )
+
+
+def cached(revision: int, asked: float = 20.0) -> ServerFacts:
+    """Whose watch cache of pods had this revision, when we asked at this moment."""
+    return server(cache_revisions={PODS: revision}, asked=asked)
+
+
+SINCE = 8.0
+MISSES_LONG = stream(**{**UNDELIVERED, "undelivered": Missing(100, SINCE)})
+MISSES = stream(**{**LATE, "storage_to_cache": None, "undelivered": Missing(100, SINCE), "undelivered_seconds": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("misses", "members", "fault", "says"),
+    [
+        (
+            MISSES_LONG,
+            [cached(150), cached(99)],
+            "cache_stuck",
+            "its watch cache of pods lacked an event at least 12.0 s after it was written",
+        ),
+        (
+            MISSES,
+            [cached(150, 9.0), cached(99, 9.0)],
+            "cache_behind",
+            "its watch cache of pods lacked an event at least 1.0 s after it was written",
+        ),
+        (MISSES_LONG, [cached(150), cached(100)], "connection_dropped", "its watch cache, and that of each other one"),
+    ],
+)
+def test_behind_a_balancer_watch_caches_say_by_their_revisions_who_holds_back_what_does_not_come(
+    misses: StreamFacts, members: list[ServerFacts], fault: Fault, says: str
+) -> None:
+    (found,) = causes(facts(balanced(*members), misses, NODES_ON_TIME))
+    assert (found.fault, found.certainty) == (fault, "suspected")
+    assert any(one.startswith(f"of an apiserver behind this address: {says}") for one in found.evidence), found.evidence
+
+
+@pytest.mark.parametrize(
+    ("misses", "members"),
+    [
+        (MISSES_LONG, []),
+        (MISSES_LONG, [cached(100)]),  # the watch comes from another one
+        (MISSES_LONG, [server(), cached(150)]),  # one does not tell
+        (MISSES_LONG, [cached(150), cached(99, SINCE)]),  # asked before it was missing: it may have it now
+        (MISSES_LONG, [cached(99, SINCE + 5)]),  # not for long enough
+        (MISSES_LONG, [server(cache_revisions={PODS: 100})]),  # when it was asked is not known
+        (replace(MISSES_LONG, undelivered_seconds=2.0), [cached(150)]),
+        (replace(MISSES_LONG, is_up=False), [cached(150)]),
+    ],
+)
+def test_behind_a_balancer_watch_caches_that_may_have_it_are_not_blamed(
+    misses: StreamFacts, members: list[ServerFacts]
+) -> None:
+    assert causes(facts(balanced(*members), misses, NODES_ON_TIME)) == []
+
+
+def test_behind_a_balancer_a_silent_connection_is_not_blamed_where_other_watches_are_late() -> None:
+    late_nodes = stream(kind=NODES, **{**LATE, "storage_to_cache": None})
+    found = causes(facts(balanced(cached(100), cached(100)), MISSES_LONG, late_nodes, stream(kind=WIDGETS)))
+    assert [one.fault for one in found] == ["unknown_cause"]
 
 
 def test_where_polls_reach_the_apiserver_of_the_watch_its_metrics_alone_make_nothing_suspected() -> None:
@@ -432,6 +537,8 @@ _servers = built(
         _kinds, st.dictionaries(st.sampled_from(["storage_to_cache", "x"]), _timed, max_size=2), max_size=2
     ),
     cache_fallbacks=_by_kind,
+    cache_revisions=st.dictionaries(_kinds, st.sampled_from([50, 150]), max_size=2),
+    asked=st.none() | st.sampled_from([5.0, 40.0]),
     object_bytes=_by_kind,
 )
 _polls = built(
@@ -481,6 +588,7 @@ _streams = built(
     ends=st.dictionaries(st.sampled_from(["silent", "early_eof", "transport_error"]), _counts, max_size=2),
     start_errors=st.dictionaries(st.just("connect"), _counts),
     relists=_counts,
+    undelivered=st.none() | st.just(Missing(100, 10.0)),
     undelivered_seconds=st.sampled_from([0.0, 6.0, 60.0]),
     is_undelivered_cached=st.none() | st.booleans(),
     cache_still_seconds=st.none() | st.sampled_from([0.0, 60.0]),
@@ -553,10 +661,10 @@ def test_a_rule_is_told_by_a_sign_that_is_not_there_while_all_is_well(rule: Rule
     given_facts = facts(apiserver(server=server()), stream(), NODES_ON_TIME)
     one_stream = given_facts.streams[0] if rule.scope == "stream" else None
     behind = replace(given_facts.apiservers[0], is_one_apiserver=False, server=None, members=(server(), server()))
-    for one, alternatives in ((given_facts.apiservers[0], [rule.needs]), (behind, [rule.needs, rule.behind_balancer])):
+    for one, alternatives in ((given_facts.apiservers[0], [rule.needs]), (behind, [rule.needs, *rule.behind_balancer])):
         telling = rule.telling(is_one_apiserver=one.is_one_apiserver)
         view = View(given_facts, one, one_stream)
-        for needs, sign in zip(filter(None, alternatives), telling, strict=True):
+        for needs, sign in zip(alternatives, telling, strict=True):
             assert sign in needs
             assert not any(sign.look(each).holds for each in (view, *view.of_members()))
 
@@ -584,6 +692,16 @@ def test_the_evidence_has_the_figure_of_the_sentence_as_soon_as_the_window_has_o
         (cause,) = causes(facts(apiserver(), stream(**IN_CACHE, window_p99_seconds=window_p99)))
         assert cause.evidence[0] == f"watches of pods are late, with a P99 of {said}"
         assert cause.evidence[1] == "events take 1.5 s to 2.5 s from the commit into the watch cache"
+
+
+def test_a_watch_that_ended_at_its_time_and_relists_alone_is_no_storm() -> None:
+    def found(**ends: int) -> list[Fault]:
+        relisting = stream(kind=WIDGETS, ends=ends, relists=1)
+        return [cause.fault for cause in causes(facts(apiserver(), stream(**AFTER_CACHE), relisting))]
+
+    assert found(transport_error=1) == found() == ["relist_storm"]
+    assert found(timeout=1) == ["unknown_cause"]
+    assert found(timeout=1, transport_error=1) == ["relist_storm"]
 
 
 def test_a_quiet_watch_without_bookmarks_ends_silently_and_nothing_is_wrong() -> None:

@@ -36,6 +36,8 @@ CROWD = Path(__file__).parent / "crowd"
 WRITES_PER_SECOND = 12.0
 SLOW_GROUP = "slow.test"
 READY_SECONDS = 60.0
+PODS_WATCH = b"/api/v1/pods?watch=true"
+AGAIN_SECONDS = 2.0
 RESOURCES = ("pods", "nodes", "configmaps", "events", "widgets.example.com", f"gadgets.v2.{SLOW_GROUP}")
 
 
@@ -100,6 +102,14 @@ class Laboratory:
     def path(self) -> Proxy:
         """By which the exporter reaches the apiserver that faults concern."""
         return self.paths[0]
+
+    async def aim(self) -> None:
+        """Behind a balancer: our watch of pods comes from the apiserver that faults concern. Else a fault may concern
+        none of our watches.
+        """
+        while self.setting.is_balanced and self.path.upstreams_of(PODS_WATCH) != {self.apiserver.url}:
+            self.path.cut(PODS_WATCH)
+            await asyncio.sleep(AGAIN_SECONDS)
 
     def begins(self) -> None:
         """What was before was its preparation."""

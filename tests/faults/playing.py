@@ -21,6 +21,8 @@ LEAST_SECONDS = 15.0
 HELD_SECONDS = 5.0
 """And so long after it was named."""
 MOST_SECONDS = 60.0
+THRESHOLD_SECONDS = 1.0
+"""The objective's."""
 WITHDRAWN_SECONDS = 90.0
 CALM_SECONDS = 10.0
 """Between two faults."""
@@ -79,9 +81,14 @@ class Played:
 
     @property
     def certain_at(self) -> float | None:
-        """When it was first certain that events are late, or not watched."""
+        """When it was first certain that events are late, or not watched for longer than they may take."""
         before = max((one.late for one in self.said if one.at <= self.began), default=0)
-        return next((one.at for one in self.during if one.is_down or one.late > before), None)
+        down_since = None
+        for one in self.during:
+            down_since = (down_since or one.at) if one.is_down else None
+            if one.late > before or (down_since is not None and one.at - down_since >= THRESHOLD_SECONDS):
+                return one.at
+        return None
 
     @property
     def first(self) -> tuple[str, str]:
@@ -164,6 +171,7 @@ def right_names(made: Made, lab: Laboratory) -> tuple[str, ...]:
 async def play(lab: Laboratory, made: Made, strength: Strength, healthy_seconds: float = 0.0) -> Played:
     """Make the fault, wait until it is named or that takes too long, end it, and wait until it is withdrawn."""
     played = Played(made.name, strength, lab.setting.name, right_names(made, lab))
+    await lab.aim()
     async with listening(lab, played):
         await quiet(played)
         lab.begins()

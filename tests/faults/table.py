@@ -6,6 +6,8 @@ from tests.faults import making
 from tests.faults.making import Make
 
 NOTHING = ""
+OVERLOADED = ("apiserver_overloaded",)
+"""True of all that is too much for an apiserver; behind a balancer one that is overloaded says what it is too late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +53,13 @@ MADE = (
     Made(fault="path_full", make=making.full_path, also=("path_slow",)),
     Made(fault="path_slow", make=making.slow_path),
     Made(fault="connection_dropped", make=making.dropped),
-    Made(fault="list_storm", make=making.list_storm, blind=("apiserver_overloaded",)),
-    Made(fault="relist_storm", make=making.relist_storm, blind=("apiserver_overloaded", NOTHING)),
-    Made(fault="initial_events_burst", make=making.initial_events, blind=("apiserver_overloaded",)),
-    Made(fault="write_storm", make=making.fighting_writers, blind=("apiserver_overloaded",)),
-    Made(fault="requests_queued", make=making.queued_requests),
-    Made(fault="connections_unbalanced", make=making.unbalanced, blind=("apiserver_overloaded",)),
+    Made(fault="list_storm", make=making.list_storm, blind=OVERLOADED, balanced=OVERLOADED),
+    Made(fault="relist_storm", make=making.relist_storm, blind=(*OVERLOADED, NOTHING), balanced=OVERLOADED),
+    Made(fault="initial_events_burst", make=making.initial_events, blind=OVERLOADED, balanced=OVERLOADED),
+    Made(fault="write_storm", make=making.fighting_writers, blind=OVERLOADED, balanced=OVERLOADED),
+    # Who keeps the seats does so by LISTs, which take most of the apiserver's time then.
+    Made(fault="requests_queued", make=making.queued_requests, also=("list_storm",)),
+    Made(fault="connections_unbalanced", make=making.unbalanced, blind=OVERLOADED, balanced=OVERLOADED),
     Made(fault="watchers_closed", make=making.stalled_watchers, blind=(NOTHING,), balanced=(NOTHING,)),
     Made(fault="clients_slow", make=making.slow_watchers, also=("watchers_closed",), blind=(NOTHING,)),
     # All these watches are on one apiserver, so that it has most of them is true as well.

@@ -37,6 +37,16 @@ def test_what_else_it_may_come_to(said: list[tuple[float, str, str, int]], outco
     assert played((9, "", "", 0), *said).outcome == outcome
 
 
+def test_a_watch_that_is_opened_again_within_a_second_is_no_trouble() -> None:
+    def down(*at: float) -> Played:
+        looks = [Said(10 + 0.5 * number, (), 0, is_down=10 + 0.5 * number in at) for number in range(12)]
+        return Played("apiserver_restarted", "light", "balancer", (), began=10.0, ended=20.0, said=looks)
+
+    assert down(11.0, 11.5).certain_at is None
+    assert down(11.0, 12.0, 13.0).certain_at is None
+    assert down(11.0, 11.5, 12.0).certain_at == 12.0
+
+
 @pytest.mark.parametrize(
     ("said", "is_calm"),
     [

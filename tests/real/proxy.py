@@ -89,7 +89,15 @@ class Proxy:
 
     def cut_all(self) -> None:
         """Reset (RST) every connection, on both sides; on return it is done."""
-        self._thread.run(self._cut_all())
+        self.cut(b"")
+
+    def cut(self, request: bytes) -> None:
+        """The same of those whose first bytes contain this."""
+        self._thread.run(self._cut(request))
+
+    def upstreams_of(self, request: bytes) -> set[str]:
+        """To which of the upstreams the connections are whose first bytes contain this."""
+        return {one.upstream for one in list(self._connections.values()) if one.asks(request)}
 
     def silence(self, request: bytes) -> None:
         """Swallow from now on what goes over the connections that are open and whose first bytes contain this."""
@@ -103,13 +111,13 @@ class Proxy:
 
     async def _close(self) -> None:
         self._server.close()
-        await self._cut_all()
+        await self._cut(b"")
         await self._server.wait_closed()
 
-    async def _cut_all(self) -> None:
+    async def _cut(self, request: bytes) -> None:
         # A task that is cancelled before its first step would leave its connection open.
         await asyncio.sleep(0)
-        tasks = list(self._connections)
+        tasks = [task for task, connection in self._connections.items() if connection.asks(request)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -117,8 +125,8 @@ class Proxy:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = self.upstreams[self.connections_accepted % len(self.upstreams)]
         self.connections_accepted += 1
-        connection = Connection(self, reader, writer)
-        task = asyncio.create_task(connection.run(upstream))
+        connection = Connection(self, reader, writer, upstream)
+        task = asyncio.create_task(connection.run())
         self._connections[task] = connection
         task.add_done_callback(self._connections.pop)
 
@@ -126,17 +134,18 @@ class Proxy:
 class Connection:
     """One client's connection, the upstream's that belongs to it, and what both directions share."""
 
-    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: str) -> None:
         self.proxy = proxy
+        self.upstream = upstream
         self._reader = reader
         self._writer = writer
         self._request: bytes | None = None
         self._silent = False
         self._number = proxy.connections_accepted
 
-    async def run(self, upstream: str) -> None:
+    async def run(self) -> None:
         """Forward until both sides have ended; a reset of one, or being cancelled, resets both."""
-        host, _, port = (urlsplit(upstream).netloc or upstream).rpartition(":")
+        host, _, port = (urlsplit(self.upstream).netloc or self.upstream).rpartition(":")
         ends = [End(self._writer)]
         try:
             context = self.proxy.tls.as_client if self.proxy.tls else None
@@ -166,9 +175,13 @@ class Connection:
         needle = self.proxy.only_if_request_contains
         return needle is None or needle in self._request
 
+    def asks(self, request: bytes) -> bool:
+        """Whether the first bytes contain this."""
+        return request in (self._request or b"")
+
     def silence(self, request: bytes) -> None:
         """Swallow everything from now on, if the first bytes contain this."""
-        self._silent = self._silent or request in (self._request or b"")
+        self._silent = self._silent or self.asks(request)
 
     def is_silent(self) -> bool:
         """Whether bytes that are here now go nowhere. The stream has a hole then, so nothing may follow it either."""

@@ -272,3 +272,19 @@ async def test_what_began_with_the_words_falls_silent_and_others_and_new_ones_do
             await asyncio.wait_for(watch[0].readline(), 0.2)
         for _, writer in (watch, poll, again):
             writer.close()
+
+
+async def test_only_what_began_with_the_words_is_cut(upstream: str) -> None:
+    with Proxy(upstream) as proxy:
+        watch, poll = await connect(proxy), await connect(proxy)
+        for (reader, writer), word in ((watch, b"watch\n"), (poll, b"poll\n")):
+            writer.write(word)
+            assert await reader.readline() == word
+        assert proxy.upstreams_of(b"watch") == {upstream}
+        proxy.cut(b"watch")
+        assert proxy.upstreams_of(b"watch") == set()
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(watch[0].readline(), 5)
+        poll[1].write(b"more\n")
+        assert await poll[0].readline() == b"more\n"
+        poll[1].close()

@@ -158,9 +158,16 @@ async def test_it_is_asked_for_only_while_it_is_wanted(tmp_path: Path) -> None:
 async def test_what_is_not_permitted_is_not_asked_for_again_soon(tmp_path: Path) -> None:
     async with MetricsServer(403) as server, sampling(tmp_path, server) as reader:
         reader.is_wanted = True
-        await asyncio.sleep(5 * LOOK_SECONDS)
-        assert len(server.asked) == 1
+        await asyncio.sleep(7 * LOOK_SECONDS)
+        assert len(server.asked) == 2
         assert reader.facts == ()
+
+
+async def test_an_apiserver_that_starts_may_refuse_once(tmp_path: Path) -> None:
+    said = HEADER + line("alice")
+    async with MetricsServer(said, 403, said, 403, said) as server, sampling(tmp_path, server) as reader:
+        reader.is_wanted = True
+        await wait_until(lambda: len(server.asked) > 5, "it is asked again")
 
 
 async def test_after_an_error_it_is_asked_for_again(tmp_path: Path) -> None:

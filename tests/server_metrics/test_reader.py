@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import itertools
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from exporter.limits import refused_texts
 from exporter.server_metrics import reader as reader_module
 from exporter.server_metrics import sources
 from exporter.server_metrics.between import ServerReading
-from exporter.server_metrics.reader import Listener, Periods, Reader
+from exporter.server_metrics.reader import MOST_AT_ONCE, Listener, Periods, Reader
 from exporter.server_metrics.sources import STEP_BYTES, ask_apiserver
 from exporter.server_metrics.text import Numbers, TextParser
 from tests.server_metrics.serving import Bill, MetricsServer, body, session_with
@@ -116,9 +117,15 @@ async def test_what_is_not_permitted_is_said_once_and_asked_seldom(
 async def test_what_is_not_permitted_is_not_asked_for_as_often(tmp_path: Path) -> None:
     async with MetricsServer(403) as server, reading(tmp_path, server) as found:
         found.reader.is_trouble = True
-        await wait_until(lambda: found.reads["forbidden"] == 1, "it is refused")
+        await wait_until(lambda: found.reads["forbidden"] == 2, "it is refused")
         await asyncio.sleep(0.5)
-        assert len(server.asked) == 1
+        assert len(server.asked) == 2
+
+
+async def test_an_apiserver_that_starts_may_refuse_once(tmp_path: Path) -> None:
+    async with MetricsServer(body(), 403, body(), 403, body()) as server, reading(tmp_path, server) as found:
+        await wait_until(lambda: found.reads["ok"] > 3, "it is read again")
+        assert found.reads["forbidden"] == 2
 
 
 async def test_an_error_is_tried_again_and_the_facts_get_old(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -195,6 +202,41 @@ async def test_behind_a_balancer_each_apiserver_is_asked_as_often_as_if_it_was_a
         began = len(server.asked)
         await asyncio.sleep(2)
         assert 6 <= len(server.asked) - began <= 10
+
+
+async def test_behind_a_balancer_what_happened_long_before_is_left_out_of_what_is_so_now(tmp_path: Path) -> None:
+    answers = [body(cpu_seconds=turn, more=f"go_sched_gomaxprocs_threads {turn + 1}\n") for turn in range(3)]
+    seldom = Periods(quiet=2, trouble=0.1)
+    async with MetricsServer(*answers) as server, reading(tmp_path, server, seldom, is_of_several=True) as found:
+        await wait_until(lambda: found.reads["ok"] == 1, "the first")
+        await asyncio.sleep(0.5)
+        found.reader.is_trouble = True
+        await wait_until(lambda: bool(found.reader.members), "the second")
+        (first,) = found.reader.members
+        assert (first.cpu_cores_used, first.cpu_cores) == (None, 2)
+        await wait_until(lambda: found.reader.members[0].cpu_cores_used is not None, "two readings of one moment")
+
+
+async def test_behind_a_balancer_one_that_does_not_answer_keeps_nobody_from_asking_the_others() -> None:
+    turns, waiting = itertools.count(), set[int]()
+
+    async def ask() -> ServerReading:
+        turn = next(turns)
+        if turn == 1 or turn > 4:
+            waiting.add(turn)
+            await asyncio.sleep(NEVER)
+        return ServerReading(turn / 100, numbers_of(body(cpu_seconds=turn)))
+
+    reader = Reader(ask, OFTEN, Listener("127.0.0.1:6443", lambda _: None, is_wanted=False), is_of_several=True)
+    running = asyncio.create_task(reader.run())
+    try:
+        await wait_until(lambda: len(reader.members) == 1, "two answers of the other one")
+        await wait_until(lambda: len(waiting) == MOST_AT_ONCE, "the others do not answer")
+        await asyncio.sleep(0.5)
+        assert len(waiting) == MOST_AT_ONCE
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
 
 
 async def test_an_apiserver_that_answers_no_more_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,26 @@ async def test_each_is_asked_once_and_what_is_late_comes_first(tmp_path: Path, m
         running.cancel()
 
 
+async def test_what_could_not_be_asked_is_asked_again_whether_it_is_late_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversions, "PERIOD_SECONDS", 0.1)
+    async with Simulator() as simulator, asking(tmp_path, simulator) as (session, requests):
+        asked = Conversions(session)
+        widgets = StreamFacts(apiserver="a:1", group="example.com", resource="widgets")
+        asked.facts = Facts(now=2.0, threshold_seconds=1.0, streams=(widgets,))
+        simulator.faults.deny("list", CRDS.name)
+        running = asyncio.create_task(asked.run())
+        await wait_until(lambda: requests.sent > 0, "it is asked")
+        await asyncio.sleep(0.5)
+        assert requests.sent == 1
+        simulator.faults.allow("list", CRDS.name)
+        asked._asked = {kind: at - AGAIN_SECONDS for kind, at in asked._asked.items()}
+        await wait_until(lambda: bool(asked.known), "it is known")
+        assert requests.sent == 2
+        running.cancel()
+
+
 async def test_an_error_ends_no_task_and_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
