@@ -11,6 +11,7 @@ from exporter.diagnosis import outside as see
 from exporter.diagnosis.audited import who
 from exporter.diagnosis.rules import BURDENS_OF_THE_STORE, BY_TELLING_SIGN, RULE_OF, RULES, UNKNOWN_SAYS, Rule
 from exporter.diagnosis.view import Sign, View
+from exporter.diagnosis.wording import OF_ONE_BEHIND
 from exporter.diagnosis.words import FAULT_WORDS
 
 if TYPE_CHECKING:
@@ -113,10 +114,7 @@ def _cause(rule: Rule, view: View) -> Cause | None:
     # Whether our watch comes from that apiserver nobody can say: it makes nothing certain.
     is_certain = not any(sign in of_member for sign, _ in needed)
     confirmed = [answer.says for sign, answer in there if is_certain and sign not in of_member]
-    said = [
-        f"{'of an apiserver behind this address: ' * (sign in of_member)}{answer.says}"
-        for sign, answer in (*needed, *there)
-    ]
+    said = [f"{OF_ONE_BEHIND * (sign in of_member)}{answer.says}" for sign, answer in (*needed, *there)]
     return Cause(
         rule.fault,
         "shown" if confirmed else "suspected",

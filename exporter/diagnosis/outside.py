@@ -158,7 +158,7 @@ def others_on_time(view: View) -> Observed:
 
 @sign
 def alone_late(view: View) -> Observed:
-    """All other resources with events on the same apiserver are on time."""
+    """All other resources with events at the same address are on time."""
     late_as_well = [one.name for one in view.others if one.judged.get("late", 0) or not one.is_up]
     if late_as_well:
         return no(f"{listed(late_as_well)} {are(late_as_well)} not on time either")
@@ -304,7 +304,7 @@ def was_away(view: View) -> Observed:
 
 @sign
 def history_gone(view: View) -> Observed:
-    """Watches could not be resumed, and not only where their time was over: their history was gone."""
+    """Watches that did not end at their time could not be resumed: their history was gone."""
     # One that ended at its time may find that of a quiet resource gone, and nobody else does.
     relists = sum(one.relists for one in view.all_here if one.ends.keys() != {"timeout"})
     return Observed(relists > 0, f"{counted(relists, 'watch', 'watches')} of this exporter had to relist")
@@ -334,7 +334,7 @@ def silent_connection(view: View) -> Observed:
     ended = [one for one in view.here if one.ends.get("silent") and one.is_late]
     if ended:
         return yes(f"the connection of {listed(one.name for one in ended)} said nothing until this exporter closed it")
-    waits = [one for one in view.here if one.is_up and one.undelivered_seconds >= STUCK_SECONDS / 2]
+    waits = _waits(view)
     if not waits:
         return no("nothing is missing")
     has = waits[0].is_undelivered_cached
@@ -342,10 +342,14 @@ def silent_connection(view: View) -> Observed:
     return Observed(has, said if has else "the watch cache does not have it either")
 
 
+def _waits(view: View) -> list[StreamFacts]:
+    return [one for one in view.here if one.is_up and one.undelivered_seconds >= STUCK_SECONDS / 2]
+
+
 @sign
 def missing_long(view: View) -> Observed:
     """An event that is known to be written has not come for a while, on an open watch."""
-    waits = [one for one in view.here if one.is_up and one.undelivered_seconds >= STUCK_SECONDS / 2]
+    waits = _waits(view)
     if not waits:
         return no("nothing is missing")
     return yes(f"an event of {waits[0].name} has not come for {seconds(waits[0].undelivered_seconds)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from exporter.diagnosis import outside as see
 from exporter.diagnosis.server_facts import ServerFacts, of_kind
 from exporter.diagnosis.view import UNKNOWN, Observed, View, inverse, no, server_sign, sign, yes
-from exporter.diagnosis.wording import at_least_seconds, listed, seconds
+from exporter.diagnosis.wording import OF_ONE_BEHIND, at_least_seconds, listed, seconds
 from exporter.wording.kinds import kind_name
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def stores_prompt(view: View) -> Observed:
     if not known:
         return UNKNOWN
     slow = next((answer for answer in known if answer.holds), None)
-    return Observed(slow is None, f"of an apiserver behind this address: {(slow or known[0]).says}")
+    return Observed(slow is None, f"{OF_ONE_BEHIND}{(slow or known[0]).says}")
 
 
 @server_sign

@@ -14,6 +14,9 @@ MOST_NAMES = 3
 MINUTES_FROM_SECONDS = 600.0
 
 
+OF_ONE_BEHIND = "of an apiserver behind this address: "
+
+
 def seconds(value: float) -> str:
     """A time with its unit, as exact as a person needs it."""
     return _seconds(value, round)

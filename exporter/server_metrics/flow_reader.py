@@ -12,7 +12,7 @@ from exporter.diagnosis.facts import FlowFacts
 from exporter.kubernetes.errors import StartError
 from exporter.limits import refused_texts
 from exporter.server_metrics.flows import FlowKey, FlowParser, FlowRequests
-from exporter.server_metrics.reader import LOOK_SECONDS, NOT_PERMITTED, REFUSED_FROM, Periods
+from exporter.server_metrics.reader import LOOK_SECONDS, Periods, Refusals
 from exporter.server_metrics.sources import read_text
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class FlowReader:
         self._periods = periods
         self._samples: deque[tuple[float, FlowDump]] = deque(maxlen=SAMPLES)
         self._said = ""
-        self._refusals = 0
+        self._refusals = Refusals()
 
     @property
     def facts(self) -> tuple[FlowFacts, ...]:
@@ -87,9 +87,10 @@ class FlowReader:
                     extra={"fields": {"apiserver": self._apiserver, "error": said}},
                 )
             self._said = said
-            self._refusals = self._refusals + 1 if error.reason in NOT_PERMITTED else 0
-            return self._periods.refused if self._refusals >= REFUSED_FROM else self._periods.trouble
-        self._said, self._refusals = "", 0
+            self._refusals.note(error)
+            return self._periods.refused if self._refusals.are_meant else self._periods.trouble
+        self._said = ""
+        self._refusals.note(None)
         return self._periods.trouble
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NOT_PERMITTED: Final[frozenset[StartReason]] = frozenset({"unauthorized", "forbidden", "not_found"})
-REFUSED_FROM = 2
-"""In a row: an apiserver that starts refuses everybody for a moment, before it knows who may do what."""
 
 LOOK_SECONDS = 0.5
 """How soon it is noticed that something is wrong."""
@@ -61,6 +59,22 @@ class Listener(NamedTuple):
     """Whether to warn where they cannot be read: somebody has asked for them."""
 
 
+class Refusals:
+    """How often in a row we were refused."""
+
+    def __init__(self) -> None:
+        self._times = 0
+
+    @property
+    def are_meant(self) -> bool:
+        """An apiserver that starts refuses everybody for a moment, before it knows who may do what."""
+        return self._times > 1
+
+    def note(self, error: StartError | None) -> None:
+        """What came of the last request."""
+        self._times = self._times + 1 if error is not None and error.reason in NOT_PERMITTED else 0
+
+
 class _Process:
     """What was read of one apiserver."""
 
@@ -93,7 +107,7 @@ class Reader:
         """Whether the address may be a balancer's."""
         self._processes = [_Process()] * (not is_of_several)
         self._error: StartError | None = None
-        self._refusals = 0
+        self._refusals = Refusals()
         self._is_stopped = False
 
     @property
@@ -136,7 +150,8 @@ class Reader:
             self._failed(error)
         else:
             self._listener.read("ok")
-            self._error, self._refusals = None, 0
+            self._error = None
+            self._refusals.note(None)
 
     async def _use(self, reading: ServerReading) -> None:
         process = self._process_of(reading)
@@ -185,7 +200,7 @@ class Reader:
 
     def _failed(self, error: StartError) -> None:
         self._listener.read("forbidden" if error.reason in NOT_PERMITTED else "error")
-        self._refusals = self._refusals + 1 if error.reason in NOT_PERMITTED else 0
+        self._refusals.note(error)
         if self._error is None or (self._error.reason, str(self._error)) != (error.reason, str(error)):
             is_not_permitted = error.reason in NOT_PERMITTED
             log.log(
@@ -202,7 +217,7 @@ class Reader:
             await asyncio.sleep(min(left, LOOK_SECONDS))
 
     def _period(self) -> float:
-        if self._refusals >= REFUSED_FROM:
+        if self._refusals.are_meant:
             return self._periods.refused
         # Each apiserver is asked as often as if it was alone.
         period = self._trouble_or_quiet()

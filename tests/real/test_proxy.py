@@ -255,12 +255,17 @@ async def test_connections_share_a_capacity_in_each_direction(upstream: str) -> 
         assert time.monotonic() - began >= count * size / capacity
 
 
+async def asking(proxy: Proxy, words: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that began with these words."""
+    reader, writer = await connect(proxy)
+    writer.write(words)
+    assert await reader.readline() == words
+    return reader, writer
+
+
 async def test_what_began_with_the_words_falls_silent_and_others_and_new_ones_do_not(upstream: str) -> None:
     with Proxy(upstream) as proxy:
-        watch, poll = await connect(proxy), await connect(proxy)
-        for (reader, writer), word in ((watch, b"watch\n"), (poll, b"poll\n")):
-            writer.write(word)
-            assert await reader.readline() == word
+        watch, poll = await asking(proxy, b"watch\n"), await asking(proxy, b"poll\n")
         proxy.silence(b"watch")
         again = await connect(proxy)
         again[1].write(b"watch again\n")
@@ -276,10 +281,7 @@ async def test_what_began_with_the_words_falls_silent_and_others_and_new_ones_do
 
 async def test_only_what_began_with_the_words_is_cut(upstream: str) -> None:
     with Proxy(upstream) as proxy:
-        watch, poll = await connect(proxy), await connect(proxy)
-        for (reader, writer), word in ((watch, b"watch\n"), (poll, b"poll\n")):
-            writer.write(word)
-            assert await reader.readline() == word
+        watch, poll = await asking(proxy, b"watch\n"), await asking(proxy, b"poll\n")
         assert proxy.upstreams_of(b"watch") == {upstream}
         proxy.cut(b"watch")
         assert proxy.upstreams_of(b"watch") == set()
